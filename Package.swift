@@ -1,0 +1,45 @@
+// swift-tools-version: 6.0
+import PackageDescription
+
+let cSettings: [CSetting] = [.unsafeFlags(["-O3", "-ffp-contract=fast", "-fno-math-errno", "-Wall", "-Wextra"])]
+
+let package = Package(
+    name: "Riffle",
+    products: [.executable(name: "riffle", targets: ["riffle"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    ],
+    targets: [
+        // System libraries, from Debian's packages.
+        .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+        .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
+        .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
+
+        // The hot loops: plain pointers and sizes in, numbers out.
+        .target(name: "CKernels", cSettings: cSettings, linkerSettings: [.linkedLibrary("m"), .linkedLibrary("dl"), .linkedLibrary("pthread")]),
+        // The only code that touches lua_State.
+        .target(name: "CLuaBridge", dependencies: ["CLua"], cSettings: cSettings),
+
+        .target(name: "RiffleTensor", dependencies: ["CKernels"]),
+        .target(name: "RiffleNN", dependencies: ["RiffleTensor"]),
+        .target(name: "RiffleFlow", dependencies: ["RiffleNN"]),
+        .target(name: "RiffleMetrics", dependencies: ["RiffleTensor"]),
+        .target(name: "RiffleIO", dependencies: ["RiffleTensor", "CPNG", "CCairo"]),
+        .target(
+            name: "RiffleLua",
+            dependencies: ["RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleIO", "CLuaBridge", "CEdit"],
+            resources: [.embedInCode("Prelude")]),
+        .executableTarget(
+            name: "riffle",
+            dependencies: ["RiffleLua", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+
+        .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
+        .testTarget(name: "RiffleTensorTests", dependencies: ["RiffleTensor"]),
+        .testTarget(name: "RiffleNNTests", dependencies: ["RiffleNN", "RiffleIO"]),
+        .testTarget(name: "RiffleFlowTests", dependencies: ["RiffleFlow", "RiffleMetrics"]),
+        .testTarget(name: "RiffleIOTests", dependencies: ["RiffleIO", "RiffleMetrics"]),
+        .testTarget(name: "RiffleLuaTests", dependencies: ["RiffleLua"], exclude: ["lua"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

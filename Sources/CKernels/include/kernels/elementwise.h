@@ -1,0 +1,62 @@
+#pragma once
+
+#include "types.h"
+
+typedef enum {
+    RK_NEG, RK_ABS, RK_SIGN, RK_SQUARE, RK_SQRT, RK_RSQRT, RK_RECIPROCAL,
+    RK_EXP, RK_LOG, RK_SIN, RK_COS, RK_TANH, RK_SIGMOID, RK_ERF,
+    RK_RELU, RK_SILU, RK_GELU, RK_GELU_ERF, RK_SOFTPLUS,
+    RK_FLOOR, RK_CEIL, RK_ROUND, RK_IS_FINITE, RK_IS_NAN,
+    RK_UNARY_COUNT
+} rk_unary_op;
+
+/// y[i] = op(x[i]). RK_GELU is the tanh form, RK_ROUND rounds halves to even, RK_IS_* give 1 or 0.
+/// RK_I32 knows neg, abs, sign and square only. y may be x.
+void rk_unary(rk_unary_op op, rk_dtype dtype, const void *x, void *y, size_t count);
+
+typedef enum {
+    RK_ADD, RK_SUB, RK_MUL, RK_DIV, RK_POW, RK_MAXIMUM, RK_MINIMUM, RK_ATAN2,
+    RK_EQ, RK_NE, RK_LT, RK_LE, RK_GT, RK_GE,
+    RK_SILU_GRAD,     // b * silu'(a)
+    RK_GELU_GRAD,     // b * gelu'(a), tanh form
+    RK_BINARY_COUNT
+} rk_binary_op;
+
+/// y = op(a, b) over the broadcast shape `y_shape` (rank numbers). `a_shape` and `b_shape` have the same rank, with 1
+/// where they are repeated. Comparisons give 1 or 0 in the same type. A NaN in either input of maximum or minimum
+/// gives NaN. RK_I32 knows add, sub, mul, maximum, minimum and the comparisons.
+void rk_binary(
+    rk_binary_op op, rk_dtype dtype, int rank, const size_t *y_shape, const void *a, const size_t *a_shape,
+    const void *b, const size_t *b_shape, void *y);
+
+/// y[i] = scale * x[i] + shift. y may be x.
+void rk_affine(rk_dtype dtype, double scale, double shift, const void *x, void *y, size_t count);
+
+/// y[i] = x[i]^exponent; integer exponents are exact for negative x. y may be x.
+void rk_power(rk_dtype dtype, double exponent, const void *x, void *y, size_t count);
+
+/// y[i] = min(max(x[i], low), high); NaN stays NaN. y may be x.
+void rk_clamp(rk_dtype dtype, double low, double high, const void *x, void *y, size_t count);
+
+/// y[i] = condition[i] != 0 ? a[i] : b[i], all of one type and size.
+void rk_where(rk_dtype dtype, const void *condition, const void *a, const void *b, void *y, size_t count);
+
+void rk_fill(rk_dtype dtype, double value, void *y, size_t count);
+
+/// Converts between types; to RK_I32 rounds towards zero and saturates, NaN gives 0.
+void rk_cast(rk_dtype from, const void *x, rk_dtype to, void *y, size_t count);
+
+/// Copies a block of shape `size` between two strided places (strides in elements; 0 repeats the input): permutes,
+/// expands, slices, and writes slices. Swapping the last two dimensions is blocked for the cache.
+void rk_copy_strided(
+    rk_dtype dtype, int rank, const size_t *size, const void *x, const ptrdiff_t *x_stride, void *y,
+    const ptrdiff_t *y_stride);
+
+/// y[i, :] = x[index[i], :], rows of `width` elements. Indices are taken as checked.
+void rk_gather_rows(rk_dtype dtype, const void *x, const int32_t *index, void *y, size_t count, size_t width);
+
+/// y[index[i], :] += x[i, :] in the order of i. y is accumulated.
+void rk_scatter_add_rows(rk_dtype dtype, const void *x, const int32_t *index, void *y, size_t count, size_t width);
+
+/// The smallest and largest of count indices (0, -1 when there are none).
+void rk_index_range(const int32_t *index, size_t count, int32_t *lowest, int32_t *highest);

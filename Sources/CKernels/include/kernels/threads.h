@@ -1,0 +1,26 @@
+#pragma once
+
+#include "types.h"
+
+/// How many threads kernels use: RIFFLE_THREADS, else the processors that this process may run on.
+int rk_threads(void);
+
+/// Sets the number of threads, at least 1. Results do not depend on it.
+void rk_threads_set(int count);
+
+/// Calls body(context, begin, end) over [0, count) in pieces of `grain` items (the last one may be shorter), spread
+/// over the pool. The pieces depend on count and grain alone. Nested and concurrent calls run inline.
+void rk_parallel_for(size_t count, size_t grain, void (*body)(void *context, size_t begin, size_t end), void *context);
+
+/// The vector instructions in use.
+typedef enum { RK_CPU_BASELINE = 0, RK_CPU_AVX2 = 1, RK_CPU_AVX512 = 2 } rk_cpu_level;
+
+/// What the processor has, lowered by RIFFLE_CPU=baseline|avx2|avx512 where that is set.
+rk_cpu_level rk_cpu(void);
+
+/// The processor's name, as it gives it.
+const char *rk_cpu_name(void);
+
+/// One pointer a thread, for the engine above.
+void *rk_thread_context(void);
+void rk_thread_set_context(void *context);
