@@ -1,0 +1,204 @@
+extension Tensor {
+    /// Adds to each trainable parameter's gradient the derivative of this tensor, which has one element.
+    ///
+    /// What the tape saved for the computation is dropped on the way, unless `retain` is set.
+    /// - Throws: `RiffleError` when there is more than one element, nothing to differentiate, or the tape's part is spent.
+    public func backward(retain: Bool = false) throws {
+        let seed = try seedGradient("backward")
+        var reached: [ObjectIdentifier: (parameter: Parameter, gradient: Tensor)] = [:]
+        var order: [ObjectIdentifier] = []
+        try withoutGradient {
+            try ReverseSweep(from: self, seed: seed, retain: retain, recording: false).run { parameter, gradient in
+                let key = ObjectIdentifier(parameter)
+                if let sum = reached[key] {
+                    reached[key]?.gradient = try sum.gradient + gradient
+                } else {
+                    reached[key] = (parameter, gradient)
+                    order.append(key)
+                }
+            }
+            for key in order {
+                guard let (parameter, gradient) = reached[key] else { continue }
+                parameter.gradient = try parameter.gradient.map { try $0 + gradient } ?? gradient.detach()
+            }
+        }
+    }
+
+    /// A one, for the derivative of a number by itself.
+    fileprivate func seedGradient(_ operation: String) throws -> Tensor {
+        guard count == 1 else {
+            throw RiffleError(operation, "only a single number has a gradient, the tensor is \(shape); take its sum or mean first")
+        }
+        guard dtype.isFloating else { throw RiffleError(operation, "an int32 tensor has no gradient") }
+        return try Tensor.ones(shape, dtype)
+    }
+}
+
+/// The gradients of `result`, contracted with `cotangent` (ones for a single number), for each of `inputs`.
+///
+/// With `recording` they can be differentiated again and the tape is kept.
+/// - Parameter inputs: tensors that `result` was computed from; zeros come back for those that it does not depend on.
+/// - Throws: `RiffleError` when an input takes no gradients or the cotangent's shape differs.
+public func gradients(
+    of result: Tensor, for inputs: [Tensor], cotangent: Tensor? = nil, retain: Bool = false, recording: Bool = false
+) throws -> [Tensor] {
+    let seed = try cotangent ?? result.seedGradient("grad")
+    guard seed.shape == result.shape else {
+        throw RiffleError("grad", "the cotangent is \(seed.shape), the result \(result.shape)")
+    }
+    if let place = inputs.firstIndex(where: { !$0.needsGradient }) {
+        throw RiffleError("grad", "input \(place + 1) takes no gradients; make it a parameter, or compute it from one")
+    }
+    let context = Context.current
+    let before = context.isRecording
+    context.isRecording = recording
+    defer { context.isRecording = before }
+    let sweep = ReverseSweep(from: result, seed: seed, retain: retain || recording, recording: recording)
+    var leaves: [ObjectIdentifier: Tensor] = [:]
+    try sweep.run(watching: inputs) { parameter, gradient in
+        let key = ObjectIdentifier(parameter)
+        leaves[key] = try leaves[key].map { try $0 + gradient } ?? gradient
+    }
+    return try inputs.map { input in
+        switch input.innermost.origin {
+        case .leaf(let parameter): try leaves[ObjectIdentifier(parameter)] ?? .zeros(input.shape, input.dtype)
+        case .node(let node): try sweep.watched[Place(node)] ?? .zeros(input.shape, input.dtype)
+        case .constant: try .zeros(input.shape, input.dtype)
+        }
+    }
+}
+
+/// An output of a record.
+private struct Place: Hashable {
+    let index: Int
+    let output: Int
+
+    init(_ node: Node) { (index, output) = (node.index, node.output) }
+    init(_ saved: Saved) { (index, output) = (saved.node, saved.output) }
+}
+
+/// One walk down the tape from a result, handing gradients from outputs to inputs.
+private final class ReverseSweep {
+    private let result: Tensor
+    private let retain: Bool
+    private let recording: Bool
+    /// Gradients that wait for their record, by index.
+    private var pending: [Int: [Tensor?]] = [:]
+    /// Gradients of the tensors that were asked for.
+    private(set) var watched: [Place: Tensor] = [:]
+    private let seed: Tensor
+
+    init(from result: Tensor, seed: Tensor, retain: Bool, recording: Bool) {
+        self.result = result.innermost
+        self.seed = seed
+        self.retain = retain
+        self.recording = recording
+    }
+
+    func run(watching inputs: [Tensor] = [], leaf: (Parameter, Tensor) throws -> Void) throws {
+        let places = Set(inputs.compactMap { if case .node(let node) = $0.innermost.origin { Place(node) } else { nil } })
+        switch result.origin {
+        case .constant:
+            throw RiffleError("backward", "the result does not depend on any trainable parameter, or was computed under no_grad")
+        case .leaf(let parameter): return try leaf(parameter, seed)
+        case .node(let node):
+            pending[node.index] = []
+            try add(seed, index: node.index, output: node.output)
+            // Indices grow in the order of computation, so the highest one is always ready.
+            var heap = IndexHeap([node.index])
+            while let index = heap.pop() {
+                guard let gradients = pending.removeValue(forKey: index) else { continue }
+                for (output, gradient) in gradients.enumerated() {
+                    let place = Place(Node(tape: node.tape, index: index, output: output))
+                    if places.contains(place) { watched[place] = gradient }
+                }
+                try visit(index, gradients, on: node.tape, heap: &heap, leaf: leaf)
+            }
+        }
+    }
+
+    private func visit(
+        _ index: Int, _ gradients: [Tensor?], on tape: Tape, heap: inout IndexHeap, leaf: (Parameter, Tensor) throws -> Void
+    ) throws {
+        guard let record = tape[index], !record.isSpent else {
+            throw RiffleError(
+                "backward", "this computation was differentiated before and its intermediate values are gone; "
+                    + "pass { retain = true } there, or compute it again")
+        }
+        var padded = gradients
+        while padded.count < record.outputs.count { padded.append(nil) }
+        let call = Op.Call(
+            inputs: record.inputs.map { Tensor(saved: $0, on: tape) },
+            attributes: Arguments(record.attributes),
+            outputs: record.outputs.enumerated().map {
+                let output = Tensor(saved: $1, on: tape)
+                if recording { output.attach(Node(tape: tape, index: index, output: $0)) }
+                return output
+            },
+            wanted: record.inputs.map(\.needsGradient))
+        let results = try record.op.vjp(call, padded)
+        if !retain { tape.spend(index) }
+        for (input, gradient) in zip(record.inputs, results) where input.needsGradient {
+            guard let gradient = try gradient?.reduced(to: input.shape).cast(input.dtype) else { continue }
+            if let parameter = input.parameter {
+                try leaf(parameter, gradient)
+            } else {
+                if pending[input.node] == nil {
+                    pending[input.node] = []
+                    heap.push(input.node)
+                }
+                try add(gradient, index: input.node, output: input.output)
+            }
+        }
+    }
+
+    private func add(_ gradient: Tensor, index: Int, output: Int) throws {
+        var waiting = pending[index] ?? []
+        while waiting.count <= output { waiting.append(nil) }
+        waiting[output] = try waiting[output].map { try $0 + gradient } ?? gradient
+        pending[index] = waiting
+    }
+}
+
+extension Tensor {
+    /// A record's tensor brought back, tied to where it came from so that it can be differentiated again.
+    fileprivate convenience init(saved: Saved, on tape: Tape) {
+        self.init(storage: saved.storage ?? .none, shape: saved.shape, dtype: saved.dtype)
+        if let parameter = saved.parameter {
+            attach(parameter)
+        } else if saved.node >= 0 {
+            attach(Node(tape: tape, index: saved.node, output: saved.output))
+        }
+    }
+}
+
+/// A heap of indices, the largest on top.
+private struct IndexHeap {
+    private var items: [Int]
+
+    init(_ items: [Int]) { self.items = items }
+
+    mutating func push(_ item: Int) {
+        items.append(item)
+        var child = items.count - 1
+        while child > 0, items[(child - 1) / 2] < items[child] {
+            items.swapAt(child, (child - 1) / 2)
+            child = (child - 1) / 2
+        }
+    }
+
+    mutating func pop() -> Int? {
+        guard let top = items.first, let last = items.popLast() else { return nil }
+        guard !items.isEmpty else { return top }
+        items[0] = last
+        var parent = 0
+        while 2 * parent + 1 < items.count {
+            var child = 2 * parent + 1
+            if child + 1 < items.count, items[child + 1] > items[child] { child += 1 }
+            if items[parent] >= items[child] { break }
+            items.swapAt(parent, child)
+            parent = child
+        }
+        return top
+    }
+}

@@ -1,0 +1,42 @@
+import CKernels
+
+/// What the engine keeps for each thread: the tape, the modes and the source of randomness.
+public final class Context {
+    package let tape = Tape()
+    /// Whether operations are recorded for reverse mode.
+    public var isRecording = true
+    /// Whether every operation checks its result for NaN and infinity.
+    public var guardsAgainstNaN = false
+    public var random = RandomSource()
+    /// Forward-mode levels that are open, innermost last; numbers are never used twice.
+    private(set) var levels: [Int] = []
+    private var nextLevel = 1
+
+    /// The context of the calling thread.
+    public static var current: Context {
+        if let pointer = rk_thread_context() { return Unmanaged<Context>.fromOpaque(pointer).takeUnretainedValue() }
+        let context = Context()
+        rk_thread_set_context(Unmanaged.passRetained(context).toOpaque())
+        return context
+    }
+
+    func openLevel() -> Int {
+        defer { nextLevel += 1 }
+        levels.append(nextLevel)
+        return nextLevel
+    }
+
+    /// Closes a level and those left open inside it.
+    func close(_ level: Int) {
+        while let last = levels.last, last >= level { levels.removeLast() }
+    }
+}
+
+/// Runs `body` without recording for reverse mode.
+public func withoutGradient<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let context = Context.current
+    let before = context.isRecording
+    context.isRecording = false
+    defer { context.isRecording = before }
+    return try body()
+}

@@ -1,0 +1,174 @@
+import CKernels
+
+/// One differentiable operation: the single source for Swift, Lua, help, documentation and tests.
+public final class Op: Sendable {
+    /// What a rule sees of one application.
+    package struct Call {
+        let inputs: [Tensor]
+        let attributes: Arguments
+        var outputs: [Tensor] = []
+        /// Which inputs a gradient is wanted for; in `vjp` only.
+        var wanted: [Bool] = []
+
+        /// The only output, or the first.
+        var output: Tensor { outputs[0] }
+        func wants(_ input: Int) -> Bool { wanted[input] }
+    }
+
+    /// Which tensors a rule reads the numbers of, so that the tape keeps those alone. Shapes are always kept.
+    package struct Keep: Sendable {
+        var inputs: UInt32
+        var outputs: Bool
+
+        static let nothing = Keep(inputs: 0, outputs: false)
+        static let inputs = Keep(inputs: .max, outputs: false)
+        static let outputs = Keep(inputs: 0, outputs: true)
+        static let everything = Keep(inputs: .max, outputs: true)
+        func contains(input place: Int) -> Bool { inputs & (1 << UInt32(place)) != 0 }
+    }
+
+    package enum Kind: Sendable {
+        /// Has rules of its own.
+        case primitive
+        /// Lets no gradient or tangent pass: its results count as constants.
+        case constant
+        /// Made of other operations, whose rules apply.
+        case composed
+    }
+
+    package typealias Forward = @Sendable (Call) throws -> [Tensor]
+    /// Gradients of the outputs to gradients of the inputs; nil is zero. Broadcast inputs may get the broadcast gradient.
+    package typealias VJP = @Sendable (Call, [Tensor?]) throws -> [Tensor?]
+    /// Tangents of the inputs to tangents of the outputs; nil is zero. Written in operations, so that it can be differentiated.
+    package typealias JVP = @Sendable (Call, [Tensor?]) throws -> [Tensor?]
+
+    public let name: String
+    public let arguments: [Argument]
+    public let doc: Doc
+    package let keep: Keep
+    package let kind: Kind
+    /// How many outputs a caller gets; the others are for the rules alone.
+    package let results: Int
+    package let forward: Forward
+    package let vjp: VJP
+    package let jvp: JVP
+    package let samples: [Sample]
+    package let mistakes: [Sample]
+
+    package init(
+        _ name: String, _ arguments: [Argument], _ doc: Doc, keep: Keep = .inputs, kind: Kind = .primitive, results: Int = .max, samples: [Sample], mistakes: [Sample],
+        forward: @escaping Forward, vjp: @escaping VJP, jvp: @escaping JVP
+    ) {
+        self.kind = kind
+        self.results = results
+        self.name = name
+        self.arguments = arguments
+        self.doc = doc
+        self.keep = keep
+        self.samples = samples
+        self.mistakes = mistakes
+        self.forward = forward
+        self.vjp = vjp
+        self.jvp = jvp
+    }
+
+    /// An operation whose results are constants: whole numbers, comparisons, values cut off.
+    package convenience init(
+        notDifferentiable name: String, _ arguments: [Argument], _ doc: Doc, samples: [Sample], mistakes: [Sample],
+        forward: @escaping Forward
+    ) {
+        self.init(
+            name, arguments, doc, keep: .nothing, kind: .constant, samples: samples, mistakes: mistakes, forward: forward,
+            vjp: { call, _ in call.inputs.map { _ in nil } }, jvp: { call, _ in call.outputs.map { _ in nil } })
+    }
+
+    /// An operation made of others.
+    package static func composed(
+        _ name: String, _ arguments: [Argument], _ doc: Doc, samples: [Sample], mistakes: [Sample],
+        body: @escaping @Sendable (Call) throws -> Tensor
+    ) -> Op {
+        Op(
+            name, arguments, doc, keep: .nothing, kind: .composed, samples: samples, mistakes: mistakes,
+            forward: { [try body($0)] }, vjp: { call, _ in call.inputs.map { _ in nil } }, jvp: { _, _ in [nil] })
+    }
+
+    /// The operation with one output.
+    package func callAsFunction(_ inputs: Tensor..., with attributes: Value...) throws -> Tensor {
+        try apply(inputs, attributes)[0]
+    }
+
+    /// Computes the outputs, with their tangents where inputs carry some, and records what reverse mode needs.
+    package func apply(_ inputs: [Tensor], _ attributes: [Value] = []) throws -> [Tensor] {
+        if kind == .composed { return try compute(inputs, attributes) }
+        let context = Context.current
+        if inputs.contains(where: { $0.dual != nil }) {
+            let inputs = inputs.map(context.withoutClosedLevels)
+            if let level = inputs.compactMap({ $0.dual?.level }).max() {
+                return try applyForwardMode(level, inputs, attributes)
+            }
+            return try apply(inputs, attributes)
+        }
+        let outputs = try compute(inputs, attributes)
+        if context.guardsAgainstNaN { try checkFinite(outputs, from: inputs) }
+        if kind == .primitive, context.isRecording, inputs.contains(where: \.needsGradient) {
+            context.tape.append(self, attributes, inputs: inputs, outputs: outputs)
+        }
+        return outputs
+    }
+
+    private func compute(_ inputs: [Tensor], _ attributes: [Value]) throws -> [Tensor] {
+        do {
+            return try forward(Call(inputs: inputs, attributes: Arguments(attributes)))
+        } catch let error as RiffleError {
+            throw error.during(name)
+        }
+    }
+
+    private func applyForwardMode(_ level: Int, _ inputs: [Tensor], _ attributes: [Value]) throws -> [Tensor] {
+        let primals = inputs.map { $0.primal(at: level) }
+        let outputs = try apply(primals, attributes)
+        let call = Call(inputs: primals, attributes: Arguments(attributes), outputs: outputs)
+        let tangents = try jvp(call, inputs.map { $0.tangent(at: level) })
+        return zip(outputs, tangents).map { output, tangent in tangent.map { output.dual(level, tangent: $0) } ?? output }
+    }
+}
+
+extension Op {
+    /// Stops at the first operation that makes NaN or infinity out of finite numbers.
+    private func checkFinite(_ outputs: [Tensor], from inputs: [Tensor]) throws {
+        for output in outputs where output.dtype.isFloating {
+            let bad = rk_count_nonfinite(output.dtype.kernel, output.pointer, output.count)
+            guard bad > 0 else { continue }
+            let told = zip(arguments, inputs).map { argument, input in
+                let nonfinite = input.dtype.isFloating ? rk_count_nonfinite(input.dtype.kernel, input.pointer, input.count) : 0
+                return "\(argument.name) \(input.shape)" + (nonfinite > 0 ? " with \(nonfinite) not finite" : "")
+            }
+            throw RiffleError(
+                name, "\(bad) of \(output.count) results are NaN or infinite (\(told.joined(separator: ", ")))")
+        }
+    }
+}
+
+/// Inputs of one application, for tests: shapes with ranges of random numbers, or given indices.
+package struct Sample: Sendable {
+    package enum Input: Sendable {
+        case random(Shape, ClosedRange<Double>)
+        case indices([Int32], Shape)
+    }
+
+    package let inputs: [Input]
+    package let attributes: @Sendable () -> [Value]
+
+    package init(_ inputs: [Input], _ attributes: @autoclosure @escaping @Sendable () -> [Value] = []) {
+        self.inputs = inputs
+        self.attributes = attributes
+    }
+
+    /// Random numbers of the given shapes, in [-2, 2] where no range is given.
+    package init(
+        _ shapes: Shape..., in range: ClosedRange<Double> = -2...2,
+        with attributes: @autoclosure @escaping @Sendable () -> [Value] = []
+    ) {
+        self.init(shapes.map { .random($0, range) }, attributes())
+    }
+}

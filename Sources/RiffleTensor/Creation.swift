@@ -1,0 +1,106 @@
+/// Functions that make tensors out of numbers, sizes and randomness.
+public enum Creation {
+    private static let shape = Argument("shape", .shape, "sizes, as numbers or one list")
+    private static let dtype = Argument("dtype", .dtype, default: .string("float32"))
+
+    public static let functions: [Function] = [
+        Function(
+            "tensor", [Argument("values", .any, "a number or nested lists of numbers"), dtype],
+            Doc("A tensor of the given numbers.", example: "> riffle.tensor { { 1, 2 }, { 3, 4 } }:shape()\n[2, 2]")
+        ) { arguments in
+            if let tensor = arguments.optionalTensor(0) { return [.tensor(try tensor.detach().cast(arguments.dtype(1)))] }
+            var (sizes, numbers): ([Int], [Double]) = ([], [])
+            try collect(arguments[0], depth: 0, &sizes, &numbers)
+            return [.tensor(try Tensor(numbers, Shape(sizes)).converted(to: arguments.dtype(1)))]
+        },
+        filled("zeros", 0, "[2, 3]"), filled("ones", 1, "[2, 3]"),
+        Function(
+            "full", [Argument("shape", .list(.integer(0...Int.max))), Argument("value", .number), dtype],
+            Doc("A tensor with one number everywhere.", example: "> riffle.full({ 2 }, 7)\ntensor float32 [2]: 7 7")
+        ) { [.tensor(try .full($0.shape(0).checked("full"), $0.number(1), $0.dtype(2)))] },
+        Function(
+            "arange", [Argument("first", .number), Argument("last", .number, "included"), Argument("step", .number, default: .number(1)), dtype],
+            Doc("The numbers from first to last, as a for loop counts them.", example: "> riffle.arange(1, 4)\ntensor float32 [4]: 1 2 3 4")
+        ) { arguments in
+            let (first, last, step) = (arguments.number(0), arguments.number(1), arguments.number(2))
+            let count = ((last - first) / step * (1 + 1e-12)).rounded(.down) + 1
+            guard step != 0, count.isFinite, count < 1e12 else { throw RiffleError("arange", "steps of \(step) do not lead from \(first) to \(last)") }
+            let numbers = (0..<Swift.max(0, Int(count))).map { first + Double($0) * step }
+            return [.tensor(try Tensor(numbers, [numbers.count]).converted(to: arguments.dtype(3)))]
+        },
+        Function(
+            "linspace", [Argument("first", .number), Argument("last", .number), Argument("count", .integer(1...1_000_000_000)), dtype],
+            Doc("Evenly spaced numbers, both ends included.", example: "> riffle.linspace(0, 1, 5)\ntensor float32 [5]: 0 0.25 0.5 0.75 1")
+        ) { arguments in
+            let (first, last, count) = (arguments.number(0), arguments.number(1), arguments.integer(2))
+            let numbers = (0..<count).map { count == 1 ? first : first + (last - first) * Double($0) / Double(count - 1) }
+            return [.tensor(try Tensor(numbers, [count]).converted(to: arguments.dtype(3)))]
+        },
+        Function(
+            "eye", [Argument("size", .integer(0...100_000)), dtype],
+            Doc("The identity matrix.", example: "> riffle.eye(2):tolist()[2][2]\n1.0")
+        ) { arguments in
+            let size = arguments.integer(0)
+            let numbers = (0..<(size * size)).map { $0 % (size + 1) == 0 ? 1.0 : 0.0 }
+            return [.tensor(try Tensor(numbers, [size, size]).converted(to: arguments.dtype(1)))]
+        },
+        Function(
+            "rand", [shape, dtype],
+            Doc("Uniform random numbers in [0, 1).", example: "> riffle.rand(2, 3):shape()\n[2, 3]", source: "Philox4x32-10, Salmon et al. 2011")
+        ) { [.tensor(try .rand($0.shape(0).checked("rand"), $0.dtype(1)))] },
+        Function(
+            "randn", [shape, dtype],
+            Doc("Standard normal random numbers.", example: "> riffle.randn(2, 3):shape()\n[2, 3]", source: "Philox4x32-10 and Box-Muller")
+        ) { [.tensor(try .randn($0.shape(0).checked("randn"), $0.dtype(1)))] },
+        Function(
+            "randint", [Argument("largest", .integer(1...Int(Int32.max))), shape],
+            Doc("Random int32 numbers from 1 to the largest.", example: "> riffle.randint(1, 3)\ntensor int32 [3]: 1 1 1")
+        ) { [.tensor(try Context.current.random.integers($0.shape(1).checked("randint"), through: $0.integer(0)))] },
+        Function(
+            "randperm", [Argument("count", .integer(0...Int(Int32.max)))],
+            Doc("The numbers 1 to count in random order, int32.", example: "> riffle.randperm(5):shape()\n[5]")
+        ) { [.tensor(try Context.current.random.permutation($0.integer(0)))] },
+        Function(
+            "seed", [Argument("seed", .integer(0...Int.max))],
+            Doc("Starts the random numbers afresh from a seed.", example: "> riffle.seed(1)")
+        ) {
+            Context.current.random = RandomSource(seed: UInt64($0.integer(0)))
+            return []
+        },
+        Function(
+            "dropout", [Argument("x", .tensor), Argument("probability", .fraction(0...0.999))],
+            Doc("Zeroes elements at random and scales the rest up, so that the mean stays.", example: "> riffle.dropout(riffle.ones(3), 0)\ntensor float32 [3]: 1 1 1")
+        ) { [.tensor(try $0.tensor(0).dropout($0.number(1)))] },
+    ]
+
+    private static func filled(_ name: String, _ value: Double, _ shape: String) -> Function {
+        Function(
+            name, [Self.shape, dtype], Doc("A tensor of \(name).", example: "> riffle.\(name)(2, 3):shape()\n\(shape)")
+        ) { [.tensor(try .full($0.shape(0).checked(name), value, $0.dtype(1)))] }
+    }
+
+    /// Walks nested lists of one shape.
+    private static func collect(_ value: Value, depth: Int, _ sizes: inout [Int], _ numbers: inout [Double]) throws {
+        switch value {
+        case .number(let number): numbers.append(number)
+        case .integer(let integer): numbers.append(Double(integer))
+        case .boolean(let flag): numbers.append(flag ? 1 : 0)
+        case .list(let items):
+            if depth == sizes.count {
+                guard numbers.isEmpty else { throw RiffleError("tensor", "numbers and lists stand side by side") }
+                sizes.append(items.count)
+            }
+            guard items.count == sizes[depth] else {
+                throw RiffleError("tensor", "a list of \(items.count) stands beside one of \(sizes[depth]); rows must be of equal length")
+            }
+            let before = numbers.count
+            for item in items { try collect(item, depth: depth + 1, &sizes, &numbers) }
+            guard depth + 1 < sizes.count || numbers.count == before + items.count else {
+                throw RiffleError("tensor", "numbers and lists stand side by side")
+            }
+        default: throw RiffleError("tensor", "only numbers and lists of numbers make a tensor")
+        }
+        if depth < sizes.count, case .list = value { return }
+        guard depth == sizes.count else { throw RiffleError("tensor", "numbers and lists stand side by side") }
+    }
+}

@@ -1,0 +1,36 @@
+import CKernels
+
+/// The type of a tensor's elements.
+public enum DType: UInt8, Sendable, CaseIterable, CustomStringConvertible {
+    /// What networks compute in.
+    case float32
+    /// For tests and for metrics that need it.
+    case float64
+    /// Labels and indices.
+    case int32
+
+    /// Bytes an element.
+    public var size: Int { self == .float64 ? 8 : 4 }
+    public var isFloating: Bool { self != .int32 }
+    public var description: String {
+        switch self {
+        case .float32: "float32"
+        case .float64: "float64"
+        case .int32: "int32"
+        }
+    }
+
+    public init?(name: String) {
+        guard let found = DType.allCases.first(where: { $0.description == name }) else { return nil }
+        self = found
+    }
+
+    package var kernel: rk_dtype { rk_dtype(UInt32(rawValue)) }
+
+    /// The type that holds both: integers give way to floats, float32 to float64.
+    package func joined(with other: DType) -> DType {
+        if self == other { return self }
+        if self == .float64 || other == .float64 { return .float64 }
+        return .float32
+    }
+}

@@ -1,0 +1,175 @@
+/// A value that goes into or comes out of a function, as Lua sees it.
+public enum Value {
+    case none
+    case boolean(Bool)
+    case integer(Int)
+    case number(Double)
+    case string(String)
+    case tensor(Tensor)
+    /// Anything with identity that is not a tensor: a parameter, module, optimizer, data set.
+    case object(AnyObject)
+    case list([Value])
+    case table([String: Value])
+}
+
+/// What an argument may be. The door to Lua checks it and words the error.
+public indirect enum ArgumentType: Sendable {
+    case tensor
+    /// A tensor or a number.
+    case operand
+    /// A list of tensors.
+    case tensors
+    case number
+    /// A number above zero (or from zero on), finite.
+    case positive
+    case nonNegative
+    /// A number in a closed range.
+    case fraction(ClosedRange<Double>)
+    case integer(ClosedRange<Int>)
+    case boolean
+    case string
+    /// One of the given words.
+    case choice([String])
+    /// Sizes of dimensions: a list, or as many numbers as follow.
+    case shape
+    /// A dimension: 1 is the first and -1 the last in Lua; arrives counted from 0, negatives unchanged.
+    case dim
+    /// One dimension or a list of them, counted likewise.
+    case dims
+    /// A place along a dimension, counted likewise.
+    case index
+    case dtype
+    /// An object of a class that the door knows by this word, such as `module`.
+    case object(String)
+    case list(ArgumentType)
+    case table
+    case any
+}
+
+/// One argument of a function: its name, what it may be, and what it is when not given.
+public struct Argument: Sendable {
+    public enum Default: Sendable {
+        case required, none
+        case boolean(Bool)
+        case integer(Int)
+        case number(Double)
+        case string(String)
+    }
+
+    public let name: String
+    public let type: ArgumentType
+    public let summary: String
+    public let defaultValue: Default
+
+    public init(_ name: String, _ type: ArgumentType, _ summary: String = "", default defaultValue: Default = .required) {
+        self.name = name
+        self.type = type
+        self.summary = summary
+        self.defaultValue = defaultValue
+    }
+}
+
+/// What a reader is told of a function: the source of help, the reference page and the editor stub.
+public struct Doc: Sendable {
+    /// One sentence that ends with a period, at most 100 characters.
+    public let summary: String
+    public let formula: String
+    public let shapes: String
+    /// Lua lines that begin with `> `, each followed by what they print; run by a test.
+    public let example: String
+    /// Paper and equation.
+    public let source: String
+
+    public init(_ summary: String, formula: String = "", shapes: String = "", example: String = "", source: String = "") {
+        self.summary = summary
+        self.formula = formula
+        self.shapes = shapes
+        self.example = example
+        self.source = source
+    }
+}
+
+/// A function that Lua can call: name, typed arguments, documentation and body.
+///
+/// `name` is the path from `riffle`, such as `flow.ode`; a method of a class of objects is written `tensor:item`.
+public struct Function: Sendable {
+    public let name: String
+    public let arguments: [Argument]
+    public let doc: Doc
+    public let body: @Sendable (Arguments) throws -> [Value]
+
+    public init(
+        _ name: String, _ arguments: [Argument] = [], _ doc: Doc, body: @escaping @Sendable (Arguments) throws -> [Value]
+    ) {
+        self.name = name
+        self.arguments = arguments
+        self.doc = doc
+        self.body = body
+    }
+}
+
+/// The arguments of one call, checked against their types and in the order of their declaration.
+///
+/// The accessors trap on a type that the declaration rules out: that would be a mistake of the library.
+public struct Arguments {
+    public let values: [Value]
+    public init(_ values: [Value]) { self.values = values }
+
+    public subscript(_ index: Int) -> Value { index < values.count ? values[index] : .none }
+
+    public func has(_ index: Int) -> Bool { if case .none = self[index] { false } else { true } }
+
+    public func tensor(_ index: Int) -> Tensor { optionalTensor(index)! }
+    public func optionalTensor(_ index: Int) -> Tensor? {
+        switch self[index] {
+        case .tensor(let tensor): tensor
+        case .object(let parameter as Parameter): parameter.tensor
+        default: nil
+        }
+    }
+    public func tensors(_ index: Int) -> [Tensor] { self[index].list.map { Arguments([$0]).tensor(0) } }
+
+    public func number(_ index: Int) -> Double { optionalNumber(index)! }
+    public func optionalNumber(_ index: Int) -> Double? {
+        switch self[index] {
+        case .number(let number): number
+        case .integer(let integer): Double(integer)
+        default: nil
+        }
+    }
+
+    public func integer(_ index: Int) -> Int { optionalInteger(index)! }
+    public func optionalInteger(_ index: Int) -> Int? { if case .integer(let integer) = self[index] { integer } else { nil } }
+    public func integers(_ index: Int) -> [Int] { self[index].list.map { Arguments([$0]).integer(0) } }
+
+    public func boolean(_ index: Int) -> Bool { if case .boolean(let boolean) = self[index] { boolean } else { false } }
+
+    public func string(_ index: Int) -> String { optionalString(index)! }
+    public func optionalString(_ index: Int) -> String? { if case .string(let string) = self[index] { string } else { nil } }
+
+    public func dtype(_ index: Int, default dtype: DType = .float32) -> DType {
+        optionalString(index).flatMap(DType.init(name:)) ?? dtype
+    }
+
+    public func shape(_ index: Int) -> Shape { Shape(integers(index)) }
+
+    public func object<Class: AnyObject>(_ index: Int, as type: Class.Type = Class.self) -> Class {
+        optionalObject(index)!
+    }
+    public func optionalObject<Class: AnyObject>(_ index: Int, as type: Class.Type = Class.self) -> Class? {
+        if case .object(let object) = self[index] { object as? Class } else { nil }
+    }
+    public func list(_ index: Int) -> [Value] { self[index].list }
+    public func table(_ index: Int) -> [String: Value] { if case .table(let table) = self[index] { table } else { [:] } }
+}
+
+extension Value {
+    /// The items of a list; of anything else but nothing, itself alone.
+    public var list: [Value] {
+        switch self {
+        case .list(let values): values
+        case .none: []
+        default: [self]
+        }
+    }
+}

@@ -1,0 +1,169 @@
+import CKernels
+
+extension Op {
+    static let binary: [Op] = [
+        add, sub, mul, div, pow, maximum, minimum, atan2, eq, ne, lt, le, gt, ge, siluGrad, geluGrad, `where`,
+    ]
+
+    /// Two tensors broadcast against each other.
+    ///
+    /// `slope` gives the derivatives for a and b, to be multiplied with the gradient or tangent; it gets the row
+    /// itself, as a function, where a derivative needs it.
+    static func broadcasting(
+        _ name: String, names: (String, String) = ("a", "b"), _ doc: Doc, kernel: rk_binary_op, keep: Keep = .inputs,
+        in domain: ClosedRange<Double> = -2...2,
+        slope: (@Sendable (Call, (Tensor, Tensor) throws -> Tensor) throws -> (Tensor?, Tensor?))? = nil,
+        vjp: VJP? = nil, jvp: JVP? = nil
+    ) -> Op {
+        let forward: Forward = { call in [try broadcast(kernel, call.inputs[0], call.inputs[1], names)] }
+        let row: @Sendable (Tensor, Tensor) throws -> Tensor = { a, b in
+            guard let op = Op.binary.first(where: { $0.name == name }) else { return a }
+            return try op(a, b)
+        }
+        return Op(
+            name, [Argument(names.0, .operand), Argument(names.1, .operand)], doc, keep: keep,
+            samples: [
+                Sample([2, 3], [2, 3], in: domain), Sample([4, 1, 3], [5, 1], in: domain), Sample([], [3], in: domain),
+                Sample([17], [1], in: domain), Sample([0, 3], [3], in: domain),
+            ],
+            mistakes: [Sample([2, 3], [2, 4])],
+            forward: forward,
+            vjp: vjp ?? { call, gradients in
+                guard let g = gradients[0], let slopes = try slope?(call, row) else { return [nil, nil] }
+                return [
+                    call.wants(0) ? try slopes.0.map { try g * $0 } : nil,
+                    call.wants(1) ? try slopes.1.map { try g * $0 } : nil,
+                ]
+            },
+            jvp: jvp ?? { call, tangents in
+                guard let slopes = try slope?(call, row) else { return [nil] }
+                let parts = [
+                    try tangents[0].flatMap { da in try slopes.0.map { try da * $0 } },
+                    try tangents[1].flatMap { db in try slopes.1.map { try db * $0 } },
+                ]
+                return [try total(parts).map { try $0.expanded(to: call.output.shape) }]
+            })
+    }
+
+    /// The kernel over the broadcast shape, after both are made one type.
+    private static func broadcast(_ kernel: rk_binary_op, _ a: Tensor, _ b: Tensor, _ names: (String, String)) throws -> Tensor {
+        guard let shape = Shape.broadcast(a.shape, b.shape) else {
+            throw RiffleError("", "the shapes do not broadcast (\(names.0) \(a.shape), \(names.1) \(b.shape))")
+        }
+        var dtype = a.dtype.joined(with: b.dtype)
+        if dtype == .int32, !integerKernels.contains(kernel.rawValue) { dtype = .float32 }
+        let (left, right) = (try a.converted(to: dtype), try b.converted(to: dtype))
+        let y = try Tensor(uninitialized: shape, dtype)
+        rk_binary(
+            kernel, dtype.kernel, Int32(shape.rank), shape.sizes, left.pointer, a.shape.padded(to: shape.rank),
+            right.pointer, b.shape.padded(to: shape.rank), y.pointer)
+        return y
+    }
+
+    private static let integerKernels: Set<UInt32> = Set(
+        [RK_ADD, RK_SUB, RK_MUL, RK_MAXIMUM, RK_MINIMUM, RK_EQ, RK_NE, RK_LT, RK_LE, RK_GT, RK_GE].map(\.rawValue))
+
+    /// The sum of those that are there.
+    static func total(_ parts: [Tensor?]) throws -> Tensor? {
+        try parts.compactMap { $0 }.reduce(nil as Tensor?) { sum, part in try sum.map { try $0 + part } ?? part }
+    }
+
+    static let add: Op = broadcasting(
+        "add", Doc("The sum.", formula: "y = a + b", example: "> riffle.tensor({ 1, 2 }) + riffle.tensor({ 10, 20 })\ntensor float32 [2]: 11 22"),
+        kernel: RK_ADD, keep: .nothing, vjp: { _, g in [g[0], g[0]] },
+        jvp: { call, d in [try total(d)?.expanded(to: call.output.shape)] })
+
+    static let sub: Op = broadcasting(
+        "sub", Doc("The difference.", formula: "y = a - b", example: "> riffle.tensor({ 1, 2 }) - riffle.tensor({ 10, 20 })\ntensor float32 [2]: -9 -18"),
+        kernel: RK_SUB, keep: .nothing,
+        vjp: { call, g in [g[0], call.wants(1) ? try g[0].map { try -$0 } : nil] },
+        jvp: { call, d in
+            guard let da = d[0], let db = d[1] else {
+                return [try (d[0] ?? d[1].map { try -$0 })?.expanded(to: call.output.shape)]
+            }
+            return [try (da - db).expanded(to: call.output.shape)]
+        })
+
+    static let mul: Op = broadcasting(
+        "mul", Doc("The product, element by element.", formula: "y = a b", example: "> riffle.tensor({ 1, 2 }) * riffle.tensor({ 10, 20 })\ntensor float32 [2]: 10 40"),
+        kernel: RK_MUL, slope: { call, _ in (call.inputs[1], call.inputs[0]) })
+
+    static let div: Op = broadcasting(
+        "div", Doc("The quotient.", formula: "y = a / b", example: "> riffle.tensor({ 1, 2 }) / riffle.tensor({ 10, 20 })\ntensor float32 [2]: 0.1 0.1"),
+        kernel: RK_DIV, in: 0.3...2,
+        slope: { call, _ in
+            let inverse = try call.inputs[1].reciprocal()
+            return (inverse, try -(call.inputs[0] * inverse.square()))
+        })
+
+    static let pow: Op = broadcasting(
+        "pow", Doc("a to the power of b.", formula: "y = a^b", example: "> riffle.tensor({ 2, 3 }) ^ 2\ntensor float32 [2]: 4 9"),
+        kernel: RK_POW, in: 0.3...2,
+        slope: { call, row in
+            let (a, b) = (call.inputs[0], call.inputs[1])
+            return (try b * row(a, b - 1), try row(a, b) * a.log())
+        })
+
+    static let maximum: Op = broadcasting(
+        "maximum", Doc("The larger; the gradient goes to the larger, or to a where they are equal.", formula: "y = max(a, b)", example: "> riffle.maximum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 3 5"),
+        kernel: RK_MAXIMUM,
+        slope: { call, _ in (try call.inputs[0].ge(call.inputs[1]), try call.inputs[0].lt(call.inputs[1])) })
+
+    static let minimum: Op = broadcasting(
+        "minimum", Doc("The smaller; the gradient goes to the smaller, or to a where they are equal.", formula: "y = min(a, b)", example: "> riffle.minimum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 1 3"),
+        kernel: RK_MINIMUM,
+        slope: { call, _ in (try call.inputs[0].le(call.inputs[1]), try call.inputs[0].gt(call.inputs[1])) })
+
+    static let atan2: Op = broadcasting(
+        "atan2", names: ("y", "x"), Doc("The angle of the point (x, y), in radians.", example: "> riffle.atan2(riffle.tensor({ 1, -1 }), 1)\ntensor float32 [2]: 0.785398 -0.785398"),
+        kernel: RK_ATAN2, in: 0.3...2,
+        slope: { call, _ in
+            let (y, x) = (call.inputs[0], call.inputs[1])
+            let inverse = try (x.square() + y.square()).reciprocal()
+            return (try x * inverse, try -(y * inverse))
+        })
+
+    private static func comparison(_ name: String, _ kernel: rk_binary_op, _ words: String, _ example: String) -> Op {
+        Op(
+            notDifferentiable: name, [Argument("a", .operand), Argument("b", .operand)],
+            Doc("1 where a is \(words) b, else 0.", example: example),
+            samples: [Sample([2, 3], [2, 3]), Sample([4, 1, 3], [5, 1])], mistakes: [Sample([2, 3], [2, 4])],
+            forward: { [try broadcast(kernel, $0.inputs[0], $0.inputs[1], ("a", "b"))] })
+    }
+    static let eq: Op = comparison("eq", RK_EQ, "equal to", "> riffle.tensor({ 1, 5 }):eq(5)\ntensor float32 [2]: 0 1")
+    static let ne: Op = comparison("ne", RK_NE, "not equal to", "> riffle.tensor({ 1, 5 }):ne(5)\ntensor float32 [2]: 1 0")
+    static let lt: Op = comparison("lt", RK_LT, "less than", "> riffle.tensor({ 1, 5 }):lt(5)\ntensor float32 [2]: 1 0")
+    static let le: Op = comparison("le", RK_LE, "at most", "> riffle.tensor({ 1, 5 }):le(5)\ntensor float32 [2]: 1 1")
+    static let gt: Op = comparison("gt", RK_GT, "greater than", "> riffle.tensor({ 1, 5 }):gt(5)\ntensor float32 [2]: 0 0")
+    static let ge: Op = comparison("ge", RK_GE, "at least", "> riffle.tensor({ 1, 5 }):ge(5)\ntensor float32 [2]: 0 1")
+
+    static let `where`: Op = Op(
+        "where", [Argument("condition", .tensor), Argument("a", .operand), Argument("b", .operand)],
+        Doc("a where the condition is not zero, else b.", example: "> riffle.where(riffle.tensor({ 1, 0 }), 7, 8)\ntensor float32 [2]: 7 8"),
+        samples: [
+            Sample([.indices([1, 0, 1, 0, 0, 1], [2, 3]), .random([2, 3], -2...2), .random([3], -2...2)]),
+            Sample([.indices([1, 0], [2, 1]), .random([], -2...2), .random([2, 2], -2...2)]),
+        ],
+        mistakes: [Sample([2], [3], [2])],
+        forward: { call in
+            let (c, a, b) = (call.inputs[0], call.inputs[1], call.inputs[2])
+            guard let values = Shape.broadcast(a.shape, b.shape), let shape = Shape.broadcast(c.shape, values) else {
+                throw RiffleError("", "the shapes do not broadcast (condition \(c.shape), a \(a.shape), b \(b.shape))")
+            }
+            let dtype = a.dtype.joined(with: b.dtype)
+            let parts = try withoutGradient { try [c, a, b].map { try $0.detach().cast(dtype).expanded(to: shape) } }
+            let y = try Tensor(uninitialized: shape, dtype)
+            rk_where(dtype.kernel, parts[0].pointer, parts[1].pointer, parts[2].pointer, y.pointer, y.count)
+            return [y]
+        },
+        vjp: { call, g in
+            guard let g = g[0] else { return [nil, nil, nil] }
+            let zero = try Tensor.scalar(0, g.dtype)
+            return [nil, try g.where(call.inputs[0], else: zero), try zero.where(call.inputs[0], else: g)]
+        },
+        jvp: { call, d in
+            guard d[1] != nil || d[2] != nil else { return [nil] }
+            let zero = try Tensor.scalar(0, call.output.dtype)
+            return [try (d[1] ?? zero).where(call.inputs[0], else: d[2] ?? zero).expanded(to: call.output.shape)]
+        })
+}

@@ -1,0 +1,217 @@
+import CKernels
+
+extension Op {
+    static let elementwise: [Op] = [
+        negate, abs, sign, square, sqrt, rsqrt, reciprocal, exp, log, sin, cos, tanh, sigmoid, erf,
+        relu, silu, gelu, geluErf, softplus, floor, ceil, round, isFinite, isNaN, affine, power, clamp, cast, detach,
+    ]
+
+    static let negate: Op = elementwise(
+        "neg", Doc("Turns the sign.", formula: "y = -x", example: "> riffle.tensor({ 1, -2 }):neg()\ntensor float32 [2]: -1 2"),
+        kernel: RK_NEG, keep: .nothing, rule: { _, moved in [try moved[0].map { try -$0 }] })
+
+    static let abs: Op = elementwise(
+        "abs", Doc("The absolute value.", formula: "y = |x|", example: "> riffle.tensor({ 1, -2 }):abs()\ntensor float32 [2]: 1 2"),
+        kernel: RK_ABS, in: 0.2...2, derivative: { x, _ in try x.sign() })
+
+    static let sign: Op = stepwise(
+        "sign", Doc("1 above zero, -1 below, 0 at zero.", example: "> riffle.tensor({ 3, -2, 0 }):sign()\ntensor float32 [3]: 1 -1 0"),
+        kernel: RK_SIGN, in: 0.2...2)
+
+    static let square: Op = elementwise(
+        "square", Doc("The square.", formula: "y = x x", example: "> riffle.tensor({ 3, -2 }):square()\ntensor float32 [2]: 9 4"),
+        kernel: RK_SQUARE, derivative: { x, _ in try x * 2 })
+
+    static let sqrt: Op = elementwise(
+        "sqrt", Doc("The square root.", formula: "y = sqrt(x)", example: "> riffle.tensor({ 9, 4 }):sqrt()\ntensor float32 [2]: 3 2"),
+        kernel: RK_SQRT, in: 0.3...3, keep: .outputs, derivative: { _, y in try y.reciprocal() * 0.5 })
+
+    static let rsqrt: Op = elementwise(
+        "rsqrt", Doc("One over the square root.", formula: "y = 1 / sqrt(x)", example: "> riffle.tensor({ 4, 16 }):rsqrt()\ntensor float32 [2]: 0.5 0.25"),
+        kernel: RK_RSQRT, in: 0.3...3, keep: .outputs, derivative: { _, y in try y * y * y * -0.5 })
+
+    static let reciprocal: Op = elementwise(
+        "reciprocal", Doc("One over x.", formula: "y = 1 / x", example: "> riffle.tensor({ 4, -2 }):reciprocal()\ntensor float32 [2]: 0.25 -0.5"),
+        kernel: RK_RECIPROCAL, in: 0.3...3, keep: .outputs, derivative: { _, y in try -(y.square()) })
+
+    static let exp: Op = elementwise(
+        "exp", Doc("The exponential.", formula: "y = e^x", example: "> riffle.tensor({ 0, 1 }):exp()\ntensor float32 [2]: 1 2.71828"),
+        kernel: RK_EXP, keep: .outputs, derivative: { _, y in y })
+
+    static let log: Op = elementwise(
+        "log", Doc("The natural logarithm.", formula: "y = ln x", example: "> riffle.tensor({ 1, 10 }):log()\ntensor float32 [2]: 0 2.30259"),
+        kernel: RK_LOG, in: 0.3...3, derivative: { x, _ in try x.reciprocal() })
+
+    static let sin: Op = elementwise(
+        "sin", Doc("The sine, of radians.", formula: "y = sin x", example: "> riffle.tensor({ 0, 1 }):sin()\ntensor float32 [2]: 0 0.841471"),
+        kernel: RK_SIN, in: -6...6, derivative: { x, _ in try x.cos() })
+
+    static let cos: Op = elementwise(
+        "cos", Doc("The cosine, of radians.", formula: "y = cos x", example: "> riffle.tensor({ 0, 1 }):cos()\ntensor float32 [2]: 1 0.540302"),
+        kernel: RK_COS, in: -6...6, derivative: { x, _ in try -(x.sin()) })
+
+    static let tanh: Op = elementwise(
+        "tanh", Doc("The hyperbolic tangent.", formula: "y = tanh x", example: "> riffle.tensor({ 0, 1 }):tanh()\ntensor float32 [2]: 0 0.761594"),
+        kernel: RK_TANH, keep: .outputs, derivative: { _, y in try 1 - y.square() })
+
+    static let sigmoid: Op = elementwise(
+        "sigmoid", Doc("The logistic function.", formula: "y = 1 / (1 + e^-x)", example: "> riffle.tensor({ 0, 1 }):sigmoid()\ntensor float32 [2]: 0.5 0.731059"),
+        kernel: RK_SIGMOID, keep: .outputs, derivative: { _, y in try y - y.square() })
+
+    static let erf: Op = elementwise(
+        "erf", Doc("The error function.", formula: "y = 2 / sqrt(pi) * integral of e^(-u u) for u from 0 to x", example: "> riffle.tensor({ 0, 1 }):erf()\ntensor float32 [2]: 0 0.842701"),
+        kernel: RK_ERF, derivative: { x, _ in try (-(x.square())).exp() * 1.1283791670955126 })
+
+    static let relu: Op = elementwise(
+        "relu", Doc("x where it is positive, else 0.", formula: "y = max(x, 0)", example: "> riffle.tensor({ 3, -2 }):relu()\ntensor float32 [2]: 3 0"),
+        kernel: RK_RELU, in: 0.2...2, derivative: { x, _ in try x.gt(.scalar(0, x.dtype)) })
+
+    static let silu: Op = elementwise(
+        "silu", Doc("The SiLU, or swish, activation.", formula: "y = x sigmoid(x)", example: "> riffle.tensor({ 0, 1 }):silu()\ntensor float32 [2]: 0 0.731059"),
+        kernel: RK_SILU, rule: { call, moved in [try moved[0].map { try siluGrad(call.inputs[0], $0) }] })
+
+    static let gelu: Op = elementwise(
+        "gelu",
+        Doc("The GELU activation in its tanh form.", formula: "y = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))",
+            example: "> riffle.tensor({ 0, 1 }):gelu()\ntensor float32 [2]: 0 0.841192", source: "Hendrycks and Gimpel 2016"),
+        kernel: RK_GELU, rule: { call, moved in [try moved[0].map { try geluGrad(call.inputs[0], $0) }] })
+
+    static let geluErf: Op = elementwise(
+        "gelu_erf",
+        Doc("The GELU activation, exactly.", formula: "y = x / 2 (1 + erf(x / sqrt(2)))",
+            example: "> riffle.tensor({ 0, 1 }):gelu_erf()\ntensor float32 [2]: 0 0.841345", source: "Hendrycks and Gimpel 2016"),
+        kernel: RK_GELU_ERF,
+        derivative: { x, _ in
+            let cumulative = try (x * 0.7071067811865476).erf() * 0.5 + 0.5
+            return try cumulative + x * (x.square() * -0.5).exp() * 0.3989422804014327
+        })
+
+    static let softplus: Op = elementwise(
+        "softplus", Doc("A smooth relu.", formula: "y = ln(1 + e^x)", example: "> riffle.tensor({ 0, 1 }):softplus()\ntensor float32 [2]: 0.693147 1.31326"),
+        kernel: RK_SOFTPLUS, derivative: { x, _ in try x.sigmoid() })
+
+    static let floor: Op = stepwise(
+        "floor", Doc("The largest whole number not above x.", example: "> riffle.tensor({ 1.5, -1.5 }):floor()\ntensor float32 [2]: 1 -2"),
+        kernel: RK_FLOOR, in: 0.2...0.8)
+
+    static let ceil: Op = stepwise(
+        "ceil", Doc("The smallest whole number not below x.", example: "> riffle.tensor({ 1.5, -1.5 }):ceil()\ntensor float32 [2]: 2 -1"),
+        kernel: RK_CEIL, in: 0.2...0.8)
+
+    static let round: Op = stepwise(
+        "round", Doc("The nearest whole number, halves to even.", example: "> riffle.tensor({ 1.5, -0.4, 2.5 }):round()\ntensor float32 [3]: 2 -0 2"),
+        kernel: RK_ROUND, in: 0.6...1.4)
+
+    static let isFinite: Op = stepwise(
+        "isfinite", Doc("1 where x is a finite number, else 0.", example: "> riffle.tensor({ 1, 0 / 0 }):isfinite()\ntensor float32 [2]: 1 0"),
+        kernel: RK_IS_FINITE)
+
+    static let isNaN: Op = stepwise(
+        "isnan", Doc("1 where x is not a number, else 0.", example: "> riffle.tensor({ 1, 0 / 0 }):isnan()\ntensor float32 [2]: 0 1"),
+        kernel: RK_IS_NAN)
+
+    static let affine: Op = Op(
+        "affine",
+        [Argument("x", .tensor), Argument("scale", .number), Argument("shift", .number, default: .number(0))],
+        Doc("Scales and shifts by two numbers in one pass.", formula: "y = scale x + shift", example: "> riffle.tensor({ 1, 2 }):affine(2, 1)\ntensor float32 [2]: 3 5"),
+        keep: .nothing, samples: [Sample([3, 5], with: [.number(2), .number(-1)])], mistakes: [],
+        forward: { call in
+            let x = try call.inputs[0].floating()
+            let y = try Tensor(uninitialized: x.shape, x.dtype)
+            rk_affine(x.dtype.kernel, call.attributes.number(0), call.attributes.number(1), x.pointer, y.pointer, x.count)
+            return [y]
+        },
+        vjp: { call, gradients in [try gradients[0].map { try $0 * call.attributes.number(0) }] },
+        jvp: { call, tangents in [try tangents[0].map { try $0 * call.attributes.number(0) }] })
+
+    static let power: Op = Op(
+        "power", [Argument("x", .tensor), Argument("exponent", .number)],
+        Doc("Raises to a power given as a number.", formula: "y = x^exponent", example: "> riffle.tensor({ -2, 3 }):power(3)\ntensor float32 [2]: -8 27"),
+        samples: [Sample([7], in: 0.3...3, with: [.number(1.7)]), Sample([2, 3], with: [.integer(3)])], mistakes: [],
+        forward: { call in
+            let x = try call.inputs[0].floating()
+            let y = try Tensor(uninitialized: x.shape, x.dtype)
+            rk_power(x.dtype.kernel, call.attributes.number(0), x.pointer, y.pointer, x.count)
+            return [y]
+        },
+        vjp: { call, gradients in try powerRule(call, gradients) }, jvp: { call, tangents in try powerRule(call, tangents) })
+
+    private static func powerRule(_ call: Call, _ moved: [Tensor?]) throws -> [Tensor?] {
+        let exponent = call.attributes.number(0)
+        return [try moved[0].map { try $0 * call.inputs[0].pow(exponent - 1) * exponent }]
+    }
+
+    static let clamp: Op = Op(
+        "clamp",
+        [
+            Argument("x", .tensor), Argument("low", .number, default: .number(-.infinity)),
+            Argument("high", .number, default: .number(.infinity)),
+        ],
+        Doc("Holds x between two numbers; the gradient is zero where it was held.", formula: "y = min(max(x, low), high)", example: "> riffle.tensor({ -3, 0.5, 3 }):clamp(-1, 1)\ntensor float32 [3]: -1 0.5 1"),
+        samples: [Sample([7], in: -0.8...0.8, with: [.number(-1), .number(1)]), Sample([7], in: 2...3, with: [.number(-1), .number(1)])],
+        mistakes: [Sample([2], with: [.number(1), .number(-1)])],
+        forward: { call in
+            let (low, high) = (call.attributes.number(0), call.attributes.number(1))
+            let x = try call.inputs[0].floating()
+            guard low <= high else { throw RiffleError("clamp", "low is \(low), above high, \(high) (x \(x.shape))") }
+            let y = try Tensor(uninitialized: x.shape, x.dtype)
+            rk_clamp(x.dtype.kernel, low, high, x.pointer, y.pointer, x.count)
+            return [y]
+        },
+        vjp: { call, gradients in try clampRule(call, gradients) }, jvp: { call, tangents in try clampRule(call, tangents) })
+
+    private static func clampRule(_ call: Call, _ moved: [Tensor?]) throws -> [Tensor?] {
+        guard let moved = moved[0] else { return [nil] }
+        let x = call.inputs[0].detach()
+        let inside = try x.ge(.scalar(call.attributes.number(0), x.dtype)) * x.le(.scalar(call.attributes.number(1), x.dtype))
+        return [try moved * inside]
+    }
+
+    static let cast: Op = Op(
+        "to", [Argument("x", .tensor), Argument("dtype", .dtype)],
+        Doc("Converts to float32, float64 or int32 (towards zero).", example: "> riffle.tensor({ 1.5, -1.5 }):to(\"int32\")\ntensor int32 [2]: 1 -1"),
+        keep: .nothing, samples: [Sample([3, 2], with: [.string("float64")])], mistakes: [],
+        forward: { call in
+            let dtype = call.attributes.dtype(0)
+            return [try call.inputs[0].converted(to: dtype).detach()]
+        },
+        vjp: { call, gradients in [try gradients[0]?.cast(call.inputs[0].dtype)] },
+        jvp: { call, tangents in
+            let dtype = call.attributes.dtype(0)
+            return [dtype.isFloating ? try tangents[0]?.cast(dtype) : nil]
+        })
+
+    static let detach: Op = Op(
+        notDifferentiable: "detach", [Argument("x", .tensor)],
+        Doc("The same numbers, cut off from how they were computed.", example: "> riffle.parameter(riffle.ones(2)):detach()\ntensor float32 [2]: 1 1"),
+        samples: [Sample([3])], mistakes: [], forward: { call in [call.inputs[0].detach()] })
+
+    // Halves of the rules of activations, fused because training spends its time in them.
+    static let siluGrad: Op = fusedSlope(
+        "silu_grad", RK_SILU_GRAD, Doc("The gradient of silu.", formula: "y = g silu'(x)", example: "> riffle.silu_grad(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 0.927671"),
+        second: { x in
+            let s = try x.sigmoid()
+            return try s * (1 - s) * (2 + x * (1 - s * 2))
+        })
+
+    static let geluGrad: Op = fusedSlope(
+        "gelu_grad", RK_GELU_GRAD, Doc("The gradient of gelu.", formula: "y = g gelu'(x)", example: "> riffle.gelu_grad(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 1.08296"),
+        second: { x in
+            let (c, a) = (0.7978845608028654, 0.044715)
+            let t = try ((x + x.pow(3) * a) * c).tanh()
+            let flat = try 1 - t.square()
+            let du = try x.square() * (3 * a * c) + c
+            return try flat * du + x * 0.5 * (flat * x * (6 * a * c) - t * flat * du.square() * 2)
+        })
+
+    private static func fusedSlope(
+        _ name: String, _ kernel: rk_binary_op, _ doc: Doc, second: @escaping @Sendable (Tensor) throws -> Tensor
+    ) -> Op {
+        broadcasting(
+            name, names: ("x", "g"), doc, kernel: kernel,
+            slope: { call, row in
+                let (x, g) = (call.inputs[0], call.inputs[1])
+                return try (g * second(x), row(x, Tensor.ones([], x.dtype)))
+            })
+    }
+}

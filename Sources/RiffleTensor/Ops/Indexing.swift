@@ -1,0 +1,74 @@
+import CKernels
+
+extension Op {
+    static let indexing: [Op] = [take, putAdd, oneHot]
+
+    static let take: Op = Op(
+        "take", [Argument("x", .tensor), Argument("index", .tensor, "int32, counted from 1")],
+        Doc("Rows of x by their numbers, as an embedding looks them up.", shapes: "x [n, ...], index [...] -> [index's shape, ...]", example: "> riffle.tensor({ 5, 6, 7 }):take(riffle.tensor({ 3, 1 }, \"int32\"))\ntensor float32 [2]: 7 5"),
+        keep: Keep(inputs: 0b10, outputs: false),
+        samples: [
+            Sample([.random([4, 3], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])]),
+            Sample([.random([5], -2...2), .indices([5], [])]),
+        ],
+        mistakes: [Sample([.random([4, 3], -2...2), .indices([5], [1])]), Sample([.random([4, 3], -2...2), .indices([0], [1])])],
+        forward: { call in
+            let x = call.inputs[0], index = try indices(call.inputs[1], below: x)
+            let row = x.shape.removing(0)
+            let y = try Tensor(uninitialized: Shape(index.shape.sizes + row.sizes), x.dtype)
+            rk_gather_rows(x.dtype.kernel, x.pointer, index.pointer.assumingMemoryBound(to: Int32.self), y.pointer, index.count, row.count)
+            return [y]
+        },
+        vjp: { call, g in [try g[0].map { try putAdd($0, call.inputs[1], with: .integer(call.inputs[0].shape[0])) }, nil] },
+        jvp: { call, d in [try d[0].map { try take($0, call.inputs[1]) }] })
+
+    static let putAdd: Op = Op(
+        "put_add", [Argument("g", .tensor), Argument("index", .tensor, "int32, counted from 1"), Argument("rows", .integer(0...Int.max))],
+        Doc("Adds each row of g to the row of zeros that the index names: the transpose of take.", shapes: "g [index's shape, ...] -> [rows, ...]", example: "> riffle.put_add(riffle.tensor({ 1, 2, 3 }), riffle.tensor({ 2, 1, 2 }, \"int32\"), 2)\ntensor float32 [2]: 2 4"),
+        keep: Keep(inputs: 0b10, outputs: false),
+        samples: [Sample([.random([2, 3, 2], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])], [.integer(4)])],
+        mistakes: [Sample([.random([3, 2], -2...2), .indices([5, 1, 1], [3])], [.integer(4)]), Sample([.random([3, 2], -2...2), .indices([1], [1])], [.integer(4)])],
+        forward: { call in
+            let (g, index) = (call.inputs[0], call.inputs[1])
+            guard g.shape.sizes.starts(with: index.shape.sizes) else {
+                throw RiffleError("", "g does not have a row for each index (g \(g.shape), index \(index.shape))")
+            }
+            let row = Shape(Array(g.shape.sizes.dropFirst(index.rank)))
+            let y = try Tensor.zeros(row.inserting(call.attributes.integer(0), at: 0), g.dtype)
+            let places = try indices(index, below: y)
+            rk_scatter_add_rows(g.dtype.kernel, g.pointer, places.pointer.assumingMemoryBound(to: Int32.self), y.pointer, index.count, row.count)
+            return [y]
+        },
+        vjp: { call, g in [try g[0].map { try take($0, call.inputs[1]) }, nil] },
+        jvp: { call, d in try d[0].map { try putAdd.apply([$0, call.inputs[1]], call.attributes.values) } ?? [nil] })
+
+    static let oneHot: Op = Op(
+        notDifferentiable: "one_hot", [Argument("index", .tensor, "int32, counted from 1"), Argument("classes", .integer(1...Int.max))],
+        Doc("1 at each index and 0 elsewhere.", shapes: "index [...] -> [..., classes]", example: "> riffle.one_hot(riffle.tensor({ 2 }, \"int32\"), 3):reshape(3)\ntensor float32 [3]: 0 1 0"),
+        samples: [Sample([.indices([2, 1, 3], [3])], [.integer(3)])], mistakes: [Sample([.indices([4], [1])], [.integer(3)])],
+        forward: { call in
+            let index = call.inputs[0], classes = call.attributes.integer(1 - 1)
+            let y = try Tensor.zeros(Shape(index.shape.sizes + [classes]))
+            let places = try indices(index, below: y.viewed(as: [classes, y.count / classes]))
+            let (ones, from) = (y.elements(Float.self), places.elements(Int32.self))
+            for row in 0..<index.count { ones[row * classes + Int(from[row])] = 1 }
+            return [y]
+        })
+
+    /// Indices counted from 0, all within the rows of x.
+    private static func indices(_ index: Tensor, below x: Tensor) throws -> Tensor {
+        guard index.dtype == .int32 else {
+            throw RiffleError("", "the index must be int32, got \(index.dtype) (index \(index.shape)); make it with riffle.tensor(list, \"int32\")")
+        }
+        guard x.rank > 0 else { throw RiffleError("", "a single number has no rows (x \(x.shape))") }
+        var (lowest, highest): (Int32, Int32) = (0, 0)
+        rk_index_range(index.pointer.assumingMemoryBound(to: Int32.self), index.count, &lowest, &highest)
+        if index.count > 0, lowest < 1 || highest > x.shape[0] {
+            throw RiffleError("", "index \(lowest < 1 ? lowest : highest) is not in 1 to \(x.shape[0]) (x \(x.shape), index \(index.shape))")
+        }
+        let places = try Tensor(uninitialized: index.shape, .int32)
+        let (from, to) = (index.elements(Int32.self), places.elements(Int32.self))
+        for place in to.indices { to[place] = from[place] - 1 }
+        return places
+    }
+}

@@ -1,0 +1,122 @@
+import CKernels
+
+extension Op {
+    static let linear: [Op] = [matmul, dense]
+
+    static let matmul: Op = Op(
+        "matmul", [
+            Argument("a", .tensor), Argument("b", .tensor),
+            Argument("transpose_a", .boolean, "takes a's last two dimensions swapped", default: .boolean(false)),
+            Argument("transpose_b", .boolean, "takes b's last two dimensions swapped", default: .boolean(false)),
+        ],
+        Doc("The matrix product; leading dimensions broadcast.", formula: "y[..., i, j] = sum over l of a[..., i, l] b[..., l, j]", shapes: "a [..., m, k], b [..., k, n] -> [..., m, n]", example: "> riffle.tensor({ { 1, 2 } }):matmul(riffle.tensor({ { 3 }, { 4 } })):item()\n11.0"),
+        samples: [
+            Sample([3, 4], [4, 5]), Sample([2, 3, 4], [2, 5, 4], with: [.boolean(false), .boolean(true)]),
+            Sample([2, 4, 3], [4, 5], with: [.boolean(true), .boolean(false)]), Sample([2, 1, 3, 4], [5, 4, 2]),
+            Sample([4, 3], [2, 4], with: [.boolean(true), .boolean(true)]), Sample([2, 3, 4], [4, 2]), Sample([2, 0], [0, 3]),
+        ],
+        mistakes: [Sample([8, 64], [32, 10]), Sample([3], [3, 2]), Sample([2, 3, 4], [3, 4, 5])],
+        forward: { call in [try product(call.inputs[0], call.inputs[1], call.attributes.boolean(0), call.attributes.boolean(1))] },
+        vjp: { call, g in
+            guard let g = g[0] else { return [nil, nil] }
+            var (a, b, gradient) = (call.inputs[0], call.inputs[1], g)
+            let (ta, tb) = (call.attributes.boolean(0), call.attributes.boolean(1))
+            let ga = !call.wants(0) ? nil : try ta ? b.matmul(g, transposeA: tb, transposeB: true) : g.matmul(b, transposeB: !tb)
+            guard call.wants(1) else { return [ga, nil] }
+            // One matrix against many: one product over all rows instead of a sum of products.
+            if b.rank == 2, a.rank > 2, !ta {
+                a = try a.reshaped(to: [-1, a.shape.last])
+                gradient = try g.reshaped(to: [-1, g.shape.last])
+            }
+            b = try tb ? gradient.matmul(a, transposeA: true, transposeB: ta) : a.matmul(gradient, transposeA: !ta)
+            return [ga, b]
+        },
+        jvp: { call, d in
+            let flags = call.attributes.values
+            return [try total([
+                d[0].map { try matmul.apply([$0, call.inputs[1]], flags)[0] },
+                d[1].map { try matmul.apply([call.inputs[0], $0], flags)[0] },
+            ])]
+        })
+
+    private static func product(_ a: Tensor, _ b: Tensor, _ ta: Bool, _ tb: Bool) throws -> Tensor {
+        guard a.rank >= 2, b.rank >= 2 else {
+            throw RiffleError("", "both must have at least 2 dimensions (a \(a.shape), b \(b.shape))")
+        }
+        let dtype = try a.floating().dtype.joined(with: b.floating().dtype)
+        let (rowsA, columnsA, rowsB, columnsB) = (a.shape[a.rank - 2], a.shape.last, b.shape[b.rank - 2], b.shape.last)
+        let (m, k, n) = (ta ? columnsA : rowsA, ta ? rowsA : columnsA, tb ? rowsB : columnsB)
+        guard k == (tb ? columnsB : rowsB) else {
+            let how = ta || tb ? ", after transposing" : ""
+            throw RiffleError("", "inner sizes differ, \(k) and \(tb ? columnsB : rowsB)\(how) (a \(a.shape), b \(b.shape))")
+        }
+        let (leadA, leadB) = (Shape(Array(a.shape.sizes.dropLast(2))), Shape(Array(b.shape.sizes.dropLast(2))))
+        guard let lead = Shape.broadcast(leadA, leadB) else {
+            throw RiffleError("", "leading dimensions do not broadcast (a \(a.shape), b \(b.shape))")
+        }
+        let y = try Tensor(uninitialized: Shape(lead.sizes + [m, n]), dtype)
+        var shape = rk_gemm_shape()
+        (shape.batch, shape.m, shape.n, shape.k) = (lead.count, m, n, k)
+        (shape.transpose_a, shape.transpose_b, shape.alpha) = (ta, tb, 1)
+        (shape.lda, shape.ldb, shape.ldc) = (columnsA, columnsB, n)
+        (shape.stride_a, shape.stride_b, shape.stride_c) = (rowsA * columnsA, rowsB * columnsB, m * n)
+        let left = try operand(a, leadA, lead, dtype, &shape.stride_a), right = try operand(b, leadB, lead, dtype, &shape.stride_b)
+        if shape.stride_b == 0, !ta, leadA.count == lead.count { (shape.m, shape.batch) = (m * lead.count, 1) }
+        rk_gemm(dtype.kernel, &shape, left.pointer, right.pointer, y.pointer)
+        return y
+    }
+
+    /// A factor as the kernel takes it: a matrix for each of the batch, or one for all.
+    private static func operand(_ x: Tensor, _ own: Shape, _ lead: Shape, _ dtype: DType, _ stride: inout Int) throws -> Tensor {
+        let x = try x.converted(to: dtype)
+        if own.count == lead.count { return x }
+        if own.count == 1 {
+            stride = 0
+            return x
+        }
+        return try withoutGradient { try x.detach().expanded(to: Shape(lead.sizes + x.shape.sizes.suffix(2))) }
+    }
+
+    static let dense: Op = Op(
+        "linear", [Argument("x", .tensor), Argument("weight", .tensor), Argument("bias", .tensor, default: .none)],
+        Doc("A linear layer's function.", formula: "y = x weight^T + bias", shapes: "x [..., in], weight [out, in], bias [out] -> [..., out]", example: "> riffle.ones(2, 3):linear(riffle.ones(1, 3), riffle.ones(1)):reshape(2)\ntensor float32 [2]: 4 4"),
+        keep: Keep(inputs: 0b11, outputs: false),
+        samples: [Sample([2, 4], [3, 4], [3]), Sample([2, 3, 4], [5, 4]), Sample([0, 4], [3, 4], [3])],
+        mistakes: [Sample([2, 4], [3, 5], [3]), Sample([2, 4], [3, 4], [4])],
+        forward: { call in
+            let (x, weight, bias) = (try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil)
+            guard weight.rank == 2, x.rank >= 1, x.shape.last == weight.shape[1], bias.map({ $0.shape == [weight.shape[0]] }) ?? true else {
+                throw RiffleError(
+                    "", "the sizes do not fit (x \(x.shape), weight \(weight.shape)" + (bias.map { ", bias \($0.shape)" } ?? "") + ")")
+            }
+            let dtype = x.dtype.joined(with: weight.dtype)
+            let y = try Tensor(uninitialized: x.shape.replacing(x.rank - 1, with: weight.shape[0]), dtype)
+            let (left, right, shift) = (try x.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype))
+            var shape = rk_gemm_shape()
+            (shape.batch, shape.m, shape.n, shape.k) = (1, x.count / Swift.max(weight.shape[1], 1), weight.shape[0], weight.shape[1])
+            if weight.shape[1] == 0 { shape.m = y.count / Swift.max(weight.shape[0], 1) }
+            (shape.transpose_b, shape.alpha) = (true, 1)
+            (shape.lda, shape.ldb, shape.ldc) = (weight.shape[1], weight.shape[1], weight.shape[0])
+            shape.bias = shift.map { UnsafeRawPointer($0.pointer) }
+            rk_gemm(dtype.kernel, &shape, left.pointer, right.pointer, y.pointer)
+            return [y]
+        },
+        vjp: { call, g in
+            guard let g = g[0] else { return call.inputs.map { _ in nil } }
+            let (x, weight) = (call.inputs[0], call.inputs[1])
+            var result: [Tensor?] = [call.wants(0) ? try g.matmul(weight) : nil, nil]
+            if call.wants(1) {
+                result[1] = try g.reshaped(to: [-1, weight.shape[0]])
+                    .matmul(x.reshaped(to: [-1, weight.shape[1]]), transposeA: true)
+            }
+            if call.inputs.count > 2 { result.append(call.wants(2) ? try g.reduced(to: call.inputs[2].shape) : nil) }
+            return result
+        },
+        jvp: { call, d in
+            let (x, weight) = (call.inputs[0], call.inputs[1])
+            let bias = d.count > 2 ? d[2] : nil
+            return [try total([
+                d[0].map { try dense($0, weight) }, d[1].map { try dense(x, $0) }, bias.map { try $0.expanded(to: call.output.shape) },
+            ])]
+        })
+}

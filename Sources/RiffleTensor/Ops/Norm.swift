@@ -1,0 +1,188 @@
+import CKernels
+
+extension Op {
+    static let norms: [Op] = [groupNorm, layerNorm, rmsNorm, softmax, logSoftmax]
+
+    static let groupNorm: Op = Op(
+        "group_norm", [
+            Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, default: .none),
+            Argument("groups", .integer(1...Int.max), default: .integer(32)), Argument("eps", .positive, default: .number(1e-5)),
+        ],
+        Doc("Normalises each sample over groups of channels, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias", shapes: "x [n, ..., channels], weight [channels], bias [channels] -> as x", example: "> riffle.tensor({ { 1, 3 } }):group_norm({ groups = 1 }):reshape(2)\ntensor float32 [2]: -0.999995 0.999995", source: "Wu and He 2018"),
+        keep: Keep(inputs: 0b11, outputs: true), results: 1,
+        samples: [
+            Sample([2, 3, 4], [4], [4], with: [.integer(2), .number(1e-3)]), Sample([2, 2, 3, 6], [6], [6], with: [.integer(3), .number(1e-3)]),
+            Sample([2, 5, 4], with: [.integer(2), .number(1e-3)]),
+        ],
+        mistakes: [Sample([2, 3, 4], [4], [4], with: [.integer(3), .number(1e-3)]), Sample([2, 3, 4], [3], [4], with: [.integer(2), .number(1e-3)])],
+        forward: { call in
+            let x = try call.inputs[0].floating(), channels = x.shape.last, groups = call.attributes.integer(0)
+            guard x.rank >= 2, channels % groups == 0 else {
+                throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (x \(x.shape))")
+            }
+            let (weight, bias) = try scaleAndShift(call, channels)
+            let n = x.shape[0], pixels = x.count / Swift.max(n * channels, 1)
+            let y = try Tensor(uninitialized: x.shape, x.dtype)
+            let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
+            try workspace(rk_group_norm(
+                x.dtype.kernel, n, pixels, channels, groups, call.attributes.number(1), x.pointer, weight?.pointer, bias?.pointer,
+                y.pointer, mean.pointer, rstd.pointer))
+            return [y, mean, rstd]
+        },
+        vjp: { call, g in
+            guard let g = g[0] else { return call.inputs.map { _ in nil } }
+            if Context.current.isRecording { return try call.differentiated(g, by: normalisedInGroups) }
+            let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
+            return try call.normGradients(channels) { gx, gw, gb in
+                rk_group_norm_grad(
+                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer(0), x.pointer,
+                    call.inputs.count > 1 ? call.inputs[1].pointer : nil, call.outputs[1].pointer, call.outputs[2].pointer,
+                    g.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+            }
+        },
+        jvp: { call, d in try call.normTangent(d, by: normalisedInGroups) })
+
+    /// The same in basic operations, for derivatives of derivatives.
+    private static func normalisedInGroups(_ call: Call) throws -> (normal: Tensor, spread: (Tensor) throws -> Tensor) {
+        let x = call.inputs[0], groups = call.attributes.integer(0)
+        let split: Shape = [x.shape[0], -1, groups, x.shape.last / groups]
+        let grouped = try x.reshaped(to: split)
+        let centred = try grouped - grouped.mean([1, 3], keep: true)
+        let rstd = try (centred.square().mean([1, 3], keep: true) + call.attributes.number(1)).rsqrt()
+        let normal = try centred * rstd
+        return (try normal.reshaped(to: x.shape), { dx in
+            let moved = try dx.reshaped(to: split)
+            let along = try (moved * normal).mean([1, 3], keep: true)
+            return try ((moved - moved.mean([1, 3], keep: true) - normal * along) * rstd).reshaped(to: x.shape)
+        })
+    }
+
+    static let layerNorm: Op = Op(
+        "layer_norm", [
+            Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, default: .none),
+            Argument("eps", .positive, default: .number(1e-5)),
+        ],
+        Doc("Normalises over the last dimension, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias", shapes: "x [..., width], weight [width], bias [width] -> as x", example: "> riffle.tensor({ 1, 3 }):layer_norm()\ntensor float32 [2]: -0.999995 0.999995", source: "Ba, Kiros and Hinton 2016"),
+        keep: Keep(inputs: 0b11, outputs: true), results: 1,
+        samples: [Sample([3, 5], [5], [5], with: [.number(1e-3)]), Sample([2, 3, 6], with: [.number(1e-3)])],
+        mistakes: [Sample([3, 5], [4], [5], with: [.number(1e-3)])],
+        forward: { call in
+            let x = try call.inputs[0].floating(), width = x.shape.last, rows = x.count / Swift.max(width, 1)
+            let (weight, bias) = try scaleAndShift(call, width)
+            let y = try Tensor(uninitialized: x.shape, x.dtype)
+            let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
+            try workspace(rk_layer_norm(
+                x.dtype.kernel, rows, width, call.attributes.number(0), x.pointer, weight?.pointer, bias?.pointer, y.pointer,
+                mean.pointer, rstd.pointer))
+            return [y, mean, rstd]
+        },
+        vjp: { call, g in
+            guard let g = g[0] else { return call.inputs.map { _ in nil } }
+            if Context.current.isRecording { return try call.differentiated(g, by: normalisedRows) }
+            let x = call.inputs[0], width = x.shape.last
+            return try call.normGradients(width) { gx, gw, gb in
+                rk_layer_norm_grad(
+                    x.dtype.kernel, x.count / Swift.max(width, 1), width, x.pointer, call.inputs.count > 1 ? call.inputs[1].pointer : nil,
+                    call.outputs[1].pointer, call.outputs[2].pointer, g.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+            }
+        },
+        jvp: { call, d in try call.normTangent(d, by: normalisedRows) })
+
+    private static func normalisedRows(_ call: Call) throws -> (normal: Tensor, spread: (Tensor) throws -> Tensor) {
+        let x = call.inputs[0]
+        let centred = try x - x.mean([-1], keep: true)
+        let rstd = try (centred.square().mean([-1], keep: true) + call.attributes.number(0)).rsqrt()
+        let normal = try centred * rstd
+        return (normal, { dx in
+            let along = try (dx * normal).mean([-1], keep: true)
+            return try (dx - dx.mean([-1], keep: true) - normal * along) * rstd
+        })
+    }
+
+    static let rmsNorm: Op = composed(
+        "rms_norm", [Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("eps", .positive, default: .number(1e-6))],
+        Doc("Divides by the root mean square over the last dimension, then scales.", formula: "y = x / sqrt(mean(x x) + eps) weight", shapes: "x [..., width], weight [width] -> as x", example: "> riffle.tensor({ 3, 3 }):rms_norm()\ntensor float32 [2]: 1 1", source: "Zhang and Sennrich 2019"),
+        samples: [Sample([3, 5], [5], with: [.number(1e-3)]), Sample([2, 4], with: [.number(1e-3)])], mistakes: [Sample([3, 5], [4], with: [.number(1e-3)])],
+        body: { call in
+            let x = call.inputs[0]
+            let normal = try x * (x.square().mean([-1], keep: true) + call.attributes.number(0)).rsqrt()
+            guard call.inputs.count > 1 else { return normal }
+            guard call.inputs[1].shape == [x.shape.last] else {
+                throw RiffleError("", "the weight needs one number for each of \(x.shape.last) (x \(x.shape), weight \(call.inputs[1].shape))")
+            }
+            return try normal * call.inputs[1]
+        })
+
+    /// Weight and bias of a norm: both or neither, a number for each channel.
+    private static func scaleAndShift(_ call: Call, _ channels: Int) throws -> (Tensor?, Tensor?) {
+        guard call.inputs.count > 1 else { return (nil, nil) }
+        guard call.inputs.count == 3, call.inputs[1].shape == [channels], call.inputs[2].shape == [channels] else {
+            let told = zip(["x", "weight", "bias"], call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
+            throw RiffleError("", "weight and bias need a number for each of \(channels) channels (\(told))")
+        }
+        let dtype = call.inputs[0].dtype
+        return (try call.inputs[1].converted(to: dtype), try call.inputs[2].converted(to: dtype))
+    }
+
+    static let softmax: Op = normaliser("softmax", logarithm: false, Doc("Exponentials over their sum along the last dimension.", formula: "y = e^x / sum(e^x)", example: "> riffle.tensor({ 0, 0 }):softmax()\ntensor float32 [2]: 0.5 0.5"))
+    static let logSoftmax: Op = normaliser("log_softmax", logarithm: true, Doc("The logarithm of softmax.", formula: "y = x - ln(sum(e^x))", example: "> riffle.tensor({ 0, 0 }):log_softmax()\ntensor float32 [2]: -0.693147 -0.693147"))
+
+    private static func normaliser(_ name: String, logarithm: Bool, _ doc: Doc) -> Op {
+        Op(
+            name, [Argument("x", .tensor)], doc, keep: .outputs,
+            samples: [Sample([3, 5]), Sample([2, 1]), Sample([2, 3, 4])], mistakes: [],
+            forward: { call in
+                let x = try call.inputs[0].floating()
+                let y = try Tensor(uninitialized: x.shape, x.dtype)
+                rk_softmax(x.dtype.kernel, logarithm, x.count / Swift.max(x.shape.last, 1), x.shape.last, x.pointer, y.pointer)
+                return [y]
+            },
+            vjp: { call, g in
+                guard let g = g[0] else { return [nil] }
+                let y = call.output
+                if Context.current.isRecording {
+                    if logarithm { return [try g - y.exp() * g.sum([-1], keep: true)] }
+                    return [try y * (g - (g * y).sum([-1], keep: true))]
+                }
+                let gx = try Tensor(uninitialized: y.shape, y.dtype)
+                rk_softmax_grad(y.dtype.kernel, logarithm, y.count / Swift.max(y.shape.last, 1), y.shape.last, y.pointer, g.pointer, gx.pointer)
+                return [gx]
+            },
+            jvp: { call, d in
+                guard let d = d[0] else { return [nil] }
+                let y = call.output
+                if logarithm { return [try d - (y.exp() * d).sum([-1], keep: true)] }
+                return [try y * (d - (y * d).sum([-1], keep: true))]
+            })
+    }
+}
+
+extension Op.Call {
+    package typealias Normaliser = (Op.Call) throws -> (normal: Tensor, spread: (Tensor) throws -> Tensor)
+
+    /// Gradients of a norm with scale and shift, by its fused kernel.
+    fileprivate func normGradients(_ channels: Int, kernel: (Tensor, Tensor?, Tensor?) -> Bool) throws -> [Tensor?] {
+        let x = inputs[0], affine = inputs.count > 1 && (wants(1) || wants(2))
+        let gx = try Tensor(uninitialized: x.shape, x.dtype)
+        let gw = affine ? try Tensor(uninitialized: [channels], x.dtype) : nil
+        let gb = affine ? try Tensor(uninitialized: [channels], x.dtype) : nil
+        try Op.workspace(kernel(gx, gw, gb))
+        return [gx, gw, gb]
+    }
+
+    /// The same in recorded operations.
+    fileprivate func differentiated(_ g: Tensor, by normalise: Normaliser) throws -> [Tensor?] {
+        let (normal, spread) = try normalise(self)
+        guard inputs.count > 1 else { return [try spread(g)] }
+        return [try spread(g * inputs[1]), try (g * normal).reduced(to: inputs[1].shape), try g.reduced(to: inputs[2].shape)]
+    }
+
+    /// The tangent of a norm with scale and shift. A norm's Jacobian is symmetric, so `spread` serves both ways.
+    fileprivate func normTangent(_ d: [Tensor?], by normalise: Normaliser) throws -> [Tensor?] {
+        let (normal, spread) = try normalise(self)
+        let moved = try d[0].map { inputs.count > 1 ? try spread($0) * inputs[1] : try spread($0) }
+        let scaled = d.count > 1 ? try d[1].map { try normal * $0 } : nil
+        let shifted = d.count > 2 ? try d[2].map { try $0.expanded(to: inputs[0].shape) } : nil
+        return [try Op.total([moved, scaled, shifted]), nil, nil]
+    }
+}

@@ -1,0 +1,208 @@
+import CKernels
+
+extension Op {
+    static let reductions: [Op] = [sum, mean, max, min, variance, deviation, sumTo, expand, cumsum, argmax, argmin]
+
+    private static let reduceArguments = [
+        Argument("x", .tensor), Argument("dim", .dims, "all when not given", default: .none),
+        Argument("keep", .boolean, "whether reduced dimensions stay, with size 1", default: .boolean(false)),
+    ]
+    private static let reduceSamples = [
+        Sample([2, 3, 4]), Sample([2, 3, 4], with: [.list([.integer(1)]), .boolean(false)]),
+        Sample([2, 3, 4], with: [.list([.integer(-1), .integer(0)]), .boolean(true)]), Sample([300], with: [.integer(0)]),
+    ]
+    private static let reduceMistakes = [
+        Sample([2, 3], with: [.integer(2)]), Sample([2, 3], with: [.list([.integer(0), .integer(-2)])]),
+    ]
+
+    /// Which dimensions a call reduces: sorted, counted from 0.
+    private static func reduced(_ call: Call) throws -> [Int] {
+        let x = call.inputs[0]
+        guard call.attributes.has(0) else { return Array(0..<x.rank) }
+        let dims = try call.attributes.integers(0).map { try x.dimension($0) }.sorted()
+        guard Set(dims).count == dims.count else { throw RiffleError("", "a dimension is named twice (x \(x.shape))") }
+        return dims
+    }
+
+    /// The shape with reduced dimensions as 1, to which a gradient is brought before it is expanded.
+    private static func keptShape(_ shape: Shape, _ dims: [Int]) -> Shape {
+        Shape(shape.sizes.enumerated().map { dims.contains($0) ? 1 : $1 })
+    }
+    private static func finalShape(_ call: Call, _ dims: [Int]) -> Shape {
+        let shape = call.inputs[0].shape
+        if call.attributes.boolean(1) { return keptShape(shape, dims) }
+        return Shape(shape.sizes.enumerated().filter { !dims.contains($0.offset) }.map(\.element))
+    }
+
+    /// One kernel pass for each run of neighbouring dimensions, the last run first.
+    private static func reduce(_ operation: rk_reduce_op, _ x: Tensor, _ dims: [Int]) throws -> Tensor {
+        var (result, rest) = (x, dims)
+        while let last = rest.last {
+            var first = last
+            rest.removeLast()
+            while let next = rest.last, next == first - 1 { first = rest.removeLast() }
+            let sizes = result.shape.sizes
+            let outer = sizes[..<first].reduce(1, *), inner = sizes[(last + 1)...].reduce(1, *)
+            let count = sizes[first...last].reduce(1, *)
+            let next = try Tensor(
+                uninitialized: Shape(sizes[..<first] + [Int](repeating: 1, count: last - first + 1) + sizes[(last + 1)...]),
+                x.dtype)
+            rk_reduce(operation, x.dtype.kernel, result.pointer, next.pointer, outer, count, inner)
+            result = next
+        }
+        return result
+    }
+
+    static let sum: Op = Op(
+        "sum", reduceArguments,
+        Doc("Sums over all or some dimensions.", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):sum(1)\ntensor float32 [2]: 4 6"),
+        keep: .nothing, samples: reduceSamples, mistakes: reduceMistakes,
+        forward: { call in
+            let dims = try reduced(call)
+            return [try reduce(RK_REDUCE_SUM, call.inputs[0], dims).viewed(as: finalShape(call, dims))]
+        },
+        vjp: { call, g in
+            let (shape, dims) = (call.inputs[0].shape, try reduced(call))
+            return [try g[0].map { try $0.reshaped(to: keptShape(shape, dims)).expanded(to: shape) }]
+        },
+        jvp: { call, d in try d[0].map { try sum.apply([$0], call.attributes.values) } ?? [nil] })
+
+    static let mean: Op = Op(
+        "mean", reduceArguments,
+        Doc("The mean over all or some dimensions.", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):mean(1)\ntensor float32 [2]: 2 3"),
+        keep: .nothing, samples: reduceSamples, mistakes: reduceMistakes,
+        forward: { call in
+            let (x, dims) = (try call.inputs[0].floating(), try reduced(call))
+            let sum = try reduce(RK_REDUCE_SUM, x, dims)
+            let y = try Tensor(uninitialized: finalShape(call, dims), x.dtype)
+            rk_affine(x.dtype.kernel, 1 / Double(reducedCount(x.shape, dims)), 0, sum.pointer, y.pointer, y.count)
+            return [y]
+        },
+        vjp: { call, g in
+            let (shape, dims) = (call.inputs[0].shape, try reduced(call))
+            let scale = 1 / Double(reducedCount(shape, dims))
+            return [try g[0].map { try ($0 * scale).reshaped(to: keptShape(shape, dims)).expanded(to: shape) }]
+        },
+        jvp: { call, d in try d[0].map { try mean.apply([$0], call.attributes.values) } ?? [nil] })
+
+    private static func reducedCount(_ shape: Shape, _ dims: [Int]) -> Int { dims.reduce(1) { $0 * shape[$1] } }
+
+    private static func extreme(_ name: String, _ operation: rk_reduce_op, _ word: String, _ example: String) -> Op {
+        let rule: @Sendable (Call, [Tensor?]) throws -> Tensor = { call, _ in
+            // 1 / (how many are equal to the extreme) at each of them, 0 elsewhere.
+            let (x, dims) = (call.inputs[0].detach(), try reduced(call))
+            let mask = try x.eq(call.output.detach().reshaped(to: keptShape(x.shape, dims)))
+            return try mask / mask.sum(dims, keep: true)
+        }
+        return Op(
+            name, reduceArguments,
+            Doc("The \(word) over all or some dimensions; equal ones share the gradient.", example: example),
+            keep: .everything, samples: reduceSamples, mistakes: reduceMistakes + [Sample([0, 2], with: [.integer(0)])],
+            forward: { call in
+                let (x, dims) = (call.inputs[0], try reduced(call))
+                guard reducedCount(x.shape, dims) > 0 || x.count == 0 && finalShape(call, dims).count == 0 else {
+                    throw RiffleError("", "there is no element to choose from (x \(x.shape))")
+                }
+                return [try reduce(operation, x, dims).viewed(as: finalShape(call, dims))]
+            },
+            vjp: { call, g in
+                guard let g = g[0] else { return [nil] }
+                return [try g.reshaped(to: keptShape(call.inputs[0].shape, reduced(call))) * rule(call, [])]
+            },
+            jvp: { call, d in
+                guard let d = d[0] else { return [nil] }
+                return [try (d * rule(call, [])).sum(reduced(call), keep: true).reshaped(to: call.output.shape)]
+            })
+    }
+    static let max: Op = extreme("max", RK_REDUCE_MAX, "largest", "> riffle.tensor({ { 1, 5 }, { 3, 4 } }):max(1)\ntensor float32 [2]: 3 5")
+    static let min: Op = extreme("min", RK_REDUCE_MIN, "smallest", "> riffle.tensor({ { 1, 5 }, { 3, 4 } }):min(1)\ntensor float32 [2]: 1 4")
+
+    static let variance: Op = moment(
+        "var", Doc("The variance, divided by n - 1 as is usual for samples.", example: "> riffle.tensor({ 1, 2, 3, 4 }):var()\ntensor float32 []: 1.66667"),
+        finish: { $0 })
+    static let deviation: Op = moment(
+        "std", Doc("The standard deviation, with n - 1 in the variance.", example: "> riffle.tensor({ 1, 2, 3, 4 }):std()\ntensor float32 []: 1.29099"),
+        finish: { try $0.sqrt() })
+
+    /// A row composed of recorded operations: its rules are those of its parts.
+    private static func moment(_ name: String, _ doc: Doc, finish: @escaping @Sendable (Tensor) throws -> Tensor) -> Op {
+        let composed: @Sendable (Tensor, Call) throws -> Tensor = { x, call in
+            let dims = try reduced(call)
+            let count = reducedCount(x.shape, dims)
+            let centred = try x.floating() - x.mean(dims, keep: true)
+            let kept = try finish(centred.square().sum(dims, keep: true) * (1 / Double(Swift.max(count - 1, 1))))
+            return try kept.reshaped(to: finalShape(call, dims))
+        }
+        return Op.composed(name, reduceArguments, doc, samples: reduceSamples, mistakes: reduceMistakes, body: { try composed($0.inputs[0], $0) })
+    }
+
+    static let sumTo: Op = linearMap(
+        "sum_to", [Argument("x", .tensor), Argument("shape", .shape)],
+        Doc("Sums over the dimensions along which `shape` was broadcast.", example: "> riffle.ones(2, 3):sum_to({ 3 })\ntensor float32 [3]: 2 2 2"),
+        samples: [Sample([4, 2, 3], with: [.list([.integer(1), .integer(3)])])],
+        mistakes: [Sample([2, 3], with: [.list([.integer(2), .integer(2)])])],
+        forward: { call in
+            let (x, shape) = (call.inputs[0], call.attributes.shape(0))
+            guard Shape.broadcast(x.shape, shape) == x.shape else {
+                throw RiffleError("", "\(shape) does not broadcast to x \(x.shape)")
+            }
+            let padded = shape.padded(to: x.rank)
+            let dims = (0..<x.rank).filter { padded[$0] == 1 && x.shape[$0] != 1 }
+            return [try reduce(RK_REDUCE_SUM, x, dims).viewed(as: shape)]
+        },
+        vjp: { call, g in [try g[0]?.expanded(to: call.inputs[0].shape)] })
+
+    static let expand: Op = linearMap(
+        "expand", [Argument("x", .tensor), Argument("shape", .shape)],
+        Doc("Repeats dimensions of size 1, and new leading ones, up to `shape`.", example: "> riffle.tensor({ 1, 2 }):expand(2, 2):tolist()[2][1]\n1.0"),
+        samples: [Sample([2, 1, 3], with: [.list([4, 2, 5, 3].map(Value.integer))])],
+        mistakes: [Sample([2, 3], with: [.list([.integer(2), .integer(4)])])],
+        forward: { call in
+            let (x, shape) = (call.inputs[0], try call.attributes.shape(0).checked("expand"))
+            guard Shape.broadcast(x.shape, shape) == shape else {
+                throw RiffleError("", "x \(x.shape) does not broadcast to \(shape)")
+            }
+            let strides = zip(x.shape.padded(to: shape.rank), [Int](repeating: 0, count: shape.rank - x.rank) + x.shape.strides)
+            let y = try Tensor(uninitialized: shape, x.dtype)
+            y.copyStrided(shape.sizes, from: x, steps: strides.map { $0 == 1 ? 0 : $1 }, to: shape.strides)
+            return [y]
+        },
+        vjp: { call, g in [try g[0]?.reduced(to: call.inputs[0].shape)] })
+
+    static let cumsum: Op = linearMap(
+        "cumsum", [Argument("x", .tensor), Argument("dim", .dim, default: .integer(-1)), Argument("reverse", .boolean, default: .boolean(false))],
+        Doc("Running sums along a dimension, from the end with `reverse`.", example: "> riffle.tensor({ 1, 2, 3 }):cumsum()\ntensor float32 [3]: 1 3 6"),
+        samples: [Sample([2, 5, 3], with: [.integer(1), .boolean(false)]), Sample([4], with: [.integer(-1), .boolean(true)])],
+        mistakes: [Sample([2, 3], with: [.integer(2)])],
+        forward: { call in
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
+            let y = try Tensor(uninitialized: x.shape, x.dtype)
+            let (outer, inner) = (x.shape.sizes[..<dim].reduce(1, *), x.shape.sizes[(dim + 1)...].reduce(1, *))
+            rk_cumsum(call.attributes.boolean(1), x.dtype.kernel, x.pointer, y.pointer, outer, x.shape[dim], inner)
+            return [y]
+        },
+        vjp: { call, g in
+            let attributes: [Value] = [call.attributes[0], .boolean(!call.attributes.boolean(1))]
+            return [try g[0].map { try cumsum.apply([$0], attributes)[0] }]
+        })
+
+    private static func argument(_ name: String, largest: Bool, _ word: String, _ example: String) -> Op {
+        Op(
+            notDifferentiable: name, [Argument("x", .tensor), Argument("dim", .dim, default: .integer(-1))],
+            Doc("Where the \(word) element along a dimension is, counted from 1.", example: example),
+            samples: [Sample([2, 5, 3], with: [.integer(1)]), Sample([7], with: [.integer(-1)])],
+            mistakes: [Sample([2, 3], with: [.integer(2)]), Sample([2, 0], with: [.integer(1)])],
+            forward: { call in
+                let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
+                guard x.shape[dim] > 0 else { throw RiffleError("", "there is no element to choose from (x \(x.shape))") }
+                let y = try Tensor(uninitialized: x.shape.removing(dim), .int32)
+                let (outer, inner) = (x.shape.sizes[..<dim].reduce(1, *), x.shape.sizes[(dim + 1)...].reduce(1, *))
+                rk_arg_reduce(largest, x.dtype.kernel, x.pointer, y.pointer.assumingMemoryBound(to: Int32.self), outer, x.shape[dim], inner)
+                let places = y.elements(Int32.self)
+                for place in places.indices { places[place] += 1 }
+                return [y]
+            })
+    }
+    static let argmax: Op = argument("argmax", largest: true, "largest", "> riffle.tensor({ 1, 5, 3 }):argmax()\ntensor int32 []: 2")
+    static let argmin: Op = argument("argmin", largest: false, "smallest", "> riffle.tensor({ 1, 5, 3 }):argmin()\ntensor int32 []: 1")
+}

@@ -1,0 +1,264 @@
+import CKernels
+
+extension Op {
+    static let shapes: [Op] = [reshape, transpose, permute, squeeze, unsqueeze, flatten, slice, cat, stack, split, flip, pad, `repeat`]
+
+    static let reshape: Op = linearMap(
+        "reshape", [Argument("x", .tensor), Argument("shape", .shape, "one size may be -1: what is left")],
+        Doc("The same elements in another shape.", example: "> riffle.ones(2, 3):reshape(3, -1):shape()\n[3, 2]"),
+        samples: [Sample([2, 3], with: [.list([.integer(3), .integer(-1)])]), Sample([], with: [.list([.integer(1)])])],
+        mistakes: [
+            Sample([2, 3], with: [.list([.integer(4), .integer(-1)])]), Sample([2, 3], with: [.list([.integer(7)])]),
+            Sample([2, 3], with: [.list([.integer(-1), .integer(-1)])]),
+        ],
+        forward: { call in
+            let x = call.inputs[0]
+            var sizes = call.attributes.integers(0)
+            let open = sizes.indices.filter { sizes[$0] == -1 }
+            if open.count == 1 {
+                let rest = sizes.reduce(-1, *)
+                if rest > 0, x.count % rest == 0 { sizes[open[0]] = x.count / rest }
+            }
+            guard !sizes.contains(where: { $0 < 0 }), try Shape(sizes).checked("reshape").count == x.count else {
+                throw RiffleError("", "\(x.count) elements do not fill \(Shape(call.attributes.integers(0))) (x \(x.shape))")
+            }
+            return [x.viewed(as: Shape(sizes))]
+        },
+        vjp: { call, g in [try g[0]?.reshaped(to: call.inputs[0].shape)] })
+
+    static let permute: Op = linearMap(
+        "permute", [Argument("x", .tensor), Argument("dims", .dims, "the old dimension for each new one")],
+        Doc("Puts the dimensions in another order.", example: "> riffle.ones(2, 3, 4):permute({ 3, 1, 2 }):shape()\n[4, 2, 3]"),
+        samples: [Sample([2, 3, 4], with: [.list([2, 0, 1].map(Value.integer))])],
+        mistakes: [Sample([2, 3], with: [.list([.integer(0), .integer(0)])]), Sample([2, 3], with: [.list([.integer(0)])])],
+        forward: { call in
+            let x = call.inputs[0], order = try call.attributes.integers(0).map { try x.dimension($0) }
+            guard order.sorted() == Array(0..<x.rank) else {
+                throw RiffleError("", "each of the \(x.rank) dimensions has to be named once (x \(x.shape))")
+            }
+            let (sizes, strides) = (x.shape.sizes, x.shape.strides)
+            let y = try Tensor(uninitialized: Shape(order.map { sizes[$0] }), x.dtype)
+            y.copyStrided(y.shape.sizes, from: x, steps: order.map { strides[$0] }, to: y.shape.strides)
+            return [y]
+        },
+        vjp: { call, g in
+            let x = call.inputs[0], order = try call.attributes.integers(0).map { try x.dimension($0) }
+            var inverse = order
+            for (new, old) in order.enumerated() { inverse[old] = new }
+            return [try g[0]?.permuted(inverse)]
+        })
+
+    static let transpose: Op = Op.composed(
+        "transpose", [Argument("x", .tensor), Argument("first", .dim, default: .integer(-2)), Argument("second", .dim, default: .integer(-1))],
+        Doc("Swaps two dimensions.", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):transpose():tolist()[1][2]\n3.0"),
+        samples: [Sample([2, 3, 4], with: [.integer(0), .integer(2)])], mistakes: [Sample([2, 3], with: [.integer(0), .integer(2)])],
+        body: { call in
+            let x = call.inputs[0]
+            var order = Array(0..<x.rank)
+            order.swapAt(try x.dimension(call.attributes.integer(0)), try x.dimension(call.attributes.integer(1)))
+            return try x.permuted(order)
+        })
+
+    static let squeeze: Op = Op.composed(
+        "squeeze", [Argument("x", .tensor), Argument("dim", .dims, "all of size 1 when not given", default: .none)],
+        Doc("Removes dimensions of size 1.", example: "> riffle.ones(2, 1, 3):squeeze():shape()\n[2, 3]"),
+        samples: [Sample([2, 1, 3]), Sample([1, 2, 1], with: [.integer(0)])], mistakes: [Sample([2, 3], with: [.integer(0)])],
+        body: { call in
+            let x = call.inputs[0]
+            let dims = try call.attributes.has(0)
+                ? call.attributes.integers(0).map { try x.dimension($0) } : (0..<x.rank).filter { x.shape[$0] == 1 }
+            guard dims.allSatisfy({ x.shape[$0] == 1 }) else {
+                throw RiffleError("", "only dimensions of size 1 can be removed (x \(x.shape))")
+            }
+            return try x.reshaped(to: Shape(x.shape.sizes.enumerated().filter { !dims.contains($0.offset) }.map(\.element)))
+        })
+
+    static let unsqueeze: Op = Op.composed(
+        "unsqueeze", [Argument("x", .tensor), Argument("dim", .dim, "where the new dimension stands afterwards")],
+        Doc("Inserts a dimension of size 1.", example: "> riffle.ones(2, 3):unsqueeze(1):shape()\n[1, 2, 3]"),
+        samples: [Sample([2, 3], with: [.integer(-1)]), Sample([2, 3], with: [.integer(0)])], mistakes: [Sample([2, 3], with: [.integer(3)])],
+        body: { call in
+            let x = call.inputs[0]
+            let wider = x.viewed(as: x.shape.inserting(1, at: 0))
+            return try x.reshaped(to: x.shape.inserting(1, at: wider.dimension(call.attributes.integer(0))))
+        })
+
+    static let flatten: Op = Op.composed(
+        "flatten", [Argument("x", .tensor), Argument("first", .dim, default: .integer(0)), Argument("last", .dim, default: .integer(-1))],
+        Doc("Merges the dimensions from `first` to `last`.", example: "> riffle.ones(2, 3, 4):flatten(2):shape()\n[2, 12]"),
+        samples: [Sample([2, 3, 4], with: [.integer(1), .integer(-1)])], mistakes: [Sample([2, 3], with: [.integer(1), .integer(0)])],
+        body: { call in
+            let x = call.inputs[0]
+            if x.rank == 0 { return try x.reshaped(to: [1]) }
+            let (first, last) = (try x.dimension(call.attributes.integer(0)), try x.dimension(call.attributes.integer(1)))
+            guard first <= last else { throw RiffleError("", "the last dimension comes before the first (x \(x.shape))") }
+            let sizes = x.shape.sizes
+            return try x.reshaped(to: Shape(sizes[..<first] + [sizes[first...last].reduce(1, *)] + sizes[(last + 1)...]))
+        })
+
+    static let slice: Op = linearMap(
+        "slice", [
+            Argument("x", .tensor), Argument("dim", .dim), Argument("from", .index), Argument("to", .index, "included", default: .integer(-1)),
+        ],
+        Doc("The part of a dimension from one place to another, both included.", example: "> riffle.tensor({ 1, 2, 3, 4 }):slice(1, 2, 3)\ntensor float32 [2]: 2 3"),
+        samples: [Sample([2, 5, 3], with: [.integer(1), .integer(1), .integer(-2)]), Sample([4], with: [.integer(0), .integer(2), .integer(2)])],
+        mistakes: [Sample([2, 3], with: [.integer(1), .integer(1), .integer(3)])],
+        forward: { call in
+            let x = call.inputs[0]
+            let (dim, range) = try sliceRange(call, x)
+            let y = try Tensor(uninitialized: x.shape.replacing(dim, with: range.count), x.dtype)
+            y.copyStrided(y.shape.sizes, from: x, at: range.lowerBound * x.shape.strides[dim], steps: x.shape.strides, to: y.shape.strides)
+            return [y]
+        },
+        vjp: { call, g in
+            let x = call.inputs[0]
+            let (dim, range) = try sliceRange(call, x)
+            return [try g[0]?.padded(dim, before: range.lowerBound, after: x.shape[dim] - range.upperBound)]
+        })
+
+    private static func sliceRange(_ call: Call, _ x: Tensor) throws -> (Int, Range<Int>) {
+        let dim = try x.dimension(call.attributes.integer(0)), size = x.shape[dim]
+        let (from, to) = (call.attributes.integer(1), call.attributes.integer(2))
+        let (first, last) = (from < 0 ? from + size : from, to < 0 ? to + size : to)
+        guard first >= 0, first <= last + 1, last < size else {
+            throw RiffleError("", "places \(from < 0 ? from : from + 1) to \(to < 0 ? to : to + 1) are not within dimension \(dim + 1) (x \(x.shape))")
+        }
+        return (dim, first..<(last + 1))
+    }
+
+    static let pad: Op = linearMap(
+        "pad", [
+            Argument("x", .tensor), Argument("dim", .dim), Argument("before", .integer(0...Int.max)),
+            Argument("after", .integer(0...Int.max), default: .integer(0)),
+        ],
+        Doc("Puts zeros before and after along a dimension.", example: "> riffle.ones(2):pad(1, 1, 2)\ntensor float32 [5]: 0 1 1 0 0"),
+        samples: [Sample([2, 3], with: [.integer(1), .integer(1), .integer(2)])], mistakes: [Sample([2, 3], with: [.integer(2), .integer(1), .integer(0)])],
+        forward: { call in
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
+            let (before, after) = (call.attributes.integer(1), call.attributes.integer(2))
+            let y = try Tensor.zeros(x.shape.replacing(dim, with: x.shape[dim] + before + after).checked("pad"), x.dtype)
+            y.copyStrided(x.shape.sizes, from: x, steps: x.shape.strides, to: y.shape.strides, startingAt: before * y.shape.strides[dim])
+            return [y]
+        },
+        vjp: { call, g in
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
+            let before = call.attributes.integer(1)
+            return [try g[0]?.sliced(dim, before..<(before + x.shape[dim]))]
+        })
+
+    static let cat: Op = linearMap(
+        "cat", [Argument("tensors", .tensors), Argument("dim", .dim, default: .integer(0))],
+        Doc("Puts tensors one after another along a dimension.", example: "> riffle.cat({ riffle.ones(2), riffle.zeros(1) })\ntensor float32 [3]: 1 1 0"),
+        samples: [Sample([2, 3], [2, 1], [2, 2], with: [.integer(1)]), Sample([2], with: [.integer(0)])],
+        mistakes: [Sample([2, 3], [3, 3], with: [.integer(1)]), Sample([2, 3], [2], with: [.integer(0)])],
+        forward: { call in
+            guard let first = call.inputs.first else { throw RiffleError("", "there are no tensors to join") }
+            let dim = try first.dimension(call.attributes.integer(0))
+            let dtype = call.inputs.map(\.dtype).reduce(first.dtype) { $0.joined(with: $1) }
+            for x in call.inputs where x.rank != first.rank || x.shape.replacing(dim, with: 0) != first.shape.replacing(dim, with: 0) {
+                throw RiffleError(
+                    "", "the shapes differ in more than dimension \(dim + 1) (\(call.inputs.map(\.shape.description).joined(separator: ", ")))")
+            }
+            let y = try Tensor(uninitialized: first.shape.replacing(dim, with: call.inputs.reduce(0) { $0 + $1.shape[dim] }), dtype)
+            var place = 0
+            for x in call.inputs {
+                y.copyStrided(x.shape.sizes, from: try x.converted(to: dtype), steps: x.shape.strides, to: y.shape.strides, startingAt: place * y.shape.strides[dim])
+                place += x.shape[dim]
+            }
+            return [y]
+        },
+        vjp: { call, g in
+            guard let g = g[0] else { return call.inputs.map { _ in nil } }
+            let dim = try call.inputs[0].dimension(call.attributes.integer(0))
+            var place = 0
+            return try call.inputs.enumerated().map { index, x in
+                defer { place += x.shape[dim] }
+                return call.wants(index) ? try g.sliced(dim, place..<(place + x.shape[dim])) : nil
+            }
+        })
+
+    static let stack: Op = Op.composed(
+        "stack", [Argument("tensors", .tensors), Argument("dim", .dim, "the new dimension", default: .integer(0))],
+        Doc("Puts tensors of one shape side by side along a new dimension.", example: "> riffle.stack({ riffle.ones(2), riffle.zeros(2) }, 2):tolist()[2][1]\n1.0"),
+        samples: [Sample([2, 3], [2, 3], with: [.integer(1)]), Sample([2], [2], with: [.integer(-1)])], mistakes: [Sample([2, 3], [3, 2], with: [.integer(0)])],
+        body: { call in
+            guard let first = call.inputs.first else { throw RiffleError("", "there are no tensors to stack") }
+            if let other = call.inputs.first(where: { $0.shape != first.shape }) {
+                throw RiffleError("", "the shapes differ (\(first.shape), \(other.shape))")
+            }
+            let dim = try first.viewed(as: first.shape.inserting(1, at: 0)).dimension(call.attributes.integer(0))
+            return try Tensor.cat(call.inputs.map { try $0.unsqueezed(dim) }, dim)
+        })
+
+    static let split: Op = Op(
+        "split", [
+            Argument("x", .tensor), Argument("sizes", .list(.integer(0...Int.max)), "the size of each part, or one size for all"),
+            Argument("dim", .dim, default: .integer(0)),
+        ],
+        Doc("Cuts a dimension into parts of the given sizes.", example: "> riffle.tensor({ 1, 2, 3 }):split({ 1, 2 })[2]\ntensor float32 [2]: 2 3"),
+        keep: .nothing, samples: [Sample([5, 2], with: [.list([.integer(2), .integer(3)]), .integer(0)]), Sample([2, 4], with: [.integer(2), .integer(1)])],
+        mistakes: [Sample([5, 2], with: [.list([.integer(2), .integer(2)]), .integer(0)]), Sample([5, 2], with: [.integer(2), .integer(0)])],
+        forward: { call in
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(1))
+            var sizes = call.attributes.integers(0)
+            if case .integer(let size) = call.attributes[0], size > 0, x.shape[dim] % size == 0 {
+                sizes = [Int](repeating: size, count: x.shape[dim] / size)
+            }
+            guard sizes.reduce(0, +) == x.shape[dim] else {
+                throw RiffleError("", "parts of \(Shape(sizes)) do not make up dimension \(dim + 1) (x \(x.shape))")
+            }
+            var place = 0
+            return try sizes.map { size in
+                defer { place += size }
+                let y = try Tensor(uninitialized: x.shape.replacing(dim, with: size), x.dtype)
+                y.copyStrided(y.shape.sizes, from: x, at: place * x.shape.strides[dim], steps: x.shape.strides, to: y.shape.strides)
+                return y
+            }
+        },
+        vjp: { call, g in
+            let dim = try call.inputs[0].dimension(call.attributes.integer(1))
+            return [try Tensor.cat(zip(g, call.outputs).map { try $0 ?? .zeros($1.shape, $1.dtype) }, dim)]
+        },
+        jvp: { call, d in try d[0].map { try split.apply([$0], call.attributes.values) } ?? call.outputs.map { _ in nil } })
+
+    static let flip: Op = linearMap(
+        "flip", [Argument("x", .tensor), Argument("dim", .dim)],
+        Doc("Reverses a dimension.", example: "> riffle.tensor({ 1, 2, 3 }):flip(1)\ntensor float32 [3]: 3 2 1"),
+        samples: [Sample([2, 3, 2], with: [.integer(1)])], mistakes: [Sample([2, 3], with: [.integer(2)])],
+        forward: { call in
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
+            let y = try Tensor(uninitialized: x.shape, x.dtype)
+            guard x.count > 0 else { return [y] }
+            var strides = x.shape.strides
+            strides[dim] = -strides[dim]
+            y.copyStrided(x.shape.sizes, from: x, at: (x.shape[dim] - 1) * x.shape.strides[dim], steps: strides, to: y.shape.strides)
+            return [y]
+        },
+        vjp: { call, g in [try g[0].map { try flip.apply([$0], call.attributes.values)[0] }] })
+
+    static let `repeat`: Op = Op.composed(
+        "repeat_", [Argument("x", .tensor), Argument("counts", .shape, "how often, for each dimension")],
+        Doc("Repeats the whole tensor along its dimensions.", example: "> riffle.tensor({ 1, 2 }):repeat_(2)\ntensor float32 [4]: 1 2 1 2"),
+        samples: [Sample([2, 3], with: [.list([.integer(2), .integer(1)])])], mistakes: [Sample([2, 3], with: [.list([.integer(2)])])],
+        body: { call in
+            let x = call.inputs[0], counts = call.attributes.integers(0)
+            guard counts.count == x.rank, !counts.contains(where: { $0 < 0 }) else {
+                throw RiffleError("", "one count for each dimension is needed, got \(Shape(counts)) (x \(x.shape))")
+            }
+            let spread = zip(x.shape.sizes, counts)
+            return try x.reshaped(to: Shape(spread.flatMap { [1, $0.0] })).expanded(to: Shape(spread.flatMap { [$0.1, $0.0] }))
+                .reshaped(to: Shape(spread.map { $0.0 * $0.1 }))
+        })
+}
+
+extension Tensor {
+    /// Copies a block of `sizes` from `source` into this fresh tensor; offsets and strides in elements.
+    package func copyStrided(
+        _ sizes: [Int], from source: Tensor, at start: Int = 0, steps sourceStrides: [Int], to strides: [Int], startingAt place: Int = 0
+    ) {
+        if sizes.contains(0) { return }
+        rk_copy_strided(
+            dtype.kernel, Int32(sizes.count), sizes, source.pointer + start * dtype.size, sourceStrides,
+            pointer + place * dtype.size, strides)
+    }
+}

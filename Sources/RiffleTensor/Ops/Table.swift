@@ -1,0 +1,148 @@
+import CKernels
+
+extension Op {
+    /// The table of operations: every family's rows.
+    public static let all: [Op] =
+        elementwise + binary + reductions + shapes + indexing + linear + convolutions + norms + attentions
+
+    /// The operation as a function that Lua can call: tensors first, then attributes, as the arguments are declared.
+    public var function: Function {
+        Function(name, arguments, doc) { [self] values in
+            var inputs: [Tensor] = []
+            var attributes: [Value] = []
+            for (place, argument) in arguments.enumerated() {
+                switch argument.type {
+                case .tensor: if values.has(place) { inputs.append(values.tensor(place)) }
+                case .tensors: inputs += values.tensors(place)
+                case .operand: inputs.append(try values.operand(place, beside: values.values))
+                default: attributes.append(values[place])
+                }
+            }
+            if let scalar = try withScalar(values) { return [.tensor(scalar)] }
+            let outputs = try apply(inputs, attributes).prefix(results)
+            return outputs.count == 1 ? [.tensor(outputs[0])] : [.list(outputs.map(Value.tensor))]
+        }
+    }
+
+    /// Arithmetic with a plain number, which needs no second tensor.
+    private func withScalar(_ values: Arguments) throws -> Tensor? {
+        guard values.values.count == 2 else { return nil }
+        if let x = values.optionalTensor(0), let number = values.optionalNumber(1) {
+            switch name {
+            case "add": return try x + number
+            case "sub": return try x - number
+            case "mul": return try x * number
+            case "div": return try x / number
+            case "pow": return try x.pow(number)
+            default: return nil
+            }
+        }
+        if let number = values.optionalNumber(0), let x = values.optionalTensor(1) {
+            switch name {
+            case "add": return try x + number
+            case "sub": return try number - x
+            case "mul": return try x * number
+            default: return nil
+            }
+        }
+        return nil
+    }
+}
+
+extension Arguments {
+    /// A tensor, or a number as a tensor of the type of the tensor beside it.
+    fileprivate func operand(_ place: Int, beside others: [Value]) throws -> Tensor {
+        if let tensor = optionalTensor(place) { return tensor }
+        let partner = others.indices.lazy.compactMap { optionalTensor($0) }.first { $0.dtype.isFloating }
+        return try .scalar(number(place), partner?.dtype ?? .float32)
+    }
+}
+
+// MARK: - Rows of the commonest forms
+
+extension Op {
+    /// Turns a kernel's lack of work space into the error that everyone else throws.
+    static func workspace(_ enough: Bool) throws {
+        guard enough else { throw RiffleError("", "out of memory for work space", kind: .outOfMemory) }
+    }
+
+    /// One tensor in, one of the same shape out, each element by itself.
+    package static func elementwise(
+        _ name: String, _ doc: Doc, kernel: rk_unary_op, in domain: ClosedRange<Double> = -2...2, keep: Keep = .inputs,
+        derivative: @escaping @Sendable (_ x: Tensor, _ y: Tensor) throws -> Tensor?
+    ) -> Op {
+        let rule: @Sendable (Call, [Tensor?]) throws -> [Tensor?] = { call, moved in
+            guard let moved = moved[0], let slope = try derivative(call.inputs[0], call.output) else { return [nil] }
+            return [try moved * slope]
+        }
+        return elementwise(name, doc, kernel: kernel, in: domain, keep: keep, rule: rule)
+    }
+
+    /// The same, with the product of derivative and gradient (or tangent) given whole.
+    package static func elementwise(
+        _ name: String, _ doc: Doc, kernel: rk_unary_op, in domain: ClosedRange<Double> = -2...2, keep: Keep = .inputs,
+        rule: @escaping @Sendable (Call, [Tensor?]) throws -> [Tensor?]
+    ) -> Op {
+        Op(
+            name, [Argument("x", .tensor)], doc, keep: keep, samples: samples(in: domain), mistakes: [],
+            forward: { [try unary(kernel, $0.inputs[0])] }, vjp: rule, jvp: rule)
+    }
+
+    /// A function that is constant between its steps.
+    package static func stepwise(
+        _ name: String, _ doc: Doc, kernel: rk_unary_op, in domain: ClosedRange<Double> = -2...2
+    ) -> Op {
+        Op(
+            notDifferentiable: name, [Argument("x", .tensor)], doc, samples: samples(in: domain), mistakes: [],
+            forward: { [try unary(kernel, $0.inputs[0])] })
+    }
+
+    private static func samples(in domain: ClosedRange<Double>) -> [Sample] {
+        [Sample([], in: domain), Sample([3, 5], in: domain), Sample([0, 2], in: domain), Sample([37], in: domain)]
+    }
+
+    private static func unary(_ kernel: rk_unary_op, _ x: Tensor) throws -> Tensor {
+        let y = try Tensor(uninitialized: x.floating().shape, x.dtype)
+        rk_unary(kernel, x.dtype.kernel, x.pointer, y.pointer, x.count)
+        return y
+    }
+
+    /// An operation linear in all its tensors at once: its tangent is itself, of the tangents.
+    package static func linearMap(
+        _ name: String, _ arguments: [Argument], _ doc: Doc, samples: [Sample], mistakes: [Sample],
+        forward: @escaping Forward, vjp: @escaping VJP
+    ) -> Op {
+        // The jvp has to name the row that it belongs to.
+        final class Row: @unchecked Sendable { weak var op: Op? }
+        let row = Row()
+        let op = Op(
+            name, arguments, doc, keep: .nothing, samples: samples, mistakes: mistakes, forward: forward, vjp: vjp,
+            jvp: { call, tangents in
+                guard tangents.contains(where: { $0 != nil }), let op = row.op else { return call.outputs.map { _ in nil } }
+                let moved = try zip(tangents, call.inputs).map { try $0 ?? Tensor.zeros($1.shape, $1.dtype) }
+                return try op.apply(moved, call.attributes.values)
+            })
+        row.op = op
+        return op
+    }
+}
+
+extension Tensor {
+    /// - Throws: `RiffleError` when the tensor holds integers.
+    package func floating() throws -> Tensor {
+        guard dtype.isFloating else {
+            throw RiffleError("", "an int32 tensor where floats are needed (x \(shape)); convert it with x:to(\"float32\")")
+        }
+        return self
+    }
+
+    /// Counts a dimension from the end where it is negative. Messages count from 1, as Lua does.
+    package func dimension(_ dim: Int, _ operation: String = "") throws -> Int {
+        let place = dim < 0 ? dim + rank : dim
+        guard place >= 0, place < rank else {
+            let told = dim < 0 ? dim : dim + 1
+            throw RiffleError(operation, "dimension \(told) is out of range for a tensor of \(rank) dimensions, \(shape)")
+        }
+        return place
+    }
+}

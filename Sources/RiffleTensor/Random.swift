@@ -1,0 +1,80 @@
+import CKernels
+
+/// A source of random numbers in which every draw is a stream of its own, keyed by seed and the number of the draw.
+///
+/// The same seed and order of draws give the same bits, however many threads share the work (Philox4x32-10).
+public struct RandomSource: Sendable {
+    public private(set) var seed: UInt64
+    /// The number of draws so far.
+    public private(set) var stream: UInt64 = 0
+
+    public init(seed: UInt64 = 0) { self.seed = seed }
+
+    /// The source after `stream` draws, for going on where another left off.
+    public init(seed: UInt64, stream: UInt64) {
+        self.seed = seed
+        self.stream = stream
+    }
+
+    private mutating func next() -> UInt64 {
+        defer { stream += 1 }
+        return stream
+    }
+
+    /// Uniform numbers in [0, 1).
+    public mutating func uniform(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+        let tensor = try Tensor(uninitialized: shape, dtype)
+        rk_random_uniform(dtype.kernel, seed, next(), 0, tensor.pointer, tensor.count)
+        return tensor
+    }
+
+    /// Standard normal numbers.
+    public mutating func normal(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+        let tensor = try Tensor(uninitialized: shape, dtype)
+        rk_random_normal(dtype.kernel, seed, next(), 0, tensor.pointer, tensor.count)
+        return tensor
+    }
+
+    /// Integers in [1, bound].
+    public mutating func integers(_ shape: Shape, through bound: Int) throws -> Tensor {
+        guard bound >= 1, bound <= Int(Int32.max) else {
+            throw RiffleError("randint", "the largest number must be in 1 to \(Int32.max), got \(bound)")
+        }
+        let tensor = try Tensor(uninitialized: shape, .int32)
+        let places = tensor.elements(Int32.self)
+        rk_random_integers(seed, next(), 0, UInt32(bound), tensor.pointer.assumingMemoryBound(to: Int32.self), tensor.count)
+        for place in places.indices { places[place] += 1 }
+        return tensor
+    }
+
+    /// The numbers 1 to count in random order.
+    public mutating func permutation(_ count: Int) throws -> Tensor {
+        let order = try Tensor(uninitialized: [count], .int32)
+        let places = order.elements(Int32.self)
+        for place in places.indices { places[place] = Int32(place + 1) }
+        var words: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
+        let stream = next()
+        for place in stride(from: count - 1, to: 0, by: -1) {
+            withUnsafeMutableBytes(of: &words) { bytes in
+                guard let base = bytes.bindMemory(to: UInt32.self).baseAddress else { return }
+                rk_philox(seed, stream, UInt64(place), base)
+            }
+            let draw = UInt64(words.0) << 32 | UInt64(words.1)
+            places.swapAt(place, Int(draw.multipliedFullWidth(by: UInt64(place + 1)).high))
+        }
+        return order
+    }
+}
+
+/// Random tensors from the context's source.
+extension Tensor {
+    public static func rand(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try Context.current.random.uniform(shape, dtype) }
+    public static func randn(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try Context.current.random.normal(shape, dtype) }
+
+    /// Zeroes each element with the given probability and scales the rest, so that the mean stays.
+    public func dropout(_ probability: Double) throws -> Tensor {
+        guard probability > 0 else { return self }
+        let kept = try Tensor.rand(shape).ge(.scalar(probability)).cast(dtype)
+        return try self * (kept * (1 / (1 - probability)))
+    }
+}

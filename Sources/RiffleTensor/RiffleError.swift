@@ -1,0 +1,44 @@
+/// A mistake in words: what was asked, what is wrong with it, with names and shapes.
+///
+/// Everything in Riffle that can fail for a reason outside its own code throws this and nothing else.
+public struct RiffleError: Error, CustomStringConvertible, Sendable {
+    public enum Kind: Sendable {
+        case mistake
+        /// Memory would pass its limit. The caller may free some and try again: nothing was changed.
+        case outOfMemory
+        /// The user asked the computation to stop.
+        case interrupted
+    }
+
+    public let kind: Kind
+    /// The operation or function, such as `matmul`; empty when the message stands alone.
+    public var operation: String
+    public let message: String
+    /// Names of the modules it happened in, outermost first.
+    public private(set) var path: [String] = []
+
+    public init(_ operation: String = "", _ message: String, kind: Kind = .mistake) {
+        self.operation = operation
+        self.message = message
+        self.kind = kind
+    }
+
+    /// The same error, seen from inside the module `name`.
+    public func within(_ name: String) -> RiffleError {
+        var error = self
+        if !name.isEmpty { error.path.insert(name, at: 0) }
+        return error
+    }
+
+    /// The same error, told of `operation` where it had none.
+    public func during(_ operation: String) -> RiffleError {
+        var error = self
+        if error.operation.isEmpty { error.operation = operation }
+        return error
+    }
+
+    public var description: String {
+        let place = path.isEmpty ? "" : " in \(path.joined(separator: "."))"
+        return (operation.isEmpty ? message : "\(operation): \(message)") + place
+    }
+}

@@ -1,0 +1,157 @@
+import CKernels
+
+/// A contiguous, row-major, immutable array of numbers that knows how it was computed.
+///
+/// Operations are methods and operators that return new tensors; see `Op` for what each one does.
+public final class Tensor: @unchecked Sendable {
+    public let shape: Shape
+    public let dtype: DType
+    public let storage: Storage
+    /// What a gradient that reaches this tensor goes on to.
+    package private(set) var origin: Origin = .constant
+    /// The derivative that forward mode carries along with the value.
+    package private(set) var dual: Dual?
+
+    package init(storage: Storage, shape: Shape, dtype: DType) {
+        self.storage = storage
+        self.shape = shape
+        self.dtype = dtype
+    }
+
+    deinit {
+        if case .node(let node) = origin { node.tape.release(node.index) }
+    }
+
+    /// An uninitialised tensor, to be filled before anyone else sees it.
+    package convenience init(uninitialized shape: Shape, _ dtype: DType = .float32) throws {
+        try self.init(storage: Storage(bytes: shape.count * dtype.size), shape: shape, dtype: dtype)
+    }
+
+    /// The same numbers in another shape of as many elements, without origin.
+    package func viewed(as shape: Shape) -> Tensor { Tensor(storage: storage, shape: shape, dtype: dtype) }
+
+    /// Makes this fresh output an output of a record on the tape.
+    package func attach(_ node: Node) {
+        node.tape.retain(node.index)
+        origin = .node(node)
+    }
+
+    package func attach(_ parameter: Parameter) { origin = .leaf(parameter) }
+
+    /// This value carrying `tangent` at a level of forward mode.
+    package func dual(_ level: Int, tangent: Tensor) -> Tensor {
+        let result = viewed(as: shape)
+        result.dual = Dual(level: level, primal: self, tangent: tangent)
+        return result
+    }
+
+    public var rank: Int { shape.rank }
+    public var count: Int { shape.count }
+    package var pointer: UnsafeMutableRawPointer {
+        assert(storage.bytes >= count * dtype.size, "a rule reads numbers that the tape does not keep")
+        return storage.pointer
+    }
+
+    /// Whether a gradient can flow through this tensor.
+    public var needsGradient: Bool {
+        if let dual { return dual.primal.needsGradient || dual.tangent.needsGradient }
+        if case .constant = origin { return false }
+        return true
+    }
+
+    /// The same numbers, cut off from how they were computed.
+    public func detach() -> Tensor { viewed(as: shape) }
+}
+
+/// Where a gradient goes: nowhere, to a parameter, or to a record on the tape.
+package enum Origin {
+    case constant
+    case leaf(Parameter)
+    case node(Node)
+}
+
+/// One output of one record.
+package struct Node {
+    package unowned(safe) let tape: Tape
+    package let index: Int
+    package let output: Int
+}
+
+/// A value with its derivative at one level of forward mode.
+package final class Dual: Sendable {
+    package let level: Int
+    package let primal: Tensor
+    package let tangent: Tensor
+
+    init(level: Int, primal: Tensor, tangent: Tensor) {
+        self.level = level
+        self.primal = primal
+        self.tangent = tangent
+    }
+}
+
+// MARK: - Making and reading
+
+extension Tensor {
+    /// A tensor of the given numbers in row-major order.
+    public convenience init(_ values: [Float], _ shape: Shape) throws {
+        try self.init(copying: values, shape, .float32)
+    }
+    public convenience init(_ values: [Double], _ shape: Shape) throws {
+        try self.init(copying: values, shape, .float64)
+    }
+    public convenience init(_ values: [Int32], _ shape: Shape) throws {
+        try self.init(copying: values, shape, .int32)
+    }
+
+    private convenience init<Element>(copying values: [Element], _ shape: Shape, _ dtype: DType) throws {
+        guard try values.count == shape.checked("tensor").count else {
+            throw RiffleError("tensor", "\(values.count) numbers do not fill \(shape)")
+        }
+        try self.init(uninitialized: shape, dtype)
+        values.withUnsafeBytes { if let base = $0.baseAddress { pointer.copyMemory(from: base, byteCount: $0.count) } }
+    }
+
+    public static func full(_ shape: Shape, _ value: Double, _ dtype: DType = .float32) throws -> Tensor {
+        let tensor = try Tensor(uninitialized: shape, dtype)
+        rk_fill(dtype.kernel, value, tensor.pointer, tensor.count)
+        return tensor
+    }
+    public static func zeros(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try full(shape, 0, dtype) }
+    public static func ones(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try full(shape, 1, dtype) }
+    public static func scalar(_ value: Double, _ dtype: DType = .float32) throws -> Tensor { try full([], value, dtype) }
+
+    /// Converts the elements, without a record; `cast` is the operation.
+    package func converted(to dtype: DType) throws -> Tensor {
+        if dtype == self.dtype { return self }
+        let result = try Tensor(uninitialized: shape, dtype)
+        rk_cast(self.dtype.kernel, pointer, dtype.kernel, result.pointer, count)
+        return result
+    }
+
+    /// The elements in row-major order, converted to Double.
+    public func doubles() throws -> [Double] { Array(try converted(to: .float64).elements(Double.self)) }
+    public func floats() throws -> [Float] { Array(try converted(to: .float32).elements(Float.self)) }
+    public func integers() throws -> [Int] { try converted(to: .int32).elements(Int32.self).map(Int.init) }
+
+    /// The elements where they lie. `Element` has to be the type that `dtype` says; valid while the tensor lives.
+    package func elements<Element>(_ type: Element.Type) -> UnsafeMutableBufferPointer<Element> {
+        UnsafeMutableBufferPointer(start: pointer.assumingMemoryBound(to: Element.self), count: count)
+    }
+
+    /// The number in a tensor of one element.
+    /// - Throws: `RiffleError` when there are more or none.
+    public func item() throws -> Double {
+        guard count == 1 else { throw RiffleError("item", "the tensor has \(count) elements, not one (\(shape))") }
+        return element(0)
+    }
+
+    /// The element at a place in row-major order.
+    package func element(_ place: Int) -> Double {
+        switch dtype {
+        case .float32: Double(pointer.load(fromByteOffset: 4 * place, as: Float.self))
+        case .float64: pointer.load(fromByteOffset: 8 * place, as: Double.self)
+        case .int32: Double(pointer.load(fromByteOffset: 4 * place, as: Int32.self))
+        }
+    }
+}

@@ -1,0 +1,51 @@
+import CKernels
+import Glibc
+
+extension Tensor: CustomStringConvertible {
+    /// Type, shape and numbers: all of a small tensor, corners and statistics of a large one.
+    public var description: String {
+        let head = "tensor \(dtype) \(shape)"
+        if count == 0 { return head }
+        let body = rank == 0 || rank == 1 && count <= 8 ? " " + row(0, count) : "\n" + block(0, 0, indent: 1)
+        return head + (count > 64 ? statistics : "") + ":" + body
+    }
+
+    private var statistics: String {
+        guard let numbers = try? converted(to: .float64).elements(Double.self), dtype.isFloating else { return "" }
+        let mean = numbers.reduce(0, +) / Double(count)
+        let deviation = (numbers.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count)).squareRoot()
+        let (low, high) = (numbers.min() ?? 0, numbers.max() ?? 0)
+        let bad = rk_count_nonfinite(dtype.kernel, pointer, count)
+        return " mean \(short(mean)) std \(short(deviation)) min \(short(low)) max \(short(high))" + (bad > 0 ? ", \(bad) not finite" : "")
+    }
+
+    /// Numbers from one place on, the middle of long rows left out.
+    private func row(_ place: Int, _ count: Int, width: Int = 0) -> String {
+        let shown = count <= 8 ? Array(0..<count) : [0, 1, 2, -1, count - 3, count - 2, count - 1]
+        return shown.map { index in
+            let text = index < 0 ? "..." : short(element(place + index))
+            return String(repeating: " ", count: Swift.max(0, width - text.count)) + text
+        }.joined(separator: " ")
+    }
+
+    private func block(_ dim: Int, _ place: Int, indent: Int) -> String {
+        let margin = String(repeating: " ", count: indent)
+        if dim == rank - 1 { return margin + row(place, shape[dim], width: 9) }
+        let step = shape.strides[dim], count = shape[dim]
+        let shown = count <= 8 ? Array(0..<count) : [0, 1, 2, -1, count - 3, count - 2, count - 1]
+        return shown.map { $0 < 0 ? margin + "..." : block(dim + 1, place + $0 * step, indent: indent) }
+            .joined(separator: dim == rank - 2 ? "\n" : "\n\n")
+    }
+
+    private func short(_ number: Double) -> String {
+        if dtype == .int32, number == number.rounded(), Swift.abs(number) < 1e15 { return "\(Int(number))" }
+        return riffleFormat(number)
+    }
+}
+
+/// A number to six significant digits, as C's %g writes it.
+public func riffleFormat(_ number: Double) -> String {
+    var buffer = [CChar](repeating: 0, count: 32)
+    let length = withVaList([number]) { vsnprintf(&buffer, buffer.count, "%g", $0) }
+    return String(decoding: buffer.prefix(Int(length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}
