@@ -2,6 +2,8 @@
 
 #include "types.h"
 
+// Functions that return bool need workspace from rk_alloc; false: there was none, and the outputs are undefined.
+
 /// Where the parts of queries, keys, values and output lie, in elements: batch, row (position) and head strides; the
 /// `width` elements of a head are adjacent. Strides let q, k and v be slices of one packed product.
 typedef struct {
@@ -16,10 +18,10 @@ typedef struct {
 
 /// out = softmax(scale q k^T) v for each batch and head, without storing the scores. `lse` [batch, heads, queries]
 /// gets the logarithm of each row's sum of exponentials.
-void rk_attention(
+bool rk_attention(
     rk_dtype dtype, const rk_attention_shape *shape, const void *q, const void *k, const void *v, void *out, void *lse);
 
 /// Gradients for q, k and v, laid out as q, k and v are, from the output's gradient (laid out as out).
-void rk_attention_grad(
+bool rk_attention_grad(
     rk_dtype dtype, const rk_attention_shape *shape, const void *q, const void *k, const void *v, const void *out,
     const void *lse, const void *gout, void *gq, void *gk, void *gv);

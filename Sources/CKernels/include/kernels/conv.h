@@ -2,19 +2,21 @@
 
 #include "types.h"
 
+// Functions that return bool need workspace from rk_alloc; false: there was none, and the outputs are undefined.
+
 /// x [n, h, w, c_in], weight [c_out, kernel_h, kernel_w, c_in], y [n, out_h, out_w, c_out], zero padding.
 typedef struct {
     size_t n, h, w, c_in, c_out, kernel_h, kernel_w, stride, pad, out_h, out_w;
 } rk_conv_shape;
 
 /// y = x * weight + bias (bias [c_out], or NULL).
-void rk_conv2d(rk_dtype dtype, const rk_conv_shape *shape, const void *x, const void *weight, const void *bias, void *y);
+bool rk_conv2d(rk_dtype dtype, const rk_conv_shape *shape, const void *x, const void *weight, const void *bias, void *y);
 
 /// The gradient of rk_conv2d for x, from y's gradient gy.
-void rk_conv2d_input_grad(rk_dtype dtype, const rk_conv_shape *shape, const void *gy, const void *weight, void *gx);
+bool rk_conv2d_input_grad(rk_dtype dtype, const rk_conv_shape *shape, const void *gy, const void *weight, void *gx);
 
 /// The gradient of rk_conv2d for the weight.
-void rk_conv2d_weight_grad(rk_dtype dtype, const rk_conv_shape *shape, const void *x, const void *gy, void *gweight);
+bool rk_conv2d_weight_grad(rk_dtype dtype, const rk_conv_shape *shape, const void *x, const void *gy, void *gweight);
 
 /// Repeats each pixel factor x factor times: x [n, h, w, c] -> y [n, factor h, factor w, c].
 void rk_upsample_nearest(rk_dtype dtype, size_t n, size_t h, size_t w, size_t c, size_t factor, const void *x, void *y);

@@ -21,4 +21,5 @@ typedef struct {
 void rk_gemm(rk_dtype dtype, const rk_gemm_shape *shape, const void *a, const void *b, void *c);
 
 /// The BLAS in use and its core, such as "OpenBLAS 0.3.21 (SkylakeX)"; NULL with a reason in *error when there is none.
+/// The environment variable RIFFLE_BLAS=none does without.
 const char *rk_blas_name(const char **error);

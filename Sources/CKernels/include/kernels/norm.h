@@ -2,23 +2,25 @@
 
 #include "types.h"
 
+// Functions that return bool need workspace from rk_alloc; false: there was none, and the outputs are undefined.
+
 /// x [n, pixels, channels] normalised over each sample's groups of channels, then scaled and shifted by weight and bias
 /// [channels] (either may be NULL). Also writes mean and rstd = 1 / sqrt(var + eps), [n, groups].
-void rk_group_norm(
+bool rk_group_norm(
     rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, double eps, const void *x,
     const void *weight, const void *bias, void *y, void *mean, void *rstd);
 
 /// Gradients of rk_group_norm from gy; gweight and gbias may be NULL.
-void rk_group_norm_grad(
+bool rk_group_norm_grad(
     rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, const void *x, const void *weight,
     const void *mean, const void *rstd, const void *gy, void *gx, void *gweight, void *gbias);
 
 /// Rows of x [rows, width] normalised to mean 0 and variance 1, then scaled and shifted (weight, bias may be NULL).
-void rk_layer_norm(
+bool rk_layer_norm(
     rk_dtype dtype, size_t rows, size_t width, double eps, const void *x, const void *weight, const void *bias,
     void *y, void *mean, void *rstd);
 
-void rk_layer_norm_grad(
+bool rk_layer_norm_grad(
     rk_dtype dtype, size_t rows, size_t width, const void *x, const void *weight, const void *mean, const void *rstd,
     const void *gy, void *gx, void *gweight, void *gbias);
 

@@ -1,0 +1,85 @@
+// Finds a BLAS at run time and asks it for one thread and for the kernels that suit the processor.
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/threads.h"
+#include "private.h"
+
+static struct {
+    pthread_once_t once;
+    rk_cblas_sgemm sgemm;
+    char name[160];
+    char error[400];
+} blas = {.once = PTHREAD_ONCE_INIT};
+
+/// The OpenBLAS core that goes with rk_cpu(); NULL leaves the choice to OpenBLAS.
+static const char *core_type(void) {
+    switch (rk_cpu()) {
+    case RK_CPU_AVX512: return "SkylakeX";   // versions that do not know a newer processor fall back to Haswell
+    case RK_CPU_AVX2: return "Haswell";
+    default: return getenv("RIFFLE_CPU") ? "Prescott" : NULL;
+    }
+}
+
+/// Sets an environment variable unless the user has; returns whether it did.
+static bool set_default(const char *name, const char *value) {
+    return value && !getenv(name) && setenv(name, value, 0) == 0;
+}
+
+static void *open_library(void) {
+    static const char *const names[] = {
+        "libopenblas.so.0", "libopenblas.so", "libcblas.so.3", "libblas.so.3", "libopenblas.dylib"};
+    const char *chosen = getenv("RIFFLE_BLAS");
+    if (chosen && strcmp(chosen, "none") == 0) {
+        snprintf(blas.error, sizeof blas.error, "RIFFLE_BLAS=none");
+        return NULL;
+    }
+    size_t used = (size_t)snprintf(blas.error, sizeof blas.error, "no BLAS library with cblas_sgemm was found:");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        if (library && dlsym(library, "cblas_sgemm")) return library;
+        if (used < sizeof blas.error)
+            used += (size_t)snprintf(
+                blas.error + used, sizeof blas.error - used, " %s (%s)", names[i], library ? "no cblas" : "not found");
+        if (library) dlclose(library);
+    }
+    return NULL;
+}
+
+static void describe(void *library) {
+    char *(*config)(void) = (char *(*)(void))dlsym(library, "openblas_get_config");
+    char *(*core)(void) = (char *(*)(void))dlsym(library, "openblas_get_corename");
+    if (!config || !core) {
+        snprintf(blas.name, sizeof blas.name, "BLAS");
+        return;
+    }
+    int length = 0, spaces = 0;   // the configuration begins "OpenBLAS 0.3.21 NO_LAPACKE ..."
+    for (const char *text = config(); text[length] && (spaces += text[length] == ' ') < 2;) length++;
+    snprintf(blas.name, sizeof blas.name, "%.*s (%s)", length, config(), core());
+}
+
+static void load(void) {
+    bool threads = set_default("OPENBLAS_NUM_THREADS", "1"), core = set_default("OPENBLAS_CORETYPE", core_type());
+    void *library = open_library();
+    if (threads) unsetenv("OPENBLAS_NUM_THREADS");
+    if (core) unsetenv("OPENBLAS_CORETYPE");
+    if (!library) return;
+    void (*set_threads)(int) = (void (*)(int))dlsym(library, "openblas_set_num_threads");
+    if (set_threads) set_threads(1);
+    describe(library);
+    blas.sgemm = (rk_cblas_sgemm)dlsym(library, "cblas_sgemm");
+}
+
+rk_cblas_sgemm rk_blas_sgemm(void) {
+    pthread_once(&blas.once, load);
+    return blas.sgemm;
+}
+
+const char *rk_blas_name(const char **error) {
+    if (rk_blas_sgemm()) return blas.name;
+    if (error) *error = blas.error;
+    return NULL;
+}

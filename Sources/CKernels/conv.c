@@ -1,0 +1,279 @@
+// Convolution over NHWC images: 1x1 is a matrix product, 3x3 goes to Winograd's form where that pays, and the rest
+// gathers blocks of pixels' neighbourhoods into a matrix that fits the cache and multiplies.
+#include "kernels/conv.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "kernels/memory.h"
+#include "kernels/threads.h"
+#include "private.h"
+
+/// Source images and, for each pixel (i, j) of a grid, the rectangle of source pixels from (step i + top, step j + left).
+typedef struct {
+    const float *source;
+    size_t h, w, c, grid_h, grid_w, step;
+    ptrdiff_t top, left;
+    size_t tall, wide;
+} window;
+
+static void copy_floats(float *to, const float *from, size_t count) {
+    if (count >= 64)
+        memcpy(to, from, count * sizeof(float));
+    else   // a call costs more than it saves
+        for (size_t i = 0; i < count; i++) to[i] = from[i];
+}
+
+/// The rows [tap_begin, tap_end) of the rectangles of grid pixels [begin, end), one pixel's after the other.
+static void gather(const window *v, size_t tap_begin, size_t tap_end, size_t begin, size_t end, float *out) {
+    size_t run = v->wide * v->c, j = begin % v->grid_w, i = begin / v->grid_w % v->grid_h;
+    size_t image = begin / v->grid_w / v->grid_h;
+    for (size_t pixel = begin; pixel < end; pixel++) {
+        ptrdiff_t x = (ptrdiff_t)(v->step * j) + v->left, w = (ptrdiff_t)v->w, wide = (ptrdiff_t)v->wide;
+        size_t before = x >= 0 ? 0 : rk_min((size_t)-x, v->wide) * v->c;
+        size_t after = x + wide <= w ? 0 : rk_min((size_t)(x + wide - w), v->wide) * v->c;
+        for (size_t tap = tap_begin; tap < tap_end; tap++, out += run) {
+            ptrdiff_t y = (ptrdiff_t)(v->step * i + tap) + v->top;
+            if (y < 0 || y >= (ptrdiff_t)v->h || before + after >= run) {
+                memset(out, 0, run * sizeof(float));
+                continue;
+            }
+            const float *row = v->source + (image * v->h + (size_t)y) * v->w * v->c + x * (ptrdiff_t)v->c;
+            for (size_t q = 0; q < before; q++) out[q] = 0;
+            copy_floats(out + before, row + before, run - before - after);
+            for (size_t q = run - after; q < run; q++) out[q] = 0;
+        }
+        if (++j < v->grid_w) continue;
+        j = 0;
+        if (++i == v->grid_h) i = 0, image++;
+    }
+}
+
+/// Grid pixels a block: the gathered matrix takes about half of the second-level cache, and there are enough blocks.
+static size_t block_pixels(size_t total, size_t depth) {
+    size_t fits = rk_max(48, 131072 / rk_max(1, depth)) / 16 * 16;
+    return rk_max(32, rk_min(rk_min(fits, 1024), rk_round_up(rk_ceil_div(total, 8), 16)));
+}
+
+// MARK: - Forward and input gradient
+
+/// Multiplies each rectangle, as a row, by a matrix [depth, c_out]; the product is stored `spread` pixels apart.
+typedef struct {
+    window view;
+    rk_operand weight;
+    const float *bias;
+    float *y;
+    size_t total, block, depth, c_out;
+    size_t spread, y_h, y_w, first_row, first_column;   // where the grid lies among y's pixels
+    atomic_bool failed;
+} correlation;
+
+static float *spread_pixel(const correlation *job, size_t pixel) {
+    size_t j = pixel % job->view.grid_w, i = pixel / job->view.grid_w % job->view.grid_h;
+    size_t image = pixel / job->view.grid_w / job->view.grid_h;
+    size_t row = job->first_row + job->spread * i, column = job->first_column + job->spread * j;
+    return job->y + ((image * job->y_h + row) * job->y_w + column) * job->c_out;
+}
+
+static void correlate_block(const correlation *job, size_t begin, size_t end, float *gathered, float *product) {
+    size_t count = end - begin, n = job->c_out;
+    gather(&job->view, 0, job->view.tall, begin, end, gathered);
+    float *out = job->spread == 1 ? job->y + begin * n : product;
+    for (size_t p = 0; job->bias && p < count; p++) copy_floats(out + p * n, job->bias, n);
+    rk_sgemm(count, n, job->depth, 1, (rk_operand){gathered, job->depth, false}, job->weight, job->bias != NULL, out, n);
+    for (size_t p = 0; job->spread > 1 && p < count; p++)
+        copy_floats(spread_pixel(job, begin + p), product + p * n, n);
+}
+
+static void correlate_piece(void *context, size_t begin, size_t end) {
+    correlation *job = context;
+    size_t gathered = rk_round_up(job->block * job->depth, 16);
+    size_t bytes = (gathered + (job->spread > 1 ? job->block * job->c_out : 0)) * sizeof(float);
+    float *space = rk_alloc(bytes);
+    if (!space) {
+        atomic_store(&job->failed, true);
+        return;
+    }
+    for (size_t b = begin; b < end; b++)
+        correlate_block(job, b * job->block, rk_min((b + 1) * job->block, job->total), space, space + gathered);
+    rk_free(space, bytes);
+}
+
+static bool correlate(correlation *job) {
+    if (job->total == 0 || job->c_out == 0) return true;
+    job->block = block_pixels(job->total, job->depth);
+    rk_parallel_for(rk_ceil_div(job->total, job->block), 1, correlate_piece, job);
+    return !atomic_load(&job->failed);
+}
+
+static bool is_pointwise(const rk_conv_shape *s) {
+    return s->kernel_h == 1 && s->kernel_w == 1 && s->stride == 1 && s->pad == 0;
+}
+
+bool rk_conv2d(rk_dtype dtype, const rk_conv_shape *s, const void *x, const void *weight, const void *bias, void *y) {
+    if (dtype == RK_F64) {
+        rk_plain_conv2d(s, x, weight, bias, y);
+        return true;
+    }
+    size_t total = s->n * s->out_h * s->out_w, depth = s->kernel_h * s->kernel_w * s->c_in;
+    if (is_pointwise(s)) {
+        rk_gemm_shape product = {
+            .batch = 1, .m = total, .n = s->c_out, .k = depth, .transpose_b = true, .lda = depth, .ldb = depth,
+            .ldc = s->c_out, .alpha = 1, .bias = bias};
+        rk_gemm(RK_F32, &product, x, weight, y);
+        return true;
+    }
+    if (rk_winograd_suits(s)) return rk_winograd_conv2d(s, x, weight, bias, y);
+    correlation job = {
+        .view = {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride, -(ptrdiff_t)s->pad, -(ptrdiff_t)s->pad,
+                 s->kernel_h, s->kernel_w},
+        .weight = {weight, depth, true}, .bias = bias, .y = y, .total = total, .depth = depth, .c_out = s->c_out,
+        .spread = 1};
+    return correlate(&job);
+}
+
+/// The kernel indices that reach input pixels phase, phase + stride, ...: last, last - stride, ..., `count` of them,
+/// beginning at output pixel `offset` for the first such input pixel.
+typedef struct {
+    size_t last, count;
+    ptrdiff_t offset;
+} taps;
+
+static taps taps_of_phase(size_t kernel, size_t stride, size_t pad, size_t phase) {
+    size_t first = (phase + pad) % stride;
+    if (first >= kernel) return (taps){0, 0, 0};
+    size_t count = (kernel - first - 1) / stride + 1, last = first + (count - 1) * stride;
+    return (taps){last, count, ((ptrdiff_t)(phase + pad) - (ptrdiff_t)last) / (ptrdiff_t)stride};
+}
+
+/// weight [c_out, kernel_h, kernel_w, c_in] -> [rows' taps, columns' taps, c_out, c_in], kernel indices descending.
+static void turn_weight(const rk_conv_shape *s, const float *weight, taps rows, taps columns, float *turned) {
+    for (size_t i = 0; i < rows.count; i++)
+        for (size_t j = 0; j < columns.count; j++)
+            for (size_t o = 0; o < s->c_out; o++, turned += s->c_in) {
+                size_t row = rows.last - i * s->stride, column = columns.last - j * s->stride;
+                copy_floats(turned, weight + ((o * s->kernel_h + row) * s->kernel_w + column) * s->c_in, s->c_in);
+            }
+}
+
+/// The input pixels of one phase of the stride see the same taps: their gradient is a correlation over gy.
+static bool phase_input_grad(
+    const rk_conv_shape *s, const float *gy, const float *weight, size_t row, size_t column, float *turned, float *gx) {
+    taps rows = taps_of_phase(s->kernel_h, s->stride, s->pad, row);
+    taps columns = taps_of_phase(s->kernel_w, s->stride, s->pad, column);
+    turn_weight(s, weight, rows, columns, turned);
+    size_t grid_h = rk_ceil_div(s->h - row, s->stride), grid_w = rk_ceil_div(s->w - column, s->stride);
+    correlation job = {
+        .view = {gy, s->out_h, s->out_w, s->c_out, grid_h, grid_w, 1, rows.offset, columns.offset, rows.count,
+                 columns.count},
+        .weight = {turned, s->c_in, false}, .y = gx, .total = s->n * grid_h * grid_w,
+        .depth = rows.count * columns.count * s->c_out, .c_out = s->c_in, .spread = s->stride, .y_h = s->h,
+        .y_w = s->w, .first_row = row, .first_column = column};
+    return correlate(&job);
+}
+
+bool rk_conv2d_input_grad(rk_dtype dtype, const rk_conv_shape *s, const void *gy, const void *weight, void *gx) {
+    if (dtype == RK_F64) {
+        rk_plain_conv2d_input_grad(s, gy, weight, gx);
+        return true;
+    }
+    if (is_pointwise(s)) {
+        rk_gemm_shape product = {
+            .batch = 1, .m = s->n * s->h * s->w, .n = s->c_in, .k = s->c_out, .lda = s->c_out, .ldb = s->c_in,
+            .ldc = s->c_in, .alpha = 1};
+        rk_gemm(RK_F32, &product, gy, weight, gx);
+        return true;
+    }
+    if (rk_winograd_suits(s)) return rk_winograd_input_grad(s, gy, weight, gx);
+    size_t bytes = s->kernel_h * s->kernel_w * s->c_out * s->c_in * sizeof(float);
+    float *turned = rk_alloc(bytes);
+    if (!turned) return false;
+    bool done = true;
+    for (size_t i = 0; i < rk_min(s->stride, s->h); i++)
+        for (size_t j = 0; j < rk_min(s->stride, s->w); j++)
+            done = done && phase_input_grad(s, gy, weight, i, j, turned, gx);
+    rk_free(turned, bytes);
+    return done;
+}
+
+// MARK: - Weight gradient
+
+/// Sums over parts of the pixels; large weights are cut by the kernel's rows as well, so that parts may be few.
+typedef struct {
+    window view;
+    const float *gy;
+    float *partial;
+    size_t total, parts, groups, per_part, block, c_out, depth;
+    atomic_bool failed;
+} weight_grad_job;
+
+static void weight_grad_block(
+    const weight_grad_job *job, size_t begin, size_t end, size_t tap_begin, size_t tap_end, bool first, float *gathered,
+    float *out) {
+    size_t run = job->view.wide * job->view.c, columns = (tap_end - tap_begin) * run;
+    gather(&job->view, tap_begin, tap_end, begin, end, gathered);
+    rk_sgemm(
+        job->c_out, columns, end - begin, 1, (rk_operand){job->gy + begin * job->c_out, job->c_out, true},
+        (rk_operand){gathered, columns, false}, first ? 0 : 1, out + tap_begin * run, job->depth);
+}
+
+static void weight_grad_piece(void *context, size_t begin, size_t end) {
+    weight_grad_job *job = context;
+    size_t bytes = job->block * job->depth / job->groups * sizeof(float), taps = job->view.tall / job->groups;
+    float *gathered = rk_alloc(bytes);
+    if (!gathered) {
+        atomic_store(&job->failed, true);
+        return;
+    }
+    for (size_t piece = begin; piece < end; piece++) {
+        size_t part = piece / job->groups, tap = piece % job->groups * taps;
+        size_t from = part * job->per_part, to = rk_min(from + job->per_part, job->total);
+        float *out = job->partial + part * job->c_out * job->depth;
+        for (size_t p = from; p < to; p += job->block)
+            weight_grad_block(job, p, rk_min(p + job->block, to), tap, tap + taps, p == from, gathered, out);
+    }
+    rk_free(gathered, bytes);
+}
+
+static bool gathered_weight_grad(const rk_conv_shape *s, const float *x, const float *gy, float *gweight) {
+    weight_grad_job job = {
+        .view = {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride, -(ptrdiff_t)s->pad, -(ptrdiff_t)s->pad,
+                 s->kernel_h, s->kernel_w},
+        .gy = gy, .total = s->n * s->out_h * s->out_w, .c_out = s->c_out,
+        .depth = s->kernel_h * s->kernel_w * s->c_in};
+    size_t count = job.c_out * job.depth;
+    if (job.total == 0 || count == 0) {
+        memset(gweight, 0, count * sizeof(float));
+        return true;
+    }
+    job.parts = rk_max(1, rk_min(rk_min(8, rk_ceil_div(job.total, 64)), (1 << 24) / count));
+    job.per_part = rk_round_up(rk_ceil_div(job.total, job.parts), 16);
+    job.parts = rk_ceil_div(job.total, job.per_part);
+    job.groups = job.parts < 8 ? s->kernel_h : 1;
+    job.block = rk_min(job.per_part, block_pixels(job.total, job.depth / job.groups));
+    size_t bytes = job.parts * count * sizeof(float);
+    job.partial = job.parts > 1 ? rk_alloc(bytes) : gweight;
+    if (!job.partial) return false;
+    rk_parallel_for(job.parts * job.groups, 1, weight_grad_piece, &job);
+    if (job.parts > 1) {
+        rk_sum_parts(job.parts, count, job.partial, false, gweight);
+        rk_free(job.partial, bytes);
+    }
+    return !atomic_load(&job.failed);
+}
+
+bool rk_conv2d_weight_grad(rk_dtype dtype, const rk_conv_shape *s, const void *x, const void *gy, void *gweight) {
+    if (dtype == RK_F64) {
+        rk_plain_conv2d_weight_grad(s, x, gy, gweight);
+        return true;
+    }
+    if (is_pointwise(s)) {
+        rk_gemm_shape product = {
+            .batch = 1, .m = s->c_out, .n = s->c_in, .k = s->n * s->h * s->w, .transpose_a = true, .lda = s->c_out,
+            .ldb = s->c_in, .ldc = s->c_in, .alpha = 1};
+        rk_gemm(RK_F32, &product, gy, x, gweight);
+        return true;
+    }
+    if (rk_winograd_suits(s)) return rk_winograd_weight_grad(s, x, gy, gweight);
+    return gathered_weight_grad(s, x, gy, gweight);
+}

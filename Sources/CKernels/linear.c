@@ -1,0 +1,172 @@
+// Matrix products: cut into blocks by shape alone, each block one single-threaded BLAS call and its epilogue.
+#include "kernels/linear.h"
+
+#include "kernels/memory.h"
+#include "kernels/threads.h"
+#include "private.h"
+#include "simd/math.h"
+
+#define RK_BODY "linear.h"
+#include "simd/levels.h"
+
+enum {
+    CBLAS_ROW_MAJOR = 101,
+    CBLAS_NO_TRANSPOSE = 111,
+    CBLAS_TRANSPOSE = 112,
+};
+
+static void scale_rows(size_t m, size_t n, float beta, float *c, size_t ldc) {
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) c[i * ldc + j] = beta == 0 ? 0 : beta * c[i * ldc + j];
+}
+
+void rk_sgemm(size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc) {
+    if (m == 0 || n == 0) return;
+    rk_cblas_sgemm blas = rk_blas_sgemm();
+    if (k > 0 && alpha != 0 && blas) {
+        blas(CBLAS_ROW_MAJOR, a.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE,
+             b.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE, (int)m, (int)n, (int)k, alpha, a.data, (int)a.row,
+             b.data, (int)b.row, beta, c, (int)ldc);
+        return;
+    }
+    if (beta != 1) scale_rows(m, n, beta, c, ldc);
+    if (k > 0 && alpha != 0) RK_DISPATCH(gemm)(m, n, k, alpha, a, b, c, ldc);
+}
+
+// MARK: - Sums of partial results
+
+typedef struct {
+    size_t parts, count;
+    const float *part;
+    bool accumulate;
+    float *y;
+} sum_job;
+
+static void sum_piece(void *context, size_t begin, size_t end) {
+    const sum_job *job = context;
+    RK_DISPATCH(sum_parts)(
+        job->parts, job->count, end - begin, job->part + begin, job->accumulate, job->y + begin);
+}
+
+void rk_sum_parts(size_t parts, size_t count, const float *part, bool accumulate, float *y) {
+    sum_job job = {parts, count, part, accumulate, y};
+    rk_parallel_for(count, 16384, sum_piece, &job);
+}
+
+// MARK: - Products in blocks
+
+/// C in blocks of rows x columns; where that gives too few pieces the inner dimension is cut in `parts` too.
+typedef struct {
+    const rk_gemm_shape *shape;
+    const float *a, *b;
+    float *c, *partial;
+    size_t rows, columns, row_blocks, column_blocks, parts, depth;
+} gemm_job;
+
+/// Enough pieces for eight threads, none of them much smaller than this many multiply-adds.
+static const double piece_work = 1 << 20;
+
+static void cut(gemm_job *job) {
+    const rk_gemm_shape *s = job->shape;
+    double work = (double)s->m * (double)s->n * (double)s->k * (double)s->batch;
+    double most = work / piece_work < 8 ? work / piece_work : 8;
+    job->rows = s->m, job->columns = s->n, job->parts = 1, job->depth = s->k;
+    for (;;) {
+        job->row_blocks = rk_ceil_div(s->m, job->rows), job->column_blocks = rk_ceil_div(s->n, job->columns);
+        size_t pieces = s->batch * job->row_blocks * job->column_blocks;
+        if ((double)pieces * 1.5 > most) return;
+        if (job->rows >= 96 && (job->rows >= job->columns || job->columns < 128))
+            job->rows = rk_round_up(job->rows / 2, 16);
+        else if (job->columns >= 128)
+            job->columns = rk_round_up(job->columns / 2, 16);
+        else
+            break;
+    }
+    if (s->k < 1024 || s->batch > 1) return;
+    size_t parts = rk_min((size_t)most / (job->row_blocks * job->column_blocks), s->k / 512);
+    if (parts < 2) return;
+    job->depth = rk_round_up(rk_ceil_div(s->k, parts), 16);
+    job->parts = rk_ceil_div(s->k, job->depth);
+}
+
+static void finish_block(const gemm_job *job, size_t i, size_t rows, size_t j, size_t columns, float *c) {
+    const rk_gemm_shape *s = job->shape;
+    if (!s->bias && s->activation == RK_ACT_NONE) return;
+    const float *bias = s->bias ? (const float *)s->bias + j : NULL;
+    RK_DISPATCH(epilogue)(rows, columns, bias, s->activation, c + i * s->ldc + j, s->ldc);
+}
+
+/// One block of one matrix, over inner indices [p, p + depth), into c.
+static void multiply_block(
+    const gemm_job *job, size_t matrix, size_t i, size_t rows, size_t j, size_t columns, size_t p, size_t depth,
+    double beta, float *c, size_t ldc) {
+    const rk_gemm_shape *s = job->shape;
+    const float *a = job->a + matrix * s->stride_a + (s->transpose_a ? p * s->lda + i : i * s->lda + p);
+    const float *b = job->b + matrix * s->stride_b + (s->transpose_b ? j * s->ldb + p : p * s->ldb + j);
+    rk_sgemm(
+        rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a},
+        (rk_operand){b, s->ldb, s->transpose_b}, (float)beta, c + i * ldc + j, ldc);
+}
+
+static void gemm_piece(void *context, size_t begin, size_t end) {
+    const gemm_job *job = context;
+    const rk_gemm_shape *s = job->shape;
+    for (size_t piece = begin; piece < end; piece++) {
+        size_t blocks = job->row_blocks * job->column_blocks, matrix = piece / blocks;
+        size_t i = piece % blocks / job->column_blocks * job->rows, j = piece % job->column_blocks * job->columns;
+        size_t rows = rk_min(job->rows, s->m - i), columns = rk_min(job->columns, s->n - j);
+        float *c = job->c + matrix * s->stride_c;
+        multiply_block(job, matrix, i, rows, j, columns, 0, s->k, s->beta, c, s->ldc);
+        finish_block(job, i, rows, j, columns, c);
+    }
+}
+
+static void partial_piece(void *context, size_t begin, size_t end) {
+    const gemm_job *job = context;
+    const rk_gemm_shape *s = job->shape;
+    for (size_t piece = begin; piece < end; piece++) {
+        size_t blocks = job->row_blocks * job->column_blocks, part = piece / blocks, p = part * job->depth;
+        size_t i = piece % blocks / job->column_blocks * job->rows, j = piece % job->column_blocks * job->columns;
+        size_t rows = rk_min(job->rows, s->m - i), columns = rk_min(job->columns, s->n - j);
+        float *c = job->partial + part * s->m * s->n;
+        multiply_block(job, 0, i, rows, j, columns, p, rk_min(job->depth, s->k - p), 0, c, s->n);
+    }
+}
+
+/// Few outputs and a long inner dimension: parts of the sum are computed apart, then added in order.
+static bool gemm_in_parts(gemm_job *job) {
+    const rk_gemm_shape *s = job->shape;
+    size_t bytes = job->parts * s->m * s->n * sizeof(float);
+    job->partial = rk_alloc(bytes);
+    if (!job->partial) return false;
+    rk_parallel_for(job->parts * job->row_blocks * job->column_blocks, 1, partial_piece, job);
+    if (s->beta != 0 && s->beta != 1) scale_rows(s->m, s->n, (float)s->beta, job->c, s->ldc);
+    if (s->ldc == s->n)
+        rk_sum_parts(job->parts, s->m * s->n, job->partial, s->beta != 0, job->c);
+    else
+        for (size_t i = 0; i < s->m; i++)
+            RK_DISPATCH(sum_parts)(
+                job->parts, s->m * s->n, s->n, job->partial + i * s->n, s->beta != 0, job->c + i * s->ldc);
+    finish_block(job, 0, s->m, 0, s->n, job->c);
+    rk_free(job->partial, bytes);
+    return true;
+}
+
+void rk_gemm(rk_dtype dtype, const rk_gemm_shape *shape, const void *a, const void *b, void *c) {
+    if (shape->batch == 0 || shape->m == 0 || shape->n == 0) return;
+    if (dtype == RK_F64) {
+        rk_plain_gemm(shape, a, b, c);
+        return;
+    }
+    gemm_job job = {.shape = shape, .a = a, .b = b, .c = c};
+    cut(&job);
+    // Without memory for the parts the whole sum runs in one piece, which only costs time.
+    if (job.parts > 1 && gemm_in_parts(&job)) return;
+    size_t pieces = shape->batch * job.row_blocks * job.column_blocks;
+    double work = (double)shape->m * (double)shape->n * (double)rk_max(shape->k, 8) * (double)shape->batch;
+    size_t grain = rk_max(1, (size_t)((double)pieces * piece_work / 4 / work));
+    if (pieces <= grain)
+        gemm_piece(&job, 0, pieces);
+    else
+        rk_parallel_for(pieces, grain, gemm_piece, &job);
+}

@@ -1,0 +1,228 @@
+// The float64 forms of products, convolutions, norms and attention: loops over their definitions, for tests and for
+// metrics that need the digits. Clarity comes before speed here.
+#include <math.h>
+#include <string.h>
+
+#include "private.h"
+
+static double activated(rk_activation activation, double v) {
+    switch (activation) {
+    case RK_ACT_SILU: return v / (1 + exp(-v));
+    case RK_ACT_GELU: return 0.5 * v * (1 + tanh(sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
+    case RK_ACT_RELU: return v < 0 ? 0 : v;
+    default: return v;
+    }
+}
+
+static void plain_product(const rk_gemm_shape *s, const double *a, const double *b, double *c) {
+    for (size_t i = 0; i < s->m; i++) {
+        double *row = c + i * s->ldc;
+        for (size_t j = 0; j < s->n; j++) row[j] = s->beta == 0 ? 0 : s->beta * row[j];
+        for (size_t p = 0; p < s->k; p++) {
+            double factor = s->alpha * (s->transpose_a ? a[p * s->lda + i] : a[i * s->lda + p]);
+            const double *other = s->transpose_b ? b + p : b + p * s->ldb;
+            size_t step = s->transpose_b ? s->ldb : 1;
+            for (size_t j = 0; j < s->n; j++) row[j] += factor * other[j * step];
+        }
+        for (size_t j = 0; j < s->n; j++)
+            row[j] = activated(s->activation, row[j] + (s->bias ? ((const double *)s->bias)[j] : 0));
+    }
+}
+
+void rk_plain_gemm(const rk_gemm_shape *s, const double *a, const double *b, double *c) {
+    for (size_t i = 0; i < s->batch; i++)
+        plain_product(s, a + i * s->stride_a, b + i * s->stride_b, c + i * s->stride_c);
+}
+
+// MARK: - Convolution
+
+/// Calls visit for every output pixel, kernel position and input pixel that meet.
+typedef struct {
+    const rk_conv_shape *shape;
+    const double *x, *gy, *weight;
+    double *result;
+} meeting;
+
+static void each_meeting(const meeting *m, void (*visit)(const meeting *m, size_t x, size_t w, size_t y)) {
+    const rk_conv_shape *s = m->shape;
+    for (size_t n = 0; n < s->n; n++)
+        for (size_t i = 0; i < s->out_h; i++)
+            for (size_t j = 0; j < s->out_w; j++)
+                for (size_t p = 0; p < s->kernel_h; p++)
+                    for (size_t q = 0; q < s->kernel_w; q++) {
+                        size_t row = i * s->stride + p, column = j * s->stride + q;
+                        if (row < s->pad || column < s->pad || row - s->pad >= s->h || column - s->pad >= s->w) continue;
+                        visit(m, (n * s->h + row - s->pad) * s->w + column - s->pad, p * s->kernel_w + q,
+                              (n * s->out_h + i) * s->out_w + j);
+                    }
+}
+
+/// The weight of tap w from every input channel to output channel o.
+static size_t weight_at(const rk_conv_shape *s, size_t o, size_t w) {
+    return (o * s->kernel_h * s->kernel_w + w) * s->c_in;
+}
+
+static void visit_forward(const meeting *m, size_t x, size_t w, size_t y) {
+    const rk_conv_shape *s = m->shape;
+    for (size_t o = 0; o < s->c_out; o++)
+        for (size_t i = 0; i < s->c_in; i++)
+            m->result[y * s->c_out + o] += m->x[x * s->c_in + i] * m->weight[weight_at(s, o, w) + i];
+}
+
+static void visit_input_grad(const meeting *m, size_t x, size_t w, size_t y) {
+    const rk_conv_shape *s = m->shape;
+    for (size_t o = 0; o < s->c_out; o++)
+        for (size_t i = 0; i < s->c_in; i++)
+            m->result[x * s->c_in + i] += m->gy[y * s->c_out + o] * m->weight[weight_at(s, o, w) + i];
+}
+
+static void visit_weight_grad(const meeting *m, size_t x, size_t w, size_t y) {
+    const rk_conv_shape *s = m->shape;
+    for (size_t o = 0; o < s->c_out; o++)
+        for (size_t i = 0; i < s->c_in; i++)
+            m->result[weight_at(s, o, w) + i] += m->x[x * s->c_in + i] * m->gy[y * s->c_out + o];
+}
+
+void rk_plain_conv2d(const rk_conv_shape *s, const double *x, const double *weight, const double *bias, double *y) {
+    size_t pixels = s->n * s->out_h * s->out_w;
+    for (size_t p = 0; p < pixels; p++)
+        for (size_t o = 0; o < s->c_out; o++) y[p * s->c_out + o] = bias ? bias[o] : 0;
+    each_meeting(&(meeting){s, x, NULL, weight, y}, visit_forward);
+}
+
+void rk_plain_conv2d_input_grad(const rk_conv_shape *s, const double *gy, const double *weight, double *gx) {
+    memset(gx, 0, s->n * s->h * s->w * s->c_in * sizeof(double));
+    each_meeting(&(meeting){s, NULL, gy, weight, gx}, visit_input_grad);
+}
+
+void rk_plain_conv2d_weight_grad(const rk_conv_shape *s, const double *x, const double *gy, double *gweight) {
+    memset(gweight, 0, s->c_out * s->kernel_h * s->kernel_w * s->c_in * sizeof(double));
+    each_meeting(&(meeting){s, x, gy, NULL, gweight}, visit_weight_grad);
+}
+
+// MARK: - Norms. A layer norm is the group norm of samples of one pixel and one group.
+
+/// Calls `each` for every element of sample i's group g.
+#define EACH_IN_GROUP(i, g, c, at) \
+    for (size_t p_ = 0; p_ < pixels; p_++) \
+        for (size_t c = (g) * width, at = ((i) * pixels + p_) * channels + c; c < ((g) + 1) * width; c++, at++)
+
+void rk_plain_group_norm(
+    size_t n, size_t pixels, size_t channels, size_t groups, double eps, const double *x, const double *weight,
+    const double *bias, double *y, double *mean, double *rstd) {
+    size_t width = channels / groups;
+    double count = (double)(pixels * width);
+    for (size_t i = 0; i < n; i++)
+        for (size_t g = 0; g < groups; g++) {
+            double sum = 0, squares = 0;
+            EACH_IN_GROUP(i, g, c, at) sum += x[at];
+            double m = sum / count;
+            EACH_IN_GROUP(i, g, c, at) squares += (x[at] - m) * (x[at] - m);
+            double r = 1 / sqrt(squares / count + eps);
+            EACH_IN_GROUP(i, g, c, at) y[at] = (x[at] - m) * r * (weight ? weight[c] : 1) + (bias ? bias[c] : 0);
+            mean[i * groups + g] = m, rstd[i * groups + g] = r;
+        }
+}
+
+void rk_plain_group_norm_grad(
+    size_t n, size_t pixels, size_t channels, size_t groups, const double *x, const double *weight, const double *mean,
+    const double *rstd, const double *gy, double *gx, double *gweight, double *gbias) {
+    size_t width = groups ? channels / groups : 0;
+    double count = (double)(pixels * width);
+    if (gweight) memset(gweight, 0, channels * sizeof(double));
+    if (gbias) memset(gbias, 0, channels * sizeof(double));
+    for (size_t i = 0; i < n; i++)
+        for (size_t g = 0; g < groups; g++) {
+            double m = mean[i * groups + g], r = rstd[i * groups + g], sum = 0, product = 0;
+            EACH_IN_GROUP(i, g, c, at) {
+                double normal = (x[at] - m) * r, slope = gy[at] * (weight ? weight[c] : 1);
+                sum += slope, product += slope * normal;
+                if (gweight) gweight[c] += gy[at] * normal;
+                if (gbias) gbias[c] += gy[at];
+            }
+            EACH_IN_GROUP(i, g, c, at) {
+                double normal = (x[at] - m) * r, slope = gy[at] * (weight ? weight[c] : 1);
+                gx[at] = r * (slope - (sum + normal * product) / count);
+            }
+        }
+}
+
+void rk_plain_softmax(bool logarithm, size_t rows, size_t width, const double *x, double *y) {
+    for (size_t r = 0; r < rows; r++, x += width, y += width) {
+        double largest = -INFINITY, sum = 0;
+        for (size_t j = 0; j < width; j++) largest = fmax(largest, x[j]);
+        for (size_t j = 0; j < width; j++) sum += exp(x[j] - largest);
+        for (size_t j = 0; j < width; j++) y[j] = logarithm ? x[j] - largest - log(sum) : exp(x[j] - largest) / sum;
+    }
+}
+
+void rk_plain_softmax_grad(
+    bool logarithm, size_t rows, size_t width, const double *y, const double *gy, double *gx) {
+    for (size_t r = 0; r < rows; r++, y += width, gy += width, gx += width) {
+        double sum = 0;
+        for (size_t j = 0; j < width; j++) sum += logarithm ? gy[j] : gy[j] * y[j];
+        for (size_t j = 0; j < width; j++) gx[j] = logarithm ? gy[j] - exp(y[j]) * sum : y[j] * (gy[j] - sum);
+    }
+}
+
+// MARK: - Attention
+
+static double dot(size_t width, const double *a, const double *b) {
+    double sum = 0;
+    for (size_t i = 0; i < width; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+static void add_scaled(size_t width, double factor, const double *x, double *y) {
+    for (size_t i = 0; i < width; i++) y[i] += factor * x[i];
+}
+
+static size_t place(rk_attention_stride s, size_t batch, size_t head, size_t row) {
+    return batch * s.batch + head * s.head + row * s.row;
+}
+
+void rk_plain_attention(
+    const rk_attention_shape *s, const double *q, const double *k, const double *v, double *out, double *lse) {
+    for (size_t at = 0; at < s->batch * s->heads * s->queries; at++) {
+        size_t i = at % s->queries, h = at / s->queries % s->heads, b = at / s->queries / s->heads;
+        const double *query = q + place(s->q, b, h, i);
+        double largest = -INFINITY, sum = 0, *row = out + place(s->out, b, h, i);
+        for (size_t j = 0; j < s->keys; j++)
+            largest = fmax(largest, s->scale * dot(s->width, query, k + place(s->k, b, h, j)));
+        memset(row, 0, s->width * sizeof(double));
+        for (size_t j = 0; j < s->keys; j++) {
+            double weight = exp(s->scale * dot(s->width, query, k + place(s->k, b, h, j)) - largest);
+            sum += weight;
+            add_scaled(s->width, weight, v + place(s->v, b, h, j), row);
+        }
+        for (size_t d = 0; d < s->width && sum > 0; d++) row[d] /= sum;
+        lse[at] = sum > 0 ? largest + log(sum) : -INFINITY;
+    }
+}
+
+static void clear_rows(const rk_attention_shape *s, rk_attention_stride stride, size_t rows, double *g) {
+    for (size_t b = 0; b < s->batch; b++)
+        for (size_t h = 0; h < s->heads; h++)
+            for (size_t i = 0; i < rows; i++) memset(g + place(stride, b, h, i), 0, s->width * sizeof(double));
+}
+
+void rk_plain_attention_grad(
+    const rk_attention_shape *s, const double *q, const double *k, const double *v, const double *out,
+    const double *lse, const double *gout, double *gq, double *gk, double *gv) {
+    clear_rows(s, s->q, s->queries, gq);
+    clear_rows(s, s->k, s->keys, gk);
+    clear_rows(s, s->v, s->keys, gv);
+    for (size_t at = 0; at < s->batch * s->heads * s->queries; at++) {
+        size_t i = at % s->queries, h = at / s->queries % s->heads, b = at / s->queries / s->heads;
+        size_t query = place(s->q, b, h, i), row = place(s->out, b, h, i);
+        double mean = dot(s->width, out + row, gout + row);
+        for (size_t j = 0; j < s->keys; j++) {
+            size_t key = place(s->k, b, h, j), value = place(s->v, b, h, j);
+            double p = exp(s->scale * dot(s->width, q + query, k + key) - lse[at]);
+            double slope = s->scale * p * (dot(s->width, gout + row, v + value) - mean);
+            add_scaled(s->width, p, gout + row, gv + value);
+            add_scaled(s->width, slope, k + key, gq + query);
+            add_scaled(s->width, slope, q + query, gk + key);
+        }
+    }
+}

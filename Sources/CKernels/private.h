@@ -1,0 +1,60 @@
+// What the kernels share among themselves.
+#pragma once
+
+#include "kernels/types.h"
+#include "kernels/attention.h"
+#include "kernels/conv.h"
+#include "kernels/linear.h"
+
+/// For the parts of a loop that a caller's constants and vector level are to reach.
+#define RK_INLINE static inline __attribute__((always_inline))
+
+static inline size_t rk_min(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t rk_max(size_t a, size_t b) { return a > b ? a : b; }
+static inline size_t rk_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+static inline size_t rk_round_up(size_t a, size_t multiple) { return rk_ceil_div(a, multiple) * multiple; }
+
+/// A float32 matrix product's operand: row-major, `row` elements from one row to the next, transposed before use or not.
+typedef struct {
+    const float *data;
+    size_t row;
+    bool transpose;
+} rk_operand;
+
+/// C = alpha op(A) op(B) + beta C on the calling thread; op(A) is m x k, op(B) k x n.
+void rk_sgemm(size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc);
+
+/// cblas_sgemm of the BLAS in use; NULL when there is none.
+typedef void (*rk_cblas_sgemm)(
+    int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
+    const float *b, int ldb, float beta, float *c, int ldc);
+rk_cblas_sgemm rk_blas_sgemm(void);
+
+/// y[i] (+)= the sum over p of parts[p * count + i], in the order of p.
+void rk_sum_parts(size_t parts, size_t count, const float *part, bool accumulate, float *y);
+
+/// Whether the 3x3 convolution pays in Winograd's form; then the functions below do the work of rk_conv2d*.
+bool rk_winograd_suits(const rk_conv_shape *shape);
+bool rk_winograd_conv2d(const rk_conv_shape *shape, const float *x, const float *weight, const float *bias, float *y);
+bool rk_winograd_input_grad(const rk_conv_shape *shape, const float *gy, const float *weight, float *gx);
+bool rk_winograd_weight_grad(const rk_conv_shape *shape, const float *x, const float *gy, float *gweight);
+
+// The float64 forms: plain loops over the definitions, and what the float32 kernels are tested against.
+void rk_plain_gemm(const rk_gemm_shape *shape, const double *a, const double *b, double *c);
+void rk_plain_conv2d(const rk_conv_shape *shape, const double *x, const double *weight, const double *bias, double *y);
+void rk_plain_conv2d_input_grad(const rk_conv_shape *shape, const double *gy, const double *weight, double *gx);
+void rk_plain_conv2d_weight_grad(const rk_conv_shape *shape, const double *x, const double *gy, double *gweight);
+void rk_plain_group_norm(
+    size_t n, size_t pixels, size_t channels, size_t groups, double eps, const double *x, const double *weight,
+    const double *bias, double *y, double *mean, double *rstd);
+void rk_plain_group_norm_grad(
+    size_t n, size_t pixels, size_t channels, size_t groups, const double *x, const double *weight, const double *mean,
+    const double *rstd, const double *gy, double *gx, double *gweight, double *gbias);
+void rk_plain_softmax(bool logarithm, size_t rows, size_t width, const double *x, double *y);
+void rk_plain_softmax_grad(
+    bool logarithm, size_t rows, size_t width, const double *y, const double *gy, double *gx);
+void rk_plain_attention(
+    const rk_attention_shape *shape, const double *q, const double *k, const double *v, double *out, double *lse);
+void rk_plain_attention_grad(
+    const rk_attention_shape *shape, const double *q, const double *k, const double *v, const double *out,
+    const double *lse, const double *gout, double *gq, double *gk, double *gv);

@@ -1,0 +1,111 @@
+import CKernels
+import Testing
+
+/// A convolution's sizes: `[n, h, w, c_in -> c_out] kernel_h x kernel_w / stride pad`.
+struct Convolution: CustomStringConvertible, Sendable {
+    var n: Int, h: Int, w: Int, cIn: Int, cOut: Int
+    var kh = 3, kw = 3, stride = 1, pad = 1
+
+    var description: String { "[\(n), \(h), \(w), \(cIn) -> \(cOut)] \(kh) x \(kw) stride \(stride) pad \(pad)" }
+    var outH: Int { (h + 2 * pad - kh) / stride + 1 }
+    var outW: Int { (w + 2 * pad - kw) / stride + 1 }
+    var xCount: Int { n * h * w * cIn }
+    var weightCount: Int { cOut * kh * kw * cIn }
+    var yCount: Int { n * outH * outW * cOut }
+    var shape: rk_conv_shape {
+        rk_conv_shape(
+            n: n, h: h, w: w, c_in: cIn, c_out: cOut, kernel_h: kh, kernel_w: kw, stride: stride, pad: pad, out_h: outH,
+            out_w: outW)
+    }
+
+    func forward<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ weight: [T], _ bias: [T]?) -> [T] {
+        var y = [T](repeating: .nan, count: yCount), shape = shape
+        #expect(rk_conv2d(dtype, &shape, x, weight, bias, &y))
+        return y
+    }
+
+    func inputGradient<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ gy: [T], _ weight: [T]) -> [T] {
+        var gx = [T](repeating: .nan, count: xCount), shape = shape
+        #expect(rk_conv2d_input_grad(dtype, &shape, gy, weight, &gx))
+        return gx
+    }
+
+    func weightGradient<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ gy: [T]) -> [T] {
+        var gweight = [T](repeating: .nan, count: weightCount), shape = shape
+        #expect(rk_conv2d_weight_grad(dtype, &shape, x, gy, &gweight))
+        return gweight
+    }
+}
+
+@Suite(.serialized) struct ConvTests {
+    static let convolutions: [Convolution] = [
+        // 3x3 of stride 1, with and without enough channels for Winograd's form, from one pixel to odd sizes.
+        Convolution(n: 1, h: 1, w: 1, cIn: 16, cOut: 16),
+        Convolution(n: 2, h: 1, w: 9, cIn: 3, cOut: 5),
+        Convolution(n: 3, h: 5, w: 7, cIn: 17, cOut: 33),
+        Convolution(n: 1, h: 4, w: 4, cIn: 64, cOut: 48),
+        Convolution(n: 2, h: 32, w: 32, cIn: 64, cOut: 64),
+        Convolution(n: 1, h: 30, w: 19, cIn: 96, cOut: 40),
+        Convolution(n: 1, h: 11, w: 10, cIn: 130, cOut: 260),
+        Convolution(n: 20, h: 6, w: 6, cIn: 32, cOut: 16),
+        Convolution(n: 2, h: 28, w: 28, cIn: 3, cOut: 64),
+        Convolution(n: 2, h: 28, w: 28, cIn: 64, cOut: 3),
+        Convolution(n: 0, h: 8, w: 8, cIn: 32, cOut: 32),
+        // Everything else.
+        Convolution(n: 2, h: 9, w: 9, cIn: 8, cOut: 6, stride: 2),
+        Convolution(n: 2, h: 16, w: 16, cIn: 32, cOut: 32, stride: 2),
+        Convolution(n: 1, h: 8, w: 6, cIn: 4, cOut: 7, kh: 4, kw: 4, stride: 4, pad: 0),
+        Convolution(n: 2, h: 7, w: 7, cIn: 5, cOut: 5, kh: 1, kw: 1, pad: 0),
+        Convolution(n: 2, h: 7, w: 7, cIn: 5, cOut: 5, kh: 1, kw: 1, stride: 2, pad: 0),
+        Convolution(n: 1, h: 6, w: 5, cIn: 3, cOut: 4, kh: 5, kw: 2, stride: 3, pad: 2),
+        Convolution(n: 1, h: 2, w: 2, cIn: 20, cOut: 20, kh: 7, kw: 7, pad: 3),
+        Convolution(n: 1, h: 6, w: 6, cIn: 16, cOut: 16, pad: 0),
+        Convolution(n: 1, h: 5, w: 5, cIn: 16, cOut: 16, pad: 2),
+    ]
+
+    /// By hand: the kernel 1 .. 9 over an image with one pixel set gives the kernel turned about.
+    @Test func plainConvolutionIsTheDefinition() {
+        let c = Convolution(n: 1, h: 3, w: 3, cIn: 1, cOut: 1)
+        let y = c.forward(RK_F64, [0, 0, 0, 0, 1, 0, 0, 0, 0], (1...9).map { Double($0) }, [0.5])
+        #expect(y == [9.5, 8.5, 7.5, 6.5, 5.5, 4.5, 3.5, 2.5, 1.5])
+    }
+
+    @Test(arguments: convolutions) func matchesPlainForm(c: Convolution) {
+        let seed: UInt64 = 21
+        let x = noise(c.xCount, seed: seed), weight = noise(c.weightCount, seed: seed + 1)
+        let bias = noise(c.cOut, seed: seed + 2), gy = noise(c.yCount, seed: seed + 3)
+        let y = c.forward(RK_F64, x, weight, nil), gx = c.inputGradient(RK_F64, gy, weight)
+        let gweight = c.weightGradient(RK_F64, x, gy)
+        // The plain gradients are the adjoints of the plain convolution.
+        let product = dot(gy, y), size = max(1, Double(c.yCount).squareRoot()) * 1e-9
+        #expect(abs(dot(gx, x) - product) < size && abs(dot(gweight, weight) - product) < size, "seed \(seed)")
+        let (xf, wf, gyf) = (x.f32, weight.f32, gy.f32)
+        #expect(relativeError(c.forward(RK_F32, xf, wf, nil), y) < 1e-5, "seed \(seed)")
+        #expect(relativeError(c.forward(RK_F32, xf, wf, bias.f32), c.forward(RK_F64, x, weight, bias)) < 1e-5, "seed \(seed)")
+        #expect(relativeError(c.inputGradient(RK_F32, gyf, wf), gx) < 1e-5, "seed \(seed)")
+        #expect(relativeError(c.weightGradient(RK_F32, xf, gyf), gweight) < 1e-5, "seed \(seed)")
+        #expect(
+            sameForAnyThreads {
+                [c.forward(RK_F32, xf, wf, bias.f32), c.inputGradient(RK_F32, gyf, wf), c.weightGradient(RK_F32, xf, gyf)]
+            }, "seed \(seed)")
+    }
+
+    @Test(arguments: [(0, 3, 3, 4, 2), (2, 3, 5, 7, 2), (1, 1, 1, 3, 3), (1, 4, 2, 20, 1)])
+    func upsamplingRepeatsPixelsAndPoolingIsItsAdjoint(n: Int, h: Int, w: Int, c: Int, factor: Int) {
+        let seed: UInt64 = 31, x = noise(n * h * w * c, seed: seed)
+        var wide = [Float](repeating: .nan, count: x.count * factor * factor), back = [Float](repeating: .nan, count: x.count)
+        rk_upsample_nearest(RK_F32, n, h, w, c, factor, x.f32, &wide)
+        let expected = wide.indices.map { at in
+            let column = at / c % (w * factor), row = at / c / (w * factor)
+            return Float(x[(row / factor * w + column / factor) * c + at % c])
+        }
+        #expect(wide == expected, "seed \(seed)")
+        let gy = noise(wide.count, seed: seed + 1)
+        rk_sum_pool(RK_F32, n, h, w, c, factor, 0.25, gy.f32, &back)
+        let product = 0.25 * dot(gy, wide.map { Double($0) })
+        #expect(abs(dot(back.map { Double($0) }, x) - product) < 1e-4, "seed \(seed)")
+        var plain = x
+        rk_sum_pool(RK_F64, n, h, w, c, factor, 0.25, gy, &plain)
+        #expect(relativeError(back, plain) < 1e-6, "seed \(seed)")
+    }
+}

@@ -1,0 +1,90 @@
+import CKernels
+import Testing
+
+/// A product's shape and form; rows are stored with gaps of 3 elements, and each matrix with a gap behind it.
+struct Product: CustomStringConvertible, Sendable {
+    var batch = 1
+    var m: Int, n: Int, k: Int
+    var transposeA = false, transposeB = false, repeatB = false
+    var alpha = 1.0, beta = 0.0
+    var bias = false
+    var activation = RK_ACT_NONE
+
+    var description: String {
+        "\(batch) x [\(m), \(n), \(k)] \(transposeA ? "T" : "N")\(transposeB ? "T" : "N") alpha \(alpha) beta \(beta)"
+            + " bias \(bias) activation \(activation.rawValue)"
+    }
+
+    var lda: Int { (transposeA ? m : k) + 3 }
+    var ldb: Int { (transposeB ? k : n) + 3 }
+    var ldc: Int { n + 3 }
+    var strideA: Int { lda * (transposeA ? k : m) + 5 }
+    var strideB: Int { ldb * (transposeB ? n : k) + 5 }
+    var strideC: Int { ldc * m + 5 }
+
+    func run<T: BitwiseCopyable>(_ dtype: rk_dtype, _ a: [T], _ b: [T], _ c: [T], _ biasValues: [T]) -> [T] {
+        var c = c
+        biasValues.withUnsafeBytes { pointer in
+            var shape = rk_gemm_shape(
+                batch: batch, m: m, n: n, k: k, transpose_a: transposeA, transpose_b: transposeB, lda: lda, ldb: ldb,
+                ldc: ldc, stride_a: strideA, stride_b: repeatB ? 0 : strideB, stride_c: strideC, alpha: alpha,
+                beta: beta, bias: bias ? pointer.baseAddress : nil, activation: activation)
+            rk_gemm(dtype, &shape, a, b, &c)
+        }
+        return c
+    }
+
+    func inputs(seed: UInt64) -> (a: [Double], b: [Double], c: [Double], bias: [Double]) {
+        (noise(batch * strideA, seed: seed), noise(batch * strideB, seed: seed + 1), noise(batch * strideC, seed: seed + 2),
+         noise(n + 1, seed: seed + 3))
+    }
+}
+
+@Suite(.serialized) struct LinearTests {
+    /// By hand: [1 2; 3 4] [5 6; 7 8], in all four forms of storage.
+    @Test(arguments: [false, true], [false, true]) func plainProductIsTheDefinition(ta: Bool, tb: Bool) {
+        let a: [Double] = ta ? [1, 3, 2, 4] : [1, 2, 3, 4], b: [Double] = tb ? [5, 7, 6, 8] : [5, 6, 7, 8]
+        var c: [Double] = [.nan, .nan, .nan, .nan]
+        var shape = rk_gemm_shape()
+        (shape.batch, shape.m, shape.n, shape.k, shape.lda, shape.ldb, shape.ldc) = (1, 2, 2, 2, 2, 2, 2)
+        (shape.transpose_a, shape.transpose_b, shape.alpha) = (ta, tb, 1)
+        rk_gemm(RK_F64, &shape, a, b, &c)
+        #expect(c == [19, 22, 43, 50])
+    }
+
+    static let sizes: [(Int, Int, Int, Int)] = [
+        (1, 0, 5, 3), (1, 5, 0, 3), (0, 2, 2, 2), (1, 4, 5, 0), (3, 1, 1, 1), (1, 1, 300, 70), (1, 300, 1, 70),
+        (2, 7, 13, 5), (5, 33, 65, 17), (1, 130, 200, 90), (1, 67, 31, 4100), (1, 3, 5, 9000), (1, 700, 260, 130),
+        (40, 65, 64, 33),
+    ]
+
+    static let products: [Product] = sizes.flatMap { batch, m, n, k in
+        [
+            Product(batch: batch, m: m, n: n, k: k, activation: RK_ACT_RELU),
+            Product(batch: batch, m: m, n: n, k: k, transposeA: true, alpha: -0.5, bias: true, activation: RK_ACT_SILU),
+            Product(batch: batch, m: m, n: n, k: k, transposeB: true, repeatB: true, beta: 1, bias: true),
+            Product(
+                batch: batch, m: m, n: n, k: k, transposeA: true, transposeB: true, alpha: 0.3, beta: -2, bias: true,
+                activation: RK_ACT_GELU),
+        ]
+    }
+
+    @Test(arguments: products) func productMatchesPlainForm(p: Product) {
+        let seed: UInt64 = 11, (a, b, c, bias) = p.inputs(seed: seed)
+        var start = c.f32
+        if p.beta == 0 {   // what C held must not matter, not even NaN
+            for i in 0..<p.batch { for r in 0..<p.m { for j in 0..<p.n { start[i * p.strideC + r * p.ldc + j] = .nan } } }
+        }
+        let plain = p.run(RK_F64, a, b, c, bias)
+        #expect(relativeError(p.run(RK_F32, a.f32, b.f32, start, bias.f32), plain) < 3e-6, "seed \(seed)")
+        #expect(sameForAnyThreads { [p.run(RK_F32, a.f32, b.f32, start, bias.f32)] }, "seed \(seed)")
+        // The gaps between rows and matrices belong to the caller.
+        let inside = (0..<p.batch * p.strideC).map { $0 % p.strideC < p.ldc * p.m && $0 % p.strideC % p.ldc < p.n }
+        #expect(zip(inside, zip(plain, c)).allSatisfy { $0 || $1.0 == $1.1 })
+    }
+
+    @Test func blasIsNamedOrItsAbsenceExplained() {
+        var reason: UnsafePointer<CChar>?
+        #expect(rk_blas_name(&reason) != nil || reason != nil)
+    }
+}

@@ -1,0 +1,116 @@
+import CKernels
+import Foundation
+import Testing
+
+struct Normed<T> {
+    var y: [T], mean: [T], rstd: [T]
+}
+
+struct NormGradient<T> {
+    var x: [T], weight: [T], bias: [T]
+}
+
+/// A group norm's sizes; as a layer norm: rows of `channels`.
+struct Norm: CustomStringConvertible, Sendable {
+    var n: Int, pixels: Int, channels: Int, groups: Int
+    var affine = true, layer = false
+
+    var description: String {
+        "[\(n), \(pixels), \(channels)] in \(groups) groups, affine \(affine), \(layer ? "layer norm" : "group norm")"
+    }
+    var count: Int { n * pixels * channels }
+
+    func forward<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ weight: [T], _ bias: [T]) -> Normed<T> {
+        var r = Normed<T>(
+            y: .init(repeating: .nan, count: count), mean: .init(repeating: .nan, count: n * groups),
+            rstd: .init(repeating: .nan, count: n * groups))
+        let weight = affine ? weight : nil, bias = affine ? bias : nil
+        let done = layer
+            ? rk_layer_norm(dtype, n, channels, 1e-5, x, weight, bias, &r.y, &r.mean, &r.rstd)
+            : rk_group_norm(dtype, n, pixels, channels, groups, 1e-5, x, weight, bias, &r.y, &r.mean, &r.rstd)
+        #expect(done)
+        return r
+    }
+
+    func gradient<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ weight: [T], _ f: Normed<T>, _ gy: [T]) -> NormGradient<T> {
+        var g = NormGradient<T>(
+            x: .init(repeating: .nan, count: count), weight: .init(repeating: .nan, count: channels),
+            bias: .init(repeating: .nan, count: channels))
+        let weight = affine ? weight : nil
+        let done = layer
+            ? rk_layer_norm_grad(dtype, n, channels, x, weight, f.mean, f.rstd, gy, &g.x, &g.weight, &g.bias)
+            : rk_group_norm_grad(
+                dtype, n, pixels, channels, groups, x, weight, f.mean, f.rstd, gy, &g.x, &g.weight, &g.bias)
+        #expect(done)
+        return g
+    }
+}
+
+@Suite(.serialized) struct NormTests {
+    static let norms: [Norm] = [
+        Norm(n: 2, pixels: 9, channels: 12, groups: 3), Norm(n: 1, pixels: 1, channels: 4, groups: 1),
+        Norm(n: 3, pixels: 50, channels: 100, groups: 4), Norm(n: 9, pixels: 300, channels: 64, groups: 32),
+        Norm(n: 1, pixels: 260, channels: 192, groups: 32, affine: false), Norm(n: 2, pixels: 30, channels: 7, groups: 7),
+        Norm(n: 0, pixels: 3, channels: 4, groups: 2), Norm(n: 40, pixels: 1, channels: 96, groups: 1, layer: true),
+        Norm(n: 3, pixels: 1, channels: 5, groups: 1, layer: true), Norm(n: 0, pixels: 1, channels: 5, groups: 1, layer: true),
+        Norm(n: 700, pixels: 1, channels: 257, groups: 1, affine: false, layer: true),
+    ]
+
+    @Test(arguments: norms, [0.0, 100]) func matchesPlainForm(norm: Norm, offset: Double) {
+        let seed: UInt64 = 41, x = noise(norm.count, seed: seed).map { Double(Float($0 + offset)) }
+        let weight = noise(norm.channels, seed: seed + 1), bias = noise(norm.channels, seed: seed + 2)
+        let gy = noise(norm.count, seed: seed + 3), tolerance = offset == 0 ? 3e-6 : 1e-4
+        let plain = norm.forward(RK_F64, x, weight, bias), plainGrad = norm.gradient(RK_F64, x, weight, plain, gy)
+        func run() -> (Normed<Float>, NormGradient<Float>) {
+            let f = norm.forward(RK_F32, x.f32, weight.f32, bias.f32)
+            return (f, norm.gradient(RK_F32, x.f32, weight.f32, f, gy.f32))
+        }
+        let (f, g) = run()
+        #expect(relativeError(f.y, plain.y) < tolerance, "seed \(seed)")
+        #expect(relativeError(f.mean, plain.mean) < 1e-6 && relativeError(f.rstd, plain.rstd) < 1e-5, "seed \(seed)")
+        #expect(relativeError(g.x, plainGrad.x) < tolerance && relativeError(g.weight, plainGrad.weight) < tolerance, "seed \(seed)")
+        #expect(relativeError(g.bias, plainGrad.bias) < 3e-6, "seed \(seed)")
+        #expect(sameForAnyThreads { let (f, g) = run(); return [f.y, f.mean, f.rstd, g.x, g.weight, g.bias] }, "seed \(seed)")
+    }
+
+    @Test(arguments: norms[..<3]) func plainGradientsAreSlopes(norm: Norm) {
+        let seed: UInt64 = 51, x = noise(norm.count, seed: seed), gy = noise(norm.count, seed: seed + 1)
+        let weight = noise(norm.channels, seed: seed + 2), bias = noise(norm.channels, seed: seed + 3)
+        let g = norm.gradient(RK_F64, x, weight, norm.forward(RK_F64, x, weight, bias), gy)
+        func error(_ gradient: [Double], _ at: [Double], _ y: ([Double]) -> Normed<Double>) -> Double {
+            slopeError(of: gradient, at: at, seed: seed + 4) { dot(gy, y($0).y) }
+        }
+        #expect(error(g.x, x) { norm.forward(RK_F64, $0, weight, bias) } < 1e-6, "seed \(seed)")
+        #expect(error(g.weight, weight) { norm.forward(RK_F64, x, $0, bias) } < 1e-6, "seed \(seed)")
+        #expect(error(g.bias, bias) { norm.forward(RK_F64, x, weight, $0) } < 1e-6, "seed \(seed)")
+    }
+
+    @Test(arguments: [(0, 3), (1, 1), (5, 7), (33, 64), (300, 101)], [false, true])
+    func softmax(size: (rows: Int, width: Int), logarithm: Bool) {
+        let (rows, width) = size, seed: UInt64 = 61
+        let x = noise(rows * width, seed: seed).map { $0 * 8 }, gy = noise(rows * width, seed: seed + 1)
+        var plain = x, plainGrad = x, y = x.f32, gx = x.f32
+        rk_softmax(RK_F64, logarithm, rows, width, x, &plain)
+        rk_softmax_grad(RK_F64, logarithm, rows, width, plain, gy, &plainGrad)
+        #expect(
+            slopeError(of: plainGrad, at: x, seed: seed + 2) { x in
+                var y = x
+                rk_softmax(RK_F64, logarithm, rows, width, x, &y)
+                return dot(gy, y)
+            } < 1e-6, "seed \(seed)")
+        for r in 0..<rows {
+            let row = plain[r * width..<(r + 1) * width]
+            #expect(abs(row.reduce(0) { $0 + (logarithm ? exp($1) : $1) } - 1) < 1e-12, "seed \(seed)")
+        }
+        rk_softmax(RK_F32, logarithm, rows, width, x.f32, &y)
+        rk_softmax_grad(RK_F32, logarithm, rows, width, y, gy.f32, &gx)
+        #expect(relativeError(y, plain) < 2e-6 && relativeError(gx, plainGrad) < 5e-6, "seed \(seed)")
+    }
+
+    /// Scores far apart and -inf, as masks give, stay without NaN.
+    @Test func softmaxOfExtremes() {
+        var y: [Float] = [0, 0, 0, 0]
+        rk_softmax(RK_F32, false, 1, 4, [1e30, -.infinity, 1e30, -1e30] as [Float], &y)
+        #expect(y == [0.5, 0, 0.5, 0])
+    }
+}
