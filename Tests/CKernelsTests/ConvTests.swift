@@ -42,11 +42,11 @@ struct Convolution: CustomStringConvertible, Sendable {
         // 3x3 of stride 1, with and without enough channels for Winograd's form, from one pixel to odd sizes.
         Convolution(n: 1, h: 1, w: 1, cIn: 16, cOut: 16),
         Convolution(n: 2, h: 1, w: 9, cIn: 3, cOut: 5),
-        Convolution(n: 3, h: 5, w: 7, cIn: 17, cOut: 33),
+        Convolution(n: 9, h: 5, w: 7, cIn: 17, cOut: 33),
         Convolution(n: 1, h: 4, w: 4, cIn: 64, cOut: 48),
         Convolution(n: 2, h: 32, w: 32, cIn: 64, cOut: 64),
         Convolution(n: 1, h: 30, w: 19, cIn: 96, cOut: 40),
-        Convolution(n: 1, h: 11, w: 10, cIn: 130, cOut: 260),
+        Convolution(n: 2, h: 11, w: 10, cIn: 130, cOut: 260),
         Convolution(n: 20, h: 6, w: 6, cIn: 32, cOut: 16),
         Convolution(n: 2, h: 28, w: 28, cIn: 3, cOut: 64),
         Convolution(n: 2, h: 28, w: 28, cIn: 64, cOut: 3),
