@@ -30,13 +30,6 @@ public struct RiffleError: Error, CustomStringConvertible, Sendable {
         return error
     }
 
-    /// The same error, told of `operation` where it had none.
-    public func during(_ operation: String) -> RiffleError {
-        var error = self
-        if error.operation.isEmpty { error.operation = operation }
-        return error
-    }
-
     public var description: String {
         let place = path.isEmpty ? "" : " in \(path.joined(separator: "."))"
         return (operation.isEmpty ? message : "\(operation): \(message)") + place

@@ -130,11 +130,18 @@ extension Tensor {
     }
 
     /// The elements in row-major order, converted to Double.
-    public func doubles() throws -> [Double] { Array(try converted(to: .float64).elements(Double.self)) }
-    public func floats() throws -> [Float] { Array(try converted(to: .float32).elements(Float.self)) }
-    public func integers() throws -> [Int] { try converted(to: .int32).elements(Int32.self).map(Int.init) }
+    public func doubles() throws -> [Double] { try copied(.float64) }
+    public func floats() throws -> [Float] { try copied(.float32) }
+    public func integers() throws -> [Int] { try (copied(.int32) as [Int32]).map(Int.init) }
 
-    /// The elements where they lie. `Element` has to be the type that `dtype` says; valid while the tensor lives.
+    private func copied<Element>(_ dtype: DType) throws -> [Element] {
+        let tensor = try converted(to: dtype)
+        return withExtendedLifetime(tensor) { Array(tensor.elements(Element.self)) }
+    }
+
+    /// The elements where they lie. `Element` has to be the type that `dtype` says.
+    ///
+    /// Valid while the tensor lives: bind the tensor to a name first, since a temporary dies before its pointer is used.
     package func elements<Element>(_ type: Element.Type) -> UnsafeMutableBufferPointer<Element> {
         UnsafeMutableBufferPointer(start: pointer.assumingMemoryBound(to: Element.self), count: count)
     }

@@ -11,7 +11,7 @@ extension Tensor: CustomStringConvertible {
     }
 
     private var statistics: String {
-        guard let numbers = try? converted(to: .float64).elements(Double.self), dtype.isFloating else { return "" }
+        guard let numbers = try? doubles(), dtype.isFloating else { return "" }
         let mean = numbers.reduce(0, +) / Double(count)
         let deviation = (numbers.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count)).squareRoot()
         let (low, high) = (numbers.min() ?? 0, numbers.max() ?? 0)

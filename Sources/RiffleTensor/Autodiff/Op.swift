@@ -119,8 +119,10 @@ public final class Op: Sendable {
     private func compute(_ inputs: [Tensor], _ attributes: [Value]) throws -> [Tensor] {
         do {
             return try forward(Call(inputs: inputs, attributes: Arguments(attributes)))
-        } catch let error as RiffleError {
-            throw error.during(name)
+        } catch var error as RiffleError {
+            // A composed operation speaks for its parts: the user called it, not them.
+            if kind == .composed || error.operation.isEmpty { error.operation = name }
+            throw error
         }
     }
 

@@ -38,7 +38,7 @@ extension Op {
             let (x, weight, bias) = (try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil)
             var shape = try convShape(x.shape, weight.shape, stride: call.attributes.integer(0), padding: call.attributes.integer(1))
             if let bias, bias.shape != [weight.shape[0]] {
-                throw RiffleError("", "the bias needs one number for each output channel (weight \(weight.shape), bias \(bias.shape))")
+                throw RiffleError("", "the bias needs one number for each output channel (x \(x.shape), weight \(weight.shape), bias \(bias.shape))")
             }
             let dtype = x.dtype.joined(with: weight.dtype)
             let y = try Tensor(uninitialized: [shape.n, shape.out_h, shape.out_w, shape.c_out], dtype)

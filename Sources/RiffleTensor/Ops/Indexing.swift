@@ -35,7 +35,7 @@ extension Op {
             }
             let row = Shape(Array(g.shape.sizes.dropFirst(index.rank)))
             let y = try Tensor.zeros(row.inserting(call.attributes.integer(0), at: 0), g.dtype)
-            let places = try indices(index, below: y)
+            let places = try indices(index, below: y, named: "g \(g.shape)")
             rk_scatter_add_rows(g.dtype.kernel, g.pointer, places.pointer.assumingMemoryBound(to: Int32.self), y.pointer, index.count, row.count)
             return [y]
         },
@@ -47,7 +47,7 @@ extension Op {
         Doc("1 at each index and 0 elsewhere.", shapes: "index [...] -> [..., classes]", example: "> riffle.one_hot(riffle.tensor({ 2 }, \"int32\"), 3):reshape(3)\ntensor float32 [3]: 0 1 0"),
         samples: [Sample([.indices([2, 1, 3], [3])], [.integer(3)])], mistakes: [Sample([.indices([4], [1])], [.integer(3)])],
         forward: { call in
-            let index = call.inputs[0], classes = call.attributes.integer(1 - 1)
+            let index = call.inputs[0], classes = call.attributes.integer(0)
             let y = try Tensor.zeros(Shape(index.shape.sizes + [classes]))
             let places = try indices(index, below: y.viewed(as: [classes, y.count / classes]))
             let (ones, from) = (y.elements(Float.self), places.elements(Int32.self))
@@ -56,7 +56,7 @@ extension Op {
         })
 
     /// Indices counted from 0, all within the rows of x.
-    private static func indices(_ index: Tensor, below x: Tensor) throws -> Tensor {
+    private static func indices(_ index: Tensor, below x: Tensor, named: String? = nil) throws -> Tensor {
         guard index.dtype == .int32 else {
             throw RiffleError("", "the index must be int32, got \(index.dtype) (index \(index.shape)); make it with riffle.tensor(list, \"int32\")")
         }
@@ -64,7 +64,7 @@ extension Op {
         var (lowest, highest): (Int32, Int32) = (0, 0)
         rk_index_range(index.pointer.assumingMemoryBound(to: Int32.self), index.count, &lowest, &highest)
         if index.count > 0, lowest < 1 || highest > x.shape[0] {
-            throw RiffleError("", "index \(lowest < 1 ? lowest : highest) is not in 1 to \(x.shape[0]) (x \(x.shape), index \(index.shape))")
+            throw RiffleError("", "index \(lowest < 1 ? lowest : highest) is not in 1 to \(x.shape[0]) (\(named ?? "x \(x.shape)"), index \(index.shape))")
         }
         let places = try Tensor(uninitialized: index.shape, .int32)
         let (from, to) = (index.elements(Int32.self), places.elements(Int32.self))

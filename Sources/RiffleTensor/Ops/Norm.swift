@@ -17,10 +17,10 @@ extension Op {
         mistakes: [Sample([2, 3, 4], [4], [4], with: [.integer(3), .number(1e-3)]), Sample([2, 3, 4], [3], [4], with: [.integer(2), .number(1e-3)])],
         forward: { call in
             let x = try call.inputs[0].floating(), channels = x.shape.last, groups = call.attributes.integer(0)
-            guard x.rank >= 2, channels % groups == 0 else {
-                throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (x \(x.shape))")
-            }
             let (weight, bias) = try scaleAndShift(call, channels)
+            guard x.rank >= 2, channels % groups == 0 else {
+                throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (\(told(call)))")
+            }
             let n = x.shape[0], pixels = x.count / Swift.max(n * channels, 1)
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
@@ -117,11 +117,14 @@ extension Op {
     private static func scaleAndShift(_ call: Call, _ channels: Int) throws -> (Tensor?, Tensor?) {
         guard call.inputs.count > 1 else { return (nil, nil) }
         guard call.inputs.count == 3, call.inputs[1].shape == [channels], call.inputs[2].shape == [channels] else {
-            let told = zip(["x", "weight", "bias"], call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
-            throw RiffleError("", "weight and bias need a number for each of \(channels) channels (\(told))")
+            throw RiffleError("", "weight and bias need a number for each of \(channels) channels (\(told(call)))")
         }
         let dtype = call.inputs[0].dtype
         return (try call.inputs[1].converted(to: dtype), try call.inputs[2].converted(to: dtype))
+    }
+
+    private static func told(_ call: Call) -> String {
+        zip(["x", "weight", "bias"], call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
     }
 
     static let softmax: Op = normaliser("softmax", logarithm: false, Doc("Exponentials over their sum along the last dimension.", formula: "y = e^x / sum(e^x)", example: "> riffle.tensor({ 0, 0 }):softmax()\ntensor float32 [2]: 0.5 0.5"))

@@ -79,8 +79,7 @@ extension Op {
         samples: [Sample([2, 3], with: [.integer(-1)]), Sample([2, 3], with: [.integer(0)])], mistakes: [Sample([2, 3], with: [.integer(3)])],
         body: { call in
             let x = call.inputs[0]
-            let wider = x.viewed(as: x.shape.inserting(1, at: 0))
-            return try x.reshaped(to: x.shape.inserting(1, at: wider.dimension(call.attributes.integer(0))))
+            return try x.reshaped(to: x.shape.inserting(1, at: x.newDimension(call.attributes.integer(0))))
         })
 
     static let flatten: Op = Op.composed(
@@ -186,7 +185,7 @@ extension Op {
             if let other = call.inputs.first(where: { $0.shape != first.shape }) {
                 throw RiffleError("", "the shapes differ (\(first.shape), \(other.shape))")
             }
-            let dim = try first.viewed(as: first.shape.inserting(1, at: 0)).dimension(call.attributes.integer(0))
+            let dim = try first.newDimension(call.attributes.integer(0))
             return try Tensor.cat(call.inputs.map { try $0.unsqueezed(dim) }, dim)
         })
 
@@ -252,6 +251,15 @@ extension Op {
 }
 
 extension Tensor {
+    /// Where a new dimension stands, which may be behind the last.
+    fileprivate func newDimension(_ dim: Int) throws -> Int {
+        let place = dim < 0 ? dim + rank + 1 : dim
+        guard place >= 0, place <= rank else {
+            throw RiffleError("", "a new dimension \(dim < 0 ? dim : dim + 1) is out of range (x \(shape))")
+        }
+        return place
+    }
+
     /// Copies a block of `sizes` from `source` into this fresh tensor; offsets and strides in elements.
     package func copyStrided(
         _ sizes: [Int], from source: Tensor, at start: Int = 0, steps sourceStrides: [Int], to strides: [Int], startingAt place: Int = 0

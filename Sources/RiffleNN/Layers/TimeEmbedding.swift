@@ -1,0 +1,42 @@
+import Glibc
+import RiffleTensor
+
+/// Cosines, then sines, of a time at frequencies from `largest` down to `largest` / 10000 rad.
+///
+/// t [n] -> [n, width]: cos(t largest 10000^(-i / (width / 2))), then the sines, for i from 0 (Vaswani et al. 2017).
+public func timeFeatures(_ t: Tensor, width: Int, largest: Double) throws -> Tensor {
+    guard t.rank == 1 else { throw RiffleError("time_embedding", "times must be [n] (t \(t.shape))") }
+    let half = width / 2
+    let frequencies = (0..<half).map { largest * exp(-log(10000) * Double($0) / Double(half)) }
+    let angles = try t.reshaped(to: [-1, 1]) * Tensor(frequencies, [half]).cast(t.dtype)
+    return try Tensor.cat([angles.cos(), angles.sin()], 1)
+}
+
+/// Features of a time through two linear layers with SiLU between. t [n] -> [n, width].
+///
+/// In files the layers are `0` and `2`, as in PyTorch's Sequential of linear, SiLU, linear.
+public final class TimeEmbedding: Module {
+    private let features: Int
+    private let largest: Double
+    private let layers: [Linear]
+
+    /// - Parameters:
+    ///   - features: how many cosines and sines.
+    ///   - largest: the largest frequency in rad for times in [0, 1].
+    ///   - zero: whether the last layer starts as zeros, so that the embedding has no effect at first.
+    public init(features: Int, width: Int, largest: Double, zero: Bool = false) throws {
+        (self.features, self.largest) = (features, largest)
+        layers = [try Linear(features, width), try Linear(width, width, zero: zero)]
+    }
+
+    public override var kind: String { "time_embedding" }
+    public override var summary: String { "\(features) features up to \(riffleFormat(largest)) rad -> \(layers[1].weight.shape[0])" }
+    public override var children: [(name: String, module: Module)] { [("0", layers[0]), ("2", layers[1])] }
+    public override func blank() throws -> Module {
+        try TimeEmbedding(features: features, width: layers[1].weight.shape[0], largest: largest)
+    }
+    public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
+    public func callAsFunction(_ t: Tensor) throws -> Tensor {
+        try layers[1](layers[0](timeFeatures(t, width: features, largest: largest)).silu())
+    }
+}

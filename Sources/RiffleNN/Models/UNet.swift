@@ -1,0 +1,190 @@
+import RiffleTensor
+
+/// The U-Net of guided diffusion (Dhariwal and Nichol 2021) in torchcfm's form, with its parameter names in files.
+///
+/// Images are [n, height, width, channels]; times are fed in [0, 1] unscaled. `span_embed` is ours: the second time.
+public final class UNet: Network {
+    public struct Configuration: Sendable {
+        /// [height, width, channels].
+        public var image: Shape
+        public var channels = 128
+        /// Width of each level, in units of `channels`; each further level halves the image.
+        public var multipliers = [1, 2, 2, 2]
+        /// Residual blocks a level.
+        public var blocks = 2
+        /// Image widths at which attention acts, besides the middle, where it always does.
+        public var attention = [16]
+        public var heads = 4
+        /// Channels of a head; decides the number of heads where given.
+        public var headChannels: Int? = 64
+        public var dropout = 0.0
+        /// Whether the time scales and shifts the second norm instead of being added before it.
+        public var scaleShift = false
+        /// Whether residual blocks halve and double the image instead of convolutions.
+        public var residualResampling = false
+        public var classes: Int?
+        /// Largest frequency of the time embedding, in rad.
+        public var frequency = 1.0
+        public var times = 1
+
+        public init(image: Shape) { self.image = image }
+
+        /// - Throws: `RiffleError` that names the setting that cannot be.
+        func checked() throws -> Configuration {
+            guard image.rank == 3, image.sizes.allSatisfy({ $0 > 0 }) else {
+                throw RiffleError("unet", "image must be { height, width, channels }, got \(image)")
+            }
+            guard channels > 0, channels % 32 == 0 else { throw RiffleError("unet", "channels must be a multiple of 32, got \(channels)") }
+            guard !multipliers.isEmpty, multipliers.allSatisfy({ $0 > 0 }) else {
+                throw RiffleError("unet", "multipliers must be positive whole numbers, got \(multipliers)")
+            }
+            let factor = 1 << (multipliers.count - 1)
+            guard image[0] % factor == 0, image[1] % factor == 0 else {
+                throw RiffleError("unet", "\(multipliers.count) levels need height and width in multiples of \(factor), image \(image)")
+            }
+            guard blocks > 0 else { throw RiffleError("unet", "blocks must be at least 1, got \(blocks)") }
+            return self
+        }
+
+        func heads(of width: Int) throws -> Int {
+            let count = headChannels.map { width / $0 } ?? heads
+            guard count > 0, width % count == 0, headChannels.map({ width % $0 == 0 }) ?? true else {
+                throw RiffleError("unet", "\(width) channels do not make equal heads of attention; set heads or head_channels")
+            }
+            return count
+        }
+    }
+
+    public let configuration: Configuration
+    private let timeEmbedding: TimeEmbedding
+    private let spanEmbedding: TimeEmbedding?
+    private let labelEmbedding: Embedding?
+    private let down: [Stage]
+    private let middle: Stage
+    private let up: [Stage]
+    private let norm: GroupNorm
+    private let last: Conv2d
+
+    public init(_ configuration: Configuration) throws {
+        let c = try configuration.checked(), width = 4 * c.channels
+        self.configuration = c
+        timeEmbedding = try TimeEmbedding(features: c.channels, width: width, largest: c.frequency)
+        labelEmbedding = try c.classes.map { try Embedding($0, width) }
+        var builder = StageBuilder(configuration: c)
+        down = try builder.down()
+        middle = try builder.middle()
+        up = try builder.up()
+        norm = try GroupNorm(builder.channels)
+        last = try Conv2d(builder.channels, c.image[2], zero: true)
+        spanEmbedding = c.times == 2 ? try TimeEmbedding(features: c.channels, width: width, largest: c.frequency, zero: true) : nil
+    }
+
+    public override var kind: String { "unet" }
+    public override var summary: String {
+        "\(configuration.image), \(configuration.channels) channels x \(Shape(configuration.multipliers))"
+            + (classes.map { ", \($0) classes" } ?? "") + (times == 2 ? ", two times" : "")
+    }
+    public override var times: Int { configuration.times }
+    public override var classes: Int? { configuration.classes }
+    public override var sampleShape: Shape? { configuration.image }
+
+    public override var children: [(name: String, module: Module)] {
+        var parts: [(name: String, module: Module)] = [("time_embed", timeEmbedding)]
+        if let spanEmbedding { parts.append(("span_embed", spanEmbedding)) }
+        if let labelEmbedding { parts.append(("label_emb", labelEmbedding)) }
+        parts += [("input_blocks", ModuleList(down)), ("middle_block", middle), ("output_blocks", ModuleList(up))]
+        return parts + [("out.0", norm), ("out.2", last)]
+    }
+
+    public override func blank() throws -> Module { try UNet(configuration) }
+
+    public override func twoTimed() throws -> Network {
+        var two = configuration
+        two.times = 2
+        return try UNet(two).taking(self)
+    }
+
+    public override func evaluate(_ x: Tensor, _ times: [Tensor], labels: Tensor?) throws -> Tensor {
+        var embedding = try timeEmbedding(times[0])
+        if let spanEmbedding { embedding = try embedding + spanEmbedding(times[1] - times[0]) }
+        if let labelEmbedding, let labels { embedding = try embedding + labelEmbedding(labels) }
+        let time = try embedding.silu()
+        var h = x
+        var skips: [Tensor] = []
+        for (place, stage) in down.enumerated() {
+            h = try stage.named("input_blocks.\(place)", h, time)
+            skips.append(h)
+        }
+        h = try middle.named("middle_block", h, time)
+        for (place, stage) in up.enumerated() {
+            h = try stage.named("output_blocks.\(place)", Tensor.cat([h, skips.removeLast()], 3), time)
+        }
+        return try last(norm(h).silu())
+    }
+}
+
+/// Builds the stages in the order of the file's names, keeping count of channels, scale and skips.
+private struct StageBuilder {
+    let configuration: UNet.Configuration
+    private(set) var channels: Int
+    private var scale = 1
+    private var skips: [Int]
+
+    init(configuration: UNet.Configuration) {
+        self.configuration = configuration
+        channels = configuration.channels * configuration.multipliers[0]
+        skips = [channels]
+    }
+
+    mutating func down() throws -> [Stage] {
+        var stages = [Stage([try Conv2d(configuration.image[2], channels)])]
+        for (level, multiplier) in configuration.multipliers.enumerated() {
+            for _ in 0..<configuration.blocks {
+                stages.append(Stage(try residual(channels, to: multiplier * configuration.channels) + attention()))
+                skips.append(channels)
+            }
+            if level + 1 < configuration.multipliers.count {
+                stages.append(Stage([try resampling(.down)]))
+                skips.append(channels)
+                scale *= 2
+            }
+        }
+        return stages
+    }
+
+    mutating func middle() throws -> Stage {
+        Stage(try residual(channels, to: channels) + [AttentionBlock(channels, heads: configuration.heads(of: channels))] + residual(channels, to: channels))
+    }
+
+    mutating func up() throws -> [Stage] {
+        var stages: [Stage] = []
+        for (level, multiplier) in configuration.multipliers.enumerated().reversed() {
+            for place in 0...configuration.blocks {
+                var parts = try residual(channels + skips.removeLast(), to: multiplier * configuration.channels) + attention()
+                if level > 0, place == configuration.blocks {
+                    parts.append(try resampling(.up))
+                    scale /= 2
+                }
+                stages.append(Stage(parts))
+            }
+        }
+        return stages
+    }
+
+    private mutating func residual(_ inputs: Int, to outputs: Int, _ resampling: Resampling? = nil) throws -> [Module] {
+        channels = outputs
+        return [try ResidualBlock(
+            inputs, outputs, time: 4 * configuration.channels, dropout: configuration.dropout,
+            scaleShift: configuration.scaleShift, resampling: resampling)]
+    }
+
+    private func attention() throws -> [Module] {
+        let factors = configuration.attention.map { configuration.image[1] / max($0, 1) }
+        return factors.contains(scale) ? [try AttentionBlock(channels, heads: configuration.heads(of: channels))] : []
+    }
+
+    private mutating func resampling(_ way: Resampling) throws -> Module {
+        if configuration.residualResampling { return try residual(channels, to: channels, way)[0] }
+        return try Resample(channels, way)
+    }
+}

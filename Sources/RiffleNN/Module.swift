@@ -1,0 +1,165 @@
+import RiffleTensor
+
+/// A part of a network: parameters and smaller parts, each with a name.
+///
+/// A subclass keeps its parts in constants, lists them in `children` and `ownParameters`, and makes a blank twin of
+/// itself in `blank()`; names, counting, copying, loading and saving follow from those.
+open class Module {
+    /// Whether dropout acts. Averages and samplers evaluate without it.
+    public var isTraining = true {
+        didSet { for child in children { child.module.isTraining = isTraining } }
+    }
+
+    public init() {}
+
+    /// Parts in order, by name.
+    open var children: [(name: String, module: Module)] { [] }
+    /// Parameters that belong to no part, by name.
+    open var ownParameters: [NamedParameter] { [] }
+    /// The word that describes the kind, such as `linear`.
+    open var kind: String { "module" }
+    /// What a reader is told of its sizes.
+    open var summary: String { "" }
+
+    /// A module of the same form with parameters of its own, whose values don't matter.
+    open func blank() throws -> Module { throw RiffleError("copy", "a \(kind) cannot be copied") }
+
+    /// What the module computes, for those that take plain tensors.
+    open func forward(_ inputs: [Tensor]) throws -> Tensor { throw RiffleError(kind, "this module cannot be called") }
+
+    /// Every parameter, depth first, with its full name.
+    public var parameters: [NamedParameter] {
+        ownParameters + children.flatMap { child in child.module.parameters.map { $0.within(child.name) } }
+    }
+
+    /// The number of numbers that training changes.
+    public var count: Int { parameters.reduce(0) { $0 + $1.parameter.shape.count } }
+
+    /// A copy with its own parameters, which cost memory only when one of the two changes.
+    public func copied(trainable: Bool = true) throws -> Module {
+        let random = Context.current.random
+        defer { Context.current.random = random }
+        let copy = try blank()
+        for (from, to) in zip(parameters, copy.parameters) {
+            try to.parameter.assign(from.parameter.value)
+            to.parameter.isTrainable = trainable
+        }
+        copy.isTraining = trainable && isTraining
+        return copy
+    }
+
+    /// Runs `body` with dropout off.
+    public func evaluating<Result>(_ body: () throws -> Result) rethrows -> Result {
+        let before = isTraining
+        if before { isTraining = false }
+        defer { if before { isTraining = true } }
+        return try body()
+    }
+}
+
+/// A parameter with its name and the way that files lay it out.
+public struct NamedParameter {
+    public enum Layout: Sendable {
+        case plain
+        /// [out, height, width, in] here, [out, in, height, width] in files, as PyTorch has it.
+        case convolution
+        /// [out, in] here, [out, in, 1] in files: a convolution over positions of width 1.
+        case pointwise
+
+        func inFile(_ s: Shape) -> Shape {
+            switch self {
+            case .plain: s
+            case .convolution: [s[0], s[3], s[1], s[2]]
+            case .pointwise: [s[0], s[1], 1]
+            }
+        }
+
+        func toFile(_ x: Tensor) throws -> Tensor {
+            self == .convolution ? try x.permuted([0, 3, 1, 2]) : try x.reshaped(to: inFile(x.shape))
+        }
+
+        func fromFile(_ x: Tensor) throws -> Tensor {
+            switch self {
+            case .plain: x
+            case .convolution: try x.permuted([0, 2, 3, 1])
+            case .pointwise: try x.reshaped(to: [x.shape[0], x.shape[1]])
+            }
+        }
+    }
+
+    public let name: String
+    public let parameter: Parameter
+    public let layout: Layout
+
+    public init(_ name: String, _ parameter: Parameter, _ layout: Layout = .plain) {
+        self.name = name
+        self.parameter = parameter
+        self.layout = layout
+    }
+
+    func within(_ parent: String) -> NamedParameter { NamedParameter("\(parent).\(name)", parameter, layout) }
+
+    /// The shape that a file shows.
+    var fileShape: Shape { layout.inFile(parameter.shape) }
+}
+
+// MARK: - States
+
+extension Module {
+    /// Every parameter's value under its name, in the layout of files.
+    public func state() throws -> [(name: String, tensor: Tensor)] {
+        try withoutGradient {
+            try parameters.map { ($0.name, try $0.layout.toFile($0.parameter.value)) }
+        }
+    }
+
+    /// Sets every parameter from a state in the layout of files; all of them or none.
+    /// - Parameter strict: whether missing and unexpected names are errors. Shapes always have to agree.
+    /// - Returns: the names that were missing and those that were unexpected.
+    /// - Throws: `RiffleError` that lists missing, unexpected and mis-shaped names.
+    @discardableResult
+    public func load(
+        shapes: [String: Shape], strict: Bool = true, tensor: (String) throws -> Tensor
+    ) throws -> (missing: [String], unexpected: [String]) {
+        let named = parameters
+        let missing = named.map(\.name).filter { shapes[$0] == nil }
+        let unexpected = Set(shapes.keys).subtracting(named.map(\.name)).sorted()
+        let misshaped = named.compactMap { entry -> String? in
+            guard let shape = shapes[entry.name], shape != entry.fileShape else { return nil }
+            return "\(entry.name) is \(shape), not \(entry.fileShape)"
+        }
+        var complaints: [String] = []
+        if strict, !missing.isEmpty { complaints.append("missing: \(Module.listed(missing))") }
+        if strict, !unexpected.isEmpty { complaints.append("unexpected: \(Module.listed(unexpected))") }
+        if !misshaped.isEmpty { complaints.append("of another shape: \(Module.listed(misshaped))") }
+        guard complaints.isEmpty else { throw RiffleError("load", complaints.joined(separator: "; ")) }
+        let values = try withoutGradient {
+            try named.filter { shapes[$0.name] != nil }.map { entry in
+                (entry, try entry.layout.fromFile(tensor(entry.name).cast(entry.parameter.dtype)))
+            }
+        }
+        for (entry, value) in values { try entry.parameter.assign(value) }
+        return (missing, unexpected)
+    }
+
+    private static func listed(_ names: [String]) -> String {
+        let shown = names.prefix(12).joined(separator: ", ")
+        return names.count > 12 ? "\(shown) and \(names.count - 12) more" : shown
+    }
+}
+
+extension Module: CustomStringConvertible {
+    /// Kind, sizes and number of parameters, then the parts.
+    public var description: String {
+        let head = kind + (summary.isEmpty ? "" : " \(summary)")
+        let parts = children.map { "\n  \($0.name): \($0.module.kind) \($0.module.summary)" }
+        return "\(head), \(grouped(count)) parameters" + parts.joined()
+    }
+
+    private func grouped(_ number: Int) -> String {
+        let digits = Array(String(number))
+        return digits.enumerated().map { place, digit in
+            (digits.count - place) % 3 == 0 && place > 0 ? ",\(digit)" : String(digit)
+        }.joined()
+    }
+}

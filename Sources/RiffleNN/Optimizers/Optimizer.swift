@@ -1,0 +1,135 @@
+import CKernels
+import Glibc
+import RiffleTensor
+
+/// Changes parameters against their gradients. Subclasses say how one parameter moves.
+open class Optimizer {
+    /// What one step saw.
+    public struct Report {
+        /// The loss, where the step was given one.
+        public let loss: Double?
+        /// The global norm of the gradients before clipping.
+        public let gradientNorm: Double
+    }
+
+    public let parameters: [Parameter]
+    /// The learning rate; set it at any step.
+    public private(set) var learningRate: Double
+    /// The global norm to which gradients are scaled down, or nil.
+    public let clip: Double?
+    /// Steps done.
+    public private(set) var steps = 0
+
+    public init(_ parameters: [Parameter], learningRate: Double, clip: Double?) throws {
+        self.parameters = parameters.filter(\.isTrainable)
+        guard !self.parameters.isEmpty else { throw RiffleError("optim", "there is no trainable parameter; averages and frozen networks have none") }
+        guard self.parameters.allSatisfy({ $0.dtype == .float32 }) else { throw RiffleError("optim", "parameters must be float32") }
+        self.learningRate = learningRate
+        self.clip = clip
+        try set(learningRate: learningRate)
+    }
+
+    /// - Throws: `RiffleError` unless the rate is finite and not negative.
+    public func set(learningRate: Double) throws {
+        guard learningRate.isFinite, learningRate >= 0 else {
+            throw RiffleError("optim", "the learning rate must be a finite number from 0 on, got \(riffleFormat(learningRate))")
+        }
+        self.learningRate = learningRate
+    }
+
+    /// Differentiates the loss, where one is given, clips, moves every parameter and clears the gradients.
+    /// - Throws: `RiffleError` when no gradient is there or one is not finite; the parameters are unchanged then.
+    @discardableResult
+    public func step(_ loss: Tensor? = nil) throws -> Report {
+        let value = try loss?.item()
+        try loss?.backward()
+        defer { clearGradients() }
+        let moving = parameters.enumerated().compactMap { place, parameter in parameter.gradient.map { (place, parameter, $0) } }
+        guard !moving.isEmpty else {
+            throw RiffleError("step", "no parameter of this optimizer has a gradient" + (loss == nil ? "; give the loss, or call loss:backward() before" : ": the loss does not depend on them"))
+        }
+        let norm = moving.reduce(0.0) { $0 + rk_sum_squares($1.2.dtype.kernel, $1.2.pointer, $1.2.count) }.squareRoot()
+        guard norm.isFinite else {
+            throw RiffleError(
+                "step", "the gradient is not finite" + (value.map { ", the loss is \(riffleFormat($0))" } ?? "")
+                    + "; nothing was changed (riffle.nan_guard(true) stops at the operation where it begins)")
+        }
+        let scale = clip.map { min(1, $0 / (norm + 1e-6)) } ?? 1
+        try prepare()
+        steps += 1
+        for (place, parameter, gradient) in moving { try update(place, parameter, gradient, scale: scale) }
+        return Report(loss: value, gradientNorm: norm)
+    }
+
+    public func clearGradients() {
+        for parameter in parameters { parameter.gradient = nil }
+    }
+
+    /// Makes what the rule keeps for each parameter, before anything changes.
+    open func prepare() throws {}
+
+    /// Moves one parameter against its gradient times `scale`.
+    open func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {}
+
+    /// Zeros like each parameter, once.
+    final func zerosLikeParameters() throws -> [Tensor] { try parameters.map { try .zeros($0.shape) } }
+}
+
+/// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019), in PyTorch's order of operations.
+public final class AdamW: Optimizer {
+    public let betas: (Double, Double)
+    public let eps: Double
+    public let weightDecay: Double
+    private var first: [Tensor] = []
+    private var second: [Tensor] = []
+
+    public init(
+        _ parameters: [Parameter], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999), eps: Double = 1e-8,
+        weightDecay: Double = 0, clip: Double? = nil
+    ) throws {
+        (self.betas, self.eps, self.weightDecay) = (betas, eps, weightDecay)
+        try super.init(parameters, learningRate: learningRate, clip: clip)
+    }
+
+    public override func prepare() throws {
+        guard first.isEmpty else { return }
+        (first, second) = (try zerosLikeParameters(), try zerosLikeParameters())
+    }
+
+    public override func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
+        var settings = rk_adamw_settings(
+            lr: learningRate, beta1: betas.0, beta2: betas.1, eps: eps, weight_decay: weightDecay,
+            correction1: 1 - pow(betas.0, Double(steps)), correction2: 1 - pow(betas.1, Double(steps)), grad_scale: scale)
+        let (m, v) = (first[place].elements(Float.self).baseAddress, second[place].elements(Float.self).baseAddress)
+        try parameter.update {
+            rk_adamw(&settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, m, v, gradient.count)
+        }
+    }
+}
+
+/// Stochastic gradient descent with momentum, as PyTorch has it.
+public final class SGD: Optimizer {
+    public let momentum: Double
+    public let weightDecay: Double
+    public let nesterov: Bool
+    private var buffers: [Tensor] = []
+
+    public init(
+        _ parameters: [Parameter], learningRate: Double, momentum: Double = 0, weightDecay: Double = 0, nesterov: Bool = false,
+        clip: Double? = nil
+    ) throws {
+        (self.momentum, self.weightDecay, self.nesterov) = (momentum, weightDecay, nesterov)
+        try super.init(parameters, learningRate: learningRate, clip: clip)
+    }
+
+    public override func prepare() throws { if buffers.isEmpty { buffers = try zerosLikeParameters() } }
+
+    public override func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
+        var settings = rk_sgd_settings(
+            lr: learningRate, momentum: momentum, weight_decay: weightDecay, grad_scale: scale, nesterov: nesterov)
+        let buffer = buffers[place].elements(Float.self).baseAddress
+        try parameter.update {
+            rk_sgd(&settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, buffer, gradient.count)
+        }
+    }
+}

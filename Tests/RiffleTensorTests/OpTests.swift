@@ -1,0 +1,204 @@
+import CKernels
+import Testing
+
+@testable import RiffleTensor
+
+/// Five tests for every row of the table: names and words, value, vjp, jvp with its adjoint, and the gradient of the jvp.
+@Suite struct OpTests {
+    /// One row with one of its samples.
+    struct Case: CustomTestStringConvertible, Sendable {
+        let op: Op
+        let number: Int
+        var sample: Sample { op.samples[number] }
+        var testDescription: String { "\(op.name) #\(number + 1)" }
+
+        /// Inputs in float64, the same ones for the same case.
+        func inputs() throws -> [Tensor] {
+            var random = RandomSource(seed: seed)
+            return try sample.inputs.map { input in
+                switch input {
+                case .random(let shape, let range):
+                    let width = range.upperBound - range.lowerBound
+                    return try random.uniform(shape, .float64).affine(width, range.lowerBound)
+                case .indices(let values, let shape): return try Tensor(values, shape)
+                }
+            }
+        }
+        var seed: UInt64 { op.name.utf8.reduce(UInt64(number + 1)) { $0 &* 31 &+ UInt64($1) } }
+        var attributes: [Value] { sample.attributes() }
+        var note: Comment { "\(op.name), sample \(number + 1), seed \(seed)" }
+
+        func apply(_ inputs: [Tensor]) throws -> [Tensor] { Array(try op.apply(inputs, attributes).prefix(op.results)) }
+    }
+
+    static let cases: [Case] = Op.all.flatMap { op in op.samples.indices.map { Case(op: op, number: $0) } }
+    static let differentiable = cases.filter { $0.op.kind != .constant }
+
+    @Test func rowsAreWellFormed() {
+        let names = Op.all.map(\.name)
+        #expect(Set(names).count == names.count, "a name appears twice")
+        for op in Op.all {
+            #expect(op.name.allSatisfy { $0.isLowercase || $0.isNumber || $0 == "_" }, "\(op.name) is not snake_case")
+            #expect(op.doc.summary.hasSuffix(".") && op.doc.summary.count <= 100, "\(op.name): \(op.doc.summary)")
+            #expect(op.doc.example.hasPrefix("> "), "\(op.name) has no example")
+            #expect(!op.samples.isEmpty, "\(op.name) has no sample")
+        }
+    }
+
+    /// float32 kernels against their float64 twins.
+    @Test(arguments: cases) func value(_ test: Case) throws {
+        let exact = try test.inputs()
+        let single = try exact.map { try $0.dtype == .float64 ? $0.cast(.float32) : $0 }
+        for (wanted, got) in zip(try test.apply(exact), try test.apply(single)) {
+            #expect(wanted.shape == got.shape, test.note)
+            let scale = try Swift.max(1, wanted.doubles().map(Swift.abs).max() ?? 1)
+            #expect(try distance(wanted, got) <= 4e-6 * scale, test.note)
+        }
+    }
+
+    /// The vjp against finite differences.
+    @Test(arguments: differentiable) func vjp(_ test: Case) throws {
+        let inputs = try test.inputs()
+        let weights = try cotangents(test, inputs)
+        let parameters = inputs.map { Parameter($0) }
+        let loss = try contract(test.apply(zip(inputs, parameters).map { $0.dtype.isFloating ? $1.tensor : $0 }), weights)
+        guard loss.needsGradient else { return }
+        try loss.backward()
+        for (place, input) in inputs.enumerated() where input.dtype.isFloating {
+            let expected = try differences(input) { moved in
+                var changed = inputs
+                changed[place] = moved
+                return try contract(test.apply(changed), weights).item()
+            }
+            let got = try parameters[place].gradient?.doubles() ?? [Double](repeating: 0, count: input.count)
+            for (e, g) in zip(expected, got) { #expect(Swift.abs(e - g) <= 1e-6 * Swift.max(1, Swift.abs(e)), test.note) }
+        }
+    }
+
+    /// <c, J d> = <J^T c, d>, which ties the jvp to the vjp without a step size.
+    @Test(arguments: differentiable) func adjoint(_ test: Case) throws {
+        let inputs = try test.inputs()
+        let (weights, directions) = (try cotangents(test, inputs), try self.directions(test, inputs))
+        let parameters = inputs.map { Parameter($0) }
+        let loss = try contract(test.apply(zip(inputs, parameters).map { $0.dtype.isFloating ? $1.tensor : $0 }), weights)
+        if loss.needsGradient { try loss.backward() }
+        let pulled = try zip(parameters, directions).reduce(0.0) { sum, pair in
+            guard let gradient = pair.0.gradient, let direction = pair.1 else { return sum }
+            return try sum + (gradient * direction).sum().item()
+        }
+        let pushed = try tangent(test, inputs, directions, weights).item()
+        #expect(Swift.abs(pulled - pushed) <= 1e-10 * Swift.max(1, Swift.abs(pulled)), test.note)
+    }
+
+    /// The gradient of <c, J d> against finite differences of it: reverse mode over forward mode.
+    @Test(arguments: differentiable) func gradientOfJvp(_ test: Case) throws {
+        let inputs = try test.inputs()
+        let (weights, directions) = (try cotangents(test, inputs), try self.directions(test, inputs))
+        let parameters = inputs.map { Parameter($0) }
+        let leaves = zip(inputs, parameters).map { $0.dtype.isFloating ? $1.tensor : $0 }
+        let pushed = try tangent(test, leaves, directions, weights)
+        if pushed.needsGradient { try pushed.backward() }
+        for (place, input) in inputs.enumerated() where input.dtype.isFloating {
+            let expected = try differences(input) { moved in
+                var changed = inputs
+                changed[place] = moved
+                return try tangent(test, changed, directions, weights).item()
+            }
+            let got = try parameters[place].gradient?.doubles() ?? [Double](repeating: 0, count: input.count)
+            for (e, g) in zip(expected, got) { #expect(Swift.abs(e - g) <= 2e-6 * Swift.max(1, Swift.abs(e)), test.note) }
+        }
+    }
+
+    /// A gradient that is itself recorded equals the plain one, and its derivative agrees with finite differences.
+    @Test(arguments: differentiable) func gradientOfGradient(_ test: Case) throws {
+        let inputs = try test.inputs()
+        let (weights, directions) = (try cotangents(test, inputs), try self.directions(test, inputs))
+        func slope(_ leaves: [Tensor], recording: Bool) throws -> Tensor? {
+            let loss = try contract(test.apply(leaves), weights)
+            let places = inputs.indices.filter { inputs[$0].dtype.isFloating }
+            guard loss.needsGradient else { return nil }
+            let found = try gradients(of: loss, for: places.map { leaves[$0] }, recording: recording)
+            return try zip(places, found).map { try ($1 * directions[$0]!).sum() }.reduce(.scalar(0, .float64)) { try $0 + $1 }
+        }
+        let parameters = inputs.map { Parameter($0) }
+        let leaves = zip(inputs, parameters).map { $0.dtype.isFloating ? $1.tensor : $0 }
+        guard let recorded = try slope(leaves, recording: true), let plain = try slope(leaves, recording: false) else { return }
+        #expect(try Swift.abs(recorded.item() - plain.item()) <= 1e-10 * Swift.max(1, Swift.abs(plain.item())), test.note)
+        guard recorded.needsGradient else { return }
+        try recorded.backward()
+        for (place, input) in inputs.enumerated() where input.dtype.isFloating {
+            let expected = try differences(input) { moved in
+                var changed = inputs.map { Parameter($0) }
+                changed[place] = Parameter(moved)
+                let moving = zip(inputs, changed).map { $0.dtype.isFloating ? $1.tensor : $0 }
+                return try slope(moving, recording: false)?.item() ?? 0
+            }
+            let got = try parameters[place].gradient?.doubles() ?? [Double](repeating: 0, count: input.count)
+            for (e, g) in zip(expected, got) { #expect(Swift.abs(e - g) <= 2e-6 * Swift.max(1, Swift.abs(e)), test.note) }
+        }
+    }
+
+    /// Wrong inputs throw, and the message names the operation and every shape.
+    @Test(arguments: Op.all.flatMap { op in op.mistakes.indices.map { Mistake(op: op, number: $0) } })
+    func mistakes(_ test: Mistake) throws {
+        let inputs = try test.sample.inputs.map { input in
+            switch input {
+            case .random(let shape, _): try Tensor.zeros(shape)
+            case .indices(let values, let shape): try Tensor(values, shape)
+            }
+        }
+        let error = #expect(throws: RiffleError.self) { try test.op.apply(inputs, test.sample.attributes()) }
+        let text = error?.description ?? ""
+        #expect(text.hasPrefix("\(test.op.name): "), "\(text)")
+        for input in inputs { #expect(text.contains(input.shape.description), "\(text) does not tell \(input.shape)") }
+    }
+
+    struct Mistake: CustomTestStringConvertible, Sendable {
+        let op: Op
+        let number: Int
+        var sample: Sample { op.mistakes[number] }
+        var testDescription: String { "\(op.name) mistake #\(number + 1)" }
+    }
+
+    // MARK: - Helpers
+
+    /// A number out of all results, with weights that tell them apart.
+    private func contract(_ outputs: [Tensor], _ weights: [Tensor]) throws -> Tensor {
+        try zip(outputs, weights).map { try ($0 * $1).sum() }.reduce(.scalar(0, .float64)) { try $0 + $1 }
+    }
+
+    private func cotangents(_ test: Case, _ inputs: [Tensor]) throws -> [Tensor] {
+        var random = RandomSource(seed: test.seed &+ 1)
+        return try test.apply(inputs).map { try random.normal($0.shape, .float64) }
+    }
+
+    private func directions(_ test: Case, _ inputs: [Tensor]) throws -> [Tensor?] {
+        var random = RandomSource(seed: test.seed &+ 2)
+        return try inputs.map { $0.dtype.isFloating ? try random.normal($0.shape, .float64) : nil }
+    }
+
+    private func tangent(_ test: Case, _ inputs: [Tensor], _ directions: [Tensor?], _ weights: [Tensor]) throws -> Tensor {
+        let level = ForwardLevel()
+        defer { level.close() }
+        let moving = try zip(inputs, directions).map { input, direction in try direction.map { try level.dual(input, $0) } ?? input }
+        return try contract(test.apply(moving).map { try level.split($0).tangent }, weights)
+    }
+
+    /// Central differences of fourth order, element by element.
+    private func differences(_ input: Tensor, _ body: (Tensor) throws -> Double) throws -> [Double] {
+        let values = try input.doubles(), h = 1e-3
+        return try values.indices.map { place in
+            func at(_ step: Double) throws -> Double {
+                var moved = values
+                moved[place] += step
+                return try body(Tensor(moved, input.shape))
+            }
+            return try (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
+        }
+    }
+}
+
+/// The largest difference between two tensors.
+func distance(_ a: Tensor, _ b: Tensor) throws -> Double {
+    try zip(a.doubles(), b.doubles()).map { Swift.abs($0 - $1) }.max() ?? 0
+}

@@ -1,0 +1,282 @@
+"""Writes Tests/Fixtures/*.safetensors: what PyTorch, torchcfm and POT answer, for Riffle's tests to agree with.
+
+    python3 -m venv venv
+    venv/bin/pip install torch numpy POT
+    venv/bin/pip install --no-deps torchcfm==1.0.7
+    venv/bin/python scripts/make_fixtures.py
+
+The files kept in the repository were written with torch 2.15.0 and POT 0.9.7. Everything is computed in float64 and
+stored as float32, so a fixture is exact to the last digit it holds.
+
+Weights are not stored. They are drawn by `draw`, from a name and an index alone, so that any language can draw the same
+ones. What a test needs besides (inputs, loss weights `c`, settings) is in the files; gradients are those of
+sum(c * output).
+"""
+
+import json
+import math
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import ot
+import torch
+import torch.nn.functional as F
+from torchcfm.models.unet import unet
+
+FOLDER = Path(__file__).resolve().parent.parent / "Tests" / "Fixtures"
+UNIT = math.sqrt(3)  # the half-width at which a uniform number has variance one
+
+
+# Numbers from names
+
+
+def draw(name, shape):
+    """Uniform numbers in [0, 1): a SplitMix64 stream that starts at the FNV-1a hash of the name."""
+    seed = 0xCBF29CE484222325
+    for byte in name.encode():
+        seed = (seed ^ byte) * 0x100000001B3 % 2**64
+    z = np.uint64(seed) + np.arange(1, math.prod(shape) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return torch.from_numpy((z >> np.uint64(40)).astype(np.float64) / 2**24).reshape(shape)
+
+
+def rounded(values):
+    """The nearest float32 values, kept in float64: what a float32 program starts from."""
+    return values.to(torch.float32).double()
+
+
+def centred(name, shape, scale=UNIT):
+    """Uniform numbers in [-scale, scale)."""
+    return rounded((2 * draw(name, shape) - 1) * scale)
+
+
+def parameter(name, shape):
+    """A parameter's value: no layer starts at zero, and signals keep about their size through every layer."""
+    if len(shape) > 1:
+        return centred(name, shape, math.sqrt(3 / math.prod(shape[1:])))
+    middle = 1 if name.endswith(".weight") else 0
+    return rounded(middle + 0.2 * (2 * draw(name, shape) - 1))
+
+
+# Files
+
+
+def save(name, tensors, metadata):
+    """Writes a safetensors file, which (unlike the package's own) comes out the same each time."""
+    arrays = {key: np.asarray(value.detach().numpy()) for key, value in tensors.items()}
+    arrays = {key: a.astype(np.float32) if a.dtype == np.float64 else a for key, a in arrays.items()}
+    header, blobs, end = {"__metadata__": metadata}, [], 0
+    for key in sorted(arrays, key=lambda key: (-arrays[key].itemsize, key)):
+        array, start = arrays[key], end
+        end += array.nbytes
+        kind = {"float32": "F32", "int64": "I64"}[array.dtype.name]
+        header[key] = {"dtype": kind, "shape": array.shape, "data_offsets": [start, end]}
+        blobs.append(array.tobytes())
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path = FOLDER / f"{name}.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(blobs))
+    print(f"{path.name}: {len(arrays)} tensors, {path.stat().st_size} bytes")
+
+
+def strings(settings):
+    """Settings as safetensors metadata: strings as they are, the rest as JSON."""
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
+
+
+# The U-Net of torchcfm
+
+UNETS = {
+    "unet-plain": dict(
+        dim=(3, 16, 16), channel_mult=[1, 2], num_res_blocks=1, attention_resolutions="8", num_heads=2),
+    "unet-classes": dict(
+        dim=(3, 16, 16), channel_mult=[1, 2, 2], num_res_blocks=2, attention_resolutions="8", num_heads=2,
+        num_head_channels=16, class_cond=True, num_classes=5),  # 4 heads of 16, not 2 of 32
+    # Not square. torchcfm counts attention_resolutions in the last side: 4 means at half size.
+    "unet-scale-shift": dict(
+        dim=(2, 12, 8), channel_mult=[1, 2], num_res_blocks=1, attention_resolutions="4", num_heads=1,
+        use_scale_shift_norm=True, resblock_updown=True),
+}
+UNET_DEFAULTS = dict(
+    num_channels=32, dropout=0.0, num_head_channels=-1, class_cond=False, num_classes=None,
+    use_scale_shift_norm=False, resblock_updown=False, use_new_attention_order=False, learn_sigma=False)
+
+
+def embedding(t, width, period=10000.0):
+    """torchcfm's timestep_embedding, without its float32."""
+    frequencies = torch.exp(-math.log(period) * torch.arange(width // 2, dtype=t.dtype) / (width // 2))
+    angles = t[:, None] * frequencies
+    return torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)
+
+
+@contextmanager
+def in_double():
+    """torchcfm goes through float32 in its embedding, its norms and its softmax; here it does not."""
+    with patch.object(torch.Tensor, "float", torch.Tensor.double), patch.object(unet, "timestep_embedding", embedding):
+        yield
+
+
+def run_unet(settings, dtype, x, t, y, c):
+    """The output, its gradient for x, and the gradients for the parameters.
+
+    Some gradients are zero: a key's bias does not change a softmax, and with as many groups as channels a group norm
+    takes away whatever was added to a channel. The 1e-15 that rounding leaves of them is made zero too.
+    """
+    model = unet.UNetModelWrapper(**settings)
+    for name, p in model.named_parameters():
+        p.data = parameter(name, p.shape).to(dtype)
+    model.dtype = dtype
+    x = x.detach().to(dtype).requires_grad_()
+    output = model(t.to(dtype), x, y)
+    (c.to(dtype) * output).sum().backward()
+    gradients = {name: torch.where(p.grad.abs() < 1e-12, 0, p.grad) for name, p in model.named_parameters()}
+    return output.detach(), x.grad, gradients
+
+
+def traces(name, gradient):
+    """What is kept of a parameter's gradient: 64 of its elements, its norm, and its product with a drawn direction."""
+    flat = gradient.flatten()
+    return {
+        f"grad.{name}": flat[:: max(1, len(flat) // 64)][:64],
+        f"norm.{name}": flat.norm()[None],
+        f"dot.{name}": (flat @ centred(f"probe.{name}", flat.shape))[None],
+    }
+
+
+def difference(a, b):
+    """The greatest difference in terms of the greatest number, or in itself where all should be zero."""
+    return ((a - b).abs().max() / (b.abs().max() or 1)).item()
+
+
+def write_unet(file, settings):
+    settings = UNET_DEFAULTS | settings
+    shape = (2, *settings["dim"])
+    x, c, t = centred("input.x", shape), centred("input.c", shape), draw("input.t", (2,))
+    y = torch.tensor([3, 0]) if settings["class_cond"] else None
+
+    with in_double():
+        output, grad_x, gradients = run_unet(settings, torch.float64, x, t, y, c)
+    tensors = {"x": x, "t": t, "c": c, "output": output, "grad_x": grad_x} | ({} if y is None else {"y": y})
+    for name, gradient in gradients.items():
+        tensors |= traces(name, gradient)
+    shapes = {name: list(gradient.shape) for name, gradient in gradients.items()}
+    save(file, tensors, strings(settings | {"shapes": shapes}))
+
+    single, single_x, singles = run_unet(settings, torch.float32, x, t, y, c)
+    worst = max(difference(singles[name], gradients[name]) for name in gradients)
+    print(f"  {sum(map(math.prod, shapes.values()))} parameters; float32 differs by {difference(single, output):.1e} "
+          f"in the output, {difference(single_x, grad_x):.1e} in grad_x, up to {worst:.1e} in a parameter's gradient")
+
+
+# Operations
+
+
+def record(op, function, **inputs):
+    """An operation's inputs, output, loss weights and gradients, under its name."""
+    inputs = {key: value.requires_grad_() for key, value in inputs.items()}
+    output = function(*inputs.values())
+    c = centred(f"{op}.c", output.shape)
+    (c * output).sum().backward()
+    gradients = {f"grad_{key}": value.grad for key, value in inputs.items()}
+    return {f"{op}.{key}": value for key, value in (inputs | {"output": output, "c": c} | gradients).items()}
+
+
+def record_drawn(op, function, **shapes):
+    return record(op, function, **{key: centred(f"{op}.{key}", shape) for key, shape in shapes.items()})
+
+
+def activations():
+    """Inputs dense near zero, with tails where exp would overflow in float32 or the answer is all but zero."""
+    def inputs(op, reach):
+        return rounded(reach * centred(f"{op}.x", (4, 32), 1) ** 3)
+
+    return (
+        record("gelu_tanh", lambda x: F.gelu(x, approximate="tanh"), x=inputs("gelu_tanh", 8))
+        | record("gelu_erf", F.gelu, x=inputs("gelu_erf", 8))
+        | record("silu", F.silu, x=inputs("silu", 100))
+        | record("softplus", F.softplus, x=inputs("softplus", 100))
+        | record("softmax", lambda x: F.softmax(x, dim=-1), x=rounded(100 + inputs("softmax", 10)))
+    )
+
+
+def layers():
+    def convolution(stride, padding):
+        return lambda x, weight, bias: F.conv2d(x, weight, bias, stride, padding)
+
+    def attention(q, k, v):
+        return F.scaled_dot_product_attention(q, k, v)
+
+    return (
+        record_drawn(
+            "group_norm", lambda x, weight, bias: F.group_norm(x, 4, weight, bias, eps=1e-5),
+            x=(2, 12, 5, 7), weight=(12,), bias=(12,))
+        | record_drawn(
+            "layer_norm", lambda x, weight, bias: F.layer_norm(x, (20,), weight, bias, eps=1e-5),
+            x=(3, 4, 20), weight=(20,), bias=(20,))
+        | record_drawn("conv2d_3x3", convolution(1, 1), x=(2, 5, 7, 9), weight=(6, 5, 3, 3), bias=(6,))
+        | record_drawn("conv2d_3x3_stride2", convolution(2, 1), x=(2, 5, 8, 7), weight=(6, 5, 3, 3), bias=(6,))
+        | record_drawn("conv2d_1x1", convolution(1, 0), x=(2, 5, 4, 6), weight=(7, 5, 1, 1), bias=(7,))
+        | record_drawn("upsample", lambda x: F.interpolate(x, scale_factor=2, mode="nearest"), x=(2, 3, 4, 5))
+        | record_drawn("attention", attention, q=(2, 3, 7, 8), k=(2, 3, 7, 8), v=(2, 3, 7, 8))
+        | record_drawn("attention_cross", attention, q=(2, 3, 7, 8), k=(2, 3, 5, 8), v=(2, 3, 5, 8))
+    )
+
+
+def optimiser(op, make, settings):
+    """A vector, three gradients for it, and the vector after each of three steps."""
+    start, gradients = centred(f"{op}.start", (8,)), centred(f"{op}.gradients", (3, 8))
+    p = torch.nn.Parameter(start.clone())
+    steps, rule = [], make([p], **settings)
+    for gradient in gradients:
+        p.grad = gradient.clone()
+        rule.step()
+        steps.append(p.detach().clone())
+    return {f"{op}.start": start, f"{op}.gradients": gradients, f"{op}.steps": torch.stack(steps)}
+
+
+def clipping(op, max_norm):
+    """Two gradients, their norm together, and both clipped."""
+    shapes = {"a": (5,), "b": (2, 3)}
+    parameters = {key: torch.nn.Parameter(torch.zeros(shape, dtype=torch.float64)) for key, shape in shapes.items()}
+    tensors = {f"{op}.{key}": centred(f"{op}.{key}", shape) for key, shape in shapes.items()}
+    for key, p in parameters.items():
+        p.grad = tensors[f"{op}.{key}"].clone()
+    norm = torch.nn.utils.clip_grad_norm_(parameters.values(), max_norm)
+    return tensors | {f"{op}.norm": norm[None]} | {f"{op}.clipped_{key}": p.grad for key, p in parameters.items()}
+
+
+def write_operations():
+    adamw = dict(lr=0.1, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.01)
+    sgd = dict(lr=0.1, momentum=0.9)
+    norms = {"group_norm": dict(groups=4, eps=1e-5), "layer_norm": dict(eps=1e-5)}
+    save(
+        "ops",
+        activations() | layers() | optimiser("adamw", torch.optim.AdamW, adamw)
+        | optimiser("sgd", torch.optim.SGD, sgd) | clipping("clip_grad_norm", 1.0),
+        strings(norms | {"adamw": adamw, "sgd": sgd, "clip_grad_norm": dict(max_norm=1.0)}))
+
+
+# Distances
+
+
+def write_distances():
+    a = centred("distance.a", (500, 2))
+    b = rounded(0.5 * centred("distance.b", (500, 2)) + torch.tensor([1.0, -0.5]))
+    angles = 2 * math.pi * draw("distance.projections", (200,))
+    projections = rounded(torch.stack([angles.cos(), angles.sin()]))
+    sliced = ot.sliced_wasserstein_distance(a.numpy(), b.numpy(), projections=projections.numpy(), p=2)
+    tensors = {"a": a, "b": b, "projections": projections, "sliced_wasserstein": torch.tensor([float(sliced)]).double()}
+    save("distances", tensors, {"p": "2"})
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for file, settings in UNETS.items():
+        write_unet(file, settings)
+    write_operations()
+    write_distances()
