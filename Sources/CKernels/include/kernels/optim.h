@@ -11,7 +11,7 @@ typedef struct {
 void rk_adamw(const rk_adamw_settings *settings, float *p, const float *g, float *m, float *v, size_t count);
 
 /// One SGD step in place: d = grad_scale g + weight_decay p; buffer = momentum buffer + d; p -= lr buffer
-/// (with nesterov: d + momentum buffer).
+/// (with nesterov: d + momentum buffer). `buffer` may be NULL, for a momentum of 0.
 typedef struct {
     double lr, momentum, weight_decay, grad_scale;
     bool nesterov;

@@ -18,7 +18,8 @@ void rk_cumsum(bool reverse, rk_dtype dtype, const void *x, void *y, size_t oute
 double rk_sum_squares(rk_dtype dtype, const void *x, size_t count);
 
 /// Sorts each row of x [rows, n] upwards into y, NaN last; `order` (may be NULL) gets the indices from 0, stable.
-void rk_sort_rows(rk_dtype dtype, const void *x, void *y, int32_t *order, size_t rows, size_t n);
+/// False when there is no memory for scratch.
+bool rk_sort_rows(rk_dtype dtype, const void *x, void *y, int32_t *order, size_t rows, size_t n);
 
 /// How many elements are NaN or infinite.
 size_t rk_count_nonfinite(rk_dtype dtype, const void *x, size_t count);

@@ -1,0 +1,226 @@
+// Tensor memory: counted, limited, and kept for reuse in a bounded cache.
+#include "kernels/memory.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
+#define CLASSES 512
+
+// A free block holds the link to the next one of its class.
+typedef struct free_block {
+    struct free_block *next;
+} free_block;
+
+// Everything below is guarded by the mutex: a limit must be checked and charged at once.
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static free_block *cache[CLASSES];
+static rk_memory now;
+static bool has_cache_limit;
+
+// Eight classes an octave, at multiples of 64 bytes: at most an eighth of a large block is lost.
+static size_t class_bytes(size_t bytes) {
+    if (bytes <= 512) return bytes == 0 ? 64 : (bytes + 63) & ~(size_t)63;
+    size_t step = (size_t)1 << (60 - __builtin_clzll(bytes - 1));
+    return (bytes + step - 1) & ~(step - 1);
+}
+
+static size_t class_index(size_t rounded) {
+    if (rounded <= 512) return rounded / 64 - 1;
+    int octave = 63 - __builtin_clzll(rounded - 1);
+    return 8 * (size_t)(octave - 8) + ((rounded - 1) >> (octave - 3) & 7);
+}
+
+// Large blocks come from the system at multiples of a huge page: a training step touches hundreds of megabytes, and
+// faults and address translation in small pages would show.
+static void *map_large(size_t bytes) {
+    char *all = mmap(NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED) return NULL;
+    size_t head = -(size_t)all & (HUGE_PAGE - 1);
+    if (head > 0) munmap(all, head);
+    if (head < HUGE_PAGE) munmap(all + head + bytes, HUGE_PAGE - head);
+    madvise(all + head, bytes, MADV_HUGEPAGE);
+    return all + head;
+}
+
+static void *take_from_system(size_t bytes) {
+    return bytes >= HUGE_PAGE ? map_large(bytes) : aligned_alloc(64, bytes);
+}
+
+static void give_to_system(void *block, size_t bytes) {
+    if (bytes >= HUGE_PAGE)
+        munmap(block, bytes);
+    else
+        free(block);
+}
+
+// Moves all that is cached to `taken`, to be released once the mutex is free.
+static void empty_cache_locked(free_block *taken[CLASSES]) {
+    memcpy(taken, cache, sizeof cache);
+    memset(cache, 0, sizeof cache);
+    now.cached = 0;
+}
+
+static void release(free_block *taken[CLASSES]) {
+    for (size_t i = 0; i < CLASSES; i++) {
+        size_t bytes = i < 8 ? 64 * (i + 1) : (8 + i % 8 + 1) << (i / 8 + 5);
+        for (free_block *block = taken[i], *next; block != NULL; block = next) {
+            next = block->next;
+            give_to_system(block, bytes);
+        }
+    }
+}
+
+// MARK: - Limits
+
+static size_t smaller_limit_in(const char *path, size_t limit) {
+    FILE *file = fopen(path, "re");
+    if (file == NULL) return limit;
+    unsigned long long value;
+    if (fscanf(file, "%llu", &value) == 1 && value < limit) limit = (size_t)value;
+    fclose(file);
+    return limit;
+}
+
+// A group's limit holds for those inside it, and a container may not see its own group's path: look at each level.
+static size_t limit_of_group(const char *root, char *group, const char *name, size_t limit) {
+    char path[1200];
+    for (;;) {
+        snprintf(path, sizeof path, "%s%s/%s", root, group, name);
+        limit = smaller_limit_in(path, limit);
+        char *slash = strrchr(group, '/');
+        if (slash == NULL) return limit;
+        *slash = 0;
+    }
+}
+
+static size_t default_limit(void) {
+    size_t limit = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    char line[1024];
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = 0;
+        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (group == NULL) continue;
+        *group++ = 0;
+        if (controllers[1] == 0) limit = limit_of_group("/sys/fs/cgroup", group, "memory.max", limit);
+        if (strcmp(controllers + 1, "memory") == 0)
+            limit = limit_of_group("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes", limit);
+    }
+    if (file != NULL) fclose(file);
+    return limit / 5 * 4;
+}
+
+static void lock(void) {
+    pthread_mutex_lock(&mutex);
+    if (__builtin_expect(now.limit == 0, 0)) {
+        now.limit = default_limit();
+        if (!has_cache_limit) now.cache_limit = now.limit / 4;
+    }
+}
+
+static void unlock(void) { pthread_mutex_unlock(&mutex); }
+
+// MARK: - Blocks
+
+// Counts `bytes` as live, with a cached block when there is one; false when they would pass the limit.
+static bool charge_locked(size_t bytes, free_block **block, bool *must_empty) {
+    if (bytes > now.limit || now.live > now.limit - bytes) return false;
+    free_block **list = &cache[class_index(bytes)];
+    *block = *list;
+    if (*block != NULL) {
+        *list = (*block)->next;
+        now.cached -= bytes;
+    }
+    now.live += bytes;
+    *must_empty = now.cached > 0 && now.live + now.cached > now.limit;
+    if (now.live > now.peak) now.peak = now.live;
+    return true;
+}
+
+// The system has nothing left: give back the cache and try once more.
+static void *take_again(size_t bytes) {
+    rk_memory_clear_cache();
+    void *block = take_from_system(bytes);
+    if (block == NULL) {
+        lock();
+        now.live -= bytes;
+        unlock();
+    }
+    return block;
+}
+
+void *rk_alloc(size_t bytes) {
+    if (bytes > SIZE_MAX / 4) return NULL;
+    bytes = class_bytes(bytes);
+    free_block *block = NULL;
+    bool must_empty = false;
+    lock();
+    bool fits = charge_locked(bytes, &block, &must_empty);
+    unlock();
+    if (!fits) return NULL;
+    if (must_empty) rk_memory_clear_cache();
+    if (block != NULL) return block;
+    void *fresh = take_from_system(bytes);
+    return fresh != NULL ? fresh : take_again(bytes);
+}
+
+// When the cache is full it holds sizes that nobody asks for any more: emptying it is simpler than choosing, and rare.
+void rk_free(void *block, size_t bytes) {
+    if (block == NULL) return;
+    bytes = class_bytes(bytes);
+    lock();
+    now.live -= bytes;
+    bool keep = bytes <= now.cache_limit, full = keep && now.cached > now.cache_limit - bytes;
+    if (keep && !full) {
+        free_block **list = &cache[class_index(bytes)];
+        ((free_block *)block)->next = *list;
+        *list = block;
+        now.cached += bytes;
+    }
+    unlock();
+    if (keep && !full) return;
+    if (full) rk_memory_clear_cache();
+    give_to_system(block, bytes);
+}
+
+rk_memory rk_memory_now(void) {
+    lock();
+    rk_memory copy = now;
+    unlock();
+    return copy;
+}
+
+void rk_memory_set_limit(size_t bytes) {
+    lock();
+    now.limit = bytes > 0 ? bytes : default_limit();
+    if (!has_cache_limit) now.cache_limit = now.limit / 4;
+    unlock();
+}
+
+void rk_memory_set_cache_limit(size_t bytes) {
+    lock();
+    now.cache_limit = bytes;
+    has_cache_limit = true;
+    bool over = now.cached > bytes;
+    unlock();
+    if (over) rk_memory_clear_cache();
+}
+
+void rk_memory_clear_cache(void) {
+    free_block *taken[CLASSES];
+    lock();
+    empty_cache_locked(taken);
+    unlock();
+    release(taken);
+}
+
+void rk_memory_reset_peak(void) {
+    lock();
+    now.peak = now.live;
+    unlock();
+}

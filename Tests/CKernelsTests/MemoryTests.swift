@@ -1,0 +1,98 @@
+import CKernels
+import Foundation
+import Synchronization
+import Testing
+
+// Other tests allocate meanwhile, hence large blocks (never touched, so never backed) and room for noise.
+@Suite(.serialized) struct MemoryTests {
+    static let gigabyte = 1 << 30
+
+    @Test(arguments: [
+        0, 1, 64, 65, 512, 513, 1000, 4097, 1 << 20, (1 << 20) + 1, 3_000_000, (1 << 21) - 1, 1 << 21, 5 << 21,
+    ])
+    func blocksAreAlignedWritableAndReused(bytes: Int) throws {
+        let block = try #require(rk_alloc(bytes))
+        #expect(Int(bitPattern: block) % (bytes >= 1 << 21 ? 1 << 21 : 64) == 0)
+        memset(block, 0x5a, bytes)
+        rk_free(block, bytes)
+        let blocks = try (0..<20).map { _ in try #require(rk_alloc(bytes)) }
+        #expect(Set(blocks).count == 20)
+        for (i, block) in blocks.enumerated() { memset(block, Int32(i), bytes) }
+        for (i, block) in blocks.enumerated() where bytes > 0 {
+            #expect(
+                block.load(as: UInt8.self) == UInt8(i)
+                    && block.load(fromByteOffset: bytes - 1, as: UInt8.self) == UInt8(i))
+        }
+        for block in blocks { rk_free(block, bytes) }
+    }
+
+    @Test func bytesAreCounted() throws {
+        rk_memory_clear_cache()
+        let before = rk_memory_now()
+        let bytes = 2 * Self.gigabyte - 12345
+        let block = try #require(rk_alloc(bytes))
+        let during = rk_memory_now()
+        let tolerance = bytes / 8
+        #expect(abs(during.live - before.live - bytes) <= tolerance)
+        #expect(during.peak >= during.live - tolerance)
+        rk_free(block, bytes)
+        let after = rk_memory_now()
+        #expect(abs(after.live - before.live) <= tolerance)
+        #expect(after.cached >= bytes || after.cache_limit < bytes)
+        rk_memory_clear_cache()
+        #expect(rk_memory_now().cached <= tolerance)
+        #expect(rk_memory_now().peak >= bytes)
+        rk_memory_reset_peak()
+        #expect(rk_memory_now().peak <= tolerance + before.live)
+    }
+
+    @Test func limitsAreKept() throws {
+        let standard = rk_memory_now().limit
+        defer { rk_memory_set_limit(0) }
+        #expect(standard > 0 && standard <= Int(ProcessInfo.processInfo.physicalMemory))
+        for impossible in [standard + 1, Int.max / 2, Int.max] { #expect(rk_alloc(impossible) == nil) }
+        rk_memory_set_limit(rk_memory_now().live + 4 * Self.gigabyte)
+        #expect(rk_alloc(5 * Self.gigabyte) == nil)
+        let held = try #require(rk_alloc(3 * Self.gigabyte))
+        #expect(rk_alloc(3 * Self.gigabyte) == nil)
+        rk_free(held, 3 * Self.gigabyte)
+        // What is cached does not count against those who need another size.
+        let other = try #require(rk_alloc(7 * Self.gigabyte / 2))
+        rk_free(other, 7 * Self.gigabyte / 2)
+        rk_memory_set_limit(0)
+        #expect(rk_memory_now().limit == standard)
+    }
+
+    @Test func cacheIsBounded() throws {
+        let standard = rk_memory_now().cache_limit
+        defer { rk_memory_set_cache_limit(standard) }
+        rk_memory_set_cache_limit(100 << 20)
+        for bytes in [30 << 20, 40 << 20, 50 << 20, 60 << 20, 200 << 20] {
+            let blocks = try (0..<3).map { _ in try #require(rk_alloc(bytes)) }
+            for block in blocks { rk_free(block, bytes) }
+            #expect(rk_memory_now().cached <= 100 << 20)
+        }
+        rk_memory_set_cache_limit(0)
+        #expect(rk_memory_now().cached == 0)
+    }
+
+    @Test func manyThreadsAtOnce() {
+        let faults = Mutex(0)
+        DispatchQueue.concurrentPerform(iterations: 8) { t in
+            var held: [(UnsafeMutableRawPointer, Int)] = []
+            for i in 0..<4000 {
+                let bytes = 8 + (i * 7919 + t * 31) % 5000
+                guard let block = rk_alloc(bytes) else { continue }
+                block.storeBytes(of: t * 10_000 + bytes, as: Int.self)
+                held.append((block, bytes))
+                if held.count > 50 || i % 3 == 0 {
+                    let (block, bytes) = held.remove(at: i % held.count)
+                    if block.load(as: Int.self) != t * 10_000 + bytes { faults.withLock { $0 += 1 } }
+                    rk_free(block, bytes)
+                }
+            }
+            for (block, bytes) in held { rk_free(block, bytes) }
+        }
+        #expect(faults.withLock { $0 } == 0)
+    }
+}
