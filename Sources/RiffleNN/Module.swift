@@ -48,6 +48,14 @@ open class Module {
         return copy
     }
 
+    /// Runs `body` with every parameter frozen: gradients pass through the module to its inputs alone.
+    public func frozen<Result>(_ body: () throws -> Result) rethrows -> Result {
+        let thawed = parameters.map(\.parameter).filter(\.isTrainable)
+        for parameter in thawed { parameter.isTrainable = false }
+        defer { for parameter in thawed { parameter.isTrainable = true } }
+        return try body()
+    }
+
     /// Runs `body` with dropout off.
     public func evaluating<Result>(_ body: () throws -> Result) rethrows -> Result {
         let before = isTraining

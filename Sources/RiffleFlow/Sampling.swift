@@ -1,0 +1,46 @@
+import RiffleNN
+import RiffleTensor
+
+/// Samples by a network: x at the first time of a grid (noise at 0) is carried to the last (data at 1).
+///
+/// Networks are evaluated without dropout and without recording.
+public enum Sampler {
+    /// Follows the network's velocity over a grid of times.
+    public static func ode(
+        _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, labels: Tensor? = nil
+    ) throws -> (x: Tensor, report: SolverReport) {
+        try evaluating(network, x) { try solve(x, along: grid, method, velocity: field(network, x, labels)) }
+    }
+
+    /// Follows the network's velocity with an adaptive step.
+    public static func ode(
+        _ network: Network, _ x: Tensor, from: Double = 0, to: Double = 1, _ method: DormandPrince, labels: Tensor? = nil
+    ) throws -> (x: Tensor, report: SolverReport) {
+        try evaluating(network, x) { try method.solve(x, from: from, to: to, velocity: field(network, x, labels)) }
+    }
+
+    /// Jumps from time to time of a grid with a two-timed network, one evaluation a jump.
+    public static func jump(
+        _ network: Network, _ x: Tensor, along grid: [Double], labels: Tensor? = nil
+    ) throws -> (x: Tensor, report: SolverReport) {
+        try checkGrid(grid, "jump")
+        return try evaluating(network, x) {
+            var (x, report) = (x.detach(), SolverReport(times: grid))
+            for (s, t) in zip(grid, grid.dropFirst()) {
+                try Interrupt.check()
+                x = try network.jump(x, .full([x.shape[0]], s), .full([x.shape[0]], t), labels: labels)
+                report.evaluations += 1
+            }
+            return (x, report)
+        }
+    }
+
+    private static func evaluating<Result>(_ network: Network, _ x: Tensor, _ body: () throws -> Result) throws -> Result {
+        guard x.rank >= 1 else { throw RiffleError("sample", "x must be a batch [n, ...], got a single number") }
+        return try withoutGradient { try network.evaluating(body) }
+    }
+
+    private static func field(_ network: Network, _ x: Tensor, _ labels: Tensor?) -> (Tensor, Double) throws -> Tensor {
+        { try network.velocity($0, .full([x.shape[0]], $1), labels: labels) }
+    }
+}
