@@ -66,7 +66,7 @@ extension Op {
         "relu", Doc("x where it is positive, else 0.", formula: "y = max(x, 0)", example: "> riffle.tensor({ 3, -2 }):relu()\ntensor float32 [2]: 3 0"),
         kernel: RK_RELU, in: 0.2...2, derivative: { x, _ in try x.gt(.scalar(0, x.dtype)) })
 
-    static let silu: Op = elementwise(
+    package static let silu: Op = elementwise(
         "silu", Doc("The SiLU, or swish, activation.", formula: "y = x sigmoid(x)", example: "> riffle.tensor({ 0, 1 }):silu()\ntensor float32 [2]: 0 0.731059"),
         kernel: RK_SILU, rule: { call, moved in [try moved[0].map { try siluGrad(call.inputs[0], $0) }] })
 
