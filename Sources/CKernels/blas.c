@@ -1,9 +1,9 @@
-// Finds a BLAS at run time and asks it for one thread and for the kernels that suit the processor.
+// Loads the BLAS that RIFFLE_BLAS names, for comparison with the kernels built in, and asks it for one thread and for the
+// kernels that suit the processor.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "kernels/threads.h"
 #include "private.h"
@@ -30,22 +30,15 @@ static bool set_default(const char *name, const char *value) {
 }
 
 static void *open_library(void) {
-    static const char *const names[] = {
-        "libopenblas.so.0", "libopenblas.so", "libcblas.so.3", "libblas.so.3", "libopenblas.dylib"};
     const char *chosen = getenv("RIFFLE_BLAS");
-    if (chosen && strcmp(chosen, "none") == 0) {
-        snprintf(blas.error, sizeof blas.error, "RIFFLE_BLAS=none");
+    if (!chosen || !*chosen) {
+        snprintf(blas.error, sizeof blas.error, "none asked for (RIFFLE_BLAS): the kernels are built in");
         return NULL;
     }
-    size_t used = (size_t)snprintf(blas.error, sizeof blas.error, "no BLAS library with cblas_sgemm was found:");
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-        if (library && dlsym(library, "cblas_sgemm")) return library;
-        if (used < sizeof blas.error)
-            used += (size_t)snprintf(
-                blas.error + used, sizeof blas.error - used, " %s (%s)", names[i], library ? "no cblas" : "not found");
-        if (library) dlclose(library);
-    }
+    void *library = dlopen(chosen, RTLD_NOW | RTLD_LOCAL);
+    if (library && dlsym(library, "cblas_sgemm")) return library;
+    snprintf(blas.error, sizeof blas.error, "RIFFLE_BLAS: %s", library ? "no cblas_sgemm in it" : dlerror());
+    if (library) dlclose(library);
     return NULL;
 }
 

@@ -1,4 +1,5 @@
-// Matrix products: cut into blocks by shape alone, each block one single-threaded BLAS call and its epilogue.
+// Matrix products: cut into blocks by shape alone, each block multiplied by one thread and finished while it is in the
+// cache.
 #include "kernels/linear.h"
 
 #include "kernels/memory.h"
@@ -8,30 +9,6 @@
 
 #define RK_BODY "linear.h"
 #include "simd/levels.h"
-
-enum {
-    CBLAS_ROW_MAJOR = 101,
-    CBLAS_NO_TRANSPOSE = 111,
-    CBLAS_TRANSPOSE = 112,
-};
-
-static void scale_rows(size_t m, size_t n, float beta, float *c, size_t ldc) {
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++) c[i * ldc + j] = beta == 0 ? 0 : beta * c[i * ldc + j];
-}
-
-void rk_sgemm(size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc) {
-    if (m == 0 || n == 0) return;
-    rk_cblas_sgemm blas = rk_blas_sgemm();
-    if (k > 0 && alpha != 0 && blas) {
-        blas(CBLAS_ROW_MAJOR, a.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE,
-             b.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE, (int)m, (int)n, (int)k, alpha, a.data, (int)a.row,
-             b.data, (int)b.row, beta, c, (int)ldc);
-        return;
-    }
-    if (beta != 1) scale_rows(m, n, beta, c, ldc);
-    if (k > 0 && alpha != 0) RK_DISPATCH(gemm)(m, n, k, alpha, a, b, c, ldc);
-}
 
 // MARK: - Sums of partial results
 
@@ -59,26 +36,33 @@ void rk_sum_parts(size_t parts, size_t count, const float *part, bool accumulate
 typedef struct {
     const rk_gemm_shape *shape;
     const float *a, *b;
-    float *c, *partial;
+    float *c, *partial, *packed;
     size_t rows, columns, row_blocks, column_blocks, parts, depth;
 } gemm_job;
 
-/// Enough pieces for eight threads, none of them much smaller than this many multiply-adds.
-static const double piece_work = 1 << 20;
+/// Blocks of about this many rows and columns; smaller ones where eight threads would otherwise go without, but none with
+/// much less than this many multiply-adds.
+enum { BLOCK_ROWS = 192, BLOCK_COLUMNS = 512, PIECE_WORK = 1 << 20 };
+
+/// The size of equal parts of `count`, none larger than `most`, in multiples of `unit`.
+static size_t even_block(size_t count, size_t most, size_t unit) {
+    return rk_round_up(rk_ceil_div(count, rk_ceil_div(count, most)), unit);
+}
 
 static void cut(gemm_job *job) {
     const rk_gemm_shape *s = job->shape;
     double work = (double)s->m * (double)s->n * (double)s->k * (double)s->batch;
-    double most = work / piece_work < 8 ? work / piece_work : 8;
-    job->rows = s->m, job->columns = s->n, job->parts = 1, job->depth = s->k;
+    double most = work / PIECE_WORK < 8 ? work / PIECE_WORK : 8;
+    job->rows = even_block(s->m, BLOCK_ROWS, 12), job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
+    job->parts = 1, job->depth = s->k;
     for (;;) {
         job->row_blocks = rk_ceil_div(s->m, job->rows), job->column_blocks = rk_ceil_div(s->n, job->columns);
         size_t pieces = s->batch * job->row_blocks * job->column_blocks;
         if ((double)pieces * 1.5 > most) return;
-        if (job->rows >= 96 && (job->rows >= job->columns || job->columns < 128))
-            job->rows = rk_round_up(job->rows / 2, 16);
-        else if (job->columns >= 128)
-            job->columns = rk_round_up(job->columns / 2, 16);
+        if (job->columns >= 128 && job->columns > job->rows)
+            job->columns = rk_round_up(job->columns / 2, 64);
+        else if (job->rows >= 72)
+            job->rows = rk_round_up(job->rows / 2, 12);
         else
             break;
     }
@@ -103,9 +87,14 @@ static void multiply_block(
     const rk_gemm_shape *s = job->shape;
     const float *a = job->a + matrix * s->stride_a + (s->transpose_a ? p * s->lda + i : i * s->lda + p);
     const float *b = job->b + matrix * s->stride_b + (s->transpose_b ? j * s->ldb + p : p * s->ldb + j);
-    rk_sgemm(
-        rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a},
-        (rk_operand){b, s->ldb, s->transpose_b}, (float)beta, c + i * ldc + j, ldc);
+    if (job->packed)
+        rk_sgemm_packed(
+            rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a}, job->packed + j * s->k,
+            (float)beta, c + i * ldc + j, ldc);
+    else
+        rk_sgemm(
+            rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a},
+            (rk_operand){b, s->ldb, s->transpose_b}, (float)beta, c + i * ldc + j, ldc);
 }
 
 static void gemm_piece(void *context, size_t begin, size_t end) {
@@ -140,7 +129,8 @@ static bool gemm_in_parts(gemm_job *job) {
     job->partial = rk_alloc(bytes);
     if (!job->partial) return false;
     rk_parallel_for(job->parts * job->row_blocks * job->column_blocks, 1, partial_piece, job);
-    if (s->beta != 0 && s->beta != 1) scale_rows(s->m, s->n, (float)s->beta, job->c, s->ldc);
+    if (s->beta != 0 && s->beta != 1)   // an empty product only scales
+        rk_sgemm(s->m, s->n, 0, 1, (rk_operand){0}, (rk_operand){0}, (float)s->beta, job->c, s->ldc);
     if (s->ldc == s->n)
         rk_sum_parts(job->parts, s->m * s->n, job->partial, s->beta != 0, job->c);
     else
@@ -150,6 +140,17 @@ static bool gemm_in_parts(gemm_job *job) {
     finish_block(job, 0, s->m, 0, s->n, job->c);
     rk_free(job->partial, bytes);
     return true;
+}
+
+/// A transposed B that several row blocks share is put in the kernel's order once; returns the bytes that this takes.
+static size_t prepack(gemm_job *job) {
+    const rk_gemm_shape *s = job->shape;
+    bool shared = s->batch == 1 ? job->row_blocks > 2 : s->stride_b == 0;
+    if (!shared || !s->transpose_b || rk_blas_sgemm()) return 0;
+    size_t bytes = rk_packed_floats(s->k, s->n) * sizeof(float);
+    job->packed = rk_alloc(bytes);   // without memory each block packs for itself
+    if (job->packed) rk_pack((rk_operand){job->b, s->ldb, true}, s->k, s->n, job->packed);
+    return bytes;
 }
 
 void rk_gemm(rk_dtype dtype, const rk_gemm_shape *shape, const void *a, const void *b, void *c) {
@@ -164,9 +165,12 @@ void rk_gemm(rk_dtype dtype, const rk_gemm_shape *shape, const void *a, const vo
     if (job.parts > 1 && gemm_in_parts(&job)) return;
     size_t pieces = shape->batch * job.row_blocks * job.column_blocks;
     double work = (double)shape->m * (double)shape->n * (double)rk_max(shape->k, 8) * (double)shape->batch;
-    size_t grain = rk_max(1, (size_t)((double)pieces * piece_work / 4 / work));
-    if (pieces <= grain)
+    size_t grain = rk_max(1, (size_t)((double)pieces * PIECE_WORK / 4 / work));
+    if (pieces <= grain) {
         gemm_piece(&job, 0, pieces);
-    else
-        rk_parallel_for(pieces, grain, gemm_piece, &job);
+        return;
+    }
+    size_t bytes = prepack(&job);
+    rk_parallel_for(pieces, grain, gemm_piece, &job);
+    if (job.packed) rk_free(job.packed, bytes);
 }

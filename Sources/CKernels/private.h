@@ -24,7 +24,15 @@ typedef struct {
 /// C = alpha op(A) op(B) + beta C on the calling thread; op(A) is m x k, op(B) k x n.
 void rk_sgemm(size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc);
 
-/// cblas_sgemm of the BLAS in use; NULL when there is none.
+/// A matrix k x n in panels, the order in which the product below reads it: rk_packed_floats of them.
+size_t rk_packed_floats(size_t k, size_t n);
+void rk_pack(rk_operand b, size_t k, size_t n, float *packed);
+/// The columns of a panel; panel j begins at j * rk_panel() * k and holds k rows, missing columns being 0.
+size_t rk_panel(void);
+void rk_sgemm_packed(
+    size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta, float *c, size_t ldc);
+
+/// cblas_sgemm of the BLAS that RIFFLE_BLAS names; NULL when there is none.
 typedef void (*rk_cblas_sgemm)(
     int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha, const float *a, int lda,
     const float *b, int ldb, float beta, float *c, int ldc);

@@ -58,18 +58,20 @@ static size_t plane_size(size_t rows, size_t columns) { return rk_round_up(rows 
 
 // MARK: - Weights
 
-/// Rows of the transformed weight: planes [rows, columns] from taps `tap` apart and rows `row` apart.
+/// The transformed weight: packed planes [rows, columns] from taps `tap` apart and rows `row` apart.
 typedef struct {
     const float *weight;
     ptrdiff_t tap;
-    size_t row, columns, plane;
+    size_t row, rows, columns, plane;
     float *out;
 } weight_job;
 
 static void transform_weight_rows(void *context, size_t begin, size_t end) {
     const weight_job *job = context;
+    size_t panel = rk_panel();
     for (size_t r = begin; r < end; r++)
-        RK_DISPATCH(weight_row)(job->weight + r * job->row, job->tap, job->columns, job->out + r * job->columns, job->plane);
+        RK_DISPATCH(weight_row)(
+            job->weight + r * job->row, job->tap, job->columns, job->out + r * panel, panel * job->rows, job->plane);
 }
 
 typedef struct {
@@ -92,7 +94,7 @@ static void transpose_channels(void *context, size_t begin, size_t end) {
 typedef struct {
     tiling tiles;
     size_t in, out, block, blocks, in_plane, out_plane, weight_plane;
-    const float *x, *weight, *bias;   // weight: planes [in, out]
+    const float *x, *weight, *bias;   // weight: packed planes [in, out]
     float *y;
     atomic_bool failed;
 } forward_job;
@@ -104,9 +106,9 @@ static void convolve_block(const forward_job *job, size_t begin, size_t count, c
         RK_DISPATCH(input_tile)(pixels, job->in, v + t * job->in, job->in_plane);
     }
     for (size_t p = 0; p < PLANES; p++)
-        rk_sgemm(
+        rk_sgemm_packed(
             count, job->out, job->in, 1, (rk_operand){v + p * job->in_plane, job->in, false},
-            (rk_operand){job->weight + p * job->weight_plane, job->out, false}, 0, m + p * job->out_plane, job->out);
+            job->weight + p * job->weight_plane, 0, m + p * job->out_plane, job->out);
     for (size_t t = 0; t < count; t++) {
         tile_place at = locate(&job->tiles, begin + t);
         float *y = job->y + ((at.image * job->tiles.h + at.i) * job->tiles.w + at.j) * job->out;
@@ -133,10 +135,11 @@ static void convolve_piece(void *context, size_t begin, size_t end) {
     rk_free(space, bytes);
 }
 
-/// Tiles a block: small products of at most a million multiply-adds go fastest, and there should be eight blocks.
+/// Tiles a block, in rows of the product's kernel: both transformed blocks fit the second-level cache, weights that do not
+/// are read for as many tiles as that allows, and there should be eight blocks.
 static size_t block_tiles(size_t tiles, size_t in, size_t out) {
-    size_t fits = rk_min(960000 / (in * out), 12288 / (in + out));
-    return rk_max(8, rk_min(rk_max(16, fits) / 8 * 8, rk_round_up(rk_ceil_div(tiles, 8), 8)));
+    size_t fits = rk_max(24, rk_min(96, 8448 / (in + out) / 12 * 12));
+    return rk_min(fits, rk_max(12, rk_round_up(rk_ceil_div(tiles, 8), 12)));
 }
 
 static bool convolve(
@@ -145,7 +148,8 @@ static bool convolve(
     job.block = block_tiles(tile_count(&job.tiles), in, out);
     job.blocks = rk_ceil_div(tile_count(&job.tiles), job.block);
     job.in_plane = plane_size(job.block, in), job.out_plane = plane_size(job.block, out);
-    job.weight_plane = weights->plane = plane_size(in, out);
+    job.weight_plane = weights->plane = rk_packed_floats(in, out) + 16;
+    weights->rows = in;
     size_t bytes = PLANES * job.weight_plane * sizeof(float);
     weights->out = rk_alloc(bytes);
     if (!weights->out) return false;

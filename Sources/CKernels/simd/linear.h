@@ -1,41 +1,4 @@
-// Matrix products without a BLAS, and what is done to a block of a product while it is in the cache.
-
-/// The columns that the product below keeps in accumulators, and the inner indices whose panel of B it packs.
-#ifndef RK_PANEL
-#define RK_PANEL 64
-#define RK_PANEL_DEPTH 128
-#endif
-
-static void RK_LEVEL(pack_panel)(rk_operand b, size_t p0, size_t depth, size_t j0, size_t columns, float *panel) {
-    for (size_t p = 0; p < depth; p++)
-        for (size_t j = 0; j < RK_PANEL; j++)
-            panel[p * RK_PANEL + j] = j >= columns ? 0
-                : b.transpose ? b.data[(j0 + j) * b.row + p0 + p]
-                              : b.data[(p0 + p) * b.row + j0 + j];
-}
-
-static void RK_LEVEL(panel_row)(
-    size_t depth, const float *a, size_t step, const float *panel, float alpha, size_t columns, float *c) {
-    float sum[RK_PANEL] = {0};
-    for (size_t p = 0; p < depth; p++)
-        for (size_t j = 0; j < RK_PANEL; j++) sum[j] += a[p * step] * panel[p * RK_PANEL + j];
-    for (size_t j = 0; j < columns; j++) c[j] += alpha * sum[j];
-}
-
-/// C += alpha op(A) op(B).
-static void RK_LEVEL(gemm)(
-    size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float *c, size_t ldc) {
-    float panel[RK_PANEL * RK_PANEL_DEPTH];
-    for (size_t j = 0; j < n; j += RK_PANEL)
-        for (size_t p = 0; p < k; p += RK_PANEL_DEPTH) {
-            size_t columns = rk_min(n - j, RK_PANEL), depth = rk_min(k - p, RK_PANEL_DEPTH);
-            RK_LEVEL(pack_panel)(b, p, depth, j, columns, panel);
-            for (size_t i = 0; i < m; i++) {
-                const float *row = a.transpose ? a.data + p * a.row + i : a.data + i * a.row + p;
-                RK_LEVEL(panel_row)(depth, row, a.transpose ? a.row : 1, panel, alpha, columns, c + i * ldc + j);
-            }
-        }
-}
+// What is done to a block of a product while it is in the cache, and sums of partial products.
 
 /// c = activation(c + bias) over rows x columns.
 static void RK_LEVEL(epilogue)(

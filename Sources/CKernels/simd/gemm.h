@@ -1,0 +1,240 @@
+// A matrix product for blocks that fit the cache. The innermost kernel keeps MICRO_ROWS x 2 vectors of C in registers,
+// reads B from a panel of 2 vectors' columns, packed unless few rows use it, and A where it lies.
+
+typedef float RK_LEVEL(vector) __attribute__((vector_size(RK_VECTOR_BYTES), aligned(4), may_alias));
+#define VECTOR RK_LEVEL(vector)
+#define LANES (RK_VECTOR_BYTES / 4)
+#define PANEL (2 * LANES)
+#define MICRO_ROWS (RK_VECTOR_BYTES == 64 ? 12 : 6)   // of 32 or 16 registers all but a few
+#define FROM(pointer) (*(const VECTOR *)(pointer))
+
+/// Where C's tile goes: C = alpha sum + beta C over the first `columns`.
+#ifndef RK_GEMM_TARGET
+#define RK_GEMM_TARGET
+typedef struct {
+    float alpha, beta, *c;
+    size_t row, columns;
+} gemm_target;
+#endif
+
+RK_INLINE void RK_LEVEL(store_tile)(size_t rows, VECTOR sum[][2], const gemm_target *t, float *c) {
+    if (t->columns == PANEL) {
+#pragma clang loop unroll(full)
+        for (size_t i = 0; i < rows; i++)
+            for (size_t v = 0; v < 2; v++) {
+                VECTOR *to = (VECTOR *)(c + i * t->row + v * LANES);
+                *to = t->beta == 0 ? t->alpha * sum[i][v] : t->alpha * sum[i][v] + t->beta * *to;
+            }
+        return;
+    }
+    float spare[MICRO_ROWS][PANEL];
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < rows; i++)
+        for (size_t v = 0; v < 2; v++) *(VECTOR *)&spare[i][v * LANES] = t->alpha * sum[i][v];
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < t->columns; j++) {
+            float *to = c + i * t->row + j;
+            *to = t->beta == 0 ? spare[i][j] : spare[i][j] + t->beta * *to;
+        }
+}
+
+/// `rows` is a constant wherever this is inlined.
+RK_INLINE void RK_LEVEL(micro_tile)(
+    size_t rows, size_t depth, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_step,
+    const gemm_target *t, float *c) {
+    VECTOR sum[MICRO_ROWS][2];
+#pragma clang loop unroll(full)
+    for (size_t i = 0; i < rows; i++) sum[i][0] = sum[i][1] = (VECTOR){0};
+#pragma clang loop unroll(disable)
+    for (size_t p = 0; p < depth; p++, a += a_step, b += b_step) {
+        VECTOR b0 = FROM(b), b1 = FROM(b + LANES);
+#pragma clang loop unroll(full)
+        for (size_t i = 0; i < rows; i++) {
+            float x = a[i * a_row];
+            sum[i][0] += x * b0;
+            sum[i][1] += x * b1;
+        }
+    }
+    RK_LEVEL(store_tile)(rows, sum, t, c);
+}
+
+#define MICRO(rows) \
+    static void RK_LEVEL(micro_##rows)( \
+        size_t depth, rk_operand a, const float *b, size_t b_step, const gemm_target *t, float *c) { \
+        if (a.transpose) \
+            RK_LEVEL(micro_tile)(rows, depth, a.data, 1, a.row, b, b_step, t, c); \
+        else \
+            RK_LEVEL(micro_tile)(rows, depth, a.data, a.row, 1, b, b_step, t, c); \
+    }
+MICRO(1) MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
+#if RK_VECTOR_BYTES == 64
+MICRO(7) MICRO(8) MICRO(9) MICRO(10) MICRO(11) MICRO(12)
+#endif
+#undef MICRO
+
+static void (*const RK_LEVEL(micro)[])(
+    size_t depth, rk_operand a, const float *b, size_t b_step, const gemm_target *t, float *c) = {
+    NULL, RK_LEVEL(micro_1), RK_LEVEL(micro_2), RK_LEVEL(micro_3), RK_LEVEL(micro_4), RK_LEVEL(micro_5),
+    RK_LEVEL(micro_6),
+#if RK_VECTOR_BYTES == 64
+    RK_LEVEL(micro_7), RK_LEVEL(micro_8), RK_LEVEL(micro_9), RK_LEVEL(micro_10), RK_LEVEL(micro_11), RK_LEVEL(micro_12),
+#endif
+};
+
+/// All rows over one panel, in tiles of nearly equal height.
+static void RK_LEVEL(panel_rows)(
+    size_t m, size_t depth, rk_operand a, const float *b, size_t b_step, const gemm_target *t) {
+    if (m == 0) return;
+    size_t tiles = rk_ceil_div(m, MICRO_ROWS), height = m / tiles, higher = m % tiles;
+    float *c = t->c;
+    for (size_t i = 0; i < tiles; i++) {
+        size_t rows = height + (i < higher);
+        RK_LEVEL(micro)[rows](depth, a, b, b_step, t, c);
+        a.data += rows * (a.transpose ? 1 : a.row), c += rows * t->row;
+    }
+}
+
+#ifndef RK_QUAD
+#define RK_QUAD
+typedef float rk_quad __attribute__((vector_size(16), aligned(4), may_alias));
+
+/// out [4, 4] = x [4, 4] transposed.
+RK_INLINE void rk_transpose_quad(const float *x, size_t row, float *out, size_t out_row) {
+    rk_quad a = *(const rk_quad *)x, b = *(const rk_quad *)(x + row);
+    rk_quad c = *(const rk_quad *)(x + 2 * row), d = *(const rk_quad *)(x + 3 * row);
+    rk_quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    rk_quad ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(rk_quad *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(rk_quad *)(out + out_row) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(rk_quad *)(out + 2 * out_row) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+    *(rk_quad *)(out + 3 * out_row) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+}
+#endif
+
+/// panel [depth, PANEL] = op(B)'s rows from p and columns from j; missing columns become 0.
+static void RK_LEVEL(pack_panel)(rk_operand b, size_t p, size_t depth, size_t j, size_t columns, float *panel) {
+    if (!b.transpose) {
+        const float *from = b.data + p * b.row + j;
+        for (size_t q = 0; q < depth; q++, from += b.row, panel += PANEL) {
+            if (columns == PANEL) {
+                *(VECTOR *)panel = FROM(from);
+                *(VECTOR *)(panel + LANES) = FROM(from + LANES);
+                continue;
+            }
+            for (size_t i = 0; i < PANEL; i++) panel[i] = i < columns ? from[i] : 0;
+        }
+        return;
+    }
+    const float *from = b.data + j * b.row + p;
+    size_t whole = columns / 4 * 4, q = 0;
+    for (; q + 4 <= depth; q += 4)
+        for (size_t i = 0; i < whole; i += 4) rk_transpose_quad(from + i * b.row + q, b.row, panel + q * PANEL + i, PANEL);
+    for (; q < depth; q++)
+        for (size_t i = 0; i < whole; i++) panel[q * PANEL + i] = from[i * b.row + q];
+    for (q = 0; q < depth; q++)
+        for (size_t i = whole; i < PANEL; i++) panel[q * PANEL + i] = i < columns ? from[i * b.row + q] : 0;
+}
+
+/// op(A)'s columns [p, p + depth): where they lie, or copied to `space` (NULL
+/// without) so that rows do not displace each other from the cache.
+static rk_operand RK_LEVEL(slice)(rk_operand a, size_t m, size_t p, size_t depth, float *space) {
+    a.data += a.transpose ? p * a.row : p;
+    if (!space) return a;
+    size_t rows = a.transpose ? depth : m, columns = a.transpose ? m : depth;
+    for (size_t r = 0; r < rows; r++) memcpy(space + r * RK_COPY_ROW, a.data + r * a.row, columns * sizeof(float));
+    return (rk_operand){space, RK_COPY_ROW, a.transpose};
+}
+
+/// Rows [p, p + depth) of B, not transposed, in panels; read row by row, as memory likes it.
+static void RK_LEVEL(pack_rows)(rk_operand b, size_t p, size_t depth, size_t n, float *out) {
+    size_t whole = n / PANEL * PANEL;
+    for (size_t q = 0; q < depth; q++) {
+        const float *from = b.data + (p + q) * b.row;
+        for (size_t j = 0; j < whole; j += PANEL) {
+            VECTOR *to = (VECTOR *)(out + j * depth + q * PANEL);
+            to[0] = FROM(from + j), to[1] = FROM(from + j + LANES);
+        }
+    }
+    if (whole < n) RK_LEVEL(pack_panel)(b, p, depth, whole, n - whole, out + whole * depth);
+}
+
+/// C = alpha op(A) op(B) + beta C, for n <= RK_BLOCK_COLUMNS where B is copied. Where `packed` is given it is B in panels.
+static void RK_LEVEL(gemm)(
+    size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed, float beta, float *c,
+    size_t ldc, gemm_space space) {
+    float panel[RK_DEPTH * PANEL] __attribute__((aligned(64)));
+    for (size_t p = 0; p < k; p += RK_DEPTH) {
+        size_t depth = rk_min(k - p, RK_DEPTH);
+        rk_operand part = RK_LEVEL(slice)(a, m, p, depth, space.a);
+        if (space.b) RK_LEVEL(pack_rows)(b, p, depth, n, space.b);
+        for (size_t j = 0; j < n; j += PANEL) {
+            gemm_target t = {alpha, p == 0 ? beta : 1, c + j, ldc, rk_min(n - j, PANEL)};
+            const float *from = packed ? packed + j * k + p * PANEL : space.b ? space.b + j * depth : panel;
+            bool direct = !packed && !space.b && !b.transpose && t.columns == PANEL
+                && (m <= 2 * MICRO_ROWS || b.row <= 128 || depth * b.row <= 8192);   // a small B, or one read only once or twice
+            if (direct)
+                from = b.data + p * b.row + j;
+            else if (from == panel)
+                RK_LEVEL(pack_panel)(b, p, depth, j, t.columns, panel);
+            RK_LEVEL(panel_rows)(m, depth, part, from, direct ? b.row : PANEL, &t);
+        }
+    }
+}
+
+/// Panels [begin, end) of a whole B, each k deep, one after the other.
+static void RK_LEVEL(pack)(rk_operand b, size_t k, size_t n, size_t begin, size_t end, float *out) {
+    for (size_t j = begin; j < end; j++)
+        RK_LEVEL(pack_panel)(b, 0, k, j * PANEL, rk_min(n - j * PANEL, PANEL), out + j * k * PANEL);
+}
+
+/// Products of rows of A with rows of B: c[i, j] = alpha a_i . b_j + beta c[i, j]. For few rows or columns nothing needs
+/// packing. `rows` and `columns` are constants.
+RK_INLINE void RK_LEVEL(dot_tile)(
+    size_t rows, size_t columns, size_t k, const float *a, size_t a_row, const float *b, size_t b_row,
+    const gemm_target *t, float *c) {
+    VECTOR sum[2][4] = {0};
+    size_t p = 0;
+    for (; p + LANES <= k; p += LANES)
+#pragma clang loop unroll(full)
+        for (size_t i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+            for (size_t j = 0; j < columns; j++) sum[i][j] += FROM(a + i * a_row + p) * FROM(b + j * b_row + p);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++) {
+            float total = 0, *to = c + i * t->row + j;
+            for (size_t q = p; q < k; q++) total += a[i * a_row + q] * b[j * b_row + q];
+            for (size_t half = LANES / 2; half; half /= 2)
+                for (size_t l = 0; l < half; l++) sum[i][j][l] += sum[i][j][l + half];
+            total = t->alpha * (total + sum[i][j][0]);
+            *to = t->beta == 0 ? total : total + t->beta * *to;
+        }
+}
+
+static void RK_LEVEL(gemm_dots)(
+    size_t m, size_t n, size_t k, rk_operand a, rk_operand b, const gemm_target *t) {
+    for (size_t j = 0; j < n; j += 4)
+        for (size_t i = 0; i < m; i += 2) {
+            size_t rows = rk_min(m - i, 2), columns = rk_min(n - j, 4);
+            const float *row = a.data + i * a.row, *other = b.data + j * b.row;
+            float *c = t->c + i * t->row + j;
+#define TILE(r, s) \
+    if (rows == r && columns == s) RK_LEVEL(dot_tile)(r, s, k, row, a.row, other, b.row, t, c)
+            TILE(2, 4);
+            TILE(2, 3);
+            TILE(2, 2);
+            TILE(2, 1);
+            TILE(1, 4);
+            TILE(1, 3);
+            TILE(1, 2);
+            TILE(1, 1);
+#undef TILE
+        }
+}
+
+static size_t RK_LEVEL(panel_columns)(void) { return PANEL; }
+
+#undef VECTOR
+#undef LANES
+#undef PANEL
+#undef MICRO_ROWS
+#undef FROM
