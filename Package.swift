@@ -29,7 +29,7 @@ let package = Package(
         .target(
             name: "RiffleLua",
             dependencies: ["RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleIO", "CLuaBridge", "CEdit"],
-            resources: [.embedInCode("Prelude")]),
+            resources: [.embedInCode("Prelude"), .embedInCode("Examples")]),
         .executableTarget(
             name: "riffle",
             dependencies: ["RiffleLua", .product(name: "ArgumentParser", package: "swift-argument-parser")]),

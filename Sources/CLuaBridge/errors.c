@@ -1,0 +1,78 @@
+#include "internal.h"
+
+#include <string.h>
+
+static bool is_users(const lua_Debug *frame) {
+    return frame->currentline > 0 && strncmp(frame->source, RLUA_PRELUDE, sizeof RLUA_PRELUDE - 1) != 0;
+}
+
+/// Finds the innermost line that the user wrote.
+static bool find_user(lua_State *L, lua_Debug *frame) {
+    for (int level = 0; lua_getstack(L, level, frame); level++) {
+        lua_getinfo(L, "Sl", frame);
+        if (is_users(frame)) return true;
+    }
+    return false;
+}
+
+void rlua_push_place(lua_State *L) {
+    lua_Debug frame;
+    if (find_user(L, &frame)) {
+        lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
+    } else {
+        lua_pushliteral(L, "");
+    }
+}
+
+int rlua_line(lua_State *L) {
+    lua_Debug frame;
+    return find_user(L, &frame) ? frame.currentline : 0;
+}
+
+_Noreturn void rlua_raise(lua_State *L, const char *bytes, size_t length) {
+    rlua_push_place(L);
+    lua_pushlstring(L, bytes, length);
+    lua_concat(L, 2);
+    lua_error(L);
+    __builtin_unreachable();
+}
+
+/// fail(message): what the prelude raises errors with.
+int rlua_fail(lua_State *L) {
+    size_t length;
+    const char *message = luaL_tolstring(L, 1, &length);
+    rlua_raise(L, message, length);
+}
+
+/// Keeps the lines of the user's code that led to an error, innermost first, and leaves the error alone.
+int rlua_handler(lua_State *L) {
+    rlua_state *state = lua_touserdata(L, lua_upvalueindex(1));
+    if (state->reraising) {
+        state->reraising = false;
+        return 1;
+    }
+    enum { SHOWN = 12 };
+    luaL_Buffer buffer;
+    luaL_buffinit(L, &buffer);
+    lua_Debug frame;
+    int lines = 0;
+    for (int level = 0; lua_getstack(L, level, &frame); level++) {
+        lua_getinfo(L, "Sln", &frame);
+        if (!is_users(&frame) || ++lines > SHOWN) continue;
+        if (frame.name) {
+            lua_pushfstring(L, "  %s:%d: in '%s'\n", frame.short_src, frame.currentline, frame.name);
+        } else if (*frame.what != 'm') {
+            lua_pushfstring(L, "  %s:%d: in a function from line %d\n", frame.short_src, frame.currentline, frame.linedefined);
+        } else {
+            lua_pushfstring(L, "  %s:%d\n", frame.short_src, frame.currentline);
+        }
+        luaL_addvalue(&buffer);
+    }
+    if (lines > SHOWN) {
+        lua_pushfstring(L, "  ... %d more\n", lines - SHOWN);
+        luaL_addvalue(&buffer);
+    }
+    luaL_pushresult(&buffer);
+    lua_rawseti(L, LUA_REGISTRYINDEX, state->traceback);
+    return 1;
+}

@@ -1,0 +1,186 @@
+import CLuaBridge
+import RiffleTensor
+
+extension ArgumentType {
+    /// What is wanted, in words that follow "must be".
+    var expected: String {
+        switch self {
+        case .tensor: "a tensor"
+        case .operand: "a tensor or a number"
+        case .tensors: "a list of tensors"
+        case .number: "a number"
+        case .positive: "a number above 0"
+        case .nonNegative: "a number from 0 on"
+        case .fraction(let range): "a number from \(riffleFormat(range.lowerBound)) to \(riffleFormat(range.upperBound))"
+        case .integer(let range):
+            if range.upperBound >= Int(Int32.max) {
+                range.lowerBound <= Int(Int32.min) ? "an integer" : "an integer from \(range.lowerBound) on"
+            } else {
+                range.lowerBound <= Int(Int32.min)
+                    ? "an integer up to \(range.upperBound)" : "an integer from \(range.lowerBound) to \(range.upperBound)"
+            }
+        case .boolean: "true or false"
+        case .string: "a string"
+        case .choice(let words): (words.count > 1 ? "one of " : "") + words.map { "'\($0)'" }.joined(separator: ", ")
+        case .shape: "a shape, such as 2, 3 or { 2, 3 }"
+        case .dim: "a dimension: 1 is the first, -1 the last"
+        case .dims: "a dimension (1 is the first, -1 the last) or a list of them"
+        case .index: "an index: 1 is the first, -1 the last"
+        case .dtype: ArgumentType.choice(DType.allCases.map(\.description)).expected
+        case .object(let word): "\("aeiou".contains(word.prefix(1)) ? "an" : "a") \(word.replacing("_", with: " "))"
+        case .list(let item): "a list, each item \(item.expected)"
+        case .table: "a table"
+        case .any: "a value"
+        }
+    }
+
+    /// The same in a word or two, for tables of arguments.
+    var brief: String {
+        switch self {
+        case .operand: "tensor or number"
+        case .tensors: "list of tensors"
+        case .positive: "number > 0"
+        case .nonNegative: "number >= 0"
+        case .shape: "shape"
+        case .dim: "dimension"
+        case .dims: "dimension or list of them"
+        case .index: "index"
+        case .dtype: "dtype"
+        case .boolean: "boolean"
+        case .choice(let words): words.map { "'\($0)'" }.joined(separator: ", ")
+        case .integer(let range):
+            range.lowerBound <= Int(Int32.min) ? "integer"
+                : range.upperBound >= Int(Int32.max) ? "integer >= \(range.lowerBound)" : "integer, \(range.lowerBound) to \(range.upperBound)"
+        case .fraction(let range): "number, \(riffleFormat(range.lowerBound)) to \(riffleFormat(range.upperBound))"
+        case .list(let item): "list of \(item.brief)"
+        case .object(let word): word
+        case .any: "any"
+        case .tensor, .number, .string, .table: expected.split(separator: " ").dropFirst().joined(separator: " ")
+        }
+    }
+
+    var isList: Bool {
+        switch self {
+        case .tensors, .shape, .dims, .list: true
+        default: false
+        }
+    }
+
+    /// The type of one of many.
+    var item: ArgumentType {
+        switch self {
+        case .tensors: .tensor
+        case .shape: .integer(-1...Int.max)
+        case .dims: .dim
+        case .list(let item): item
+        default: self
+        }
+    }
+
+    /// Whether it counts from 1 in Lua and from 0 in Swift.
+    var countsFromOne: Bool {
+        switch self {
+        case .dim, .dims, .index: true
+        default: false
+        }
+    }
+}
+
+extension LuaEngine {
+    /// Checks a value against a declared type.
+    /// - Throws: `Mismatch`.
+    func convert(_ raw: inout rlua_value, to type: ArgumentType) throws -> Value {
+        switch type {
+        case .tensor:
+            if raw.kind == RLUA_OBJECT, isTensor(raw.class_id) { return object(raw) }
+        case .operand:
+            if raw.kind == RLUA_OBJECT, isTensor(raw.class_id) { return object(raw) }
+            if let number = raw.double { return .number(number) }
+        case .number:
+            if let number = raw.double { return .number(number) }
+        case .positive:
+            if let number = raw.double, number > 0, number.isFinite { return .number(number) }
+        case .nonNegative:
+            if let number = raw.double, number >= 0, number.isFinite { return .number(number) }
+        case .fraction(let range):
+            if let number = raw.double, range.contains(number) { return .number(number) }
+        case .integer(let range):
+            if let integer = raw.int, range.contains(integer) { return .integer(integer) }
+        case .boolean:
+            if raw.kind == RLUA_BOOLEAN { return .boolean(raw.boolean) }
+        case .string:
+            if raw.kind == RLUA_STRING { return .string(raw.text) }
+        case .choice(let words):
+            if raw.kind == RLUA_STRING {
+                let word = raw.text
+                if words.contains(word) { return .string(word) }
+                throw Mismatch(got: describe(raw) + suggestion(for: word, among: words))
+            }
+        case .dtype: return try convert(&raw, to: .choice(DType.allCases.map(\.description)))
+        case .dim, .index:
+            if let place = raw.int, place != 0 { return .integer(place > 0 ? place - 1 : place) }
+        case .tensors, .shape, .dims, .list:
+            if raw.isPlainTable, raw.table.named == 0 { return .list(try list(&raw, of: type.item)) }
+            // One alone stands for a list of one; but a shape by its numbers is read by the caller.
+            if raw.kind != RLUA_TABLE {
+                do { return try convert(&raw, to: type.item) } catch let mismatch as Mismatch {
+                    throw mismatch.problem == nil ? Mismatch(wanted: type.expected, got: mismatch.got) : mismatch
+                }
+            }
+        case .object("function"):
+            if raw.kind == RLUA_REFERENCE { return try value(&raw) }
+        case .object(let word):
+            if raw.kind == RLUA_OBJECT, let object = object(raw).anyObject, let wanted = classesByWord[word] {
+                if Int(raw.class_id) == wanted || classes[wanted].contains(object) { return .object(object) }
+            }
+            if raw.kind == RLUA_REFERENCE, let wanted = classesByWord[word], let object = classes[wanted].convert(try value(&raw)) {
+                return .object(object)
+            }
+        case .table:
+            if raw.isPlainTable { return .table(try table(&raw)) }
+        case .any: return try value(&raw)
+        }
+        throw raw.kind == RLUA_UNREADABLE ? Mismatch(problem: raw.text) : Mismatch(got: describe(raw))
+    }
+
+    private func list(_ raw: inout rlua_value, of type: ArgumentType) throws -> [Value] {
+        try raw.items.indices.map { place in
+            do {
+                return try convert(&raw.items[place], to: type)
+            } catch var mismatch as Mismatch {
+                mismatch.wanted = mismatch.wanted ?? type.expected
+                mismatch.place = "item \(place + 1) of " + mismatch.place
+                throw mismatch
+            }
+        }
+    }
+
+    /// A value in a few words, for messages.
+    func describe(_ raw: rlua_value) -> String {
+        switch raw.kind {
+        case RLUA_NIL: return "nil"
+        case RLUA_BOOLEAN: return raw.boolean ? "true" : "false"
+        case RLUA_INTEGER: return "\(raw.integer)"
+        case RLUA_NUMBER: return riffleFormat(raw.number)
+        case RLUA_STRING:
+            let text = raw.text
+            return text.utf8.count <= 40 ? "'\(text)'" : "a string of \(text.utf8.count) bytes"
+        case RLUA_OBJECT:
+            if case .tensor(let tensor) = object(raw) { return "a tensor \(tensor.shape)" }
+            return ArgumentType.object(classes[Int(raw.class_id)].word).expected
+        case RLUA_FREED: return freed(raw)
+        case RLUA_TABLE:
+            if raw.table.count == 0, raw.table.named == 0 { return "an empty table" }
+            return raw.table.named == 0 ? "a list of \(raw.table.count)" : "a table"
+        case RLUA_REFERENCE: return "a function"
+        case RLUA_UNREADABLE: return "a table that cannot be read"
+        default: return "a \(raw.text)"
+        }
+    }
+}
+
+extension rlua_value {
+    fileprivate var double: Double? { kind == RLUA_NUMBER ? number : kind == RLUA_INTEGER ? Double(integer) : nil }
+    /// An integer, also one that is written as 2.0.
+    fileprivate var int: Int? { kind == RLUA_INTEGER ? Int(integer) : kind == RLUA_NUMBER ? Int(exactly: number) : nil }
+}

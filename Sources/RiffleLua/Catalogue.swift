@@ -1,0 +1,145 @@
+import RiffleTensor
+
+/// Everything that Lua can call, in words: the source of help, completion and the reference page.
+public final class Catalogue {
+    /// What is told of one argument.
+    struct Parameter {
+        let name: String
+        let type: String
+        let summary: String
+        /// As written in Lua; nil where the argument has to be given.
+        let defaultText: String?
+    }
+
+    struct Entry {
+        /// `flow.ode`, or `tensor:item`.
+        let name: String
+        let parameters: [Parameter]
+        let doc: Doc
+
+        var isMethod: Bool { name.contains(":") }
+        /// `riffle.flow.ode`, or `tensor:item`.
+        var title: String { isMethod ? name : "riffle.\(name)" }
+        /// The part of the path before the last dot or colon.
+        var parent: String { name.lastIndex(where: { $0 == "." || $0 == ":" }).map { String(name[..<$0]) } ?? "" }
+        var lastName: String { name.lastIndex(where: { $0 == "." || $0 == ":" }).map { String(name[name.index(after: $0)...]) } ?? name }
+
+        /// `riffle.conv2d(x, weight [, bias, stride = 1])`
+        var signature: String {
+            let shown = isMethod ? parameters.dropFirst() : parameters[...]
+            var text = "", isOptional = false
+            for parameter in shown {
+                let comma = text.isEmpty || text.hasSuffix("[") ? "" : ", "
+                if let value = parameter.defaultText {
+                    text += isOptional ? comma : text.isEmpty ? "[" : " [, "
+                    isOptional = true
+                    text += parameter.name + (value == "nil" ? "" : " = \(value)")
+                } else {
+                    text += comma + parameter.name
+                }
+            }
+            return "\(title)(\(text)\(isOptional ? "]" : ""))"
+        }
+    }
+
+    struct Field {
+        let name: String
+        let type: String
+        let summary: String
+        let isSettable: Bool
+    }
+
+    struct Class {
+        let word: String
+        let doc: Doc
+        let fields: [Field]
+        let extends: String?
+    }
+
+    private(set) var entries: [Entry] = []
+    private var places: [String: Int] = [:]
+    private(set) var classes: [Class] = []
+    private var members: [String: Set<String>] = [:]
+
+    func add(_ function: Function) {
+        add(Entry(name: function.name, parameters: function.arguments.map(Parameter.init), doc: function.doc))
+    }
+
+    func add(_ entry: Entry) {
+        places[entry.name] = entries.count
+        entries.append(entry)
+    }
+
+    func add(_ entry: ObjectClass) {
+        let fields = entry.properties.map {
+            Field(name: $0.name, type: $0.type.brief, summary: $0.summary, isSettable: $0.setter != nil)
+        }
+        classes.append(Class(word: entry.word, doc: entry.doc, fields: fields, extends: entry.extends))
+    }
+
+    func addMember(_ name: String, of word: String) { members[word, default: []].insert(name) }
+
+    func members(of entry: ObjectClass) -> Set<String> {
+        members[entry.word, default: []].union(entry.extends.flatMap { members[$0] } ?? [])
+    }
+
+    subscript(_ name: String) -> Entry? { places[name].map { entries[$0] } }
+
+    /// Names that `help` knows.
+    var names: [String] { entries.map(\.name) + classes.map(\.word) + Array(rooms) }
+
+    /// Names of tables of functions, such as `flow`.
+    var rooms: Set<String> {
+        var rooms: Set<String> = []
+        for entry in entries where !entry.isMethod {
+            var path = entry.parent
+            while !path.isEmpty {
+                rooms.insert(path)
+                path = path.lastIndex(of: ".").map { String(path[..<$0]) } ?? ""
+            }
+        }
+        return rooms
+    }
+}
+
+extension Catalogue.Parameter {
+    init(_ argument: Argument) {
+        name = argument.name
+        type = argument.type.brief
+        summary = argument.summary
+        switch argument.defaultValue {
+        case .required: defaultText = nil
+        case .none: defaultText = "nil"
+        case .boolean(let boolean): defaultText = "\(boolean)"
+        case .integer(let integer): defaultText = "\(argument.type.countsFromOne && integer >= 0 ? integer + 1 : integer)"
+        case .number(let number):
+            defaultText = number == .infinity ? "math.huge" : number == -.infinity ? "-math.huge" : riffleFormat(number)
+        case .string(let string): defaultText = "\"\(string)\""
+        }
+    }
+}
+
+extension Function {
+    var title: String { name.contains(":") ? String(name.prefix { $0 != ":" }) : "riffle.\(name)" }
+}
+
+extension Value {
+    var anyObject: AnyObject? {
+        switch self {
+        case .tensor(let tensor): tensor
+        case .object(let object): object
+        default: nil
+        }
+    }
+
+    /// A key in words.
+    var brief: String {
+        switch self {
+        case .string(let string): string
+        case .integer(let integer): "\(integer)"
+        case .number(let number): riffleFormat(number)
+        case .boolean(let boolean): "\(boolean)"
+        default: "?"
+        }
+    }
+}

@@ -1,0 +1,24 @@
+import CKernels
+import Glibc
+import RiffleTensor
+
+/// What the library found on this machine.
+public enum Doctor {
+    public static var report: String {
+        let level = switch rk_cpu() {
+        case RK_CPU_AVX512: "AVX-512"
+        case RK_CPU_AVX2: "AVX2"
+        default: "baseline x86-64"
+        }
+        var reason: UnsafePointer<CChar>?
+        let blas = rk_blas_name(&reason).map { String(cString: $0) } ?? "kernels of our own"
+        let memory = rk_memory_now()
+        let rows = [
+            ("riffle", SystemLibrary.version), ("lua", "5.4"), ("processor", String(cString: rk_cpu_name())),
+            ("kernels", level), ("blas", blas), ("threads", "\(rk_threads())"),
+            ("memory limit", readable(bytes: Int(memory.limit))), ("cache limit", readable(bytes: Int(memory.cache_limit))),
+        ]
+        let width = rows.map(\.0.count).max() ?? 0
+        return rows.map { $0.0 + String(repeating: " ", count: width + 2 - $0.0.count) + $0.1 }.joined(separator: "\n")
+    }
+}

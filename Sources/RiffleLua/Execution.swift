@@ -1,0 +1,73 @@
+import Glibc
+import RiffleTensor
+
+extension LuaEngine {
+    public static var version: String { SystemLibrary.version }
+
+    /// What a command line asks to run.
+    public enum Program {
+        case line(String)
+        case file(String)
+        case example(String, [UInt8])
+    }
+
+    /// Runs a program and reports what goes wrong on standard error. Ctrl-C stops it.
+    /// - Returns: whether it ran to its end.
+    public func execute(_ program: Program) -> Bool {
+        Signals.interruptsComputation(thenExits: true)
+        defer {
+            Progress.finishVisible()
+            resumeAfterInterrupt()
+        }
+        do {
+            switch program {
+            case .line(let code): try run(code, name: "=command line")
+            case .file("-"): try run(withoutShebang(try contents(of: 0, named: "standard input")), name: "=stdin", arguments: arguments)
+            case .file(let path): try run(withoutShebang(try contents(of: path)), name: "@\(path)", arguments: arguments)
+            case .example(let name, let source): try run(source, name: "@examples/\(name).lua", arguments: arguments)
+            }
+            return true
+        } catch {
+            wasInterrupted = Interrupt.requested
+            Progress.finishVisible()
+            let traceback = (error as? LuaError)?.traceback ?? ""
+            Console.error("riffle: \(error)\n\(traceback)")
+            return false
+        }
+    }
+
+    private func contents(of path: String) throws -> [UInt8] {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { throw RiffleError("", "cannot open \(path): \(String(cString: strerror(errno)))") }
+        defer { close(file) }
+        return try contents(of: file, named: path)
+    }
+
+    private func contents(of file: Int32, named name: String) throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = read(file, &part, part.count)
+            if count == 0 { return bytes }
+            if count < 0, errno == EINTR, !Interrupt.requested { continue }
+            guard count > 0 else { throw RiffleError("", "cannot read \(name): \(String(cString: strerror(errno)))") }
+            bytes += part[..<count]
+        }
+    }
+
+    /// A first line `#!...` becomes empty, so that lines keep their numbers.
+    private func withoutShebang(_ bytes: [UInt8]) -> [UInt8] {
+        bytes.first == UInt8(ascii: "#") ? Array(bytes.drop { $0 != UInt8(ascii: "\n") }) : bytes
+    }
+}
+
+extension Examples {
+    /// - Throws: `RiffleError` with the nearest name where there is none of this name.
+    public static func named(_ name: String) throws -> (name: String, source: [UInt8]) {
+        let name = name.hasSuffix(".lua") ? String(name.dropLast(4)) : name
+        guard let found = all.first(where: { $0.name == name }) else {
+            throw RiffleError("examples", "there is none named '\(name)'" + suggestion(for: name, among: all.map(\.name)))
+        }
+        return found
+    }
+}

@@ -1,0 +1,12 @@
+import RiffleTensor
+
+/// What Lua sees of the rooms below: one enum for each of them.
+enum Library {
+    static let functions: [Function] =
+        Op.all.map(\.function) + Creation.functions + Differentiation.functions + TensorLibrary.functions
+        + NetworkLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions + FlowLibrary.functions
+        + SystemLibrary.functions
+
+    static let classes: [ObjectClass] =
+        TensorLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes + SystemLibrary.classes
+}

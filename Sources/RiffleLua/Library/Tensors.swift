@@ -1,0 +1,116 @@
+import RiffleTensor
+
+/// Tensors and parameters: what Lua sees beside the table of operations.
+enum TensorLibrary {
+    private static let x = Argument("x", .tensor)
+
+    static let functions: [Function] = [
+        Function(
+            "tensor:shape", [x],
+            Doc("The sizes of all dimensions, as a list.", example: "> riffle.zeros(2, 3):shape()\n[2, 3]")
+        ) { [.list($0.tensor(0).shape.sizes.map(Value.integer))] },
+        Function(
+            "tensor:size", [x, Argument("dim", .dim)],
+            Doc("The size of one dimension.", example: "> riffle.zeros(2, 3):size(-1)\n3")
+        ) { arguments in
+            let shape = arguments.tensor(0).shape, dim = arguments.integer(1), place = dim < 0 ? dim + shape.rank : dim
+            guard place >= 0, place < shape.rank else {
+                throw RiffleError("size", "there is no dimension \(dim < 0 ? dim : dim + 1) (x \(shape))")
+            }
+            return [.integer(shape[place])]
+        },
+        Function("tensor:rank", [x], Doc("The number of dimensions.", example: "> riffle.zeros(2, 3):rank()\n2")) {
+            [.integer($0.tensor(0).rank)]
+        },
+        Function("tensor:count", [x], Doc("The number of elements.", example: "> riffle.zeros(2, 3):count()\n6")) {
+            [.integer($0.tensor(0).count)]
+        },
+        Function("tensor:dtype", [x], Doc("The type of the elements.", example: "> riffle.zeros(2):dtype()\nfloat32")) {
+            [.string($0.tensor(0).dtype.description)]
+        },
+        Function(
+            "tensor:item", [x],
+            Doc("The number in a tensor of one element.", example: "> riffle.tensor({ 1, 2 }):sum():item()\n3.0")
+        ) { arguments in
+            let tensor = arguments.tensor(0), number = try tensor.item()
+            return [tensor.dtype == .int32 ? .integer(Int(number)) : .number(number)]
+        },
+        Function(
+            "tensor:tolist", [x],
+            Doc("The numbers as nested lists.", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):tolist()\n[[1.0, 2.0], [3.0, 4.0]]")
+        ) { [try nested($0.tensor(0))] },
+        Function(
+            "parameter:assign", [Argument("parameter", .object("parameter")), Argument("value", .tensor)],
+            Doc("Replaces the value of a parameter.", example: "> local w = riffle.parameter(riffle.ones(2)); w:assign(riffle.zeros(2)); return w:tolist()\n[0.0, 0.0]")
+        ) {
+            try $0.object(0, as: Parameter.self).assign($0.tensor(1))
+            return []
+        },
+        Function("parameter:zero_grad", [Argument("parameter", .object("parameter"))], Doc("Clears the gradient.")) {
+            $0.object(0, as: Parameter.self).gradient = nil
+            return []
+        },
+    ]
+
+    static let classes: [ObjectClass] = [
+        ObjectClass(
+            "tensor", Tensor.self,
+            Doc("Numbers in a shape: immutable, contiguous, row-major. x[1] is the first row, #x the number of rows."),
+            count: { $0.shape.sizes.first ?? 0 }, index: { try row($0, $1) }, metamethods: arithmetic,
+            describe: { $0.description }),
+        ObjectClass(
+            "parameter", Parameter.self, Doc("A tensor that gradients reach and training changes."), extends: "tensor",
+            properties: [
+                Property("grad", .tensor, "The gradient that backward() brought, or nil.", get: { $0.gradient.map(Value.tensor) ?? .none }),
+                Property(
+                    "trainable", .boolean, "Whether gradients reach it.",
+                    get: { .boolean($0.isTrainable) }, set: { $0.isTrainable = $1.boolean(0) }),
+            ],
+            count: { $0.shape.sizes.first ?? 0 }, index: { try row($0.tensor, $1) }, metamethods: arithmetic,
+            describe: { "parameter" + $0.value.description.dropFirst("tensor".count) }),
+        ObjectClass("forward_level", ForwardLevel.self, Doc("A level of forward mode.")),
+    ]
+
+    /// Operators are operations of the table.
+    private static let arithmetic: [String: Function] = {
+        let functions = Dictionary(uniqueKeysWithValues: Op.all.map { ($0.name, $0.function) })
+        let names = ["__add": "add", "__sub": "sub", "__mul": "mul", "__div": "div", "__pow": "pow"]
+        var operators = names.compactMapValues { functions[$0] }
+        if let negate = functions["negate"] {
+            // Lua gives an unary operator its operand twice.
+            operators["__unm"] = Function("negate", [x, Argument("again", .any)], Doc("")) { try negate.body(Arguments([$0[0]])) }
+        }
+        return operators
+    }()
+
+    /// x[index]: a row, or for a tensor of indices the rows that it names.
+    private static func row(_ x: Tensor, _ index: Value) throws -> Value? {
+        switch index {
+        case .integer(let index): return .tensor(try row(x, index))
+        case .number(let number): if let index = Int(exactly: number) { return .tensor(try row(x, index)) }
+        case .tensor(let index): return .tensor(try x.take(index))
+        default: break
+        }
+        return nil
+    }
+
+    private static func row(_ x: Tensor, _ index: Int) throws -> Tensor {
+        guard let size = x.shape.sizes.first else { throw RiffleError("", "a tensor without dimensions cannot be indexed; x:item() is its number") }
+        let place = index < 0 ? index + size : index - 1
+        guard index != 0, place >= 0, place < size else {
+            throw RiffleError("", "index \(index) is not in 1 to \(size), nor -\(size) to -1 (x \(x.shape))")
+        }
+        return try x.sliced(0, place..<(place + 1)).reshaped(to: x.shape.removing(0))
+    }
+
+    private static func nested(_ x: Tensor) throws -> Value {
+        let numbers = try x.doubles()
+        let leaf: (Double) -> Value = x.dtype == .int32 ? { .integer(Int($0)) } : { .number($0) }
+        func nested(_ dim: Int, _ place: Int) -> Value {
+            if dim == x.rank { return leaf(numbers[place]) }
+            let step = x.shape.strides[dim]
+            return .list((0..<x.shape[dim]).map { nested(dim + 1, place + $0 * step) })
+        }
+        return nested(0, 0)
+    }
+}

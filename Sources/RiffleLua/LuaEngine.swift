@@ -1,0 +1,215 @@
+import CKernels
+import CLuaBridge
+import RiffleTensor
+
+/// Lua with the library in it: runs scripts and single lines.
+///
+/// One thread uses an engine from beginning to end; the closures below it are marked Sendable only because functions
+/// of the library have to be.
+public final class LuaEngine: @unchecked Sendable {
+    let state: LuaState
+    private(set) var classes: [ObjectClass] = []
+    private(set) var classesByWord: [String: Int] = [:]
+    private var classNumbers: [ObjectIdentifier: Int32] = [:]
+    private(set) var tensorClass: Int32 = -1
+    private(set) var parameterClass: Int32 = -1
+    private var bindings: [Binding] = []
+    /// What scripts get as `...`.
+    let arguments: [Value]
+    public let catalogue = Catalogue()
+    let memory = MemoryPolicy()
+    /// Whether the last program was stopped by Ctrl-C.
+    public internal(set) var wasInterrupted = false
+
+    /// - Parameters:
+    ///   - script: what `arg[0]` says.
+    ///   - arguments: the rest of `arg`.
+    public init(script: String = "riffle", arguments: [String] = []) throws {
+        self.arguments = arguments.map(Value.string)
+        let library = rlua_library(
+            context: Unmanaged.passUnretained(memory).toOpaque(),
+            release: { object in
+                guard let object else { return }
+                Unmanaged<AnyObject>.fromOpaque(object).release()
+            },
+            collected: { memory in
+                guard let memory else { return }
+                Unmanaged<MemoryPolicy>.fromOpaque(memory).takeUnretainedValue().collected()
+            },
+            definition: { _, object in
+                guard let object else { return 0 }
+                return (Unmanaged<AnyObject>.fromOpaque(object).takeUnretainedValue() as? HasDefinition)?.definitionPlace ?? 0
+            })
+        guard let pointer = rlua_open(library) else { throw RiffleError("", "Lua does not start") }
+        state = LuaState(pointer)
+        register(Library.classes)
+        for function in Library.functions { register(function) }
+        for function in internals { define(RLUA_INTERNAL, function) }
+        try runPrelude()
+        setArguments(script, arguments)
+        rlua_interruptible(pointer)
+    }
+
+    deinit { rlua_close(state.pointer) }
+
+    // MARK: - Registration
+
+    private func row(_ function: Function, _ form: Binding.Form, title: String, reading: rlua_reading = RLUA_BY_VALUE) -> OpaquePointer? {
+        let binding = Binding(function, form, title: title, engine: self)
+        bindings.append(binding)
+        return rlua_row_new(state.pointer, Binding.answer, Unmanaged.passUnretained(binding).toOpaque(), reading)
+    }
+
+    private func define(_ root: rlua_root, _ function: Function) {
+        let isInternal = root == RLUA_INTERNAL
+        let title = isInternal ? function.name : "riffle.\(function.name)"
+        let reading = isInternal && function.name == "reference" ? RLUA_BY_REFERENCE : RLUA_BY_VALUE
+        rlua_define(state.pointer, root, function.name, row(function, .function, title: title, reading: reading))
+    }
+
+    /// Places a function under its path; tensor operations become methods of tensors and parameters, too.
+    private func register(_ function: Function) {
+        if function.name.hasPrefix("autodiff.") {
+            define(RLUA_INTERNAL, Function(String(function.name.dropFirst(9)), function.arguments, function.doc, body: function.body))
+            return
+        }
+        catalogue.add(function)
+        if let colon = function.name.firstIndex(of: ":") {
+            let name = function.name[function.name.index(after: colon)...]
+            addMethod(function, named: String(name), to: String(function.name[..<colon]))
+            return
+        }
+        define(RLUA_RIFFLE, function)
+        guard !function.name.contains("."), let first = function.arguments.first?.type else { return }
+        switch first {
+        case .tensor, .operand: addMethod(function, named: function.name, to: "tensor")
+        default: break
+        }
+    }
+
+    private func addMethod(_ function: Function, named name: String, to word: String) {
+        guard let number = classesByWord[word] else { return }
+        let isMethod = function.name.contains(":")
+        let row = row(function, isMethod ? .method : .function, title: isMethod ? function.name : "riffle.\(function.name)")
+        for (other, candidate) in classes.enumerated() where other == number || candidate.extends == word {
+            // A field of a special class hides a method of the general one.
+            if other != number, candidate.properties.contains(where: { $0.name == name }) { continue }
+            rlua_class_set(state.pointer, Int32(other), RLUA_METHOD, name, row)
+        }
+        catalogue.addMember(name, of: word)
+    }
+
+    private func register(_ all: [ObjectClass]) {
+        for entry in all {
+            let isTensor = entry.word == "tensor"
+            let number = rlua_class_new(state.pointer, entry.word, !isTensor, isTensor)
+            classesByWord[entry.word] = Int(number)
+            classes.append(entry)
+            if isTensor { tensorClass = number }
+            if entry.word == "parameter" { parameterClass = number }
+            catalogue.add(entry)
+        }
+        for (number, entry) in classes.enumerated() {
+            let number = Int32(number)
+            for property in entry.properties {
+                rlua_class_set(
+                    state.pointer, number, RLUA_GETTER, property.name, row(property.getter, .field, title: property.getter.name))
+                if let setter = property.setter {
+                    rlua_class_set(state.pointer, number, RLUA_SETTER, property.name, row(setter, .field, title: setter.name))
+                }
+                catalogue.addMember(property.name, of: entry.word)
+            }
+            for (name, function) in entry.metamethods {
+                let form: Binding.Form = function.name.contains("__") ? .open : .function
+                rlua_class_set(state.pointer, number, RLUA_META, name, row(function, form, title: function.title))
+            }
+            rlua_class_set(state.pointer, number, RLUA_META, "__index", row(indexing(entry), .function, title: ""))
+            rlua_class_set(state.pointer, number, RLUA_META, "__newindex", row(assigning(entry), .function, title: ""))
+        }
+        for entry in classes { for method in entry.methods { register(method) } }
+    }
+
+    /// object[key] where neither a method nor a property has that name.
+    private func indexing(_ entry: ObjectClass) -> Function {
+        Function("index", [Argument("object", .any), Argument("key", .any)], Doc("")) { [unowned self] arguments in
+            let object = arguments[0].anyObject
+            if let object, let found = try entry.index(object, arguments[1]) { return [found] }
+            guard case .string(let name) = arguments[1] else {
+                throw RiffleError("", "a \(entry.word) has no [\(arguments[1].brief)]")
+            }
+            let kind = entry.word.replacing("_", with: " ")
+            throw RiffleError("", "\(kind) has no method or field '\(name)'" + suggestion(for: name, among: self.catalogue.members(of: entry)))
+        }
+    }
+
+    private func assigning(_ entry: ObjectClass) -> Function {
+        Function("assign", [Argument("object", .any), Argument("key", .any), Argument("value", .any, default: .none)], Doc("")) { [unowned self] arguments in
+            if let object = arguments[0].anyObject, try entry.assign(object, arguments[1], arguments[2]) { return [] }
+            let kind = entry.word.replacing("_", with: " ")
+            let settable = entry.properties.filter { $0.setter != nil }.map(\.name)
+            guard case .string(let name) = arguments[1], !self.catalogue.members(of: entry).contains(name) else {
+                throw RiffleError("", "'\(arguments[1].brief)' of a \(kind) cannot be set")
+            }
+            throw RiffleError("", "\(kind) has no field '\(name)' that can be set" + suggestion(for: name, among: settable))
+        }
+    }
+
+    func isTensor(_ number: Int32) -> Bool { number == tensorClass || number == parameterClass }
+
+    /// The class an object belongs to, remembered for each Swift type.
+    func classNumber(of object: AnyObject) -> Int32? {
+        let type = ObjectIdentifier(type(of: object))
+        if let number = classNumbers[type] { return number }
+        guard let number = classes.firstIndex(where: { $0.contains(object) }) else { return nil }
+        classNumbers[type] = Int32(number)
+        return Int32(number)
+    }
+
+    // MARK: - Running
+
+    /// Runs a chunk of Lua and returns what it returns.
+    /// - Throws: `LuaError` with message and traceback.
+    @discardableResult
+    public func run(_ source: String, name: String) throws -> [Value] { try run(Array(source.utf8), name: name) }
+
+    @discardableResult
+    public func run(_ bytes: [UInt8], name: String, arguments: [Value] = []) throws -> [Value] {
+        var outcome = rlua_outcome()
+        rlua_begin(state.pointer, &outcome)
+        defer { rlua_done(state.pointer, &outcome) }
+        var message = rlua_value()
+        let place = bytes.withUnsafeBufferPointer { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { rlua_load(state.pointer, $0.baseAddress, $0.count, name, &message) }
+        }
+        guard place != 0 else { throw RiffleError("", message.text) }
+        let chunk = LuaReference(state: state, place: place)
+        return try call(chunk, arguments)
+    }
+
+    /// Takes back an interrupt that has been answered.
+    func resumeAfterInterrupt() {
+        Interrupt.clear()
+        rlua_resume(state.pointer)
+    }
+
+    /// Calls a function of the registry.
+    func call(_ function: LuaReference, _ arguments: [Value]) throws -> [Value] {
+        var outcome = rlua_outcome()
+        rlua_begin(state.pointer, &outcome)
+        defer { rlua_done(state.pointer, &outcome) }
+        rlua_call(state.pointer, function.place, try write(arguments), arguments.count, &outcome)
+        switch outcome.code {
+        case RLUA_OK:
+            return try (0..<outcome.count).map { place in
+                do { return try value(&outcome.results[place]) } catch let error as Mismatch {
+                    throw RiffleError("", "the function returned \(error.got)")
+                }
+            }
+        case RLUA_RAISED:
+            throw LuaError(
+                reference: LuaReference(state: state, place: outcome.error),
+                description: rlua_error_text(state.pointer, outcome.error).text, traceback: rlua_traceback(state.pointer).text)
+        default: throw RiffleError("", outcome.message.text)
+        }
+    }
+}

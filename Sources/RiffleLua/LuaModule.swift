@@ -1,0 +1,131 @@
+import RiffleNN
+import RiffleTensor
+
+/// An object that borrows fields and `forward` from a table of Lua's.
+protocol HasDefinition: AnyObject {
+    var definitionPlace: Int32 { get }
+}
+
+/// A network whose function is written in Lua.
+///
+/// Parts and parameters live here, so that copies, averages and files work as for every module; the rest of the table
+/// that `nn.module` was given, `forward` above all, stays in Lua and is shared between copies.
+final class LuaModule: Network, HasDefinition {
+    /// Where a part stands in the table: itself, or in a table of parts.
+    indirect enum Part {
+        case module(Module)
+        case parameter(Parameter)
+        case value(Value)
+        case list([Part])
+        case table([String: Part])
+    }
+
+    private let parts: [String: Part]
+    private let names: [String]
+    private let definition: LuaReference
+    private let forwardFunction: LuaFunction
+    private let timesWanted: Int
+    private let classesWanted: Int?
+
+    var definitionPlace: Int32 { definition.place }
+
+    init(_ parts: [String: Part], definition: LuaReference, forward: LuaFunction, times: Int, classes: Int?) {
+        self.parts = parts
+        names = parts.keys.sorted()
+        self.definition = definition
+        forwardFunction = forward
+        timesWanted = times
+        classesWanted = classes
+    }
+
+    override var kind: String { "module" }
+    override var times: Int { timesWanted }
+    override var classes: Int? { classesWanted }
+
+    override var children: [(name: String, module: Module)] {
+        var found: [(name: String, module: Module)] = []
+        walk { name, part in if case .module(let module) = part { found.append((name, module)) } }
+        return found
+    }
+
+    override var ownParameters: [NamedParameter] {
+        var found: [NamedParameter] = []
+        walk { name, part in if case .parameter(let parameter) = part { found.append(NamedParameter(name, parameter)) } }
+        return found
+    }
+
+    private func walk(_ visit: (String, Part) -> Void) {
+        func walk(_ part: Part, _ name: String) {
+            switch part {
+            case .list(let items): for (place, item) in items.enumerated() { walk(item, "\(name).\(place + 1)") }
+            case .table(let table): for key in table.keys.sorted() { table[key].map { walk($0, "\(name).\(key)") } }
+            default: visit(name, part)
+            }
+        }
+        for name in names { parts[name].map { walk($0, name) } }
+    }
+
+    /// What `self.name` is in Lua, for parts and tables of them.
+    func part(_ name: String) -> Value? {
+        func value(_ part: Part) -> Value {
+            switch part {
+            case .module(let module): .object(module)
+            case .parameter(let parameter): .object(parameter)
+            case .value(let plain): plain
+            case .list(let items): .list(items.map(value))
+            case .table(let table): .table(table.mapValues(value))
+            }
+        }
+        return parts[name].map(value)
+    }
+
+    override func blank() throws -> Module {
+        func blank(_ part: Part) throws -> Part {
+            switch part {
+            case .module(let module): .module(try module.blank())
+            case .parameter(let parameter): .parameter(Parameter(parameter.value))
+            case .value: part
+            case .list(let items): .list(try items.map(blank))
+            case .table(let table): .table(try table.mapValues(blank))
+            }
+        }
+        return LuaModule(
+            try parts.mapValues(blank), definition: definition, forward: forwardFunction, times: timesWanted,
+            classes: classesWanted)
+    }
+
+    override func evaluate(_ x: Tensor, _ times: [Tensor], labels: Tensor?) throws -> Tensor {
+        let inputs = [x] + times + (labels.map { [$0] } ?? [])
+        let results = try forwardFunction([.object(self)] + inputs.map(Value.tensor))
+        guard let result = Arguments(results).optionalTensor(0) else {
+            throw RiffleError("module", "forward must return a tensor, got \(results.first.map(described) ?? "nothing")")
+        }
+        return result
+    }
+
+    private func described(_ value: Value) -> String {
+        switch value {
+        case .none: "nil"
+        case .list, .table: "a table"
+        case .object: "an object"
+        default: value.brief
+        }
+    }
+}
+
+extension LuaModule {
+    /// Takes apart the table that `nn.module` was given.
+    /// - Parameter fields: those of its fields that hold modules or parameters, on their own or in tables.
+    convenience init(_ fields: [String: Value], definition: LuaReference, forward: LuaFunction, times: Int, classes: Int?) throws {
+        func part(_ value: Value) -> Part {
+            switch value {
+            case .object(let module as Module): .module(module)
+            case .object(let parameter as Parameter): .parameter(parameter)
+            case .list(let items): .list(items.map(part))
+            case .table(let table): .table(table.mapValues(part))
+            default: .value(value)
+            }
+        }
+        self.init(fields.mapValues(part), definition: definition, forward: forward, times: times, classes: classes)
+    }
+}

@@ -1,0 +1,26 @@
+import CKernels
+
+/// When Lua's garbage has to be collected for the sake of tensor memory, which Lua's own collector cannot see.
+final class MemoryPolicy {
+    /// Live bytes that the last collection left.
+    private var left = 0
+    /// Set when memory ran out: the next collection also gives cached blocks back to the system.
+    var clearsCacheNext = false
+
+    /// Asked at the end of every call: half again what the last collection left may be in use, but at least 256 MB,
+    /// and never more than half of what it left free.
+    var isCollectionDue: Bool {
+        let memory = rk_memory_now()
+        let room = max(0, Int(memory.limit) - left)
+        return Int(memory.live) > min(max(256 << 20, left + left / 2), left + room / 2)
+    }
+
+    /// Told after a full collection.
+    func collected() {
+        if clearsCacheNext {
+            rk_memory_clear_cache()
+            clearsCacheNext = false
+        }
+        left = Int(rk_memory_now().live)
+    }
+}

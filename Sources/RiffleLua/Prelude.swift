@@ -1,0 +1,12 @@
+/// The Lua code that comes with the library, in the order it is run.
+enum Prelude {
+    static let chunks: [(name: String, bytes: [UInt8])] = [
+        ("base", PackageResources.base_lua),
+        ("differentiation", PackageResources.differentiation_lua),
+        ("module", PackageResources.module_lua),
+        ("progress", PackageResources.progress_lua),
+        ("help", PackageResources.help_lua),
+        ("session", PackageResources.session_lua),
+        ("strict", PackageResources.strict_lua),
+    ]
+}

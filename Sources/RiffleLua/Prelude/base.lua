@@ -1,0 +1,77 @@
+-- What the other files stand on: errors at the user's line, guards, documentation, printable lists.
+local riffle, internal = ...
+local format = internal.format
+
+-- An object whose end of scope, by whatever way, calls `finish`.
+local guarded = { __close = function(guard) guard.finish() end }
+function internal.guard(finish) return setmetatable({ finish = finish }, guarded) end
+
+-- Places a function under its path below `riffle`, or as a method `word:name`, with what help tells of it.
+function internal.define(path, doc, body)
+  local word, method = path:match("^([%w_]+):([%w_]+)$")
+  if word then
+    internal.members[word][method] = body
+  else
+    local place = riffle
+    for name in path:gmatch("([%w_]+)%.") do
+      place[name] = rawget(place, name) or {}
+      place = place[name]
+    end
+    place[path:match("[%w_]+$")] = body
+  end
+  internal.document(path, doc)
+end
+
+-- The type of a value, or the word for its class.
+function internal.kind(value)
+  return type(value) == "userdata" and internal.word_of(value) or type(value)
+end
+
+-- Raises an error where an argument is not of the kind that is wanted.
+function internal.expect(title, number, name, value, kind)
+  local got = internal.kind(value)
+  if got == kind or kind == "tensor" and got == "parameter" then return end
+  if kind == "function" and (getmetatable(value) == false or type(getmetatable(value)) == "table" and getmetatable(value).__call) then return end
+  local article = kind:find("^[aeiou]") and "an" or "a"
+  internal.fail(("riffle.%s: argument %d '%s' must be %s %s, got %s"):format(title, number, name, article, kind, got))
+end
+
+-- A value as it is printed: lists and tables by their contents, to a depth.
+local function show(value, depth)
+  if type(value) == "string" and depth > 0 then return ("%q"):format(value) end
+  if type(value) ~= "table" then return tostring(value) end
+  local meta = getmetatable(value)
+  if meta and meta ~= internal.list_metatable and meta ~= internal.table_metatable and type(meta) == "table" and meta.__tostring then
+    return tostring(value)
+  end
+  if depth > 6 then return "..." end
+  local parts, count = {}, #value
+  for i = 1, math.min(count, 100) do parts[i] = show(value[i], depth + 1) end
+  if count > 100 then parts[#parts + 1] = "... " .. count - 100 .. " more" end
+  local names = {}
+  for key in pairs(value) do
+    if not (math.type(key) == "integer" and key >= 1 and key <= count) then names[#names + 1] = key end
+  end
+  table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
+  for _, key in ipairs(names) do
+    local name = type(key) == "string" and key:find("^[%a_][%w_]*$") and key or "[" .. show(key, depth + 1) .. "]"
+    parts[#parts + 1] = name .. " = " .. show(value[key], depth + 1)
+  end
+  if #names == 0 then return "[" .. table.concat(parts, ", ") .. "]" end
+  return "{ " .. table.concat(parts, ", ") .. " }"
+end
+internal.show = show
+
+-- Lists and tables that the library returns print as what they hold.
+local function shown(value) return show(value, 0) end
+internal.list_metatable.__tostring, internal.list_metatable.__name = shown, "list"
+internal.table_metatable.__tostring, internal.table_metatable.__name = shown, "table"
+
+-- print as it is, but for a progress bar that may stand in the line.
+local print_line, before_output = print, internal.before_output
+function print(...)
+  before_output()
+  return print_line(...)
+end
+
+package.preload.riffle = function() return riffle end

@@ -1,0 +1,92 @@
+-- Functions that take a function: forward mode, computing without gradients, scopes.
+local _, internal = ...
+local define, guard, expect, fail, kind = internal.define, internal.guard, internal.expect, internal.fail, internal.kind
+
+local function is_tensor(value)
+  local word = kind(value)
+  return word == "tensor" or word == "parameter"
+end
+
+-- The first result with its derivative; whatever else the function returned follows.
+local function split(level, ...)
+  local y = ...
+  if is_tensor(y) then
+    local value, tangent = internal.split(level, y)
+    return value, tangent, select(2, ...)
+  end
+  if type(y) ~= "table" then fail("riffle.jvp: the function must return a tensor or a list of tensors, got " .. kind(y)) end
+  local values, tangents = {}, {}
+  for i, item in ipairs(y) do
+    if not is_tensor(item) then fail(("riffle.jvp: result %d must be a tensor, got %s"):format(i, kind(item))) end
+    values[i], tangents[i] = internal.split(level, item)
+  end
+  return values, tangents, select(2, ...)
+end
+
+define("jvp", {
+  summary = "The value of a function and its derivative along a direction, by forward mode.",
+  formula = "y = f(x), dy = (df/dx) dx",
+  arguments = {
+    { "fn", "function", "of a tensor, or of as many as the list x holds" },
+    { "x", "tensor or list of tensors", "where" },
+    { "dx", "tensor or list of tensors", "along what, shaped like x" },
+  },
+  example = "> riffle.jvp(function(t) return t * t end, riffle.tensor { 3 }, riffle.tensor { 1 })\ntensor float32 [1]: 9\ttensor float32 [1]: 6",
+  source = "Griewank and Walther 2008, section 3.1",
+}, function(fn, x, dx)
+  expect("jvp", 1, "fn", fn, "function")
+  local level = internal.open_level()
+  local _ <close> = guard(function() internal.close_level(level) end)
+  if type(x) ~= "table" then
+    expect("jvp", 2, "x", x, "tensor")
+    expect("jvp", 3, "dx", dx, "tensor")
+    return split(level, fn(internal.dual(level, x, dx)))
+  end
+  expect("jvp", 3, "dx", dx, "table")
+  if #x ~= #dx then fail(("riffle.jvp: %d inputs but %d tangents"):format(#x, #dx)) end
+  local inputs = {}
+  for i = 1, #x do
+    if not is_tensor(x[i]) or not is_tensor(dx[i]) then fail(("riffle.jvp: item %d of x and dx must be tensors"):format(i)) end
+    inputs[i] = internal.dual(level, x[i], dx[i])
+  end
+  return split(level, fn(table.unpack(inputs)))
+end)
+
+define("no_grad", {
+  summary = "Calls a function without recording for gradients, and returns what it returns.",
+  arguments = { { "fn", "function" }, { "...", "any", "given to the function", "nil" } },
+  example = "> local w = riffle.parameter(riffle.ones(1)); return riffle.no_grad(function() return w * 2 end)\ntensor float32 [1]: 2",
+}, function(fn, ...)
+  expect("no_grad", 1, "fn", fn, "function")
+  local before = internal.recording(false)
+  local _ <close> = guard(function() internal.recording(before) end)
+  return fn(...)
+end)
+
+local function finish(number, ...)
+  internal.close_scope(number, ...)
+  return ...
+end
+
+define("scope", {
+  summary = "Calls a function and frees at once every tensor made in it, but for those it returns or keeps with x:keep().",
+  arguments = { { "fn", "function" }, { "...", "any", "given to the function", "nil" } },
+  example = "> riffle.scope(function() return riffle.ones(2) * 3 end)\ntensor float32 [2]: 3 3",
+}, function(fn, ...)
+  expect("scope", 1, "fn", fn, "function")
+  local number = internal.open_scope()
+  local _ <close> = guard(function() internal.close_scope(number) end)
+  return finish(number, fn(...))
+end)
+
+define("tensor:keep", {
+  summary = "Takes the tensor out of the scopes that would free it, and returns it.",
+  arguments = { { "x", "tensor" } },
+  example = "> riffle.ones(1):keep()\ntensor float32 [1]: 1",
+}, internal.keep)
+
+define("tensor:free", {
+  summary = "Gives the memory back now; the tensor cannot be used afterwards. `local x <close> = ...` does it at the end of a block.",
+  arguments = { { "x", "tensor" } },
+  example = "> riffle.ones(1):free()",
+}, internal.free)

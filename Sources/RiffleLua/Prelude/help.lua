@@ -1,0 +1,37 @@
+-- help(topic): by name, or by the function, object or table itself.
+local riffle, internal = ...
+local define, fail = internal.define, internal.fail
+
+local titles = setmetatable({}, { __mode = "k" })
+
+local function collect(place, path)
+  titles[place] = path
+  for name, value in pairs(place) do
+    local inner = path == "" and name or path .. "." .. name
+    if type(value) == "function" then titles[value] = inner end
+    if type(value) == "table" and not titles[value] then collect(value, inner) end
+  end
+end
+
+-- Called once everything is in its place.
+function internal.collect_titles()
+  for word, members in pairs(internal.members) do
+    for name, value in pairs(members) do
+      if type(value) == "function" then titles[value] = word .. ":" .. name end
+    end
+  end
+  collect(riffle, "")
+end
+
+define("help", {
+  summary = "Tells of a function, a method, a class of objects or a room: by name, or the thing itself.",
+  arguments = { { "topic", "any", "such as \"matmul\", \"flow\", \"tensor\" or riffle.matmul", "nil" } },
+  example = "> riffle.help(riffle.version):match(\"[^\\n]+\")\nriffle.version()",
+}, function(topic)
+  if topic == nil then return internal.help() end
+  if type(topic) == "string" then return internal.help(topic) end
+  local title = titles[topic] or type(topic) == "userdata" and internal.word_of(topic)
+  if not title then fail("riffle.help: there is no help on this " .. type(topic)) end
+  local method = title:match("^tensor:(.+)$")
+  return internal.help(method and riffle[method] == topic and method or title)
+end)

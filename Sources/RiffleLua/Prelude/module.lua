@@ -1,0 +1,41 @@
+-- Networks written in Lua.
+local _, internal = ...
+local define, fail, kind = internal.define, internal.fail, internal.kind
+
+-- Whether a value is a part of a network, or a table with parts in it.
+local function has_parts(value, depth)
+  local word = kind(value)
+  if word == "module" or word == "parameter" then return true end
+  if word ~= "table" or depth > 8 then return false end
+  for _, item in pairs(value) do
+    if has_parts(item, depth + 1) then return true end
+  end
+  return false
+end
+
+define("nn.module", {
+  summary = "A network of your own: parts, parameters and plain fields by name, and a function forward(self, ...).",
+  arguments = { {
+    "definition", "table",
+    "parts may stand in tables; forward(self, x, t), or forward(self, x, s, t) with times = 2; labels follow with classes = n",
+  } },
+  example = "> local net = riffle.nn.module { w = riffle.parameter(riffle.ones(2)), forward = function(self, x, t) return x * self.w end }\n"
+    .. "> net(riffle.ones(1, 2), riffle.zeros(1))\ntensor float32 [1, 2]:\n         1         1",
+}, function(definition)
+  if type(definition) ~= "table" then fail("riffle.nn.module: argument 1 'definition' must be a table, got " .. kind(definition)) end
+  if type(definition.forward) ~= "function" then
+    fail("riffle.nn.module: the table needs a function forward(self, x, t), got " .. kind(definition.forward))
+  end
+  local parts, plain = {}, {}
+  for name, value in pairs(definition) do
+    if type(name) ~= "string" then fail("riffle.nn.module: every field needs a name, got [" .. tostring(name) .. "]") end
+    if not has_parts(value, 0) then
+      plain[name] = value
+    elseif rawget(internal.members.module, name) then
+      fail(("riffle.nn.module: a part cannot be named '%s', every module has a method of that name"):format(name))
+    else
+      parts[name] = value
+    end
+  end
+  return internal.new_module(internal.reference(plain), parts, definition.forward, definition.times or 1, definition.classes)
+end)

@@ -1,0 +1,63 @@
+-- riffle.progress: a loop that shows how far it is.
+local _, internal = ...
+local define, fail, guard, kind = internal.define, internal.fail, internal.guard, internal.kind
+
+local function length(iterable)
+  local ok, count = pcall(function() return #iterable end)
+  return ok and math.type(count) == "integer" and count or nil
+end
+
+-- Passes on what the loop below returned; a nil ends it.
+local function pass(bar, step, first, ...)
+  if first == nil then
+    bar:finish()
+    return nil
+  end
+  bar:advance(step)
+  return first, ...
+end
+
+define("progress", {
+  summary = "Goes through a count or an iterable and shows step, rate, time left and the last loss on standard error.",
+  arguments = {
+    { "steps", "integer or iterable", "such as batches:take(n), or a list" },
+    { "label", "string", "what stands before the bar", "\"\"" },
+  },
+  example = "> local sum = 0; for step in riffle.progress(3) do sum = sum + step end; return sum\n6",
+}, function(steps, label)
+  if label ~= nil and type(label) ~= "string" then
+    fail("riffle.progress: argument 2 'label' must be a string, got " .. kind(label))
+  end
+  label = label or ""
+  if math.type(steps) == "float" and steps == math.floor(steps) then steps = math.tointeger(steps) end
+  if type(steps) == "number" and (math.type(steps) ~= "integer" or steps < 0) then
+    fail("riffle.progress: argument 1 'steps' must be an integer from 0 on, got " .. tostring(steps))
+  end
+  local bar, control, done
+  if math.type(steps) == "integer" then
+    bar = internal.progress(label, steps)
+    control = function(_, step)
+      return pass(bar, step, step < steps and step + 1 or nil)
+    end
+    return control, nil, 0, guard(function() bar:finish() end)
+  end
+  local iterate
+  if kind(steps) == "table" and not getmetatable(steps) or getmetatable(steps) == internal.list_metatable then
+    local list = steps
+    iterate = function(_, i)
+      i = (i or 0) + 1
+      if list[i] ~= nil then return i, list[i] end
+    end
+  elseif type(steps) == "function" or type(steps) == "userdata" then
+    iterate = steps
+  else
+    fail("riffle.progress: argument 1 'steps' must be an integer or something to go through, got " .. kind(steps))
+  end
+  bar = internal.progress(label, length(steps))
+  done = -1
+  control = function(state, last)
+    done = done + 1
+    return pass(bar, done, iterate(state, last))
+  end
+  return control, nil, nil, guard(function() bar:finish() end)
+end)

@@ -1,0 +1,122 @@
+import Glibc
+import RiffleTensor
+import Synchronization
+
+/// The progress of a loop on standard error: one line that is redrawn on a terminal, a few lines elsewhere.
+///
+/// Belongs to the thread that runs Lua.
+public final class Progress: @unchecked Sendable {
+    private struct Shared {
+        /// The bar whose line stands on the terminal.
+        var visible: Progress?
+        var loss: Double?
+    }
+    private static let shared = Mutex(Shared())
+
+    /// Remembers the last loss, to be shown by the bar of the loop around.
+    public static func note(loss: Double) { shared.withLock { $0.loss = loss } }
+
+    private let label: String
+    private let total: Int?
+    private let isTerminal: Bool
+    private let start = Progress.now()
+    private var step = 0
+    private var shownAt = 0.0
+    private var isDone = false
+
+    init(label: String, total: Int?) {
+        self.label = label
+        self.total = total
+        isTerminal = isatty(2) == 1
+        Progress.finishVisible()
+        Progress.shared.withLock { $0.loss = nil }
+    }
+
+    /// Seconds on a clock that only goes forward.
+    static func now() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+    }
+
+    /// Told after each step: shows itself ten times a second on a terminal, elsewhere every half minute.
+    func advance(to step: Int) {
+        self.step = step
+        let now = Progress.now()
+        guard now - (shownAt == 0 && !isTerminal ? start : shownAt) >= (isTerminal ? 0.1 : 30), !isDone else { return }
+        shownAt = now
+        show(now)
+    }
+
+    /// Shows the last state and how long it took, and ends the line.
+    func finish() {
+        guard !isDone else { return }
+        isDone = true
+        show(Progress.now())
+        if isTerminal { Console.error("\n") }
+        Progress.shared.withLock { if $0.visible === self { $0.visible = nil } }
+    }
+
+    /// Ends the line of a loop that was left early, before something else is shown.
+    public static func finishVisible() { shared.withLock { $0.visible }?.finish() }
+
+    /// Clears the line for output; the bar shows itself again with its next step.
+    static func clearLine() {
+        guard shared.withLock({ $0.visible }) != nil else { return }
+        Console.error("\r\u{1B}[K")
+    }
+
+    private func show(_ now: Double) {
+        let text = line(elapsed: now - start)
+        guard isTerminal else {
+            Console.error(text + "\n")
+            return
+        }
+        Progress.shared.withLock { $0.visible = self }
+        Console.error("\r" + text.prefix(terminalWidth() - 1) + "\u{1B}[K")
+    }
+
+    /// `teacher  [=====>    ] 1200/6000  310/s  0:15 left  loss 0.0123`
+    func line(elapsed: Double) -> String {
+        var parts: [String] = label.isEmpty ? [] : [label]
+        if let total {
+            let width = 20, full = total > 0 ? min(width, step * width / total) : width
+            if isTerminal {
+                let head = full < width ? ">" : ""
+                parts.append("[" + String(repeating: "=", count: full) + head + String(repeating: " ", count: width - full - head.count) + "]")
+            }
+            parts.append("\(step)/\(total)")
+        } else {
+            parts.append("\(step)")
+        }
+        let rate = elapsed > 0 ? Double(step) / elapsed : 0
+        if step > 0 { parts.append(rate >= 1 || rate == 0 ? "\(riffleFormat((rate * 10).rounded() / 10))/s" : "\(riffleFormat((10 / rate).rounded() / 10)) s each") }
+        if isDone {
+            parts.append("in \(clock(elapsed))")
+        } else if let total, step > 0 {
+            parts.append("\(clock(elapsed * Double(total - step) / Double(step))) left")
+        }
+        if let loss = Progress.shared.withLock({ $0.loss }) { parts.append("loss \(significant(loss))") }
+        return parts.joined(separator: "  ")
+    }
+
+    private func clock(_ seconds: Double) -> String {
+        if seconds < 10, isDone { return "\(riffleFormat((seconds * 10).rounded() / 10)) s" }
+        guard seconds.isFinite, seconds < 1e9 else { return "?" }
+        let whole = Int(seconds.rounded())
+        let (hours, minutes, rest) = (whole / 3600, whole / 60 % 60, whole % 60)
+        let tail = rest < 10 ? "0\(rest)" : "\(rest)"
+        return hours > 0 ? "\(hours):\(minutes < 10 ? "0" : "")\(minutes):\(tail)" : "\(minutes):\(tail)"
+    }
+
+    private func significant(_ number: Double) -> String {
+        guard number.isFinite, number != 0 else { return riffleFormat(number) }
+        let scale = pow(10, 3 - floor(log10(abs(number))))
+        return riffleFormat((number * scale).rounded() / scale)
+    }
+
+    private func terminalWidth() -> Int {
+        var size = winsize()
+        return ioctl(2, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 20 ? Int(size.ws_col) : 80
+    }
+}

@@ -1,0 +1,103 @@
+@preconcurrency import CEdit
+import Glibc
+import RiffleTensor
+
+/// Lines from the terminal, with editing, completion and a history that outlives the session. By libedit.
+///
+/// There is one terminal, and libedit keeps its state in globals: so does this.
+enum LineEditor {
+    /// Names that may stand for the beginning of one.
+    typealias Completer = (String) -> [String]
+
+    nonisolated(unsafe) private static var completer: Completer = { _ in [] }
+    nonisolated(unsafe) private static var pending: [Int32] = []
+    nonisolated(unsafe) private(set) static var wasCancelled = false
+
+    static func start(completer: @escaping Completer) {
+        self.completer = completer
+        rl_readline_name = UnsafePointer(strdup("riffle"))
+        rl_catch_signals = 0
+        rl_getc_function = { _ in LineEditor.character() }
+        rl_attempted_completion_function = { text, _, _ in
+            rl_attempted_completion_over = 1
+            return LineEditor.matches(text.map { String(cString: $0) } ?? "")
+        }
+        rl_completion_append_character = 0
+        rl_basic_word_break_characters = UnsafePointer(strdup(" \t\n\"'><=;|&{}()[]+-*/^%,#~?"))
+        using_history()
+        stifle_history(10_000)
+        if let file = historyFile { read_history(file) }
+    }
+
+    /// The next line, or nil at the end of input. Ctrl-C gives an empty line and sets `wasCancelled`.
+    static func read(_ prompt: String) -> String? {
+        wasCancelled = false
+        fflush(nil)
+        guard let line = readline(prompt) else { return nil }
+        defer { free(line) }
+        return wasCancelled ? "" : String(cString: line)
+    }
+
+    static func remember(_ entry: String) {
+        add_history(entry)
+        if let file = historyFile { write_history(file) }
+    }
+
+    /// A character of the terminal, decoded; -1 at the end. An interrupt clears the line and ends it.
+    private static func character() -> Int32 {
+        if !pending.isEmpty { return pending.removeFirst() }
+        guard let first = byte() else {
+            guard Interrupt.requested else { return -1 }
+            Interrupt.clear()
+            wasCancelled = true
+            let (killLine, newline): (Int32, Int32) = (0x15, 0x0A)
+            pending = [newline]
+            return killLine
+        }
+        let more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : first >= 0xC0 ? 1 : 0
+        var code = more == 0 ? Int32(first) : Int32(first) & (0x3F >> Int32(more))
+        for _ in 0..<more { code = code << 6 | Int32(byte() ?? 0) & 0x3F }
+        return code
+    }
+
+    private static func byte() -> UInt8? {
+        var byte: UInt8 = 0
+        while true {
+            let count = Glibc.read(0, &byte, 1)
+            if count == 1 { return byte }
+            if count < 0, errno == EINTR, !Interrupt.requested { continue }
+            return nil
+        }
+    }
+
+    /// libedit's form of an answer: what all have in common, the names, nothing; each allocated for free().
+    private static func matches(_ text: String) -> UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? {
+        let names = completer(text)
+        guard let first = names.first else { return nil }
+        let common = names.dropFirst().reduce(first) { $0.commonPrefix(with: $1) }
+        let all = names.count == 1 ? [first] : [common] + names
+        let answer = UnsafeMutableRawPointer(calloc(all.count + 1, MemoryLayout<UnsafeMutablePointer<CChar>?>.stride))?
+            .assumingMemoryBound(to: UnsafeMutablePointer<CChar>?.self)
+        for (place, name) in all.enumerated() { answer?[place] = strdup(name) }
+        return answer
+    }
+
+    /// `riffle/history` in the user's state folder, which is made where it is missing.
+    private static let historyFile: String? = {
+        func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 } }
+        guard let base = variable("XDG_STATE_HOME") ?? variable("HOME").map({ "\($0)/.local/state" }) else { return nil }
+        let folder = "\(base)/riffle"
+        var path = ""
+        for part in folder.split(separator: "/") {
+            path += "/\(part)"
+            mkdir(path, 0o700)
+        }
+        return "\(folder)/history"
+    }()
+}
+
+extension String {
+    fileprivate func commonPrefix(with other: String) -> String {
+        String(zip(self, other).prefix { $0 == $1 }.map(\.0))
+    }
+}
