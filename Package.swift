@@ -21,11 +21,14 @@ let package = Package(
         // The only code that touches lua_State.
         .target(name: "CLuaBridge", dependencies: ["CLua"], cSettings: cSettings),
 
+        // libpng's errors, which jump, kept out of Swift.
+        .target(name: "CImage", dependencies: ["CPNG"], cSettings: cSettings),
+
         .target(name: "RiffleTensor", dependencies: ["CKernels"]),
-        .target(name: "RiffleNN", dependencies: ["RiffleTensor"]),
+        .target(name: "RiffleNN", dependencies: ["RiffleTensor", "CKernels"]),
         .target(name: "RiffleFlow", dependencies: ["RiffleNN"]),
-        .target(name: "RiffleMetrics", dependencies: ["RiffleTensor"]),
-        .target(name: "RiffleIO", dependencies: ["RiffleTensor", "CPNG", "CCairo"]),
+        .target(name: "RiffleMetrics", dependencies: ["RiffleTensor", "CKernels"]),
+        .target(name: "RiffleIO", dependencies: ["RiffleTensor", "CImage", "CCairo"]),
         .target(
             name: "RiffleLua",
             dependencies: ["RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleIO", "CLuaBridge", "CEdit"],

@@ -1,0 +1,107 @@
+import Foundation
+
+/// One coordinate of a plot: its limits, and where along it marks stand.
+struct Axis {
+    let low: Double, high: Double
+    let isLogarithmic: Bool
+    /// Places with a label.
+    private(set) var ticks: [(value: Double, label: String)] = []
+    /// Places between them, without.
+    private(set) var minor: [Double] = []
+
+    /// An axis between two limits, about `count` ticks long. Limits that leave no room, or none on a logarithmic axis, give way.
+    init(_ low: Double, _ high: Double, isLogarithmic: Bool = false, count: Int = 5) {
+        var (low, high) = (low.isFinite ? low : 0, high.isFinite ? high : 1)
+        if isLogarithmic {
+            if low <= 0 { low = high > 0 ? high / 10 : 0.1 }
+            if high / low < 1.001 { (low, high) = (low / 2, low * 2) }
+        } else if high - low <= 1e-9 * max(abs(low), abs(high)) || high <= low {
+            let room = max(abs(low) * 0.1, 1e-9)
+            (low, high) = (low - (low == 0 ? 1 : room), low + (low == 0 ? 1 : room))
+        }
+        (self.low, self.high, self.isLogarithmic) = (low, high, isLogarithmic)
+        if isLogarithmic { markDecades(count) } else { markSteps(count) }
+    }
+
+    /// An axis that holds all of the values that can stand on it, with a margin of a part of its length.
+    init(holding values: some Sequence<Double>, isLogarithmic: Bool = false, margin: Double = 0.04, count: Int = 5) {
+        var (low, high) = (Double.infinity, -Double.infinity)
+        for value in values where value.isFinite && (!isLogarithmic || value > 0) { (low, high) = (min(low, value), max(high, value)) }
+        if low > high { (low, high) = isLogarithmic ? (0.1, 1) : (0, 1) }
+        if isLogarithmic {
+            let room = pow(high / low, margin)
+            self.init(low / room, high * room, isLogarithmic: true, count: count)
+            // A few whole numbers, as of steps 1, 2, 4 and 8, are what the reader looks for.
+            let distinct = Set(values)
+            if (2...8).contains(distinct.count), distinct.allSatisfy({ $0 > 0 && $0 < 1e5 && $0 == $0.rounded() }) {
+                (ticks, minor) = (distinct.sorted().map { ($0, "\(Int($0))") }, [])
+            }
+        } else {
+            let room = margin * (high - low)
+            self.init(low - room, high + room, count: count)
+        }
+    }
+
+    /// The part of the axis that lies before a value; nil where the value has no place, not even outside.
+    func part(_ value: Double) -> Double? {
+        guard value.isFinite, !isLogarithmic || value > 0 else { return nil }
+        let part = isLogarithmic ? log(value / low) / log(high / low) : (value - low) / (high - low)
+        // Far outside is far enough: cairo's coordinates have 24 bits.
+        return min(max(part, -10), 11)
+    }
+
+    // MARK: - Ticks
+
+    private mutating func markSteps(_ count: Int) {
+        let rough = (high - low) / Double(max(count, 1)), decade = pow(10, floor(log10(rough)))
+        let step = decade * ([1, 2, 5, 10].first { $0 * decade >= 0.999 * rough } ?? 10)
+        guard step.isFinite, step > 0 else { return }
+        let (first, last) = (ceil(low / step - 1e-9), floor(high / step + 1e-9))
+        guard last - first < 100 else { return }
+        // Adding zero turns -0 into 0.
+        let values = stride(from: first, through: last, by: 1).map { $0 * step + 0 }
+        ticks = values.map { ($0, Axis.label($0, step: step, largest: max(abs(low), abs(high)))) }
+    }
+
+    private mutating func markDecades(_ count: Int) {
+        let (first, last) = (floor(log10(low)), ceil(log10(high)))
+        guard first.isFinite, last.isFinite else { return }
+        func values(_ digits: [Double]) -> [Double] {
+            stride(from: first, through: last, by: 1).flatMap { decade in digits.map { $0 * pow(10, decade) } }
+                .filter { $0 >= low * 0.999999 && $0 <= high * 1.000001 }
+        }
+        let decades = values([1])
+        if decades.count >= 3 {
+            let every = (decades.count + count) / (count + 1)
+            ticks = decades.enumerated().filter { $0.offset % every == 0 }.map { ($0.element, Axis.power($0.element)) }
+            minor = every == 1 ? values([2, 3, 4, 5, 6, 7, 8, 9]) : decades
+        } else if values([1, 2, 5]).count >= 2 {
+            ticks = values([1, 2, 5]).map { ($0, Axis.label($0, step: pow(10, floor(log10($0))), largest: high)) }
+            minor = values([3, 4, 6, 7, 8, 9])
+        } else {
+            markSteps(count - 1)
+        }
+    }
+
+    /// A number with as many decimals as the step between ticks needs.
+    private static func label(_ value: Double, step: Double, largest: Double) -> String {
+        if largest >= 1e5 || step < 1e-4 {
+            if value == 0 { return "0" }
+            let exponent = floor(log10(abs(value)) + 1e-12), digits = value / pow(10, exponent)
+            return signed(String(format: "%.4g", digits)) + "·" + power(pow(10, exponent))
+        }
+        let decimals = max(0, Int(-floor(log10(step) + 1e-9)))
+        return signed(String(format: "%.\(decimals)f", value))
+    }
+
+    /// A power of ten.
+    private static func power(_ value: Double) -> String {
+        let exponent = Int(log10(value).rounded())
+        let digits: [Character: Character] = [
+            "-": "⁻", "0": "⁰", "1": "¹", "2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷", "8": "⁸", "9": "⁹",
+        ]
+        return "10" + String("\(exponent)".map { digits[$0] ?? $0 })
+    }
+
+    private static func signed(_ number: String) -> String { number.replacingOccurrences(of: "-", with: "\u{2212}") }
+}

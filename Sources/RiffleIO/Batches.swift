@@ -1,0 +1,130 @@
+import RiffleTensor
+
+/// Batches of an image set, one after another.
+public protocol BatchSequence: AnyObject {
+    /// The next batch with its number, from 1; nil at the end.
+    func next() throws -> (step: Int, batch: Batch)?
+    /// How many batches there will be from the beginning to the end; nil where there is no end.
+    var count: Int? { get }
+}
+
+/// An image set in batches, in an order that depends on the seed and the position alone.
+///
+/// Epoch after epoch every image comes once, in an order of its own. Without `repeats`, `next` returns nil at the end of
+/// each epoch and goes on with the following one; with it the epochs are one endless row and every batch is full.
+public final class Batches: BatchSequence {
+    public let set: any ImageSet
+    /// Images a batch.
+    public let size: Int
+    public let seed: UInt64
+    /// How many batches were given so far. Setting it resumes a run, or goes back: what follows is the same.
+    public var position: Int {
+        get { given }
+        set {
+            given = min(max(0, newValue), Batches.last)
+            atEnd = false
+        }
+    }
+
+    private static let largest = 1_000_000
+    /// The last position, behind which numbers of samples would pass an Int.
+    public static let last = Int.max / largest - 2
+    private let shuffles: Bool, flips: Bool, repeats: Bool, drops: Bool
+    private var given = 0
+    /// Whether the end of an epoch has still to be told.
+    private var atEnd = false
+    /// What was drawn last: an epoch's order (numbers from 1) and which of its images are mirrored.
+    private var drawn: (epoch: Int, order: Tensor?, mirrored: Tensor?)?
+
+    /// - Parameters:
+    ///   - size: images a batch, at least 1.
+    ///   - shuffle: whether each epoch has a random order.
+    ///   - flip: whether each image is mirrored left to right with probability one half.
+    ///   - repeats: whether the epochs follow each other without an end.
+    ///   - dropLast: whether to leave out the batch at the end of an epoch that is not full.
+    ///   - seed: the context's seed where it is nil.
+    /// - Throws: `RiffleError` when there is no batch to give.
+    public init(
+        _ set: any ImageSet, size: Int, shuffle: Bool = false, flip: Bool = false, repeats: Bool = false,
+        dropLast: Bool = false, seed: UInt64? = nil
+    ) throws {
+        guard (1...Batches.largest).contains(size), set.count >= 1 else {
+            throw RiffleError("", "a batch has 1 to \(Batches.largest) images, got \(size) of a set of \(set.count)")
+        }
+        guard repeats || !dropLast || size <= set.count else {
+            throw RiffleError("", "a batch of \(size) is more than the set's \(set.count) images, and drop_last leaves none")
+        }
+        (self.set, self.size, shuffles, flips, self.repeats, drops) = (set, size, shuffle, flip, repeats, dropLast)
+        self.seed = seed ?? Context.current.random.seed
+    }
+
+    public var count: Int? { repeats ? nil : perEpoch }
+
+    private var perEpoch: Int { drops ? set.count / size : (set.count + size - 1) / size }
+
+    public func next() throws -> (step: Int, batch: Batch)? {
+        if atEnd {
+            atEnd = false
+            return nil
+        }
+        var images: [(number: Int, mirrored: Bool)] = []
+        var step = given + 1
+        if repeats {
+            for place in (given * size)..<((given + 1) * size) {
+                images.append(try image(epoch: place / set.count, place: place % set.count))
+            }
+        } else {
+            let (epoch, batch) = given.quotientAndRemainder(dividingBy: perEpoch)
+            for place in (batch * size)..<min((batch + 1) * size, set.count) {
+                images.append(try image(epoch: epoch, place: place))
+            }
+            step = batch + 1
+            atEnd = step == perEpoch
+        }
+        let batch = try set.batch(images)
+        given += 1
+        return (step, batch)
+    }
+
+    /// The next `count` batches: what they give, this sequence has given.
+    public func take(_ count: Int) -> Take { Take(self, count) }
+
+    private func image(epoch: Int, place: Int) throws -> (number: Int, mirrored: Bool) {
+        if drawn?.epoch != epoch { drawn = (epoch, try order(of: epoch), try mirrored(in: epoch)) }
+        let number = drawn?.order.map { Int($0.elements(Int32.self)[place]) - 1 } ?? place
+        return (number, drawn?.mirrored.map { $0.elements(Float.self)[place] < 0.5 } ?? false)
+    }
+
+    /// Keeps these draws apart from those of a network that is trained under the same seed.
+    private static let key: UInt64 = 0x6F72_6465_7273_6565
+
+    private func order(of epoch: Int) throws -> Tensor? {
+        guard shuffles else { return nil }
+        var random = RandomSource(seed: seed ^ Batches.key, stream: 2 * UInt64(epoch))
+        return try random.permutation(set.count)
+    }
+
+    private func mirrored(in epoch: Int) throws -> Tensor? {
+        guard flips else { return nil }
+        var random = RandomSource(seed: seed ^ Batches.key, stream: 2 * UInt64(epoch) + 1)
+        return try random.uniform([set.count])
+    }
+
+    /// A number of batches of another sequence.
+    public final class Take: BatchSequence {
+        private let source: Batches
+        private let limit: Int
+        private var given = 0
+
+        fileprivate init(_ source: Batches, _ limit: Int) { (self.source, self.limit) = (source, max(0, limit)) }
+
+        public var count: Int? { limit }
+
+        public func next() throws -> (step: Int, batch: Batch)? {
+            // An epoch's end between two batches is no end here.
+            guard given < limit, let (_, batch) = try source.next() ?? source.next() else { return nil }
+            given += 1
+            return (given, batch)
+        }
+    }
+}

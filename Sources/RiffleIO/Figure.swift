@@ -1,0 +1,201 @@
+import RiffleTensor
+
+/// Points or lines in one or more panels side by side, drawn for a report.
+public struct Figure: Sendable {
+    /// Points of one name and colour.
+    public struct Series: Sendable {
+        public var name: String
+        public var x: [Double], y: [Double]
+
+        public init(_ name: String, x: [Double], y: [Double]) { (self.name, self.x, self.y) = (name, x, y) }
+    }
+
+    public struct Panel: Sendable {
+        public var title: String
+        public var series: [Series]
+
+        public init(_ title: String = "", _ series: [Series]) { (self.title, self.series) = (title, series) }
+    }
+
+    public enum Mark: Sendable { case points, lines }
+
+    public var panels: [Panel]
+    public var mark: Mark
+    public var title = "", xLabel = "", yLabel = ""
+    public var xIsLogarithmic = false, yIsLogarithmic = false
+    /// Limits of each axis, the same in all panels; what the data need where nil.
+    public var xLimits: ClosedRange<Double>?, yLimits: ClosedRange<Double>?
+    /// Panels a row; all in one row, or at most four, where nil.
+    public var columns: Int?
+
+    public init(_ mark: Mark, _ panels: [Panel]) { (self.mark, self.panels) = (mark, panels) }
+
+    /// The most panels in a figure.
+    public static let mostPanels = 64
+
+    /// Draws the figure and writes it as a PNG, whole or not at all.
+    /// - Parameter text: what to note in the file, by key.
+    /// - Throws: `RiffleError` when there is nothing to draw or the file cannot be written.
+    public func save(to path: String, text: [String: String] = [:]) throws {
+        guard (1...Figure.mostPanels).contains(panels.count) else {
+            throw RiffleError("", "a figure has 1 to \(Figure.mostPanels) panels, got \(panels.count)")
+        }
+        for series in panels.flatMap(\.series) where series.x.count != series.y.count {
+            throw RiffleError("", "'\(series.name)' has \(series.x.count) x and \(series.y.count) y")
+        }
+        let drawing = Drawing(self)
+        let canvas = try Canvas(width: drawing.width, height: drawing.height)
+        drawing.draw(on: canvas)
+        try canvas.save(to: path, text: text)
+    }
+
+    /// Samples in the plane, a panel each (or all in one), in the order given.
+    /// - Parameter sets: names with samples `[n, 2]`.
+    public static func scatter(_ sets: [(name: String, samples: Tensor)], together: Bool = false) throws -> Figure {
+        let series = try sets.map { name, samples in
+            guard samples.rank == 2, samples.shape[1] == 2 else {
+                throw RiffleError("", "points of the plane are [n, 2], got \(samples.shape)" + (name.isEmpty ? "" : " for '\(name)'"))
+            }
+            let numbers = try samples.doubles()
+            let x = stride(from: 0, to: numbers.count, by: 2).map { numbers[$0] }
+            let y = stride(from: 1, to: numbers.count, by: 2).map { numbers[$0] }
+            return Series(name, x: x, y: y)
+        }
+        return Figure(.points, together ? [Panel("", series)] : series.map { Panel($0.name, [Series("", x: $0.x, y: $0.y)]) })
+    }
+}
+
+/// Where everything of a figure goes.
+private struct Drawing {
+    let figure: Figure
+    let xAxis: Axis, yAxis: Axis
+    let width: Double, height: Double
+    private let frames: [Frame]
+    private let captions: [String]
+    private let legend: [String]
+    private let columns: Int
+
+    init(_ figure: Figure) {
+        self.figure = figure
+        let isScatter = figure.mark == .points, all = figure.panels.flatMap(\.series)
+        var across = Drawing.axis(figure.xLimits, all.map(\.x), figure.xIsLogarithmic, isScatter, count: isScatter ? 5 : 6)
+        var down = Drawing.axis(figure.yLimits, all.map(\.y), figure.yIsLogarithmic, isScatter, count: 5)
+        if isScatter, figure.xLimits == nil, figure.yLimits == nil, !figure.xIsLogarithmic, !figure.yIsLogarithmic {
+            // A plane has one scale: the longer axis decides for both.
+            let half = max(across.high - across.low, down.high - down.low) / 2
+            func widened(_ axis: Axis) -> Axis {
+                let middle = (axis.low + axis.high) / 2
+                return Axis(middle - half, middle + half)
+            }
+            (across, down) = (widened(across), widened(down))
+        }
+        (xAxis, yAxis) = (across, down)
+
+        let count = figure.panels.count
+        columns = min(count, max(1, figure.columns ?? (count <= 5 ? count : 4)))
+        let rows = (count + columns - 1) / columns
+        legend = all.map(\.name).contains { !$0.isEmpty } ? (figure.panels.first?.series.map(\.name) ?? []) : []
+        let panelWidth: Double = isScatter ? 220 : count > 1 ? 300 : 440
+        let panelHeight: Double = isScatter || count > 1 ? 220 : 290
+        // Six points and a bit a letter do for what stands left and right of the panels; no text is cut off by that.
+        let longestTick = Double(down.ticks.map(\.label.count).max() ?? 0), longestName = Double(legend.map(\.count).max() ?? 0)
+        let left: Double = 18 + 6.5 * longestTick + (figure.yLabel.isEmpty ? 0 : 20)
+        let right: Double = 16 + (legend.isEmpty ? 0 : 36 + 7.2 * longestName)
+        captions = figure.panels.map(\.caption)
+        let titles: Double = captions.contains { !$0.isEmpty } ? 22 : 0
+        let top: Double = 14 + (figure.title.isEmpty ? 0 : 26), bottom: Double = 28 + (figure.xLabel.isEmpty ? 0 : 20)
+        let stepX = panelWidth + 18, stepY = panelHeight + titles + 16
+        width = left + Double(columns) * stepX - 18 + right
+        height = top + Double(rows) * stepY - 16 + bottom
+        frames = (0..<count).map { [columns] panel in
+            Frame(
+                x: left + Double(panel % columns) * stepX, y: top + titles + Double(panel / columns) * stepY, width: panelWidth,
+                height: panelHeight)
+        }
+    }
+
+    /// An axis for everything that stands on it. Among samples a few far out do not squeeze the others: the axis holds
+    /// all but a thousandth of each set on either side.
+    private static func axis(_ limits: ClosedRange<Double>?, _ values: [[Double]], _ isLogarithmic: Bool, _ isScatter: Bool, count: Int) -> Axis {
+        if let limits { return Axis(limits.lowerBound, limits.upperBound, isLogarithmic: isLogarithmic, count: count) }
+        guard isScatter else { return Axis(holding: values.joined(), isLogarithmic: isLogarithmic, count: count) }
+        let kept = values.flatMap { values in
+            let sorted = values.filter(\.isFinite).sorted()
+            return [sorted.dropFirst(sorted.count / 1000).first, sorted.dropLast(sorted.count / 1000).last].compactMap { $0 }
+        }
+        return Axis(holding: kept, isLogarithmic: isLogarithmic, margin: 0.06, count: count)
+    }
+
+    func draw(on canvas: Canvas) {
+        guard let first = frames.first, let last = frames.last else { return }
+        let right = frames.map(\.right).max() ?? last.right
+        let middle = (first.x + right) / 2
+        if !figure.title.isEmpty { canvas.text(figure.title, x: middle, y: 22, .heading, anchor: 0.5) }
+        for (number, panel) in figure.panels.enumerated() {
+            let frame = frames[number]
+            // Axes are alike: the numbers stand at the left of a row and below the lowest panel of a column.
+            drawAxes(on: canvas, frame, left: number % columns == 0, below: number + columns >= figure.panels.count)
+            canvas.clipped(to: frame) {
+                for (place, series) in panel.series.enumerated() { draw(series, Drawing.color(place), on: canvas, frame) }
+            }
+            canvas.text(captions[number], x: frame.x + frame.width / 2, y: frame.y - 8, .title, anchor: 0.5)
+        }
+        canvas.text(figure.xLabel, x: middle, y: height - 10, .label, anchor: 0.5)
+        canvas.text(figure.yLabel, x: 16, y: (first.y + last.bottom) / 2, .label, anchor: 0.5, upwards: true)
+        for (place, name) in legend.enumerated() {
+            let y = first.y + 10 + 18 * Double(place), x = right + 14
+            switch figure.mark {
+            case .lines: canvas.line([(x, y), (x + 16, y)], Drawing.color(place), width: 2)
+            case .points: canvas.dots([(x + 8, y)], Drawing.color(place), radius: 4)
+            }
+            canvas.text(name, x: x + 24, y: y, .label, rise: 0.5)
+        }
+    }
+
+    private static func color(_ place: Int) -> Color { Color.series[place % Color.series.count] }
+
+    private func drawAxes(on canvas: Canvas, _ frame: Frame, left: Bool, below: Bool) {
+        func x(_ value: Double) -> Double? { xAxis.part(value).map { frame.x + $0 * frame.width } }
+        func y(_ value: Double) -> Double? { yAxis.part(value).map { frame.bottom - $0 * frame.height } }
+        for (value, label) in xAxis.ticks {
+            guard let x = x(value) else { continue }
+            canvas.line([(x, frame.y), (x, frame.bottom)], .grid, width: 0.7)
+            canvas.line([(x, frame.bottom), (x, frame.bottom + 4)], .axis)
+            if below { canvas.text(label, x: x, y: frame.bottom + 8, .tick, anchor: 0.5, rise: 1) }
+        }
+        for (value, label) in yAxis.ticks {
+            guard let y = y(value) else { continue }
+            canvas.line([(frame.x, y), (frame.right, y)], .grid, width: 0.7)
+            canvas.line([(frame.x - 4, y), (frame.x, y)], .axis)
+            if left { canvas.text(label, x: frame.x - 7, y: y, .tick, anchor: 1, rise: 0.5) }
+        }
+        for x in xAxis.minor.compactMap(x) { canvas.line([(x, frame.bottom), (x, frame.bottom + 2)], .axis, width: 0.7) }
+        for y in yAxis.minor.compactMap(y) { canvas.line([(frame.x - 2, y), (frame.x, y)], .axis, width: 0.7) }
+        canvas.line([(frame.x, frame.y), (frame.x, frame.bottom), (frame.right, frame.bottom)], .axis)
+    }
+
+    private func draw(_ series: Figure.Series, _ color: Color, on canvas: Canvas, _ frame: Frame) {
+        let points = zip(series.x, series.y).map { x, y -> (x: Double, y: Double)? in
+            guard let across = xAxis.part(x), let up = yAxis.part(y) else { return nil }
+            return (frame.x + across * frame.width, frame.bottom - up * frame.height)
+        }
+        switch figure.mark {
+        case .points:
+            // The more there are, the smaller and fainter.
+            let many = Double(max(points.count, 1))
+            let opacity = min(0.85, max(0.15, 30 / many.squareRoot())), radius = min(2.4, max(0.8, 40 / many.squareRoot()))
+            canvas.dots(points.lazy.compactMap { $0 }, color, radius: radius, opacity: opacity)
+        case .lines:
+            for piece in points.split(whereSeparator: { $0 == nil }) { canvas.line(piece.compactMap { $0 }, color, width: 1.7) }
+            if points.count <= 30 { canvas.dots(points.compactMap { $0 }, color, radius: 2.8) }
+        }
+    }
+}
+
+extension Figure.Panel {
+    /// The title, and how much the panel cannot show.
+    fileprivate var caption: String {
+        let absent = series.reduce(0) { $0 + zip($1.x, $1.y).count { !$0.isFinite || !$1.isFinite } }
+        return [title, absent > 0 ? "(\(absent) not finite)" : ""].filter { !$0.isEmpty }.joined(separator: " ")
+    }
+}

@@ -1,0 +1,94 @@
+import Foundation
+import RiffleTensor
+
+/// A regular file opened for reading, in which no access passes the end.
+///
+/// Whoever takes a size from the file's own bytes asks `holds` before allocating anything of that size.
+final class InputFile: Sendable {
+    let path: String
+    /// Bytes.
+    let size: Int
+    private let descriptor: Int32
+
+    /// - Throws: `RiffleError` when there is no file of that name that can be read, or it is not a regular one.
+    init(_ path: String) throws {
+        self.path = try checked(path)
+        // Without O_NONBLOCK a pipe of that name would make us wait.
+        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw RiffleError("", "cannot read '\(path)': \(systemMessage())") }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            close(descriptor)
+            throw RiffleError("", "cannot read '\(path)': it is not a regular file")
+        }
+        size = Int(status.st_size)
+    }
+
+    deinit { close(descriptor) }
+
+    /// Whether `count` bytes follow `offset`.
+    func holds(_ count: Int, at offset: Int) -> Bool { offset >= 0 && offset <= size && count >= 0 && count <= size - offset }
+
+    /// Fills `target` from `offset` on.
+    func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+        guard holds(target.count, at: offset) else {
+            throw error("expected \(target.count) bytes from byte \(offset) on, found \(max(0, size - offset))")
+        }
+        var done = 0
+        while done < target.count {
+            let got = pread(descriptor, target.baseAddress.map { $0 + done }, target.count - done, off_t(offset + done))
+            if got < 0, errno == EINTR { continue }
+            guard got >= 0 else { throw RiffleError("", "cannot read '\(path)': \(systemMessage())") }
+            guard got > 0 else { throw error("it was cut off at byte \(offset + done) while being read") }
+            done += got
+        }
+    }
+
+    func bytes(_ count: Int, at offset: Int) throws -> [UInt8] {
+        guard holds(count, at: offset) else {
+            throw error("expected \(count) bytes from byte \(offset) on, found \(max(0, size - offset))")
+        }
+        return try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+            try read(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]), at: offset)
+            initialized = count
+        }
+    }
+
+    /// Reads as many numbers as `target` has room for, converting each; a piece at a time, so that no second copy is held.
+    func read<Raw: FixedWidthInteger, Element>(
+        _ raw: Raw.Type, at offset: Int, into target: UnsafeMutableBufferPointer<Element>,
+        _ convert: (_ number: Raw, _ place: Int) throws -> Element
+    ) throws {
+        let piece = UnsafeMutableBufferPointer<Raw>.allocate(capacity: min(target.count, 1 << 16))
+        defer { piece.deallocate() }
+        for start in stride(from: 0, to: target.count, by: max(1, piece.count)) {
+            let part = UnsafeMutableBufferPointer(rebasing: piece[..<min(piece.count, target.count - start)])
+            try read(into: UnsafeMutableRawBufferPointer(part), at: offset + start * MemoryLayout<Raw>.size)
+            for (place, number) in part.enumerated() { target[start + place] = try convert(number, start + place) }
+        }
+    }
+
+    /// What is wrong with the file.
+    func error(_ message: String) -> RiffleError { RiffleError("", "'\(path)': \(message)") }
+}
+
+/// A path that C reads as the user wrote it.
+func checked(_ path: String) throws -> String {
+    guard !path.isEmpty, !path.utf8.contains(0) else { throw RiffleError("", "a file's name is empty or holds a zero byte") }
+    return path
+}
+
+/// The system's words for its last error.
+func systemMessage(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
+
+/// The product of sizes read from a file; nil where it passes what an Int holds.
+func checkedProduct(_ sizes: [Int]) -> Int? {
+    if sizes.contains(0) { return 0 }
+    var product = 1
+    for size in sizes {
+        let (next, overflow) = product.multipliedReportingOverflow(by: size)
+        if overflow { return nil }
+        product = next
+    }
+    return product
+}

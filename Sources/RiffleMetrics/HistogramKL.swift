@@ -1,0 +1,38 @@
+import Glibc
+import RiffleTensor
+
+extension Metrics {
+    /// The Kullback-Leibler divergence sum p log(p / q) of samples' histogram q from the exact masses p of its bins.
+    ///
+    /// A sample outside the bounds counts in none of the bins; one sample more is spread evenly over all of them, so that an
+    /// empty one is not infinitely wrong. Exact samples give about (bins with mass) / (2 n), not 0: compare at equal n.
+    /// - Parameters:
+    ///   - samples: `[n, 2]`.
+    ///   - masses: exact probabilities `[bins, bins]` of equal bins over the bounds, the first dimension along x.
+    ///   - bounds: of both coordinates.
+    /// - Throws: `RiffleError` when shapes do not fit or numbers are not finite.
+    /// - Source: Boffi et al. 2025, with 50 x 50 bins over the checkerboard.
+    public static func histogramKL(_ samples: Tensor, masses: Tensor, bounds: ClosedRange<Double>) throws -> Double {
+        guard samples.rank == 2, samples.shape[1] == 2 else { throw RiffleError("", "samples in the plane are [n, 2], got \(samples.shape)") }
+        guard masses.rank == 2, masses.shape[0] == masses.shape[1], masses.count > 0 else {
+            throw RiffleError("", "masses are [bins, bins], got \(masses.shape)")
+        }
+        let bins = masses.shape[0], n = samples.shape[0]
+        let scale = Double(bins) / (bounds.upperBound - bounds.lowerBound)
+        guard scale.isFinite, scale > 0 else { throw RiffleError("", "bounds go from one number to a larger one, got \(bounds)") }
+        let rows = try samples.samples("samples", as: .float64)
+        let points = rows.elements(Double.self)
+        func bin(_ coordinate: Double) -> Int? {
+            guard bounds.contains(coordinate) else { return nil }
+            return min(bins - 1, Int((coordinate - bounds.lowerBound) * scale))
+        }
+        var counts = [Int](repeating: 0, count: bins * bins)
+        for sample in 0..<n {
+            if let x = bin(points[2 * sample]), let y = bin(points[2 * sample + 1]) { counts[x * bins + y] += 1 }
+        }
+        return zip(try masses.doubles(), counts).reduce(0) { sum, bin in
+            let (mass, count) = bin
+            return mass > 0 ? sum + mass * log(mass * Double(n + 1) / (Double(count) + 1 / Double(counts.count))) : sum
+        }
+    }
+}

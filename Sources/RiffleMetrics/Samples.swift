@@ -1,0 +1,27 @@
+import CKernels
+import RiffleTensor
+
+extension Tensor {
+    /// Samples as rows of numbers, cut off from how they were computed.
+    /// - Throws: `RiffleError` when there are none, or a number is not finite: no distance could be told.
+    func samples(_ name: String, as dtype: DType) throws -> Tensor {
+        guard rank >= 2, count > 0 else {
+            throw RiffleError("", "\(name) should hold samples along its first dimension and at least one number in each, got \(shape)")
+        }
+        let rows = try detach().converted(to: dtype).viewed(as: [shape[0], count / shape[0]])
+        guard rk_count_nonfinite(dtype.kernel, rows.pointer, rows.count) == 0 else {
+            throw RiffleError("", "\(name) \(shape) holds numbers that are NaN or infinite")
+        }
+        return rows
+    }
+}
+
+/// Two sets of samples as rows of one length and type: float64 where one of them is, else float32.
+func pair(_ a: Tensor, _ b: Tensor) throws -> (Tensor, Tensor) {
+    let dtype: DType = a.dtype == .float64 || b.dtype == .float64 ? .float64 : .float32
+    let (x, y) = (try a.samples("a", as: dtype), try b.samples("b", as: dtype))
+    guard x.shape[1] == y.shape[1], a.rank == b.rank else {
+        throw RiffleError("", "samples differ in size (a \(a.shape), b \(b.shape))")
+    }
+    return (x, y)
+}

@@ -1,0 +1,192 @@
+import Foundation
+import RiffleMetrics
+import RiffleTensor
+import Testing
+
+@testable import RiffleIO
+
+@Suite struct CIFAR10Tests {
+    /// Records whose pixels tell their number, channel and place.
+    func records(_ count: Int, from first: Int = 0) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for image in first..<(first + count) {
+            bytes.append(UInt8(image % 10))
+            for place in 0..<3072 { bytes.append(UInt8(truncatingIfNeeded: image * 3 + place / 1024 * 50 + place % 32)) }
+        }
+        return bytes
+    }
+
+    @Test func readsTheBatchesOfAFolder() throws {
+        let scratch = try Scratch()
+        _ = try scratch.file("data_batch_2.bin", records(2, from: 3))
+        _ = try scratch.file("data_batch_1.bin", records(3))
+        let one = try scratch.file("test_batch.bin", records(1, from: 7))
+        let train = try CIFAR10(scratch.path)
+        #expect(train.count == 5 && train.classes[0] == "airplane")
+        #expect((0..<5).map(train.label) == [0, 1, 2, 3, 4])
+        #expect(try CIFAR10(scratch.path, split: "test").label(of: 0) == 7 && CIFAR10(one).count == 1)
+
+        var pixels = [Float](repeating: 0, count: 3072)
+        pixels.withUnsafeMutableBufferPointer { if let start = $0.baseAddress { train.copy(4, mirrored: false, to: start) } }
+        #expect(pixels[3 * (32 + 5) + 2] == Float(4 * 3 + 100 + 5) / 127.5 - 1)
+        pixels.withUnsafeMutableBufferPointer { if let start = $0.baseAddress { train.copy(4, mirrored: true, to: start) } }
+        #expect(pixels[3 * (32 + 5) + 2] == Float(4 * 3 + 100 + 26) / 127.5 - 1)
+
+        _ = try scratch.file("batches.meta.txt", Array("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n".utf8))
+        #expect(try CIFAR10(scratch.path).classes[9] == "j")
+        _ = try scratch.file("batches.meta.txt", Array("a\n".utf8))
+        #expect(message { _ = try CIFAR10(scratch.path) }.contains("found 1"))
+    }
+
+    @Test func refusesBadFiles() throws {
+        let scratch = try Scratch()
+        #expect(message { _ = try CIFAR10(scratch.path) }.contains("expected data_batch_*.bin"))
+        #expect(message { _ = try CIFAR10(scratch.path, split: "valid") }.contains("'valid'"))
+        #expect(message { _ = try CIFAR10(scratch("none")) }.contains("No such file"))
+        for length in [0, 1, 3072, 3074, 6145] {
+            let path = try scratch.file("a.bin", [UInt8](repeating: 0, count: length))
+            #expect(message { _ = try CIFAR10(path) }.contains("records of 3073 bytes, found \(length) bytes"))
+        }
+        var bytes = records(3)
+        bytes[3073] = 10
+        #expect(message { _ = try CIFAR10(scratch.file("a.bin", bytes)) }.contains("record 2 has the label 10"))
+    }
+
+    func set(_ count: Int) throws -> CIFAR10 {
+        let scratch = try Scratch()
+        return try CIFAR10(scratch.file("a.bin", records(count)))
+    }
+
+    func labels(_ batches: some BatchSequence, _ count: Int) throws -> [[Int]?] {
+        try (0..<count).map { _ in try batches.next().map { try $0.batch.y.integers() } }
+    }
+
+    @Test func orderDependsOnSeedAndPositionAlone() throws {
+        let set = try set(10)
+        func batches(_ seed: UInt64) throws -> Batches { try Batches(set, size: 4, shuffle: true, flip: true, repeats: true, seed: seed) }
+        let first = try batches(1), all = try (0..<10).map { _ in try first.next() }
+        let again = try batches(1)
+        for place in [7, 0, 3, 9, 3] {
+            again.position = place
+            let batch = try again.next()
+            #expect(try batch?.batch.x.floats() == all[place]?.batch.x.floats() && batch?.step == place + 1)
+        }
+        #expect(try labels(batches(2), 5) != labels(batches(1), 5))
+        // Four epochs of ten in ten batches of four: each holds every image once, in an order of its own.
+        let order = try all.flatMap { try $0?.batch.y.integers() ?? [] }
+        let epochs = (0..<4).map { Array(order[($0 * 10)..<($0 * 10 + 10)]) }
+        #expect(epochs.allSatisfy { $0.sorted() == Array(1...10) } && Set(epochs).count == 4)
+    }
+
+    @Test func epochsEndUnlessRepeated() throws {
+        let set = try set(5)
+        let plain = try Batches(set, size: 2)
+        #expect(plain.count == 3)
+        #expect(try labels(plain, 5) == [[1, 2], [3, 4], [5], nil, [1, 2]])
+        let full = try Batches(set, size: 2, dropLast: true)
+        #expect(try full.count == 2 && labels(full, 4) == [[1, 2], [3, 4], nil, [1, 2]])
+        let endless = try Batches(set, size: 3, repeats: true)
+        #expect(try endless.count == nil && labels(endless, 4) == [[1, 2, 3], [4, 5, 1], [2, 3, 4], [5, 1, 2]])
+        endless.position = 0
+        let some = endless.take(2)
+        #expect(try some.count == 2 && labels(some, 3) == [[1, 2, 3], [4, 5, 1], nil] && endless.position == 2)
+        #expect(try labels(plain.take(4), 5) == [[3, 4], [5], [1, 2], [3, 4], nil])
+        #expect(try Batches(set, size: 12, repeats: true).next()?.batch.x.shape == [12, 32, 32, 3])
+        for size in [0, -1, Int.max] { #expect(message { _ = try Batches(set, size: size) }.contains("\(size)")) }
+        #expect(message { _ = try Batches(set, size: 6, dropLast: true) }.contains("drop_last"))
+        endless.position = .max
+        #expect(try endless.next()?.batch.x.shape[0] == 3)
+    }
+}
+
+@Suite struct PlaneSetTests {
+    init() { Context.current.random = RandomSource(seed: 5) }
+
+    @Test(arguments: PlaneSet.all) func isCentredAndScaled(set: PlaneSet) throws {
+        let count = 200_000, numbers = try set.sample(count).doubles()
+        for coordinate in 0..<2 {
+            let values = stride(from: coordinate, to: 2 * count, by: 2).map { numbers[$0] }
+            let mean = values.reduce(0, +) / Double(count), square = values.reduce(0) { $0 + $1 * $1 } / Double(count)
+            // Five standard errors; a fourth moment is at most four here.
+            #expect(abs(mean) < 0.012 && abs(square - 1) < 0.02, "\(set.name) \(coordinate): \(mean), \(square)")
+        }
+        let moved = set.raw.mean + set.raw.variance.squareRoot() * SIMD2(numbers[0], numbers[1])
+        Context.current.random = RandomSource(seed: 5)
+        let raw = try set.raw.sample(1).doubles()
+        #expect(abs(raw[0] - moved.x) + abs(raw[1] - moved.y) < 1e-5)
+    }
+
+    @Test func samplesStayOnTheBoard() throws {
+        let numbers = try PlaneSet.checkerboard.raw.sample(10_000).doubles()
+        for place in stride(from: 0, to: numbers.count, by: 2) {
+            let column = Int((2 * (numbers[place] + 1)).rounded(.down)), row = Int((2 * (numbers[place + 1] + 1)).rounded(.down))
+            #expect((0..<4).contains(column) && (0..<4).contains(row) && (column + row) % 2 == 0)
+        }
+    }
+
+    @Test func massesAreExact() throws {
+        let masses = try PlaneSet.checkerboard.binMasses(50)
+        #expect(abs(try masses.doubles().reduce(0, +) - 1) < 1e-12)
+        #expect(try PlaneSet.checkerboard.binMasses(4).doubles() == (0..<16).map { ($0 / 4 + $0 % 4) % 2 == 0 ? 0.125 : 0 })
+        // The thirteenth bin holds half a bin of either square: half and half, so a quarter twice.
+        #expect(abs(try masses.doubles()[12 * 50 + 12] - 0.5 / 1250) < 1e-12)
+        #expect(message { _ = try PlaneSet.moons.binMasses(50) }.contains("moons"))
+        #expect(message { _ = try PlaneSet.moons.sample(-1) }.contains("negative"))
+        #expect(try PlaneSet.moons.sample(0).shape == [0, 2])
+    }
+
+    @Test func divergenceOfExactSamplesIsThatOfTheirNumber() throws {
+        let board = PlaneSet.checkerboard, bounds = try #require(board.bounds), masses = try board.binMasses(50)
+        let exact = try Metrics.histogramKL(board.sample(64_000), masses: masses, bounds: bounds)
+        #expect(exact > 0.005 && exact < 0.015, "\(exact)")
+        let moved = try Metrics.histogramKL(board.sample(64_000) + 0.2, masses: masses, bounds: bounds)
+        #expect(moved > 0.5)
+        #expect(try Metrics.histogramKL(.full([10, 2], 100), masses: masses, bounds: bounds) > 2)
+        #expect(message { _ = try Metrics.histogramKL(.full([10, 2], .nan), masses: masses, bounds: bounds) }.contains("NaN"))
+        #expect(message { _ = try Metrics.histogramKL(.zeros([10, 3]), masses: masses, bounds: bounds) }.contains("[10, 3]"))
+        #expect(message { _ = try Metrics.histogramKL(.zeros([10, 2]), masses: masses, bounds: -.infinity ... .infinity) }.contains("bounds"))
+    }
+}
+
+@Suite struct DistanceTests {
+    @Test func agreesWithPOT() throws {
+        let file = try SafeTensors(fixture("distances.safetensors"))
+        let (a, b) = (try file.tensor(named: "a"), try file.tensor(named: "b"))
+        let directions = try file.tensor(named: "projections").transposed(), expected = try file.tensor(named: "sliced_wasserstein").item()
+        #expect(abs(try Metrics.slicedWasserstein(a, b, along: directions) / expected - 1) < 1e-5)
+        // Other directions give nearly the same; every sample twice is the same distribution.
+        let own = try Metrics.slicedWasserstein(a, b)
+        #expect(abs(own / expected - 1) < 0.1)
+        #expect(abs(try Metrics.slicedWasserstein(.cat([a, a]), b) / own - 1) < 1e-5)
+    }
+
+    @Test func unequalNumbersAreMatchedByQuantiles() throws {
+        // Quantiles 0, 0, 0 | 1, 1, 1 against 0, 0 | 1, 1 | 3, 3, in sixths.
+        let (a, b) = (try Tensor([Float(1), 0], [2, 1]), try Tensor([Float(3), 0, 1], [3, 1]))
+        let squares = [0, 0, 1, 0, 4, 4].reduce(0, +) / 6.0
+        #expect(abs(try Metrics.slicedWasserstein(a, b) - squares.squareRoot()) < 1e-6)
+        #expect(try Metrics.slicedWasserstein(b, a) == Metrics.slicedWasserstein(a, b))
+        #expect(try Metrics.slicedWasserstein(a.converted(to: .float64), b) - squares.squareRoot() < 1e-12)
+    }
+
+    @Test func energyIsThatOfItsPairs() throws {
+        let (a, b) = (try Tensor((0..<33).map { Float($0 * $0 % 17) }, [11, 3]), try Tensor((0..<57).map { Float($0 * $0 % 23) }, [19, 3]))
+        func mean(_ x: Tensor, _ y: Tensor) throws -> Double {
+            let gaps = try (x.unsqueezed(1) - y).square().sum([2]).sqrt()
+            return try gaps.mean().item()
+        }
+        let expected = try 2 * mean(a, b) - mean(a, a) - mean(b, b)
+        #expect(abs(try Metrics.energyDistance(a, b) / expected - 1) < 1e-5)
+        #expect(try Metrics.energyDistance(a, a) < 1e-6)
+        #expect(try Metrics.endpointError(.zeros([4, 2]), .ones([4, 2])) == 2)
+    }
+
+    @Test func refusesWhatHasNoDistance() throws {
+        let a = try Tensor.ones([4, 2])
+        #expect(message { _ = try Metrics.slicedWasserstein(a, .ones([4, 3])) }.contains("(a [4, 2], b [4, 3])"))
+        #expect(message { _ = try Metrics.energyDistance(a, .full([4, 2], .nan)) }.contains("NaN"))
+        #expect(message { _ = try Metrics.slicedWasserstein(a, .zeros([0, 2])) }.contains("[0, 2]"))
+        #expect(message { _ = try Metrics.slicedWasserstein(a, a, projections: 0) }.contains("projections"))
+        #expect(message { _ = try Metrics.endpointError(a, .ones([5, 2])) }.contains("[5, 2]"))
+    }
+}

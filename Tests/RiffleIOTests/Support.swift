@@ -1,0 +1,45 @@
+import Foundation
+import RiffleTensor
+import Testing
+
+/// A folder for one test, gone with it.
+final class Scratch {
+    let path: String
+
+    init() throws {
+        path = NSTemporaryDirectory() + "riffle-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func callAsFunction(_ name: String) -> String { path + "/" + name }
+
+    /// Writes bytes under a name.
+    func file(_ name: String, _ bytes: [UInt8]) throws -> String {
+        try Data(bytes).write(to: URL(fileURLWithPath: self(name)))
+        return self(name)
+    }
+
+    var names: [String] { (try? FileManager.default.contentsOfDirectory(atPath: path).sorted()) ?? [] }
+}
+
+func contents(_ path: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(fileURLWithPath: path))) }
+
+/// The message of the error that `body` throws; an issue when it throws none, or another kind.
+func message(_ body: () throws -> Void) -> String {
+    do {
+        try body()
+        Issue.record("nothing was thrown")
+        return ""
+    } catch let error as RiffleError {
+        return error.description
+    } catch {
+        Issue.record("\(error) was thrown")
+        return ""
+    }
+}
+
+/// A file of Tests/Fixtures.
+func fixture(_ name: String) -> String {
+    URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures/\(name)").path
+}
