@@ -1,0 +1,137 @@
+import RiffleIO
+import RiffleNN
+import RiffleTensor
+
+/// Whole networks, and what every module can do.
+enum NetworkLibrary {
+    private static let module = Argument("module", .object("module"))
+
+    static let functions: [Function] = [
+        Function(
+            "nn.mlp", [
+                Argument("dim", .integer(1...100_000), "of a sample", default: .integer(2)),
+                Argument("width", .integer(1...100_000), "of the hidden layers", default: .integer(256)),
+                Argument("depth", .integer(1...1000), "hidden layers", default: .integer(4)),
+                Argument("frequency", .positive, "the largest of the time embedding, in rad", default: .number(30)),
+                Argument("classes", .integer(1...1_000_000), "how many labels choose from", default: .none),
+            ],
+            Doc("A velocity network for points: linear layers with SiLU, the time added to the first.", shapes: "x [n, dim], t [n] (, labels [n]) -> [n, dim]", example: "> riffle.nn.mlp { dim = 2, width = 64 }:count()\n25218")
+        ) { arguments in
+            [.object(try MLP(.init(
+                dim: arguments.integer(0), width: arguments.integer(1), depth: arguments.integer(2), frequency: arguments.number(3),
+                classes: arguments.optionalInteger(4))))]
+        },
+        Function(
+            "nn.unet", [
+                Argument("image", .list(.integer(1...65536)), "{ height, width, channels }"),
+                Argument("channels", .integer(32...65536), "of the first level, a multiple of 32", default: .integer(128)),
+                Argument("multipliers", .list(.integer(1...1024)), "the width of each level in units of channels; { 1, 2, 2, 2 }", default: .none),
+                Argument("blocks", .integer(1...64), "residual blocks a level", default: .integer(2)),
+                Argument("attention", .list(.integer(1...65536)), "image widths at which it acts; { 16 }", default: .none),
+                Argument("heads", .integer(1...1024), "of attention, where head_channels does not say", default: .integer(4)),
+                Argument("head_channels", .integer(1...65536), "channels of a head; 64 when neither it nor heads is given", default: .none),
+                Argument("dropout", .fraction(0...0.999), default: .number(0)),
+                Argument("scale_shift", .boolean, "whether the time scales and shifts the second norm", default: .boolean(false)),
+                Argument("residual_resampling", .boolean, "whether residual blocks halve and double the image", default: .boolean(false)),
+                Argument("classes", .integer(1...1_000_000), "how many labels choose from", default: .none),
+                Argument("frequency", .positive, "the largest of the time embedding, in rad", default: .number(1)),
+            ],
+            Doc("A velocity network for images: guided diffusion's U-Net as torchcfm has it, with the same names in files.", shapes: "x [n, height, width, channels], t [n] (, labels [n]) -> as x", example: "> riffle.nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = {} }:count()\n125827", source: "Dhariwal and Nichol 2021; Tong et al. 2023")
+        ) { [.object(try UNet(configuration($0)))] },
+        Function(
+            "network:two_timed", [Argument("net", .object("network"))],
+            Doc("A student of this network: a copy that takes a second time and equals it at first.", formula: "u(x, s, t) = v(x, s) at first", example: "> riffle.nn.mlp { width = 32 }:two_timed():times()\n2")
+        ) { [.object(try $0.object(0, as: Network.self).twoTimed())] },
+        Function(
+            "network:times", [Argument("net", .object("network"))],
+            Doc("1 for a velocity v(x, t), 2 for an average velocity u(x, s, t).", example: "> riffle.nn.mlp { width = 32 }:times()\n1")
+        ) { [.integer($0.object(0, as: Network.self).times)] },
+        Function("module:parameters", [module], Doc("Every parameter under its full name.", example: "> riffle.nn.linear(2, 3):parameters()[\"weight\"]:shape()\n[3, 2]")) {
+            let named = $0.object(0, as: Module.self).parameters
+            return [.table(Dictionary(named.map { ($0.name, Value.object($0.parameter)) }, uniquingKeysWith: { first, _ in first }))]
+        },
+        Function(
+            "module:copy", [module, Argument("frozen", .boolean, "whether the copy takes no gradients", default: .boolean(false))],
+            Doc("A copy with parameters of its own.", example: "> riffle.nn.linear(2, 3):copy():count()\n9")
+        ) { [.object(try $0.object(0, as: Module.self).copied(trainable: !$0.boolean(1)))] },
+        Function("module:train", [module], Doc("Turns dropout on, and returns the module.", example: "> riffle.nn.linear(2, 3):train():count()\n9")) {
+            $0.object(0, as: Module.self).isTraining = true
+            return [$0[0]]
+        },
+        Function("module:eval", [module], Doc("Turns dropout off, and returns the module.", example: "> riffle.nn.linear(2, 3):eval():count()\n9")) {
+            $0.object(0, as: Module.self).isTraining = false
+            return [$0[0]]
+        },
+        Function(
+            "module:save", [module, Argument("path", .string)],
+            Doc("Writes every parameter to a safetensors file, whole or not at all.", example: "> riffle.nn.linear(2, 3):save(os.tmpname())")
+        ) {
+            let saved = $0.object(0, as: Module.self)
+            try SafeTensors.write(saved.state(), metadata: ["format": "pt", "riffle": saved.kind], to: $0.string(1))
+            return []
+        },
+        Function(
+            "module:load", [
+                module, Argument("path", .string), Argument("strict", .boolean, "whether every name has to be there, and no other", default: .boolean(true)),
+            ],
+            Doc("Reads every parameter from a safetensors file: all or none. Returns the module, missing and unexpected names.", example: "> local path = os.tmpname(); riffle.nn.linear(2, 3):save(path); return riffle.nn.linear(2, 3):load(path):count()\n9")
+        ) { arguments in
+            let (module, path) = (arguments.object(0, as: Module.self), arguments.string(1))
+            let file = try SafeTensors(path)
+            do {
+                let shapes = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0.shape) })
+                let result = try module.load(shapes: shapes, strict: arguments.boolean(2)) { try file.tensor(named: $0) }
+                return [.object(module), .list(result.missing.map(Value.string)), .list(result.unexpected.map(Value.string))]
+            } catch let error as RiffleError {
+                throw RiffleError("load", "\(path) does not fit this \(module.kind): \(error.message)", kind: error.kind)
+            }
+        },
+    ]
+
+    private static func configuration(_ arguments: Arguments) -> UNet.Configuration {
+        var c = UNet.Configuration(image: arguments.shape(0))
+        c.channels = arguments.integer(1)
+        if arguments.has(2) { c.multipliers = arguments.integers(2) }
+        c.blocks = arguments.integer(3)
+        if arguments.has(4) { c.attention = arguments.integers(4) }
+        c.heads = arguments.integer(5)
+        c.headChannels = arguments.optionalInteger(6)
+        c.dropout = arguments.number(7)
+        c.scaleShift = arguments.boolean(8)
+        c.residualResampling = arguments.boolean(9)
+        c.classes = arguments.optionalInteger(10)
+        c.frequency = arguments.number(11)
+        return c
+    }
+
+    static let classes: [ObjectClass] = [
+        ObjectClass(
+            "network", Network.self, Doc("A network over samples and times: net(x, t), or net(x, s, t) with two times."), extends: "module",
+            call: { try call($0, $1) }, index: { try part(of: $0, $1) }, describe: { $0.description }),
+        ObjectClass(
+            "module", Module.self, Doc("A part of a network, or a whole one: parameters, parts and a function, net(x, t)."),
+            methods: [
+                Method("count", [], Doc("The number of numbers that training changes.", example: "> riffle.nn.linear(2, 3):count()\n9")) { module, _ in
+                    [.integer(module.count)]
+                }
+            ],
+            call: { try call($0, $1) }, index: { try part(of: $0, $1) }, describe: { $0.description }),
+    ]
+
+    private static func call(_ module: Module, _ inputs: [Value]) throws -> [Value] {
+        let tensors = try inputs.enumerated().map { place, input -> Tensor in
+            guard let tensor = Arguments([input]).optionalTensor(0) else {
+                throw RiffleError(module.kind, "argument \(place + 1) must be a tensor")
+            }
+            return tensor
+        }
+        return [.tensor(try module.forward(tensors))]
+    }
+
+    private static func part(of module: Module, _ key: Value) throws -> Value? {
+        guard case .string(let name) = key else { return nil }
+        if let module = module as? LuaModule { return module.part(name) }
+        if let child = module.children.first(where: { $0.name == name }) { return .object(child.module) }
+        return module.ownParameters.first { $0.name == name }.map { .object($0.parameter) }
+    }
+}

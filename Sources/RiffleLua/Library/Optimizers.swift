@@ -1,0 +1,117 @@
+import RiffleNN
+import RiffleTensor
+
+/// Optimizers, averages and schedules.
+enum OptimizerLibrary {
+    private static let shared = [
+        Argument("clip", .positive, "the global norm to which gradients are scaled down", default: .none),
+        Argument("weight_decay", .nonNegative, default: .number(0)),
+    ]
+    private static let what = Argument("what", .any, "a module, or a list of parameters")
+    private static let step = Argument("step", .integer(0...Int.max), "counted from 1")
+    private static let peak = Argument("peak", .nonNegative)
+
+    static let functions: [Function] = [
+        Function(
+            "optim.adamw", [
+                what, Argument("lr", .nonNegative, "the learning rate", default: .number(1e-3)), Argument("beta1", .fraction(0...0.999999), default: .number(0.9)),
+                Argument("beta2", .fraction(0...0.999999), default: .number(0.999)), Argument("eps", .positive, default: .number(1e-8)),
+            ] + shared,
+            Doc("AdamW: Adam with decoupled weight decay.", example: "> riffle.optim.adamw(riffle.nn.linear(2, 1), { lr = 1e-2 }).lr\n0.01", source: "Loshchilov and Hutter 2019")
+        ) { arguments in
+            [.object(try AdamW(
+                parameters(arguments[0]), learningRate: arguments.number(1), betas: (arguments.number(2), arguments.number(3)),
+                eps: arguments.number(4), weightDecay: arguments.number(6), clip: arguments.optionalNumber(5)))]
+        },
+        Function(
+            "optim.sgd", [
+                what, Argument("lr", .nonNegative, "the learning rate"), Argument("momentum", .fraction(0...0.999999), default: .number(0)),
+                Argument("nesterov", .boolean, default: .boolean(false)),
+            ] + shared,
+            Doc("Stochastic gradient descent with momentum.", example: "> riffle.optim.sgd(riffle.nn.linear(2, 1), { lr = 0.1, momentum = 0.9 }).lr\n0.1")
+        ) { arguments in
+            [.object(try SGD(
+                parameters(arguments[0]), learningRate: arguments.number(1), momentum: arguments.number(2),
+                weightDecay: arguments.number(5), nesterov: arguments.boolean(3), clip: arguments.optionalNumber(4)))]
+        },
+        Function(
+            "optim.ema", [
+                Argument("net", .object("module")),
+                Argument("decay", .fraction(0...0.9999999), "how much of the average stays at an update", default: .none),
+                Argument("half_life", .positive, "the same in updates; give one of the two", default: .none),
+                Argument("warmup", .boolean, "whether early updates forget faster: min(decay, (1 + n) / (10 + n))", default: .boolean(true)),
+            ],
+            Doc("An exponential moving average of a network, in a frozen copy, `model`.", example: "> riffle.optim.ema(riffle.nn.linear(2, 1), { decay = 0.99 }).model:count()\n3")
+        ) { arguments in
+            guard arguments.has(1) != arguments.has(2) else { throw RiffleError("optim.ema", "give decay or half_life, one of the two") }
+            let decay = try arguments.optionalNumber(1) ?? EMA.decay(halfLife: arguments.number(2))
+            return [.object(try EMA(arguments.object(0), decay: decay, warmup: arguments.boolean(3)))]
+        },
+        Function(
+            "optim.cosine", [
+                step, peak, Argument("total", .integer(1...Int.max), "steps"), Argument("warmup", .integer(0...Int.max), "steps", default: .integer(0)),
+                Argument("floor", .nonNegative, "the rate at the end", default: .number(0)),
+            ],
+            Doc("A learning rate that rises to its peak in a line, then falls along half a cosine.", example: "> riffle.optim.cosine(100, { peak = 1, total = 100 })\n0.0")
+        ) { arguments in
+            [.number(try Schedule.cosine(
+                arguments.integer(0), peak: arguments.number(1), warmup: arguments.integer(3), total: arguments.integer(2),
+                floor: arguments.number(4)))]
+        },
+        Function(
+            "optim.warmup", [step, peak, Argument("steps", .integer(0...Int.max))],
+            Doc("A learning rate that rises to its peak in a line and stays.", example: "> riffle.optim.warmup(5, { peak = 1, steps = 10 })\n0.5")
+        ) { [.number(Schedule.warmup($0.integer(0), peak: $0.number(1), steps: $0.integer(2)))] },
+    ]
+
+    /// The parameters of a module, or those of a list.
+    private static func parameters(_ value: Value) throws -> [Parameter] {
+        if case .object(let module as Module) = value { return module.parameters.map(\.parameter) }
+        let found = value.list.map { Arguments([$0]) }.map { arguments in
+            arguments.optionalObject(0, as: Module.self).map { $0.parameters.map(\.parameter) } ?? arguments.optionalObject(0, as: Parameter.self).map { [$0] }
+        }
+        let known = found.compactMap { $0 }
+        guard known.count == found.count, !known.isEmpty else { throw RiffleError("optim", "a module or a list of modules and parameters is needed") }
+        return known.flatMap { $0 }
+    }
+
+    static let classes: [ObjectClass] = [
+        ObjectClass(
+            "optimizer", Optimizer.self, Doc("Changes parameters against their gradients."),
+            methods: [
+                Method(
+                    "step", [Argument("loss", .tensor, "differentiated first, where given", default: .none)],
+                    Doc("Differentiates the loss, clips, moves every parameter and clears gradients. Returns loss and grad_norm.", example: "> local w = riffle.parameter(riffle.tensor { 1 }); return riffle.optim.sgd({ w }, { lr = 0.1 }):step((w * w):sum()).grad_norm\n2.0")
+                ) { optimizer, arguments in
+                    let report = try optimizer.step(arguments.optionalTensor(0))
+                    if let loss = report.loss { Progress.note(loss: loss) }
+                    return [.table(["grad_norm": .number(report.gradientNorm), "loss": report.loss.map(Value.number) ?? .none])]
+                },
+                Method("zero_grad", [], Doc("Clears the gradients of all parameters.")) { optimizer, _ in
+                    optimizer.clearGradients()
+                    return []
+                },
+            ],
+            properties: [
+                Property(
+                    "lr", .nonNegative, "The learning rate.", get: { .number($0.learningRate) },
+                    set: { try $0.set(learningRate: $1.number(0)) }),
+                Property("steps", .integer(0...Int.max), "Steps done.", get: { .integer($0.steps) }),
+            ],
+            describe: { "optimizer of \($0.parameters.count) parameters, lr \(riffleFormat($0.learningRate)), \($0.steps) steps done" }),
+        ObjectClass(
+            "ema", EMA.self, Doc("An average of a network over its training."),
+            methods: [
+                Method("update", [], Doc("Moves the average towards the network as it is now.")) { average, _ in
+                    try average.update()
+                    return []
+                }
+            ],
+            properties: [
+                Property("model", .object("module"), "The averaged network, frozen.", get: { .object($0.model) }),
+                Property("decay", .number, "How much of the average stays at an update.", get: { .number($0.decay) }),
+                Property("updates", .integer(0...Int.max), "Updates done.", get: { .integer($0.updates) }),
+            ],
+            describe: { "ema with decay \(riffleFormat($0.decay)), \($0.updates) updates done" }),
+    ]
+}
