@@ -9,6 +9,7 @@
 #include "kernels/threads.h"
 #include "private.h"
 #include "simd/math.h"
+#include "simd/transpose.h"
 
 enum { TILE_QUERIES = 64, TILE_KEYS = 128 };
 
@@ -24,62 +25,111 @@ static size_t tile_grain(const rk_attention_shape *s, double tiles_seen) {
     return rk_max(1, (size_t)(2e6 / (tiles_seen * TILE_QUERIES * TILE_KEYS * (double)rk_max(1, s->width))));
 }
 
+/// Rows of one head, brought together: elsewhere they may lie so far apart that they displace each other from the cache.
+static void gather_rows(size_t rows, size_t width, const float *x, size_t stride, float *out) {
+    for (size_t r = 0; r < rows; r++) memcpy(out + r * width, x + r * stride, width * sizeof(float));
+}
+
 // MARK: - Forward
 
+/// A piece is a span of query tiles of one head, so that a tile of keys and values is fetched once for all of them.
 typedef struct {
     const rk_attention_shape *shape;
     const float *q, *k, *v;
     float *out, *lse;
-    size_t tiles;
+    size_t tiles, span, spans;   // query tiles of a head, of a piece; pieces of a head
     atomic_bool failed;
 } forward_job;
 
-/// Scratch of one forward tile.
+/// What a tile of queries keeps from one tile of keys to the next, behind it the transposed queries [width, TILE_QUERIES].
 typedef struct {
-    float scores[TILE_KEYS * TILE_QUERIES], largest[TILE_QUERIES], sum[TILE_QUERIES], shrink[TILE_QUERIES];
-    float query[];   // [width, TILE_QUERIES]
-} forward_tile;
+    float largest[TILE_QUERIES], sum[TILE_QUERIES], query[];
+} query_tile;
 
-static void attend_keys(const forward_job *job, forward_tile *t, size_t b, size_t h, size_t rows, size_t j, float *out) {
-    const rk_attention_shape *s = job->shape;
-    size_t keys = rk_min(TILE_KEYS, s->keys - j);
-    const float *k = job->k + place(s->k, b, h, j), *v = job->v + place(s->v, b, h, j);
-    rk_sgemm(
-        keys, TILE_QUERIES, s->width, 1, (rk_operand){k, s->k.row, false}, (rk_operand){t->query, TILE_QUERIES, false}, 0,
-        t->scores, TILE_QUERIES);
-    RK_DISPATCH(exponentiate_tile)(keys, (float)s->scale, t->scores, t->largest, t->sum, t->shrink);
-    if (j > 0) RK_DISPATCH(scale_tile)(rows, s->width, t->shrink, out, s->out.row);
-    rk_sgemm(
-        rows, s->width, keys, 1, (rk_operand){t->scores, TILE_QUERIES, true}, (rk_operand){v, s->v.row, false},
-        j > 0 ? 1 : 0, out, s->out.row);
+/// Scratch of a piece.
+typedef struct {
+    float *scores, *k, *v;
+    char *tiles;
+    size_t tile_bytes, bytes;
+} forward_space;
+
+static bool reserve_forward(const forward_job *job, forward_space *space) {
+    size_t width = job->shape->width, floats = TILE_KEYS * (TILE_QUERIES + 2 * width);
+    space->tile_bytes = sizeof(query_tile) + width * TILE_QUERIES * sizeof(float);
+    space->bytes = floats * sizeof(float) + job->span * space->tile_bytes;
+    space->scores = rk_alloc(space->bytes);
+    if (!space->scores) return false;
+    space->k = space->scores + TILE_KEYS * TILE_QUERIES, space->v = space->k + TILE_KEYS * width;
+    space->tiles = (char *)(space->v + TILE_KEYS * width);
+    return true;
 }
 
-static void attend_tile(const forward_job *job, forward_tile *t, size_t tile) {
-    const rk_attention_shape *s = job->shape;
-    size_t i = tile % job->tiles * TILE_QUERIES, h = tile / job->tiles % s->heads, b = tile / job->tiles / s->heads;
-    size_t rows = rk_min(TILE_QUERIES, s->queries - i);
-    float *out = job->out + place(s->out, b, h, i), *lse = job->lse + (b * s->heads + h) * s->queries + i;
-    RK_DISPATCH(transpose_tile)(rows, s->width, job->q + place(s->q, b, h, i), s->q.row, t->query);
-    for (size_t r = 0; r < TILE_QUERIES; r++) t->largest[r] = -INFINITY, t->sum[r] = 0;
-    for (size_t j = 0; j < s->keys; j += TILE_KEYS) attend_keys(job, t, b, h, rows, j, out);
+static query_tile *tile_at(const forward_space *space, size_t i) {
+    return (query_tile *)(space->tiles + i * space->tile_bytes);
+}
+
+/// One tile of queries meets one of keys; `first` says that there is nothing to add to.
+static void attend_tile(
+    const rk_attention_shape *s, const forward_space *space, query_tile *t, size_t rows, size_t keys, bool first,
+    float *out) {
+    float shrink[TILE_QUERIES];
+    rk_sgemm(
+        keys, TILE_QUERIES, s->width, 1, (rk_operand){space->k, s->width, false},
+        (rk_operand){t->query, TILE_QUERIES, false}, 0, space->scores, TILE_QUERIES);
+    RK_DISPATCH(exponentiate_tile)(keys, (float)s->scale, space->scores, t->largest, t->sum, shrink);
+    if (!first) RK_DISPATCH(scale_tile)(rows, s->width, shrink, out, s->out.row);
+    rk_sgemm(
+        rows, s->width, keys, 1, (rk_operand){space->scores, TILE_QUERIES, true},
+        (rk_operand){space->v, s->width, false}, first ? 0 : 1, out, s->out.row);
+}
+
+static void finish_tile(const rk_attention_shape *s, const query_tile *t, size_t rows, float *out, float *lse) {
+    float factor[TILE_QUERIES];
     for (size_t r = 0; r < rows; r++) {
         lse[r] = s->keys ? t->largest[r] + logf(t->sum[r]) : -INFINITY;
-        t->shrink[r] = 1 / t->sum[r];
+        factor[r] = 1 / t->sum[r];
         if (s->keys == 0) memset(out + r * s->out.row, 0, s->width * sizeof(float));
     }
-    if (s->keys) RK_DISPATCH(scale_tile)(rows, s->width, t->shrink, out, s->out.row);
+    if (s->keys) RK_DISPATCH(scale_tile)(rows, s->width, factor, out, s->out.row);
+}
+
+static void attend_span(const forward_job *job, const forward_space *space, size_t b, size_t h, size_t begin, size_t end) {
+    const rk_attention_shape *s = job->shape;
+    for (size_t i = begin; i < end; i += TILE_QUERIES) {
+        query_tile *t = tile_at(space, (i - begin) / TILE_QUERIES);
+        RK_DISPATCH(transpose_tile)(
+            rk_min(TILE_QUERIES, end - i), s->width, job->q + place(s->q, b, h, i), s->q.row, t->query);
+        for (size_t r = 0; r < TILE_QUERIES; r++) t->largest[r] = -INFINITY, t->sum[r] = 0;
+    }
+    for (size_t j = 0; j < s->keys; j += TILE_KEYS) {
+        size_t keys = rk_min(TILE_KEYS, s->keys - j);
+        gather_rows(keys, s->width, job->k + place(s->k, b, h, j), s->k.row, space->k);
+        gather_rows(keys, s->width, job->v + place(s->v, b, h, j), s->v.row, space->v);
+        for (size_t i = begin; i < end; i += TILE_QUERIES)
+            attend_tile(
+                s, space, tile_at(space, (i - begin) / TILE_QUERIES), rk_min(TILE_QUERIES, end - i), keys, j == 0,
+                job->out + place(s->out, b, h, i));
+    }
+    for (size_t i = begin; i < end; i += TILE_QUERIES)
+        finish_tile(
+            s, tile_at(space, (i - begin) / TILE_QUERIES), rk_min(TILE_QUERIES, end - i),
+            job->out + place(s->out, b, h, i), job->lse + (b * s->heads + h) * s->queries + i);
 }
 
 static void attend_piece(void *context, size_t begin, size_t end) {
     forward_job *job = context;
-    size_t bytes = sizeof(forward_tile) + job->shape->width * TILE_QUERIES * sizeof(float);
-    forward_tile *scratch = rk_alloc(bytes);
-    if (!scratch) {
+    const rk_attention_shape *s = job->shape;
+    forward_space space;
+    if (!reserve_forward(job, &space)) {
         atomic_store(&job->failed, true);
         return;
     }
-    for (size_t tile = begin; tile < end; tile++) attend_tile(job, scratch, tile);
-    rk_free(scratch, bytes);
+    for (size_t piece = begin; piece < end; piece++) {
+        size_t head = piece / job->spans, i = piece % job->spans * job->span * TILE_QUERIES;
+        attend_span(
+            job, &space, head / s->heads, head % s->heads, i, rk_min(i + job->span * TILE_QUERIES, s->queries));
+    }
+    rk_free(space.scores, space.bytes);
 }
 
 bool rk_attention(
@@ -90,8 +140,10 @@ bool rk_attention(
     }
     forward_job job = {.shape = s, .q = q, .k = k, .v = v, .out = out, .lse = lse};
     job.tiles = rk_ceil_div(s->queries, TILE_QUERIES);
-    size_t grain = tile_grain(s, 2.0 * (double)rk_max(1, rk_ceil_div(s->keys, TILE_KEYS)));
-    rk_parallel_for(s->batch * s->heads * job.tiles, grain, attend_piece, &job);
+    job.span = rk_max(1, rk_min(4, s->batch * s->heads * job.tiles / 8));   // four, or enough pieces for eight threads
+    job.spans = rk_ceil_div(job.tiles, job.span);
+    size_t grain = tile_grain(s, 2.0 * (double)job.span * (double)rk_max(1, rk_ceil_div(s->keys, TILE_KEYS)));
+    rk_parallel_for(s->batch * s->heads * job.spans, grain, attend_piece, &job);
     return !atomic_load(&job.failed);
 }
 
@@ -108,20 +160,23 @@ typedef struct {
     atomic_bool failed;
 } grad_job;
 
-/// Scratch of one piece: the tiles of queries and of output gradients transposed, and two tiles of scores.
+/// Scratch of a piece: queries and output gradients in rows and, by tiles, transposed; a tile of keys and of values; two
+/// tiles of scores.
 typedef struct {
-    float *query, *gout, *lse, *mean, *p, *slope;
+    float *q_rows, *gout_rows, *query, *gout, *lse, *mean, *k, *v, *p, *slope;
     size_t bytes;
 } grad_space;
 
-static bool reserve(const grad_job *job, grad_space *space) {
+static bool reserve_grad(const grad_job *job, grad_space *space) {
     size_t rows = rk_round_up(job->query_span, TILE_QUERIES), tile = TILE_QUERIES * TILE_KEYS;
     size_t width = job->shape->width;
-    space->bytes = (2 * rows * width + 2 * rows + 2 * tile) * sizeof(float);
+    space->bytes = (4 * rows * width + 2 * rows + 2 * TILE_KEYS * width + 2 * tile) * sizeof(float);
     space->p = rk_alloc(space->bytes);
     if (!space->p) return false;
     space->slope = space->p + tile;
-    space->query = space->slope + tile;
+    space->k = space->slope + tile, space->v = space->k + TILE_KEYS * width;
+    space->q_rows = space->v + TILE_KEYS * width, space->gout_rows = space->q_rows + rows * width;
+    space->query = space->gout_rows + rows * width;
     space->gout = space->query + rows * width;
     space->lse = space->gout + rows * width;
     space->mean = space->lse + rows;
@@ -131,13 +186,15 @@ static bool reserve(const grad_job *job, grad_space *space) {
 static void prepare_queries(const grad_job *job, const grad_space *space, size_t b, size_t h, size_t begin, size_t end) {
     const rk_attention_shape *s = job->shape;
     for (size_t i = begin; i < end; i += TILE_QUERIES) {
-        size_t rows = rk_min(TILE_QUERIES, end - i), at = i - begin, out = place(s->out, b, h, i);
-        RK_DISPATCH(transpose_tile)(rows, s->width, job->q + place(s->q, b, h, i), s->q.row, space->query + at * s->width);
-        RK_DISPATCH(transpose_tile)(rows, s->width, job->gout + out, s->out.row, space->gout + at * s->width);
+        size_t rows = rk_min(TILE_QUERIES, end - i), at = i - begin, w = s->width, out = place(s->out, b, h, i);
+        gather_rows(rows, w, job->q + place(s->q, b, h, i), s->q.row, space->q_rows + at * w);
+        gather_rows(rows, w, job->gout + out, s->out.row, space->gout_rows + at * w);
+        RK_DISPATCH(transpose_tile)(rows, w, space->q_rows + at * w, w, space->query + at * w);
+        RK_DISPATCH(transpose_tile)(rows, w, space->gout_rows + at * w, w, space->gout + at * w);
         memset(space->lse + at, 0, TILE_QUERIES * sizeof(float));
         memset(space->mean + at, 0, TILE_QUERIES * sizeof(float));
         memcpy(space->lse + at, job->lse + (b * s->heads + h) * s->queries + i, rows * sizeof(float));
-        RK_DISPATCH(row_products)(rows, s->width, job->out + out, job->gout + out, s->out.row, space->mean + at);
+        RK_DISPATCH(row_products)(rows, w, job->out + out, job->gout + out, s->out.row, space->mean + at);
     }
 }
 
@@ -147,7 +204,7 @@ static void grad_tile(
     const rk_attention_shape *s = job->shape;
     size_t rows = rk_min(TILE_QUERIES, s->queries - i), keys = rk_min(TILE_KEYS, s->keys - j), w = s->width;
     size_t query = place(s->q, b, h, i), key = place(s->k, b, h, j), value = place(s->v, b, h, j);
-    rk_operand k = {job->k + key, s->k.row, false}, v = {job->v + value, s->v.row, false};
+    rk_operand k = {space->k, w, false}, v = {space->v, w, false};
     rk_operand columns = {space->query + at * w, TILE_QUERIES, false}, gout = {space->gout + at * w, TILE_QUERIES, false};
     float scale = (float)s->scale, add_key = i > 0, add_query = j > 0;
     rk_sgemm(keys, TILE_QUERIES, w, 1, k, columns, 0, space->p, TILE_QUERIES);
@@ -155,8 +212,7 @@ static void grad_tile(
     rk_sgemm(keys, TILE_QUERIES, w, 1, v, gout, 0, space->slope, TILE_QUERIES);
     RK_DISPATCH(score_slopes)(keys, scale, space->p, space->mean + at, space->slope);
     if (job->want_key) {
-        rk_operand rows_of_q = {job->q + query, s->q.row, false};
-        rk_operand rows_of_gout = {job->gout + place(s->out, b, h, i), s->out.row, false};
+        rk_operand rows_of_q = {space->q_rows + at * w, w, false}, rows_of_gout = {space->gout_rows + at * w, w, false};
         rk_sgemm(keys, w, rows, 1, (rk_operand){space->p, TILE_QUERIES, false}, rows_of_gout, add_key, job->gv + value,
                  s->v.row);
         rk_sgemm(keys, w, rows, 1, (rk_operand){space->slope, TILE_QUERIES, false}, rows_of_q, add_key, job->gk + key,
@@ -171,7 +227,7 @@ static void grad_piece(void *context, size_t begin, size_t end) {
     grad_job *job = context;
     const rk_attention_shape *s = job->shape;
     grad_space space;
-    if (!reserve(job, &space)) {
+    if (!reserve_grad(job, &space)) {
         atomic_store(&job->failed, true);
         return;
     }
@@ -181,8 +237,11 @@ static void grad_piece(void *context, size_t begin, size_t end) {
         size_t i0 = piece / key_spans % query_spans * job->query_span, j0 = piece % key_spans * job->key_span;
         size_t i1 = rk_min(i0 + job->query_span, s->queries), j1 = rk_min(j0 + job->key_span, s->keys);
         prepare_queries(job, &space, b, h, i0, i1);
-        for (size_t j = j0; j < j1; j += TILE_KEYS)
+        for (size_t j = j0; j < j1; j += TILE_KEYS) {
+            gather_rows(rk_min(TILE_KEYS, j1 - j), s->width, job->k + place(s->k, b, h, j), s->k.row, space.k);
+            gather_rows(rk_min(TILE_KEYS, j1 - j), s->width, job->v + place(s->v, b, h, j), s->v.row, space.v);
             for (size_t i = i0; i < i1; i += TILE_QUERIES) grad_tile(job, &space, b, h, i, i - i0, j);
+        }
     }
     rk_free(space.p, space.bytes);
 }

@@ -5,6 +5,7 @@
 #include "kernels/memory.h"
 #include "kernels/threads.h"
 #include "private.h"
+#include "simd/transpose.h"
 
 enum {
     CBLAS_ROW_MAJOR = 101,

@@ -6,6 +6,7 @@
 #include "kernels/memory.h"
 #include "kernels/threads.h"
 #include "private.h"
+#include "simd/transpose.h"
 
 #define RK_BODY "winograd.h"
 #include "simd/levels.h"

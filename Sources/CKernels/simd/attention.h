@@ -3,10 +3,9 @@
 
 /// The transpose of rows x width, `stride` apart, into width x TILE_QUERIES; missing rows become 0.
 static void RK_LEVEL(transpose_tile)(size_t rows, size_t width, const float *x, size_t stride, float *out) {
-    for (size_t d = 0; d < width; d++) {
-        for (size_t i = 0; i < rows; i++) out[d * TILE_QUERIES + i] = x[i * stride + d];
+    rk_transpose(rows, width, x, stride, out, TILE_QUERIES);
+    for (size_t d = 0; d < width && rows < TILE_QUERIES; d++)
         for (size_t i = rows; i < TILE_QUERIES; i++) out[d * TILE_QUERIES + i] = 0;
-    }
 }
 
 /// Online softmax: scores (times scale) become exp(score - largest); `largest` and `sum` go on from the tiles before,
@@ -18,7 +17,7 @@ static void RK_LEVEL(exponentiate_tile)(
     for (size_t i = 0; i < TILE_QUERIES; i++) most[i] = largest[i];
     for (size_t j = 0; j < keys; j++)
         for (size_t i = 0; i < TILE_QUERIES; i++) {
-            float s = scores[j * TILE_QUERIES + i] *= scale;
+            float s = scale * scores[j * TILE_QUERIES + i];
             most[i] = s > most[i] ? s : most[i];
         }
     for (size_t i = 0; i < TILE_QUERIES; i++) {
@@ -28,7 +27,7 @@ static void RK_LEVEL(exponentiate_tile)(
     }
     for (size_t j = 0; j < keys; j++)
         for (size_t i = 0; i < TILE_QUERIES; i++) {
-            float e = rk_exp_f32(scores[j * TILE_QUERIES + i] - most[i]);
+            float e = rk_exp_f32(scale * scores[j * TILE_QUERIES + i] - most[i]);
             scores[j * TILE_QUERIES + i] = e;
             total[i] += e;
         }

@@ -94,23 +94,6 @@ static void RK_LEVEL(panel_rows)(
     }
 }
 
-#ifndef RK_QUAD
-#define RK_QUAD
-typedef float rk_quad __attribute__((vector_size(16), aligned(4), may_alias));
-
-/// out [4, 4] = x [4, 4] transposed.
-RK_INLINE void rk_transpose_quad(const float *x, size_t row, float *out, size_t out_row) {
-    rk_quad a = *(const rk_quad *)x, b = *(const rk_quad *)(x + row);
-    rk_quad c = *(const rk_quad *)(x + 2 * row), d = *(const rk_quad *)(x + 3 * row);
-    rk_quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    rk_quad ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    *(rk_quad *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
-    *(rk_quad *)(out + out_row) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-    *(rk_quad *)(out + 2 * out_row) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
-    *(rk_quad *)(out + 3 * out_row) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
-}
-#endif
-
 /// panel [depth, PANEL] = op(B)'s rows from p and columns from j; missing columns become 0.
 static void RK_LEVEL(pack_panel)(rk_operand b, size_t p, size_t depth, size_t j, size_t columns, float *panel) {
     if (!b.transpose) {
@@ -126,13 +109,9 @@ static void RK_LEVEL(pack_panel)(rk_operand b, size_t p, size_t depth, size_t j,
         return;
     }
     const float *from = b.data + j * b.row + p;
-    size_t whole = columns / 4 * 4, q = 0;
-    for (; q + 4 <= depth; q += 4)
-        for (size_t i = 0; i < whole; i += 4) rk_transpose_quad(from + i * b.row + q, b.row, panel + q * PANEL + i, PANEL);
-    for (; q < depth; q++)
-        for (size_t i = 0; i < whole; i++) panel[q * PANEL + i] = from[i * b.row + q];
-    for (q = 0; q < depth; q++)
-        for (size_t i = whole; i < PANEL; i++) panel[q * PANEL + i] = i < columns ? from[i * b.row + q] : 0;
+    rk_transpose(columns, depth, from, b.row, panel, PANEL);
+    for (size_t q = 0; q < depth; q++)
+        for (size_t i = columns; i < PANEL; i++) panel[q * PANEL + i] = 0;
 }
 
 /// op(A)'s columns [p, p + depth): where they lie, or copied to `space` (NULL

@@ -142,11 +142,8 @@ static void RK_LEVEL(weight_grad_row)(const float *in, size_t plane, size_t chan
     }
 }
 
-/// out [columns, rows] = the transpose of x [rows, columns], whose rows lie `row` apart.
 static void RK_LEVEL(transpose)(size_t rows, size_t columns, const float *x, size_t row, float *out, size_t out_row) {
-    for (size_t i = 0; i < rows; i += 16)
-        for (size_t j = 0; j < columns; j++)
-            for (size_t q = i; q < rk_min(i + 16, rows); q++) out[j * out_row + q] = x[q * row + j];
+    rk_transpose(rows, columns, x, row, out, out_row);
 }
 
 #undef VECTOR
