@@ -42,7 +42,7 @@ let package = Package(
         .testTarget(name: "RiffleNNTests", dependencies: ["RiffleNN", "RiffleIO"]),
         .testTarget(name: "RiffleFlowTests", dependencies: ["RiffleFlow", "RiffleMetrics"]),
         .testTarget(name: "RiffleIOTests", dependencies: ["RiffleIO", "RiffleMetrics"]),
-        .testTarget(name: "RiffleLuaTests", dependencies: ["RiffleLua"], exclude: ["lua"]),
+        .testTarget(name: "RiffleLuaTests", dependencies: ["RiffleLua", "riffle"], exclude: ["lua"]),
     ],
     swiftLanguageModes: [.v6]
 )

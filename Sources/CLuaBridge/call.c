@@ -164,8 +164,10 @@ static int describe(lua_State *L) {
 
 rlua_value rlua_error_text(rlua_state *state, int error) {
     lua_State *L = state->running;
+    // A string is taken as it is: an interrupt would stop any call.
+    if (lua_rawgeti(L, LUA_REGISTRYINDEX, error) == LUA_TSTRING) return copy_text(state, L);
     lua_pushcfunction(L, describe);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, error);
+    lua_insert(L, -2);
     if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
         lua_pop(L, 1);
         lua_pushliteral(L, "an error that cannot be told in words");

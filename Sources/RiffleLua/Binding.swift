@@ -120,7 +120,7 @@ final class Binding {
         let declared = last < function.arguments.count ? function.arguments[last].type : nil
         switch declared {
         case .table, .any: return nil
-        case .some(let type) where type.isList: return table.named > 0 ? last : nil
+        case .shape: return table.named > 0 ? last : nil
         case .some, nil: return table.named > 0 || table.count == 0 ? last : nil
         }
     }

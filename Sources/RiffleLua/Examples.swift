@@ -1,7 +1,10 @@
 /// The scripts that come with the binary.
 public enum Examples {
     public static let all: [(name: String, source: [UInt8])] = [
-        ("tensors", PackageResources.tensors_lua)
+        ("tensors", PackageResources.tensors_lua),
+        ("quickstart", PackageResources.quickstart_lua),
+        ("cifar10", PackageResources.cifar10_lua),
+        ("own_loss", PackageResources.own_loss_lua),
     ]
 
     /// The comment that begins a script: what it shows and how long it takes.

@@ -30,10 +30,15 @@ extension LuaEngine {
         } catch {
             wasInterrupted = Interrupt.requested
             Progress.finishVisible()
-            let traceback = (error as? LuaError)?.traceback ?? ""
-            Console.error("riffle: \(error)\n\(traceback)")
+            Console.error("riffle: " + Self.report(error) + "\n")
             return false
         }
+    }
+
+    /// An error, with the lines that led to it where they tell more than the message.
+    static func report(_ error: any Error) -> String {
+        let lines = (error as? LuaError)?.traceback.split(separator: "\n") ?? []
+        return lines.count > 1 ? "\(error)\n" + lines.joined(separator: "\n") : "\(error)"
     }
 
     private func contents(of path: String) throws -> [UInt8] {

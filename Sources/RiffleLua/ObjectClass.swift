@@ -117,14 +117,18 @@ public struct Property<Object: AnyObject>: Sendable {
     let name: String
     let type: ArgumentType
     let summary: String
+    let takesNil: Bool
     let get: @Sendable (Object) throws -> Value
     let set: (@Sendable (Object, Arguments) throws -> Void)?
 
-    /// - Parameter set: gets the new value, checked against `type`, as argument 0.
+    /// - Parameters:
+    ///   - takesNil: whether it may be set to nil.
+    ///   - set: gets the new value, checked against `type`, as argument 0.
     public init(
-        _ name: String, _ type: ArgumentType, _ summary: String,
+        _ name: String, _ type: ArgumentType, _ summary: String, takesNil: Bool = false,
         get: @escaping @Sendable (Object) throws -> Value, set: (@Sendable (Object, Arguments) throws -> Void)? = nil
     ) {
+        self.takesNil = takesNil
         self.name = name
         self.type = type
         self.summary = summary
@@ -148,7 +152,7 @@ struct AnyProperty: Sendable {
         let receiver = Argument(word, .object(word))
         getter = Function("\(word).\(name)", [receiver], Doc(property.summary)) { [try property.get($0.object(0))] }
         setter = property.set.map { set in
-            Function("\(word).\(property.name)", [receiver, Argument(property.name, property.type)], Doc(property.summary)) {
+            Function("\(word).\(property.name)", [receiver, Argument(property.name, property.type, default: property.takesNil ? .none : .required)], Doc(property.summary)) {
                 try set($0.object(0), Arguments([$0[1]]))
                 return []
             }

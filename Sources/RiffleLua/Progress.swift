@@ -90,13 +90,13 @@ public final class Progress: @unchecked Sendable {
             parts.append("\(step)")
         }
         let rate = elapsed > 0 ? Double(step) / elapsed : 0
-        if step > 0 { parts.append(rate >= 1 || rate == 0 ? "\(riffleFormat((rate * 10).rounded() / 10))/s" : "\(riffleFormat((10 / rate).rounded() / 10)) s each") }
+        if step > 0 { parts.append(rate >= 1 ? "\(significant(rate, 3))/s" : "\(significant(1 / rate, 3)) s each") }
         if isDone {
             parts.append("in \(clock(elapsed))")
         } else if let total, step > 0 {
             parts.append("\(clock(elapsed * Double(total - step) / Double(step))) left")
         }
-        if let loss = Progress.shared.withLock({ $0.loss }) { parts.append("loss \(significant(loss))") }
+        if let loss = Progress.shared.withLock({ $0.loss }) { parts.append("loss \(significant(loss, 4))") }
         return parts.joined(separator: "  ")
     }
 
@@ -109,9 +109,10 @@ public final class Progress: @unchecked Sendable {
         return hours > 0 ? "\(hours):\(minutes < 10 ? "0" : "")\(minutes):\(tail)" : "\(minutes):\(tail)"
     }
 
-    private func significant(_ number: Double) -> String {
+    private func significant(_ number: Double, _ digits: Int) -> String {
         guard number.isFinite, number != 0 else { return riffleFormat(number) }
-        let scale = pow(10, 3 - floor(log10(abs(number))))
+        if abs(number) >= 1000, abs(number) < 1e9 { return "\(Int(number.rounded()))" }
+        let scale = pow(10, Double(digits - 1) - floor(log10(abs(number))))
         return riffleFormat((number * scale).rounded() / scale)
     }
 

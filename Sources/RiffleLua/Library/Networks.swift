@@ -15,7 +15,7 @@ enum NetworkLibrary {
                 Argument("frequency", .positive, "the largest of the time embedding, in rad", default: .number(30)),
                 Argument("classes", .integer(1...1_000_000), "how many labels choose from", default: .none),
             ],
-            Doc("A velocity network for points: linear layers with SiLU, the time added to the first.", shapes: "x [n, dim], t [n] (, labels [n]) -> [n, dim]", example: "> riffle.nn.mlp { dim = 2, width = 64 }:count()\n25218")
+            Doc("A velocity network for points: linear layers with SiLU, the time added to the first.", shapes: "x [n, dim], t [n] (, labels [n]) -> [n, dim]", example: "> riffle.nn.mlp { dim = 2, width = 64 }:count()\n25282")
         ) { arguments in
             [.object(try MLP(.init(
                 dim: arguments.integer(0), width: arguments.integer(1), depth: arguments.integer(2), frequency: arguments.number(3),
@@ -36,7 +36,7 @@ enum NetworkLibrary {
                 Argument("classes", .integer(1...1_000_000), "how many labels choose from", default: .none),
                 Argument("frequency", .positive, "the largest of the time embedding, in rad", default: .number(1)),
             ],
-            Doc("A velocity network for images: guided diffusion's U-Net as torchcfm has it, with the same names in files.", shapes: "x [n, height, width, channels], t [n] (, labels [n]) -> as x", example: "> riffle.nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = {} }:count()\n125827", source: "Dhariwal and Nichol 2021; Tong et al. 2023")
+            Doc("A velocity network for images: guided diffusion's U-Net as torchcfm has it, with the same names in files.", shapes: "x [n, height, width, channels], t [n] (, labels [n]) -> as x", example: "> riffle.nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = {} }:count()\n163331", source: "Dhariwal and Nichol 2021; Tong et al. 2023")
         ) { [.object(try UNet(configuration($0)))] },
         Function(
             "network:two_timed", [Argument("net", .object("network"))],

@@ -46,10 +46,6 @@ enum TensorLibrary {
             try $0.object(0, as: Parameter.self).assign($0.tensor(1))
             return []
         },
-        Function("parameter:zero_grad", [Argument("parameter", .object("parameter"))], Doc("Clears the gradient.")) {
-            $0.object(0, as: Parameter.self).gradient = nil
-            return []
-        },
     ]
 
     static let classes: [ObjectClass] = [
@@ -61,7 +57,9 @@ enum TensorLibrary {
         ObjectClass(
             "parameter", Parameter.self, Doc("A tensor that gradients reach and training changes."), extends: "tensor",
             properties: [
-                Property("grad", .tensor, "The gradient that backward() brought, or nil.", get: { $0.gradient.map(Value.tensor) ?? .none }),
+                Property(
+                    "grad", .tensor, "The gradient that backward() brought, or nil.", takesNil: true,
+                    get: { $0.gradient.map(Value.tensor) ?? .none }, set: { try $0.replace(gradient: $1.optionalTensor(0)) }),
                 Property(
                     "trainable", .boolean, "Whether gradients reach it.",
                     get: { .boolean($0.isTrainable) }, set: { $0.isTrainable = $1.boolean(0) }),
@@ -76,9 +74,9 @@ enum TensorLibrary {
         let functions = Dictionary(uniqueKeysWithValues: Op.all.map { ($0.name, $0.function) })
         let names = ["__add": "add", "__sub": "sub", "__mul": "mul", "__div": "div", "__pow": "pow"]
         var operators = names.compactMapValues { functions[$0] }
-        if let negate = functions["negate"] {
+        if let negate = functions["neg"] {
             // Lua gives an unary operator its operand twice.
-            operators["__unm"] = Function("negate", [x, Argument("again", .any)], Doc("")) { try negate.body(Arguments([$0[0]])) }
+            operators["__unm"] = Function("neg", [x, Argument("again", .any)], Doc("")) { try negate.body(Arguments([$0[0]])) }
         }
         return operators
     }()
@@ -112,5 +110,14 @@ enum TensorLibrary {
             return .list((0..<x.shape[dim]).map { nested(dim + 1, place + $0 * step) })
         }
         return nested(0, 0)
+    }
+}
+
+extension Parameter {
+    fileprivate func replace(gradient: Tensor?) throws {
+        guard gradient == nil || gradient?.shape == shape else {
+            throw RiffleError("parameter.grad", "the gradient must be \(shape), got \(gradient?.shape ?? [])")
+        }
+        self.gradient = gradient?.detach()
     }
 }

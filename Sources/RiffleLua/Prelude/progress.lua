@@ -9,12 +9,9 @@ end
 
 -- Passes on what the loop below returned; a nil ends it.
 local function pass(bar, step, first, ...)
-  if first == nil then
-    bar:finish()
-    return nil
-  end
   bar:advance(step)
-  return first, ...
+  if first ~= nil then return first, ... end
+  bar:finish()
 end
 
 define("progress", {

@@ -36,7 +36,7 @@ local function close(place, path)
   end
   setmetatable(place, {
     __index = function(_, name)
-      fail(("%s has no function '%s'%s"):format(path, tostring(name), suggestion(name, place)))
+      fail(("%s has no '%s'%s"):format(path, tostring(name), suggestion(name, place)))
     end,
     __tostring = function() return path end,
     __name = path,

@@ -15,6 +15,9 @@ enum LineEditor {
 
     static func start(completer: @escaping Completer) {
         self.completer = completer
+        // Letters beyond ASCII need a locale that has them.
+        setlocale(LC_CTYPE, "")
+        if String(cString: nl_langinfo(Int32(CODESET))) != "UTF-8" { setlocale(LC_CTYPE, "C.UTF-8") }
         rl_readline_name = UnsafePointer(strdup("riffle"))
         rl_catch_signals = 0
         rl_getc_function = { _ in LineEditor.character() }

@@ -75,13 +75,9 @@ public final class Repl {
                 return .wrong
             default: return .done
             }
-        } catch let error as LuaError {
-            engine.resumeAfterInterrupt()
-            let lines = error.traceback.split(separator: "\n")
-            report(error.description + (lines.count > 1 ? "\n" + lines.joined(separator: "\n") : ""))
         } catch {
             engine.resumeAfterInterrupt()
-            report("\(error)")
+            report(LuaEngine.report(error))
         }
         return .wrong
     }

@@ -1,0 +1,76 @@
+import CKernels
+import RiffleTensor
+import Testing
+
+@testable import RiffleLua
+
+/// Tensor memory, which Lua's own collector cannot see.
+@Suite(.serialized) struct MemoryTests {
+    private func withLimit(_ bytes: Int, _ body: () throws -> Void) rethrows {
+        rk_memory_set_limit(bytes)
+        defer { rk_memory_set_limit(0) }
+        try body()
+    }
+
+    @Test func aLoopOfLargeTensorsStaysUnderTheLimit() throws {
+        let engine = try LuaEngine()
+        rk_memory_reset_peak()
+        try withLimit(512_000_000) {
+            try engine.run("local riffle = require 'riffle'; for i = 1, 10000 do local x = riffle.ones(1000000) end", name: "=test")
+        }
+        #expect(rk_memory_now().peak < 512_000_000)
+    }
+
+    /// 64 MB are less than what is collected at anyway, so that only running out of memory brings the collection.
+    @Test func aSmallLimitIsMetByCollecting() throws {
+        let engine = try LuaEngine()
+        try withLimit(Int(rk_memory_now().live) + 64_000_000) {
+            try engine.run("for i = 1, 200 do local x = require('riffle').ones(8000000) end", name: "=test")
+        }
+    }
+
+    @Test func runningOutIsAnErrorThatNamesTheHolders() throws {
+        let engine = try LuaEngine()
+        withLimit(Int(rk_memory_now().live) + 64_000_000) {
+            let answer = engine.answer("local large = require('riffle').ones(10000000); local more = large + large; return 1")
+            let message = answer.first?.brief ?? ""
+            #expect(message.hasPrefix("test:1: "))
+            #expect(message.contains("out of memory: 40.0 MB asked for"))
+            #expect(message.contains("large [10000000], 40.0 MB"))
+        }
+        #expect(engine.answer("return require('riffle').ones(3):sum():item()").first?.brief == "3")
+    }
+
+    @Test func errorsLeakNothing() throws {
+        let before = rk_memory_now().live
+        do {
+            let engine = try LuaEngine()
+            try engine.run(
+                """
+                local riffle = require "riffle"
+                local a, b = riffle.ones(100, 100), riffle.ones(99, 100)
+                local w = riffle.parameter(riffle.ones(100, 100))
+                for i = 1, 1000 do
+                  assert(not pcall(function() return a:matmul(b) end))
+                  assert(not pcall(function() return (w * a):matmul(b):sum():backward() end))
+                  assert(not pcall(function() return riffle.cat { a, a * 2, "x" } end))
+                  assert(not pcall(riffle.jvp, function(x) error(x * 2) end, a, a))
+                end
+                """, name: "=test")
+            try engine.run("collectgarbage()", name: "=test")
+            #expect(rk_memory_now().live - before < 1_000_000)
+        }
+        #expect(rk_memory_now().live == before)
+    }
+
+    @Test func lastingObjectsAreReleasedWithTheState() throws {
+        weak var parameter: Parameter?
+        do {
+            let engine = try LuaEngine()
+            let results = try engine.run("keep = require('riffle').parameter(require('riffle').ones(3)); return keep", name: "=test")
+            parameter = results.first?.anyObject as? Parameter
+            #expect(parameter != nil)
+        }
+        #expect(parameter == nil)
+    }
+}

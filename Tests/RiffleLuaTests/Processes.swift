@@ -1,0 +1,134 @@
+import Glibc
+import RiffleTensor
+
+/// The binary, which lies beside the tests.
+private func binary() -> String {
+    var buffer = [CChar](repeating: 0, count: 4096)
+    let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
+    let path = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return path.split(separator: "/").dropLast().map { "/" + $0 }.joined() + "/riffle"
+}
+
+func temporaryFolder() -> String {
+    var template = Array("/tmp/riffle-tests-XXXXXX".utf8CString)
+    return mkdtemp(&template).map { String(cString: $0) } ?? "/tmp"
+}
+
+func write(_ text: String, to path: String) throws {
+    guard let file = fopen(path, "w") else { throw RiffleError("", "cannot write \(path)") }
+    fputs(text, file)
+    fclose(file)
+}
+
+private func spawn(_ arguments: [String], state: String, _ files: (inout posix_spawn_file_actions_t) -> Void) throws -> pid_t {
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    files(&actions)
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    // A session of its own (POSIX_SPAWN_SETSID), so that the first terminal it opens is the one that sends it signals.
+    // And no blocked signals (POSIX_SPAWN_SETSIGMASK), which a test's thread has.
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(&attributes, 0x80 | 0x08)
+    let words: [UnsafeMutablePointer<CChar>?] = ([binary()] + arguments).map { strdup($0) } + [nil]
+    let passed = ["PATH", "HOME", "LD_LIBRARY_PATH", "RIFFLE_THREADS"]
+    let variables = passed.compactMap { (name: String) in getenv(name).map { "\(name)=\(String(cString: $0))" } }
+    let environment: [UnsafeMutablePointer<CChar>?] = (variables + ["XDG_STATE_HOME=\(state)", "TERM=xterm"]).map { strdup($0) } + [nil]
+    defer { (words + environment).forEach { free($0) } }
+    var process = pid_t()
+    guard posix_spawn(&process, binary(), &actions, &attributes, words, environment) == 0 else {
+        throw RiffleError("", "cannot start \(binary())")
+    }
+    return process
+}
+
+private func wait(for process: pid_t) -> Int32 {
+    var status: Int32 = 0
+    waitpid(process, &status, 0)
+    return status & 0x7F == 0 ? (status >> 8) & 0xFF : -(status & 0x7F)
+}
+
+/// Runs the binary to its end.
+func riffle(_ arguments: [String], input: String = "") throws -> (output: String, error: String, code: Int32) {
+    let folder = temporaryFolder()
+    try write(input, to: "\(folder)/in")
+    let process = try spawn(arguments, state: folder) { actions in
+        posix_spawn_file_actions_addopen(&actions, 0, "\(folder)/in", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, "\(folder)/out", O_WRONLY | O_CREAT, 0o600)
+        posix_spawn_file_actions_addopen(&actions, 2, "\(folder)/err", O_WRONLY | O_CREAT, 0o600)
+    }
+    let code = wait(for: process)
+    func text(_ name: String) throws -> String { String(decoding: try contents(of: "\(folder)/\(name)"), as: UTF8.self) }
+    return (try text("out"), try text("err"), code)
+}
+
+/// A session of the binary on a pseudo-terminal.
+final class Terminal {
+    private let state = temporaryFolder()
+    private let master: Int32
+    private let process: pid_t
+    private var isOver = false
+
+    init() throws {
+        // What posix_openpt, unlockpt and ptsname do; Swift does not see those.
+        let (setLock, getNumber): (UInt, UInt) = (0x4004_5431, 0x8004_5430)
+        var (lock, number): (Int32, Int32) = (0, 0)
+        master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
+        guard master >= 0, ioctl(master, setLock, &lock) == 0, ioctl(master, getNumber, &number) == 0 else {
+            throw RiffleError("", "there is no pseudo-terminal")
+        }
+        let slave = "/dev/pts/\(number)"
+        process = try spawn([], state: state) { actions in
+            for file: Int32 in 0...2 { posix_spawn_file_actions_addopen(&actions, file, slave, O_RDWR, 0) }
+        }
+    }
+
+    deinit {
+        if !isOver {
+            kill(process, SIGKILL)
+            _ = wait(for: process)
+        }
+        close(master)
+    }
+
+    func send(_ text: String) {
+        var text = text
+        text.withUTF8 { _ = Glibc.write(master, $0.baseAddress, $0.count) }
+    }
+
+    /// What is shown until it ends with `prompt`, and has shown `word`.
+    @discardableResult
+    func expect(_ prompt: String, after word: String = "") throws -> String {
+        var shown: [UInt8] = []
+        var part = [UInt8](repeating: 0, count: 4096)
+        for _ in 0..<400 {
+            var waiting = pollfd(fd: master, events: Int16(POLLIN), revents: 0)
+            guard poll(&waiting, 1, 50) > 0 else {
+                let text = String(decoding: shown, as: UTF8.self)
+                if text.hasSuffix(prompt), word.isEmpty || text.contains(word) { return text }
+                continue
+            }
+            let count = read(master, &part, part.count)
+            guard count > 0 else { break }
+            shown += part[..<count]
+        }
+        throw RiffleError("", "the session does not answer; it showed \(String(decoding: shown, as: UTF8.self).debugDescription)")
+    }
+
+    @discardableResult
+    func enter(_ line: String, until prompt: String = "> ") throws -> String {
+        send(line + "\n")
+        return try expect(prompt)
+    }
+
+    func history() throws -> String { String(decoding: try contents(of: state + "/riffle/history"), as: UTF8.self) }
+
+    func exitCode() -> Int32 {
+        isOver = true
+        return wait(for: process)
+    }
+}

@@ -1,0 +1,66 @@
+-- What a call with wrong arguments says: where, which function, which argument, what was wanted and what came.
+local riffle = require "riffle"
+local a = riffle.tensor { { 1, 2, 3 }, { 4, 5, 6 } }
+
+local function says(expected, fn, ...)
+  local ok, message = pcall(fn, ...)
+  assert(not ok, "no error, but wanted: " .. expected)
+  assert(type(message) == "string" and message:find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, message))
+  assert(message:find("^arguments.lua:%d+: "), "no place: " .. message)
+end
+
+says("riffle.sum: argument 2 'dim' must be a dimension", function() a:sum("x") end)
+says("got 0", function() a:sum(0) end)
+says("riffle.sum: unknown option 'kepe', did you mean 'keep'?", function() a:sum { dim = 1, kepe = true } end)
+says("riffle.sum: 'dim' is given twice", function() a:sum(1, { dim = 2 }) end)
+says("riffle.sum: option 'keep' must be true or false, got 1", function() a:sum { keep = 1 } end)
+says("tensor:rank: takes no arguments, got 2", function() a:rank(1, 2) end)
+says("tensor:rank: must be called on a tensor, as in x:rank(...), got nothing", function() a.rank() end)
+says("riffle.group_norm: argument 4 'groups' must be an integer from 1 on, got 1.5", function() a:group_norm(nil, nil, 1.5) end)
+says("argument 5 'eps' must be a number above 0, got nan", function() a:group_norm(nil, nil, 1, 0 / 0) end)
+says("argument 5 'eps' must be a number above 0, got inf", function() a:group_norm(nil, nil, 1, math.huge) end)
+says("riffle.randn: argument 2 'dtype' must be one of 'float32', 'float64', 'int32', got 'float46', did you mean 'float64'?", function()
+  riffle.randn(2, "float46")
+end)
+says("riffle.add: argument 2 'b' must be a tensor or a number, got nil", function() return a + nil end)
+says("riffle.mul: argument 1 'a' must be a tensor or a number, got 'x'", function() return "x" * a end)
+says("item 2 of argument 1 'tensors' must be a tensor, got 3", function() riffle.cat { a, 3 } end)
+says("argument 1 'values': the list has a hole", function() riffle.tensor { 1, nil, 3 } end)
+says("tables nest too deep; does one contain itself?", function()
+  local t = {}
+  t[1] = t
+  riffle.tensor(t)
+end)
+says("riffle.full: argument 2 'value' must be a number, got nothing", function() riffle.full { 2 } end)
+says("riffle.full: argument 2 'value' must be a number, got nil", function() riffle.full({ 2 }, nil) end)
+says("got a function", function() riffle.exp(print) end)
+says("got a string of 50 bytes", function() riffle.exp(("x"):rep(50)) end)
+says("got a list of 2", function() riffle.exp { 1, 2 } end)
+says("got a thread", function() riffle.exp(coroutine.create(print)) end)
+says("matmul: inner sizes differ, 3 and 2 (a [2, 3], b [2, 3])", function() a:matmul(a) end)
+says("tensor has no method or field 'softmx', did you mean 'softmax'?", function() a:softmx() end)
+says("riffle has no 'sofmax', did you mean 'softmax'?", function() riffle.sofmax(a) end)
+says("riffle.memory has no 'limt', did you mean 'limit'?", function() riffle.memory.limt() end)
+says("index 3 is not in 1 to 2", function() return a[3] end)
+says("index 0 is not in 1 to 2", function() return a[0] end)
+says("tensor has no field 'name' that can be set", function() a.name = 1 end)
+says("'sum' of a tensor cannot be set", function() a.sum = 1 end)
+says("there is no variable 'prnt', did you mean 'print'?", function() prnt(1) end)
+says("assignment to 'counter', which was not declared", function() counter = 1 end)
+
+-- The error is the user's, also where the prelude raises it and where calls are tail calls.
+says("riffle.jvp: argument 1 'fn' must be a function, got number", function() return riffle.jvp(1, a, a) end)
+says("riffle.jvp: the function must return a tensor or a list of tensors, got nil", function() riffle.jvp(function() end, a, a) end)
+says("riffle.progress: argument 1 'steps' must be an integer from 0 on, got -1", function() return riffle.progress(-1) end)
+says("riffle.nn.module: the table needs a function forward(self, x, t), got nil", function() riffle.nn.module {} end)
+
+-- Ways to say the same.
+assert(a:sum(1, true):shape()[1] == 1 and a:sum { dim = 1, keep = true }:shape()[1] == 1 and a:sum(1, { keep = true }):shape()[1] == 1)
+assert(tostring(riffle.ones(2, 3):shape()) == "[2, 3]" and tostring(riffle.ones({ 2, 3 }):shape()) == "[2, 3]")
+assert(tostring(a:reshape(3, -1):shape()) == "[3, 2]" and tostring(a:permute(2, 1):shape()) == "[3, 2]")
+assert(riffle.ones(2.0, 3):count() == 6 and riffle.ones(2, "int32"):dtype() == "int32")
+assert(tostring(a:sum {}) == tostring(a:sum()))
+assert(tostring(riffle.cat { a, a, dim = 2 }:shape()) == "[2, 6]")
+assert(a[-1][-1]:item() == 6 and a[riffle.tensor({ 2, 1 }, "int32")][1][1]:item() == 4)
+assert(#a == 2 and (-a)[1][1]:item() == -1 and (2 ^ a)[1][2]:item() == 4 and (6 / a)[1][3]:item() == 2 and (1 - a)[2][3]:item() == -5)
+assert(a == a and a ~= a + 0)

@@ -1,0 +1,78 @@
+-- Identity, freeing, scopes and their errors.
+local riffle = require "riffle"
+
+local function fails(expected, fn)
+  local ok, message = pcall(fn)
+  assert(not ok and tostring(message):find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, tostring(message)))
+end
+
+-- A parameter is one value in Lua, however it comes.
+local w = riffle.parameter(riffle.ones(2))
+local net = riffle.nn.module { w = w, forward = function(self, x) return x * self.w end }
+assert(net.w == w and rawequal(net.w, w))
+local seen = { [w] = true }
+assert(seen[net.w])
+assert(w.grad == nil and w.trainable)
+local loss = (w * 3):sum()
+loss:backward()
+assert(w.grad[1]:item() == 3 and tostring(w):find("^parameter float32 %[2%]: 1 1"))
+w.trainable = false
+assert(not w.trainable)
+fails("parameter.trainable must be true or false, got 1", function() w.trainable = 1 end)
+fails("parameter.grad must be a tensor, got 1", function() w.grad = 1 end)
+
+local x = riffle.ones(2)
+x:free()
+x:free()
+fails("got a tensor that was freed", function() return x + 1 end)
+do
+  local y <close> = riffle.ones(2)
+  x = y
+end
+fails("got a tensor that was freed", function() return x:sum() end)
+
+-- A scope frees what was made in it, but for results and what is kept.
+local leaked, kept
+local a, t = riffle.scope(function()
+  leaked = riffle.ones(3)
+  kept = (leaked * 2):keep()
+  return leaked + 1, { inner = leaked + 2 }
+end)
+assert(a[1]:item() == 2 and t.inner[1]:item() == 3 and kept[1]:item() == 2)
+fails("released at the end of the scope begun on line 36", function() return leaked:sum() end)
+local inner
+riffle.scope(function()
+  inner = riffle.scope(function() return riffle.ones(1) end)
+  assert(inner:item() == 1)
+end)
+fails("released", function() return inner:item() end)
+fails("boom", function() riffle.scope(function() leaked = riffle.ones(3) error("boom") end) end)
+fails("released", function() return leaked:sum() end)
+
+-- Modes come back after errors, also when a closing guard fails.
+fails("boom", function() riffle.no_grad(function() error("boom") end) end)
+w.trainable = true
+w.grad = nil
+loss = (w * 2):sum()
+loss:backward()
+assert(w.grad[1]:item() == 2)
+fails("closing", function()
+  riffle.no_grad(function()
+    local guard <close> = setmetatable({}, { __close = function() error("closing") end })
+    return w * 2
+  end)
+end)
+local again = (w * 2):sum()
+again:backward()
+fails("only a single number has a gradient", function() (w * 2):backward() end)
+
+-- Metatables are out of reach, and methods survive strange receivers.
+assert(getmetatable(w) == false)
+fails("must be called on a tensor", function() w.rank({}) end)
+fails("must be called on a tensor", function() w.rank(io.stdout) end)
+
+-- Coroutines may call everything.
+local co = coroutine.wrap(function()
+  for i = 1, 3 do coroutine.yield(riffle.ones(i):sum():item()) end
+end)
+assert(co() == 1 and co() == 2 and co() == 3)
