@@ -25,7 +25,7 @@ static size_t tile_grain(const rk_attention_shape *s, double tiles_seen) {
     return rk_max(1, (size_t)(2e6 / (tiles_seen * TILE_QUERIES * TILE_KEYS * (double)rk_max(1, s->width))));
 }
 
-/// Rows of one head, brought together: elsewhere they may lie so far apart that they displace each other from the cache.
+/// Rows of one head, brought together: elsewhere they may lie so that they displace each other from the cache.
 static void gather_rows(size_t rows, size_t width, const float *x, size_t stride, float *out) {
     for (size_t r = 0; r < rows; r++) memcpy(out + r * width, x + r * stride, width * sizeof(float));
 }
@@ -41,7 +41,7 @@ typedef struct {
     atomic_bool failed;
 } forward_job;
 
-/// What a tile of queries keeps from one tile of keys to the next, behind it the transposed queries [width, TILE_QUERIES].
+/// What a tile of queries keeps from one tile of keys to the next; behind it the queries, [width, TILE_QUERIES].
 typedef struct {
     float largest[TILE_QUERIES], sum[TILE_QUERIES], query[];
 } query_tile;
@@ -93,7 +93,8 @@ static void finish_tile(const rk_attention_shape *s, const query_tile *t, size_t
     if (s->keys) RK_DISPATCH(scale_tile)(rows, s->width, factor, out, s->out.row);
 }
 
-static void attend_span(const forward_job *job, const forward_space *space, size_t b, size_t h, size_t begin, size_t end) {
+static void attend_span(
+    const forward_job *job, const forward_space *space, size_t b, size_t h, size_t begin, size_t end) {
     const rk_attention_shape *s = job->shape;
     for (size_t i = begin; i < end; i += TILE_QUERIES) {
         query_tile *t = tile_at(space, (i - begin) / TILE_QUERIES);
@@ -160,8 +161,8 @@ typedef struct {
     atomic_bool failed;
 } grad_job;
 
-/// Scratch of a piece: queries and output gradients in rows and, by tiles, transposed; a tile of keys and of values; two
-/// tiles of scores.
+/// Scratch of a piece: queries and output gradients in rows and, by tiles, transposed; a tile of keys and of values;
+/// two tiles of scores.
 typedef struct {
     float *q_rows, *gout_rows, *query, *gout, *lse, *mean, *k, *v, *p, *slope;
     size_t bytes;
@@ -183,7 +184,8 @@ static bool reserve_grad(const grad_job *job, grad_space *space) {
     return true;
 }
 
-static void prepare_queries(const grad_job *job, const grad_space *space, size_t b, size_t h, size_t begin, size_t end) {
+static void prepare_queries(
+    const grad_job *job, const grad_space *space, size_t b, size_t h, size_t begin, size_t end) {
     const rk_attention_shape *s = job->shape;
     for (size_t i = begin; i < end; i += TILE_QUERIES) {
         size_t rows = rk_min(TILE_QUERIES, end - i), at = i - begin, w = s->width, out = place(s->out, b, h, i);
@@ -205,7 +207,8 @@ static void grad_tile(
     size_t rows = rk_min(TILE_QUERIES, s->queries - i), keys = rk_min(TILE_KEYS, s->keys - j), w = s->width;
     size_t query = place(s->q, b, h, i), key = place(s->k, b, h, j), value = place(s->v, b, h, j);
     rk_operand k = {space->k, w, false}, v = {space->v, w, false};
-    rk_operand columns = {space->query + at * w, TILE_QUERIES, false}, gout = {space->gout + at * w, TILE_QUERIES, false};
+    rk_operand columns = {space->query + at * w, TILE_QUERIES, false};
+    rk_operand gout = {space->gout + at * w, TILE_QUERIES, false};
     float scale = (float)s->scale, add_key = i > 0, add_query = j > 0;
     rk_sgemm(keys, TILE_QUERIES, w, 1, k, columns, 0, space->p, TILE_QUERIES);
     RK_DISPATCH(probabilities)(keys, scale, space->lse + at, space->p);

@@ -1,5 +1,5 @@
-// Loads the BLAS that RIFFLE_BLAS names, for comparison with the kernels built in, and asks it for one thread and for the
-// kernels that suit the processor.
+// Loads the BLAS that RIFFLE_BLAS names, for comparison with the kernels built in, and asks it for one thread and for
+// the kernels that suit the processor.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>

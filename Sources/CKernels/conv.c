@@ -9,7 +9,7 @@
 #include "kernels/threads.h"
 #include "private.h"
 
-/// Source images and, for each pixel (i, j) of a grid, the rectangle of source pixels from (step i + top, step j + left).
+/// Source images and, for each pixel (i, j) of a grid, a rectangle of source pixels from (step i + top, step j + left).
 typedef struct {
     const float *source;
     size_t h, w, c, grid_h, grid_w, step;

@@ -1,5 +1,5 @@
-// Matrix products on one thread, float32. The kernels are our own: products of blocks that fit the cache need no general
-// library, and are the faster for it. RIFFLE_BLAS names a BLAS to be used instead.
+// Matrix products on one thread, float32. The kernels are our own: products of blocks that fit the cache need no
+// general library, and are the faster for it. RIFFLE_BLAS names a BLAS to be used instead.
 #include <string.h>
 
 #include "kernels/memory.h"
@@ -14,12 +14,7 @@ enum {
 };
 
 /// Inner indices and rows of a block: a packed panel takes most of the first-level cache, A's block part of the second.
-enum { RK_DEPTH = 256, RK_BLOCK_ROWS = 192, RK_BLOCK_COLUMNS = 512, RK_COPY_ROW = RK_DEPTH + 16 };
-
-/// Where blocks of A and B are copied to; NULL where they are read in place.
-typedef struct {
-    float *a, *b;
-} gemm_space;
+enum { RK_DEPTH = 256, RK_BLOCK_ROWS = 192, RK_COPY_ROW = RK_DEPTH + 16 };
 
 #define RK_BODY "gemm.h"
 #include "simd/levels.h"
@@ -58,22 +53,13 @@ static void multiply(
         && multiply_narrow(m, n, k, alpha, a, b, beta, c, ldc))
         return;
     // Rows far apart share few cache sets and pages; copying pays where they are read often. Without memory it is left.
-    size_t a_floats = RK_DEPTH * RK_COPY_ROW, b_floats = RK_DEPTH * RK_BLOCK_COLUMNS;
-    bool copy_a = n >= 128 && m >= 24 && a.row >= (a.transpose ? 192 : 512);
-    bool copy_b = !packed && !b.transpose && m > 24 && n >= 64 && b.row > 128 && rk_min(k, RK_DEPTH) * b.row > 8192;
-    size_t bytes = ((copy_a ? a_floats : 0) + (copy_b ? b_floats : 0)) * sizeof(float);
-    float *floats = bytes ? rk_alloc(bytes) : NULL;
-    gemm_space space = {copy_a ? floats : NULL, copy_b && floats ? floats + (copy_a ? a_floats : 0) : NULL};
-    size_t width = copy_b ? RK_BLOCK_COLUMNS : n;
-    for (size_t j = 0; j < n; j += width)
-        for (size_t i = 0; i < m; i += RK_BLOCK_ROWS) {
-            rk_operand rows = {a.data + i * (a.transpose ? 1 : a.row), a.row, a.transpose};
-            rk_operand columns = {b.data + (b.transpose ? j * b.row : j), b.row, b.transpose};
-            RK_DISPATCH(gemm)(
-                rk_min(m - i, RK_BLOCK_ROWS), rk_min(n - j, width), k, alpha, rows, columns, packed, beta,
-                c + i * ldc + j, ldc, space);
-        }
-    if (floats) rk_free(floats, bytes);
+    size_t bytes = RK_DEPTH * RK_COPY_ROW * sizeof(float);
+    float *space = n >= 128 && m >= 24 && a.row >= (a.transpose ? 192 : 512) ? rk_alloc(bytes) : NULL;
+    for (size_t i = 0; i < m; i += RK_BLOCK_ROWS) {
+        rk_operand rows = {a.data + i * (a.transpose ? 1 : a.row), a.row, a.transpose};
+        RK_DISPATCH(gemm)(rk_min(m - i, RK_BLOCK_ROWS), n, k, alpha, rows, b, packed, beta, c + i * ldc, ldc, space);
+    }
+    if (space) rk_free(space, bytes);
 }
 
 void rk_sgemm(size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc) {

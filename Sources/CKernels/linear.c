@@ -40,9 +40,9 @@ typedef struct {
     size_t rows, columns, row_blocks, column_blocks, parts, depth;
 } gemm_job;
 
-/// Blocks of about this many rows and columns; smaller ones where eight threads would otherwise go without, but none with
-/// much less than this many multiply-adds.
-enum { BLOCK_ROWS = 192, BLOCK_COLUMNS = 512, PIECE_WORK = 1 << 20 };
+/// Blocks of about this many rows and columns; smaller ones where eight threads would otherwise go without, but none
+/// with much less than this many multiply-adds.
+enum { BLOCK_ROWS = 192, BLOCK_COLUMNS = 512, PIECE_WORK = 1 << 21 };
 
 /// The size of equal parts of `count`, none larger than `most`, in multiples of `unit`.
 static size_t even_block(size_t count, size_t most, size_t unit) {
@@ -55,22 +55,23 @@ static void cut(gemm_job *job) {
     double most = work / PIECE_WORK < 8 ? work / PIECE_WORK : 8;
     job->rows = even_block(s->m, BLOCK_ROWS, 12), job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
     job->parts = 1, job->depth = s->k;
+    size_t blocks = rk_ceil_div(s->m, job->rows) * rk_ceil_div(s->n, job->columns);
+    if (s->batch == 1 && s->k >= 2048 && s->k > 4 * rk_max(s->m, s->n)) {
+        // A long sum of few products, as in weights' gradients: cut the sum, and read A and B once.
+        size_t parts = rk_min((size_t)most / blocks, s->k / 512);
+        job->depth = parts > 1 ? rk_round_up(rk_ceil_div(s->k, parts), 16) : s->k;
+        job->parts = rk_ceil_div(s->k, job->depth);
+    }
     for (;;) {
         job->row_blocks = rk_ceil_div(s->m, job->rows), job->column_blocks = rk_ceil_div(s->n, job->columns);
-        size_t pieces = s->batch * job->row_blocks * job->column_blocks;
-        if ((double)pieces * 1.5 > most) return;
+        if ((double)(s->batch * job->parts * job->row_blocks * job->column_blocks) * 1.5 > most) return;
         if (job->columns >= 128 && job->columns > job->rows)
             job->columns = rk_round_up(job->columns / 2, 64);
         else if (job->rows >= 72)
             job->rows = rk_round_up(job->rows / 2, 12);
         else
-            break;
+            return;
     }
-    if (s->k < 1024 || s->batch > 1) return;
-    size_t parts = rk_min((size_t)most / (job->row_blocks * job->column_blocks), s->k / 512);
-    if (parts < 2) return;
-    job->depth = rk_round_up(rk_ceil_div(s->k, parts), 16);
-    job->parts = rk_ceil_div(s->k, job->depth);
 }
 
 static void finish_block(const gemm_job *job, size_t i, size_t rows, size_t j, size_t columns, float *c) {

@@ -31,7 +31,8 @@ static bool prepare_groups(group_job *job) {
     size_t width = job->channels / job->groups;
     job->chunk_groups = job->groups;
     // Few samples: cut the channels too, in chunks of at least 32 so that whole cache lines are read.
-    if (job->n < 8) job->chunk_groups = rk_min(job->groups, rk_max(rk_ceil_div(32, width), rk_ceil_div(job->groups, 8)));
+    if (job->n < 8)
+        job->chunk_groups = rk_min(job->groups, rk_max(rk_ceil_div(32, width), rk_ceil_div(job->groups, 8)));
     job->chunks = rk_ceil_div(job->groups, job->chunk_groups);
     size_t count = job->n * job->channels;
     job->bytes = count * (2 * sizeof(double) + 4 * sizeof(float));

@@ -25,7 +25,8 @@ static void upsample_rows(void *context, size_t begin, size_t end) {
     }
 }
 
-void rk_upsample_nearest(rk_dtype dtype, size_t n, size_t h, size_t w, size_t c, size_t factor, const void *x, void *y) {
+void rk_upsample_nearest(
+    rk_dtype dtype, size_t n, size_t h, size_t w, size_t c, size_t factor, const void *x, void *y) {
     if (factor == 0) return;
     pool_job job = {dtype == RK_F64 ? 8 : 4, w, c, factor, 1, x, y};
     rk_parallel_for(n * h, rk_max(1, 16384 / rk_max(1, w * c * factor)), upsample_rows, &job);

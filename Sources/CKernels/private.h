@@ -14,7 +14,7 @@ static inline size_t rk_max(size_t a, size_t b) { return a > b ? a : b; }
 static inline size_t rk_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 static inline size_t rk_round_up(size_t a, size_t multiple) { return rk_ceil_div(a, multiple) * multiple; }
 
-/// A float32 matrix product's operand: row-major, `row` elements from one row to the next, transposed before use or not.
+/// A float32 matrix product's operand: row-major, `row` elements from one row to the next, perhaps to be transposed.
 typedef struct {
     const float *data;
     size_t row;

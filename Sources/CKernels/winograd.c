@@ -14,7 +14,8 @@
 enum { TILE = 4, PLANES = 36 };
 
 bool rk_winograd_suits(const rk_conv_shape *s) {
-    if (s->kernel_h != 3 || s->kernel_w != 3 || s->stride != 1 || s->pad != 1 || s->c_in < 16 || s->c_out < 16) return false;
+    if (s->kernel_h != 3 || s->kernel_w != 3 || s->stride != 1 || s->pad != 1) return false;
+    if (s->c_in < 16 || s->c_out < 16) return false;   // a vector of channels at least
     size_t pixels = s->n * s->h * s->w, covered = s->n * rk_round_up(s->h, TILE) * rk_round_up(s->w, TILE);
     // Border tiles waste work, and few pixels do not pay for transforming the weights.
     return pixels >= 192 && covered <= 2 * pixels;
@@ -136,8 +137,8 @@ static void convolve_piece(void *context, size_t begin, size_t end) {
     rk_free(space, bytes);
 }
 
-/// Tiles a block, in rows of the product's kernel: both transformed blocks fit the second-level cache, weights that do not
-/// are read for as many tiles as that allows, and there should be eight blocks.
+/// Tiles a block, in rows of the product's kernel: both transformed blocks fit the second-level cache, weights that do
+/// not are read for as many tiles as that allows, and there should be eight blocks.
 static size_t block_tiles(size_t tiles, size_t in, size_t out) {
     size_t fits = rk_max(24, rk_min(96, 8448 / (in + out) / 12 * 12));
     return rk_min(fits, rk_max(12, rk_round_up(rk_ceil_div(tiles, 8), 12)));
@@ -183,7 +184,7 @@ bool rk_winograd_input_grad(const rk_conv_shape *s, const float *gy, const float
 
 // MARK: - Weight gradient
 
-/// A piece is a block of input channels, one of output channels and a part of the tiles: what it sums stays in the cache.
+/// A piece is a block of input channels, one of output channels and a part of the tiles; its sums stay in the cache.
 typedef struct {
     tiling tiles;
     size_t in, out, in_blocks, out_blocks, parts, block;

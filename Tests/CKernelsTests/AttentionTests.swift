@@ -20,25 +20,34 @@ struct Attention: CustomStringConvertible, Sendable {
 
     /// `q` and `kv` are packed rows of queries and of keys; where they are the same, so are the rows.
     func forward<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ q: [T], _ kv: [T]) -> (out: [T], lse: [T]) {
-        var out = [T](repeating: .nan, count: outCount), lse = [T](repeating: .nan, count: lseCount), shape = shape
+        var out = [T](repeating: .nan, count: outCount)
+        var lse = [T](repeating: .nan, count: lseCount)
+        var shape = shape
         q.withUnsafeBufferPointer { q in
             kv.withUnsafeBufferPointer { kv in
-                let k = kv.baseAddress.map { $0 + heads * width }, v = kv.baseAddress.map { $0 + 2 * heads * width }
+                let k = kv.baseAddress.map { $0 + heads * width }
+                let v = kv.baseAddress.map { $0 + 2 * heads * width }
                 #expect(rk_attention(dtype, &shape, q.baseAddress, k, v, &out, &lse))
             }
         }
         return (out, lse)
     }
 
-    func gradient<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ q: [T], _ kv: [T], _ f: (out: [T], lse: [T]), _ gout: [T]) -> (q: [T], kv: [T]) {
-        var gq = [T](repeating: 0, count: q.count), gkv = [T](repeating: 0, count: kv.count), shape = shape
+    func gradient<T: FloatingPoint & BitwiseCopyable>(
+        _ dtype: rk_dtype, _ q: [T], _ kv: [T], _ f: (out: [T], lse: [T]), _ gout: [T]
+    ) -> (q: [T], kv: [T]) {
+        var gq = [T](repeating: 0, count: q.count)
+        var gkv = [T](repeating: 0, count: kv.count)
+        var shape = shape
         q.withUnsafeBufferPointer { q in
             kv.withUnsafeBufferPointer { kv in
                 gkv.withUnsafeMutableBufferPointer { gkv in
-                    let k = heads * width, v = 2 * heads * width
+                    let k = heads * width
+                    let v = 2 * heads * width
                     #expect(
                         rk_attention_grad(
-                            dtype, &shape, q.baseAddress, kv.baseAddress! + k, kv.baseAddress! + v, f.out, f.lse, gout, &gq,
+                            dtype, &shape, q.baseAddress, kv.baseAddress! + k, kv.baseAddress! + v, f.out, f.lse, gout,
+                            &gq,
                             gkv.baseAddress! + k, gkv.baseAddress! + v))
                 }
             }
@@ -49,18 +58,26 @@ struct Attention: CustomStringConvertible, Sendable {
 
 @Suite(.serialized) struct AttentionTests {
     static let cases: [Attention] = [
-        Attention(batch: 1, heads: 1, queries: 1, keys: 1, width: 1), Attention(batch: 2, heads: 3, queries: 5, keys: 7, width: 3),
-        Attention(batch: 1, heads: 2, queries: 65, keys: 129, width: 17), Attention(batch: 1, heads: 1, queries: 200, keys: 300, width: 40),
-        Attention(batch: 4, heads: 2, queries: 64, keys: 64, width: 64), Attention(batch: 2, heads: 4, queries: 130, keys: 131, width: 32),
-        Attention(batch: 1, heads: 1, queries: 70, keys: 70, width: 200), Attention(batch: 0, heads: 2, queries: 4, keys: 4, width: 8),
+        Attention(batch: 1, heads: 1, queries: 1, keys: 1, width: 1),
+        Attention(batch: 2, heads: 3, queries: 5, keys: 7, width: 3),
+        Attention(batch: 1, heads: 2, queries: 65, keys: 129, width: 17),
+        Attention(batch: 1, heads: 1, queries: 200, keys: 300, width: 40),
+        Attention(batch: 4, heads: 2, queries: 64, keys: 64, width: 64),
+        Attention(batch: 2, heads: 4, queries: 130, keys: 131, width: 32),
+        Attention(batch: 1, heads: 1, queries: 70, keys: 70, width: 200),
+        Attention(batch: 0, heads: 2, queries: 4, keys: 4, width: 8),
     ]
 
     @Test(arguments: cases) func matchesPlainForm(a: Attention) {
-        let seed: UInt64 = 71, q = noise(a.batch * a.queries * a.row + 1, seed: seed)
-        let kv = noise(a.batch * a.keys * a.row + 1, seed: seed + 1), gout = noise(a.outCount, seed: seed + 2)
-        let plain = a.forward(RK_F64, q, kv), plainGrad = a.gradient(RK_F64, q, kv, plain, gout)
+        let seed: UInt64 = 71
+        let q = noise(a.batch * a.queries * a.row + 1, seed: seed)
+        let kv = noise(a.batch * a.keys * a.row + 1, seed: seed + 1)
+        let gout = noise(a.outCount, seed: seed + 2)
+        let plain = a.forward(RK_F64, q, kv)
+        let plainGrad = a.gradient(RK_F64, q, kv, plain, gout)
         func run() -> [[Float]] {
-            let f = a.forward(RK_F32, q.f32, kv.f32), g = a.gradient(RK_F32, q.f32, kv.f32, f, gout.f32)
+            let f = a.forward(RK_F32, q.f32, kv.f32)
+            let g = a.gradient(RK_F32, q.f32, kv.f32, f, gout.f32)
             return [f.out, f.lse, g.q, g.kv]
         }
         for (result, expected) in zip(run(), [plain.out, plain.lse, plainGrad.q, plainGrad.kv]) {
@@ -70,23 +87,30 @@ struct Attention: CustomStringConvertible, Sendable {
     }
 
     @Test(arguments: cases[..<3]) func plainGradientsAreSlopes(a: Attention) {
-        let seed: UInt64 = 81, q = noise(a.batch * a.queries * a.row, seed: seed)
-        let kv = noise(a.batch * a.keys * a.row, seed: seed + 1), gout = noise(a.outCount, seed: seed + 2)
+        let seed: UInt64 = 81
+        let q = noise(a.batch * a.queries * a.row, seed: seed)
+        let kv = noise(a.batch * a.keys * a.row, seed: seed + 1)
+        let gout = noise(a.outCount, seed: seed + 2)
         let g = a.gradient(RK_F64, q, kv, a.forward(RK_F64, q, kv), gout)
-        #expect(slopeError(of: g.q, at: q, seed: seed) { dot(gout, a.forward(RK_F64, $0, kv).out) } < 1e-6, "seed \(seed)")
-        #expect(slopeError(of: g.kv, at: kv, seed: seed) { dot(gout, a.forward(RK_F64, q, $0).out) } < 1e-6, "seed \(seed)")
+        #expect(
+            slopeError(of: g.q, at: q, seed: seed) { dot(gout, a.forward(RK_F64, $0, kv).out) } < 1e-6, "seed \(seed)")
+        #expect(
+            slopeError(of: g.kv, at: kv, seed: seed) { dot(gout, a.forward(RK_F64, q, $0).out) } < 1e-6, "seed \(seed)")
     }
 
     /// Scores in the thousands neither overflow nor lose the row's sum.
     @Test func largeScoresStayFinite() {
         let a = Attention(batch: 1, heads: 1, queries: 70, keys: 300, width: 8)
-        let q = noise(a.queries * a.row, seed: 91).map { $0 * 50 }, kv = noise(a.keys * a.row, seed: 92).map { $0 * 50 }
-        let plain = a.forward(RK_F64, q, kv), f = a.forward(RK_F32, q.f32, kv.f32)
+        let q = noise(a.queries * a.row, seed: 91).map { $0 * 50 }
+        let kv = noise(a.keys * a.row, seed: 92).map { $0 * 50 }
+        let plain = a.forward(RK_F64, q, kv)
+        let f = a.forward(RK_F32, q.f32, kv.f32)
         #expect(relativeError(f.out, plain.out) < 1e-2 && relativeError(f.lse, plain.lse) < 1e-6)
     }
 
     @Test func withoutKeysTheResultIsZero() {
-        let a = Attention(batch: 1, heads: 2, queries: 3, keys: 0, width: 4), f = a.forward(RK_F32, noise(3 * a.row, seed: 1).f32, [0])
+        let a = Attention(batch: 1, heads: 2, queries: 3, keys: 0, width: 4)
+        let f = a.forward(RK_F32, noise(3 * a.row, seed: 1).f32, [0])
         #expect(f.out.allSatisfy { $0 == 0 } && f.lse.allSatisfy { $0 == -.infinity })
     }
 }

@@ -37,10 +37,13 @@ func sameForAnyThreads(_ body: () -> [[Float]]) -> Bool {
 /// The largest difference between <gradient, direction> and the central difference of `loss` along `direction`, for
 /// some random directions, relative to the largest slope.
 func slopeError(of gradient: [Double], at x: [Double], seed: UInt64, loss: ([Double]) -> Double) -> Double {
-    var error = 0.0, largest = 1e-3
+    var error = 0.0
+    var largest = 1e-3
     for i in 0..<3 {
-        let direction = noise(x.count, seed: seed + UInt64(i)), step = 1e-5
-        let ahead = loss(zip(x, direction).map { $0 + step * $1 }), behind = loss(zip(x, direction).map { $0 - step * $1 })
+        let direction = noise(x.count, seed: seed + UInt64(i))
+        let step = 1e-5
+        let ahead = loss(zip(x, direction).map { $0 + step * $1 })
+        let behind = loss(zip(x, direction).map { $0 - step * $1 })
         let slope = (ahead - behind) / (2 * step)
         error = max(error, abs(slope - dot(gradient, direction)))
         largest = max(largest, abs(slope))

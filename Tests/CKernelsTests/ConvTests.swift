@@ -19,19 +19,22 @@ struct Convolution: CustomStringConvertible, Sendable {
     }
 
     func forward<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ weight: [T], _ bias: [T]?) -> [T] {
-        var y = [T](repeating: .nan, count: yCount), shape = shape
+        var y = [T](repeating: .nan, count: yCount)
+        var shape = shape
         #expect(rk_conv2d(dtype, &shape, x, weight, bias, &y))
         return y
     }
 
     func inputGradient<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ gy: [T], _ weight: [T]) -> [T] {
-        var gx = [T](repeating: .nan, count: xCount), shape = shape
+        var gx = [T](repeating: .nan, count: xCount)
+        var shape = shape
         #expect(rk_conv2d_input_grad(dtype, &shape, gy, weight, &gx))
         return gx
     }
 
     func weightGradient<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ gy: [T]) -> [T] {
-        var gweight = [T](repeating: .nan, count: weightCount), shape = shape
+        var gweight = [T](repeating: .nan, count: weightCount)
+        var shape = shape
         #expect(rk_conv2d_weight_grad(dtype, &shape, x, gy, &gweight))
         return gweight
     }
@@ -72,31 +75,43 @@ struct Convolution: CustomStringConvertible, Sendable {
 
     @Test(arguments: convolutions) func matchesPlainForm(c: Convolution) {
         let seed: UInt64 = 21
-        let x = noise(c.xCount, seed: seed), weight = noise(c.weightCount, seed: seed + 1)
-        let bias = noise(c.cOut, seed: seed + 2), gy = noise(c.yCount, seed: seed + 3)
-        let y = c.forward(RK_F64, x, weight, nil), gx = c.inputGradient(RK_F64, gy, weight)
+        let x = noise(c.xCount, seed: seed)
+        let weight = noise(c.weightCount, seed: seed + 1)
+        let bias = noise(c.cOut, seed: seed + 2)
+        let gy = noise(c.yCount, seed: seed + 3)
+        let y = c.forward(RK_F64, x, weight, nil)
+        let gx = c.inputGradient(RK_F64, gy, weight)
         let gweight = c.weightGradient(RK_F64, x, gy)
         // The plain gradients are the adjoints of the plain convolution.
-        let product = dot(gy, y), size = max(1, Double(c.yCount).squareRoot()) * 1e-9
+        let product = dot(gy, y)
+        let size = max(1, Double(c.yCount).squareRoot()) * 1e-9
         #expect(abs(dot(gx, x) - product) < size && abs(dot(gweight, weight) - product) < size, "seed \(seed)")
         let (xf, wf, gyf) = (x.f32, weight.f32, gy.f32)
         #expect(relativeError(c.forward(RK_F32, xf, wf, nil), y) < 1e-5, "seed \(seed)")
-        #expect(relativeError(c.forward(RK_F32, xf, wf, bias.f32), c.forward(RK_F64, x, weight, bias)) < 1e-5, "seed \(seed)")
+        #expect(
+            relativeError(c.forward(RK_F32, xf, wf, bias.f32), c.forward(RK_F64, x, weight, bias)) < 1e-5,
+            "seed \(seed)")
         #expect(relativeError(c.inputGradient(RK_F32, gyf, wf), gx) < 1e-5, "seed \(seed)")
         #expect(relativeError(c.weightGradient(RK_F32, xf, gyf), gweight) < 1e-5, "seed \(seed)")
         #expect(
             sameForAnyThreads {
-                [c.forward(RK_F32, xf, wf, bias.f32), c.inputGradient(RK_F32, gyf, wf), c.weightGradient(RK_F32, xf, gyf)]
+                [
+                    c.forward(RK_F32, xf, wf, bias.f32), c.inputGradient(RK_F32, gyf, wf),
+                    c.weightGradient(RK_F32, xf, gyf),
+                ]
             }, "seed \(seed)")
     }
 
     @Test(arguments: [(0, 3, 3, 4, 2), (2, 3, 5, 7, 2), (1, 1, 1, 3, 3), (1, 4, 2, 20, 1)])
     func upsamplingRepeatsPixelsAndPoolingIsItsAdjoint(n: Int, h: Int, w: Int, c: Int, factor: Int) {
-        let seed: UInt64 = 31, x = noise(n * h * w * c, seed: seed)
-        var wide = [Float](repeating: .nan, count: x.count * factor * factor), back = [Float](repeating: .nan, count: x.count)
+        let seed: UInt64 = 31
+        let x = noise(n * h * w * c, seed: seed)
+        var wide = [Float](repeating: .nan, count: x.count * factor * factor)
+        var back = [Float](repeating: .nan, count: x.count)
         rk_upsample_nearest(RK_F32, n, h, w, c, factor, x.f32, &wide)
         let expected = wide.indices.map { at in
-            let column = at / c % (w * factor), row = at / c / (w * factor)
+            let column = at / c % (w * factor)
+            let row = at / c / (w * factor)
             return Float(x[(row / factor * w + column / factor) * c + at % c])
         }
         #expect(wide == expected, "seed \(seed)")

@@ -35,15 +35,19 @@ struct Product: CustomStringConvertible, Sendable {
     }
 
     func inputs(seed: UInt64) -> (a: [Double], b: [Double], c: [Double], bias: [Double]) {
-        (noise(batch * strideA, seed: seed), noise(batch * strideB, seed: seed + 1), noise(batch * strideC, seed: seed + 2),
-         noise(n + 1, seed: seed + 3))
+        (
+            noise(batch * strideA, seed: seed), noise(batch * strideB, seed: seed + 1),
+            noise(batch * strideC, seed: seed + 2),
+            noise(n + 1, seed: seed + 3)
+        )
     }
 }
 
 @Suite(.serialized) struct LinearTests {
     /// By hand: [1 2; 3 4] [5 6; 7 8], in all four forms of storage.
     @Test(arguments: [false, true], [false, true]) func plainProductIsTheDefinition(ta: Bool, tb: Bool) {
-        let a: [Double] = ta ? [1, 3, 2, 4] : [1, 2, 3, 4], b: [Double] = tb ? [5, 7, 6, 8] : [5, 6, 7, 8]
+        let a: [Double] = ta ? [1, 3, 2, 4] : [1, 2, 3, 4]
+        let b: [Double] = tb ? [5, 7, 6, 8] : [5, 6, 7, 8]
         var c: [Double] = [.nan, .nan, .nan, .nan]
         var shape = rk_gemm_shape()
         (shape.batch, shape.m, shape.n, shape.k, shape.lda, shape.ldb, shape.ldc) = (1, 2, 2, 2, 2, 2, 2)
@@ -70,10 +74,13 @@ struct Product: CustomStringConvertible, Sendable {
     }
 
     @Test(arguments: products) func productMatchesPlainForm(p: Product) {
-        let seed: UInt64 = 11, (a, b, c, bias) = p.inputs(seed: seed)
+        let seed: UInt64 = 11
+        let (a, b, c, bias) = p.inputs(seed: seed)
         var start = c.f32
-        if p.beta == 0 {   // what C held must not matter, not even NaN
-            for i in 0..<p.batch { for r in 0..<p.m { for j in 0..<p.n { start[i * p.strideC + r * p.ldc + j] = .nan } } }
+        if p.beta == 0 {  // what C held must not matter, not even NaN
+            for i in 0..<p.batch {
+                for r in 0..<p.m { for j in 0..<p.n { start[i * p.strideC + r * p.ldc + j] = .nan } }
+            }
         }
         let plain = p.run(RK_F64, a, b, c, bias)
         #expect(relativeError(p.run(RK_F32, a.f32, b.f32, start, bias.f32), plain) < 3e-6, "seed \(seed)")

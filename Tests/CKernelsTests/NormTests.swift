@@ -20,24 +20,31 @@ struct Norm: CustomStringConvertible, Sendable {
     }
     var count: Int { n * pixels * channels }
 
-    func forward<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ weight: [T], _ bias: [T]) -> Normed<T> {
+    func forward<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ weight: [T], _ bias: [T]) -> Normed<
+        T
+    > {
         var r = Normed<T>(
             y: .init(repeating: .nan, count: count), mean: .init(repeating: .nan, count: n * groups),
             rstd: .init(repeating: .nan, count: n * groups))
-        let weight = affine ? weight : nil, bias = affine ? bias : nil
-        let done = layer
+        let weight = affine ? weight : nil
+        let bias = affine ? bias : nil
+        let done =
+            layer
             ? rk_layer_norm(dtype, n, channels, 1e-5, x, weight, bias, &r.y, &r.mean, &r.rstd)
             : rk_group_norm(dtype, n, pixels, channels, groups, 1e-5, x, weight, bias, &r.y, &r.mean, &r.rstd)
         #expect(done)
         return r
     }
 
-    func gradient<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ weight: [T], _ f: Normed<T>, _ gy: [T]) -> NormGradient<T> {
+    func gradient<T: FloatingPoint & BitwiseCopyable>(
+        _ dtype: rk_dtype, _ x: [T], _ weight: [T], _ f: Normed<T>, _ gy: [T]
+    ) -> NormGradient<T> {
         var g = NormGradient<T>(
             x: .init(repeating: .nan, count: count), weight: .init(repeating: .nan, count: channels),
             bias: .init(repeating: .nan, count: channels))
         let weight = affine ? weight : nil
-        let done = layer
+        let done =
+            layer
             ? rk_layer_norm_grad(dtype, n, channels, x, weight, f.mean, f.rstd, gy, &g.x, &g.weight, &g.bias)
             : rk_group_norm_grad(
                 dtype, n, pixels, channels, groups, x, weight, f.mean, f.rstd, gy, &g.x, &g.weight, &g.bias)
@@ -50,17 +57,23 @@ struct Norm: CustomStringConvertible, Sendable {
     static let norms: [Norm] = [
         Norm(n: 2, pixels: 9, channels: 12, groups: 3), Norm(n: 1, pixels: 1, channels: 4, groups: 1),
         Norm(n: 3, pixels: 50, channels: 100, groups: 4), Norm(n: 9, pixels: 300, channels: 64, groups: 32),
-        Norm(n: 1, pixels: 260, channels: 192, groups: 32, affine: false), Norm(n: 2, pixels: 30, channels: 7, groups: 7),
+        Norm(n: 1, pixels: 260, channels: 192, groups: 32, affine: false),
+        Norm(n: 2, pixels: 30, channels: 7, groups: 7),
         Norm(n: 0, pixels: 3, channels: 4, groups: 2), Norm(n: 40, pixels: 1, channels: 96, groups: 1, layer: true),
-        Norm(n: 3, pixels: 1, channels: 5, groups: 1, layer: true), Norm(n: 0, pixels: 1, channels: 5, groups: 1, layer: true),
+        Norm(n: 3, pixels: 1, channels: 5, groups: 1, layer: true),
+        Norm(n: 0, pixels: 1, channels: 5, groups: 1, layer: true),
         Norm(n: 700, pixels: 1, channels: 257, groups: 1, affine: false, layer: true),
     ]
 
     @Test(arguments: norms, [0.0, 100]) func matchesPlainForm(norm: Norm, offset: Double) {
-        let seed: UInt64 = 41, x = noise(norm.count, seed: seed).map { Double(Float($0 + offset)) }
-        let weight = noise(norm.channels, seed: seed + 1), bias = noise(norm.channels, seed: seed + 2)
-        let gy = noise(norm.count, seed: seed + 3), tolerance = offset == 0 ? 3e-6 : 1e-4
-        let plain = norm.forward(RK_F64, x, weight, bias), plainGrad = norm.gradient(RK_F64, x, weight, plain, gy)
+        let seed: UInt64 = 41
+        let x = noise(norm.count, seed: seed).map { Double(Float($0 + offset)) }
+        let weight = noise(norm.channels, seed: seed + 1)
+        let bias = noise(norm.channels, seed: seed + 2)
+        let gy = noise(norm.count, seed: seed + 3)
+        let tolerance = offset == 0 ? 3e-6 : 1e-4
+        let plain = norm.forward(RK_F64, x, weight, bias)
+        let plainGrad = norm.gradient(RK_F64, x, weight, plain, gy)
         func run() -> (Normed<Float>, NormGradient<Float>) {
             let f = norm.forward(RK_F32, x.f32, weight.f32, bias.f32)
             return (f, norm.gradient(RK_F32, x.f32, weight.f32, f, gy.f32))
@@ -68,14 +81,23 @@ struct Norm: CustomStringConvertible, Sendable {
         let (f, g) = run()
         #expect(relativeError(f.y, plain.y) < tolerance, "seed \(seed)")
         #expect(relativeError(f.mean, plain.mean) < 1e-6 && relativeError(f.rstd, plain.rstd) < 1e-5, "seed \(seed)")
-        #expect(relativeError(g.x, plainGrad.x) < tolerance && relativeError(g.weight, plainGrad.weight) < tolerance, "seed \(seed)")
+        #expect(
+            relativeError(g.x, plainGrad.x) < tolerance && relativeError(g.weight, plainGrad.weight) < tolerance,
+            "seed \(seed)")
         #expect(relativeError(g.bias, plainGrad.bias) < 3e-6, "seed \(seed)")
-        #expect(sameForAnyThreads { let (f, g) = run(); return [f.y, f.mean, f.rstd, g.x, g.weight, g.bias] }, "seed \(seed)")
+        #expect(
+            sameForAnyThreads {
+                let (f, g) = run()
+                return [f.y, f.mean, f.rstd, g.x, g.weight, g.bias]
+            }, "seed \(seed)")
     }
 
     @Test(arguments: norms[..<3]) func plainGradientsAreSlopes(norm: Norm) {
-        let seed: UInt64 = 51, x = noise(norm.count, seed: seed), gy = noise(norm.count, seed: seed + 1)
-        let weight = noise(norm.channels, seed: seed + 2), bias = noise(norm.channels, seed: seed + 3)
+        let seed: UInt64 = 51
+        let x = noise(norm.count, seed: seed)
+        let gy = noise(norm.count, seed: seed + 1)
+        let weight = noise(norm.channels, seed: seed + 2)
+        let bias = noise(norm.channels, seed: seed + 3)
         let g = norm.gradient(RK_F64, x, weight, norm.forward(RK_F64, x, weight, bias), gy)
         func error(_ gradient: [Double], _ at: [Double], _ y: ([Double]) -> Normed<Double>) -> Double {
             slopeError(of: gradient, at: at, seed: seed + 4) { dot(gy, y($0).y) }
@@ -87,9 +109,14 @@ struct Norm: CustomStringConvertible, Sendable {
 
     @Test(arguments: [(0, 3), (1, 1), (5, 7), (33, 64), (300, 101)], [false, true])
     func softmax(size: (rows: Int, width: Int), logarithm: Bool) {
-        let (rows, width) = size, seed: UInt64 = 61
-        let x = noise(rows * width, seed: seed).map { $0 * 8 }, gy = noise(rows * width, seed: seed + 1)
-        var plain = x, plainGrad = x, y = x.f32, gx = x.f32
+        let (rows, width) = size
+        let seed: UInt64 = 61
+        let x = noise(rows * width, seed: seed).map { $0 * 8 }
+        let gy = noise(rows * width, seed: seed + 1)
+        var plain = x
+        var plainGrad = x
+        var y = x.f32
+        var gx = x.f32
         rk_softmax(RK_F64, logarithm, rows, width, x, &plain)
         rk_softmax_grad(RK_F64, logarithm, rows, width, plain, gy, &plainGrad)
         #expect(

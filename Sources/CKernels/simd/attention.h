@@ -54,7 +54,8 @@ static void RK_LEVEL(score_slopes)(size_t keys, float scale, const float *p, con
 }
 
 /// mean[i] = the product of rows i of a and b.
-static void RK_LEVEL(row_products)(size_t rows, size_t width, const float *a, const float *b, size_t stride, float *mean) {
+static void RK_LEVEL(row_products)(
+    size_t rows, size_t width, const float *a, const float *b, size_t stride, float *mean) {
     for (size_t i = 0; i < rows; i++, a += stride, b += stride) {
         float lane[16] = {0}, sum = 0;
         size_t d = 0;

@@ -124,36 +124,22 @@ static rk_operand RK_LEVEL(slice)(rk_operand a, size_t m, size_t p, size_t depth
     return (rk_operand){space, RK_COPY_ROW, a.transpose};
 }
 
-/// Rows [p, p + depth) of B, not transposed, in panels; read row by row, as memory likes it.
-static void RK_LEVEL(pack_rows)(rk_operand b, size_t p, size_t depth, size_t n, float *out) {
-    size_t whole = n / PANEL * PANEL;
-    for (size_t q = 0; q < depth; q++) {
-        const float *from = b.data + (p + q) * b.row;
-        for (size_t j = 0; j < whole; j += PANEL) {
-            VECTOR *to = (VECTOR *)(out + j * depth + q * PANEL);
-            to[0] = FROM(from + j), to[1] = FROM(from + j + LANES);
-        }
-    }
-    if (whole < n) RK_LEVEL(pack_panel)(b, p, depth, whole, n - whole, out + whole * depth);
-}
-
-/// C = alpha op(A) op(B) + beta C, for n <= RK_BLOCK_COLUMNS where B is copied. Where `packed` is given it is B in panels.
+/// C = alpha op(A) op(B) + beta C. Where `packed` is given it is B in panels; `space` is NULL or takes copies of A.
 static void RK_LEVEL(gemm)(
     size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed, float beta, float *c,
-    size_t ldc, gemm_space space) {
+    size_t ldc, float *space) {
     float panel[RK_DEPTH * PANEL] __attribute__((aligned(64)));
     for (size_t p = 0; p < k; p += RK_DEPTH) {
         size_t depth = rk_min(k - p, RK_DEPTH);
-        rk_operand part = RK_LEVEL(slice)(a, m, p, depth, space.a);
-        if (space.b) RK_LEVEL(pack_rows)(b, p, depth, n, space.b);
+        rk_operand part = RK_LEVEL(slice)(a, m, p, depth, space);
         for (size_t j = 0; j < n; j += PANEL) {
             gemm_target t = {alpha, p == 0 ? beta : 1, c + j, ldc, rk_min(n - j, PANEL)};
-            const float *from = packed ? packed + j * k + p * PANEL : space.b ? space.b + j * depth : panel;
-            bool direct = !packed && !space.b && !b.transpose && t.columns == PANEL
-                && (m <= 2 * MICRO_ROWS || b.row <= 128 || depth * b.row <= 8192);   // a small B, or one read only once or twice
+            const float *from = packed ? packed + j * k + p * PANEL : panel;
+            bool direct = !packed && !b.transpose && t.columns == PANEL
+                && (m <= 2 * MICRO_ROWS || b.row <= 128 || depth * b.row <= 8192);   // read seldom, or small
             if (direct)
                 from = b.data + p * b.row + j;
-            else if (from == panel)
+            else if (!packed)
                 RK_LEVEL(pack_panel)(b, p, depth, j, t.columns, panel);
             RK_LEVEL(panel_rows)(m, depth, part, from, direct ? b.row : PANEL, &t);
         }
@@ -166,8 +152,8 @@ static void RK_LEVEL(pack)(rk_operand b, size_t k, size_t n, size_t begin, size_
         RK_LEVEL(pack_panel)(b, 0, k, j * PANEL, rk_min(n - j * PANEL, PANEL), out + j * k * PANEL);
 }
 
-/// Products of rows of A with rows of B: c[i, j] = alpha a_i . b_j + beta c[i, j]. For few rows or columns nothing needs
-/// packing. `rows` and `columns` are constants.
+/// Products of rows of A with rows of B: c[i, j] = alpha a_i . b_j + beta c[i, j]. For few rows or columns nothing
+/// needs packing. `rows` and `columns` are constants.
 RK_INLINE void RK_LEVEL(dot_tile)(
     size_t rows, size_t columns, size_t k, const float *a, size_t a_row, const float *b, size_t b_row,
     const gemm_target *t, float *c) {

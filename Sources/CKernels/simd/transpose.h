@@ -6,7 +6,8 @@
 typedef float rk_quad __attribute__((vector_size(16), aligned(4), may_alias));
 
 /// out [4, 4] = x [4, 4] transposed.
-static inline __attribute__((always_inline)) void rk_transpose_quad(const float *x, size_t row, float *out, size_t out_row) {
+static inline __attribute__((always_inline)) void rk_transpose_quad(
+    const float *x, size_t row, float *out, size_t out_row) {
     rk_quad a = *(const rk_quad *)x, b = *(const rk_quad *)(x + row);
     rk_quad c = *(const rk_quad *)(x + 2 * row), d = *(const rk_quad *)(x + 3 * row);
     rk_quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);

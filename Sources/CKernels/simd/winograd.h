@@ -1,7 +1,19 @@
-// The transforms of Winograd's F(4x4, 3x3), one vector of channels at a time (Lavin and Gray 2016, points 0, 1, -1, 2,
-// -2 and infinity): y = A^T [(G w G^T) * (B^T x B)] A for a 6x6 tile of x and a 4x4 tile of y. The 36 elements of a
-// transformed tile lie `plane` floats apart. A count of channels that no vector divides ends with a vector that overlaps
-// the one before.
+// The transforms of Winograd's F(4x4, 3x3), one vector of channels at a time (Lavin and Gray 2016):
+// y = A^T [(G w G^T) * (B^T x B)] A for a 6x6 tile of x and a 4x4 tile of y, with the points 0, 3/4, -3/4, 3/2, -3/2 and
+// infinity, whose errors are a quarter of those of the usual 0, 1, -1, 2, -2. The 36 elements of a transformed tile lie
+// `plane` floats apart. A count of channels that no vector divides ends with a vector that overlaps the one before.
+
+#ifndef RK_POINT_A
+#define RK_POINT_A 0.75f
+#define RK_POINT_B 1.5f
+#define RK_A2 (RK_POINT_A * RK_POINT_A)
+#define RK_B2 (RK_POINT_B * RK_POINT_B)
+#define RK_A3 (RK_POINT_A * RK_A2)
+#define RK_B3 (RK_POINT_B * RK_B2)
+#define RK_SCALE_0 (1 / (RK_A2 * RK_B2))
+#define RK_SCALE_A (1 / (2 * RK_A2 * (RK_A2 - RK_B2)))
+#define RK_SCALE_B (1 / (2 * RK_B2 * (RK_B2 - RK_A2)))
+#endif
 
 typedef float RK_LEVEL(vector) __attribute__((vector_size(RK_VECTOR_BYTES), aligned(4), may_alias));
 #define VECTOR RK_LEVEL(vector)
@@ -14,13 +26,14 @@ typedef float RK_LEVEL(vector) __attribute__((vector_size(RK_VECTOR_BYTES), alig
 /// B^T
 RK_INLINE void RK_LEVEL(input_line)(const VECTOR *in, size_t step, VECTOR *out, size_t out_step) {
     VECTOR a = in[0], b = in[step], c = in[2 * step], d = in[3 * step], e = in[4 * step], f = in[5 * step];
-    VECTOR even = e - 4 * c, odd = d - 4 * b, even2 = e - c, odd2 = 2 * (d - b);
-    out[0] = 4 * a - 5 * c + e;
+    VECTOR even = e - RK_B2 * c, odd = RK_POINT_A * (d - RK_B2 * b);
+    VECTOR even2 = e - RK_A2 * c, odd2 = RK_POINT_B * (d - RK_A2 * b);
+    out[0] = RK_A2 * RK_B2 * a - (RK_A2 + RK_B2) * c + e;
     out[out_step] = even + odd;
     out[2 * out_step] = even - odd;
     out[3 * out_step] = even2 + odd2;
     out[4 * out_step] = even2 - odd2;
-    out[5 * out_step] = 4 * b - 5 * d + f;
+    out[5 * out_step] = RK_A2 * RK_B2 * b - (RK_A2 + RK_B2) * d + f;
 }
 
 /// A^T
@@ -28,15 +41,16 @@ RK_INLINE void RK_LEVEL(output_line)(const VECTOR *in, size_t step, VECTOR *out,
     VECTOR sum = in[step] + in[2 * step], difference = in[step] - in[2 * step];
     VECTOR sum2 = in[3 * step] + in[4 * step], difference2 = in[3 * step] - in[4 * step];
     out[0] = in[0] + sum + sum2;
-    out[out_step] = difference + 2 * difference2;
-    out[2 * out_step] = sum + 4 * sum2;
-    out[3 * out_step] = difference + 8 * difference2 + in[5 * step];
+    out[out_step] = RK_POINT_A * difference + RK_POINT_B * difference2;
+    out[2 * out_step] = RK_A2 * sum + RK_B2 * sum2;
+    out[3 * out_step] = RK_A3 * difference + RK_B3 * difference2 + in[5 * step];
 }
 
 /// A
 RK_INLINE void RK_LEVEL(output_grad_line)(const VECTOR *in, size_t step, VECTOR *out, size_t out_step) {
     VECTOR a = in[0], b = in[step], c = in[2 * step], d = in[3 * step];
-    VECTOR even = a + c, odd = b + d, even2 = a + 4 * c, odd2 = 2 * b + 8 * d;
+    VECTOR even = a + RK_A2 * c, odd = RK_POINT_A * b + RK_A3 * d;
+    VECTOR even2 = a + RK_B2 * c, odd2 = RK_POINT_B * b + RK_B3 * d;
     out[0] = a;
     out[out_step] = even + odd;
     out[2 * out_step] = even - odd;
@@ -48,11 +62,11 @@ RK_INLINE void RK_LEVEL(output_grad_line)(const VECTOR *in, size_t step, VECTOR 
 /// G
 RK_INLINE void RK_LEVEL(weight_line)(const VECTOR *in, size_t step, VECTOR *out, size_t out_step) {
     VECTOR a = in[0], b = in[step], c = in[2 * step];
-    VECTOR even = (a + c) * (-1.0f / 6), odd = b * (1.0f / 6);
-    VECTOR even2 = a * (1.0f / 24) + c * (1.0f / 6), odd2 = b * (1.0f / 12);
-    out[0] = a * 0.25f;
-    out[out_step] = even - odd;
-    out[2 * out_step] = even + odd;
+    VECTOR even = RK_SCALE_A * a + RK_SCALE_A * RK_A2 * c, odd = RK_SCALE_A * RK_POINT_A * b;
+    VECTOR even2 = RK_SCALE_B * a + RK_SCALE_B * RK_B2 * c, odd2 = RK_SCALE_B * RK_POINT_B * b;
+    out[0] = RK_SCALE_0 * a;
+    out[out_step] = even + odd;
+    out[2 * out_step] = even - odd;
     out[3 * out_step] = even2 + odd2;
     out[4 * out_step] = even2 - odd2;
     out[5 * out_step] = c;
@@ -60,11 +74,11 @@ RK_INLINE void RK_LEVEL(weight_line)(const VECTOR *in, size_t step, VECTOR *out,
 
 /// G^T
 RK_INLINE void RK_LEVEL(weight_grad_line)(const VECTOR *in, size_t step, VECTOR *out, size_t out_step) {
-    VECTOR sum = in[step] + in[2 * step], difference = in[2 * step] - in[step];
+    VECTOR sum = in[step] + in[2 * step], difference = in[step] - in[2 * step];
     VECTOR sum2 = in[3 * step] + in[4 * step], difference2 = in[3 * step] - in[4 * step];
-    out[0] = in[0] * 0.25f - sum * (1.0f / 6) + sum2 * (1.0f / 24);
-    out[out_step] = difference * (1.0f / 6) + difference2 * (1.0f / 12);
-    out[2 * out_step] = (sum2 - sum) * (1.0f / 6) + in[5 * step];
+    out[0] = RK_SCALE_0 * in[0] + RK_SCALE_A * sum + RK_SCALE_B * sum2;
+    out[out_step] = RK_SCALE_A * RK_POINT_A * difference + RK_SCALE_B * RK_POINT_B * difference2;
+    out[2 * out_step] = RK_SCALE_A * RK_A2 * sum + RK_SCALE_B * RK_B2 * sum2 + in[5 * step];
 }
 
 /// A 6x6 tile, given by its pixels' addresses.
@@ -95,7 +109,8 @@ static void RK_LEVEL(output_grad_tile)(const float *const pixels[16], size_t cha
 
 /// The top left rows x columns of a 4x4 tile of y, whose pixels lie `channels` and whose rows lie `row` floats apart.
 static void RK_LEVEL(output_tile)(
-    const float *in, size_t plane, size_t channels, const float *bias, size_t rows, size_t columns, float *y, size_t row) {
+    const float *in, size_t plane, size_t channels, const float *bias, size_t rows, size_t columns, float *y,
+    size_t row) {
     EACH_VECTOR(c, channels) {
         VECTOR m[36], half[24], done[16], shift = bias ? FROM(bias + c) : (VECTOR){0};
         for (size_t i = 0; i < 36; i++) m[i] = FROM(in + i * plane + c);
@@ -110,8 +125,8 @@ static void RK_LEVEL(output_tile)(
     }
 }
 
-/// A row of weights, one tap `tap` floats after the other, to the row's places in planes of packed panels: `panel` floats
-/// from one panel to the next, missing columns 0.
+/// A row of weights, one tap `tap` floats after the other, to the row's places in planes of packed panels; `panel` floats
+/// lie from one panel to the next, and missing columns become 0.
 static void RK_LEVEL(weight_row)(
     const float *weight, ptrdiff_t tap, size_t channels, float *out, size_t panel, size_t plane) {
     for (size_t c = 0; c < rk_round_up(channels, 2 * LANES); c += LANES, weight += LANES) {
