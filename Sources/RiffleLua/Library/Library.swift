@@ -5,8 +5,10 @@ enum Library {
     static let functions: [Function] =
         Op.all.map(\.function) + Creation.functions + Differentiation.functions + TensorLibrary.functions
         + NetworkLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions + FlowLibrary.functions
+        + DataLibrary.functions + ImageLibrary.functions + PlotLibrary.functions + MetricsLibrary.functions
         + SystemLibrary.functions
 
     static let classes: [ObjectClass] =
-        TensorLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes + SystemLibrary.classes
+        TensorLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes + DataLibrary.classes
+        + SystemLibrary.classes
 }

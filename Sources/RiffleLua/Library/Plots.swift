@@ -1,0 +1,106 @@
+import RiffleIO
+import RiffleTensor
+
+/// Figures as PNG files.
+enum PlotLibrary {
+    private static let labels = [
+        Argument("title", .string, default: .string("")), Argument("x_label", .string, default: .string("")),
+        Argument("y_label", .string, default: .string("")),
+        Argument("order", .list(.string), "the names of a table in the order to show them; else they are sorted", default: .none),
+    ]
+
+    static let functions: [Function] = [
+        Function(
+            "plot.scatter", [
+                Argument("path", .string, "of the PNG"),
+                Argument("sets", .any, "points [n, 2], a table of them by name, or a list of { name, points }"),
+            ] + labels + [
+                Argument("limits", .list(.number), "of both axes; what the points need where not given", default: .none),
+                Argument("columns", .integer(1...Figure.mostPanels), "panels a row", default: .none),
+                Argument("together", .boolean, "whether to draw all sets in one panel", default: .boolean(false)),
+            ],
+            Doc("Draws points of the plane, a panel for each set, with the same axes.", example: "> local path = os.tmpname(); riffle.plot.scatter(path, { noise = riffle.randn(100, 2) }); local x = riffle.image.load(path); os.remove(path); return x:shape()[3]\n3")
+        ) { arguments in
+            let sets = try entries(arguments[1], order: arguments, 5).map { name, value in
+                guard let samples = Arguments([value]).optionalTensor(0) else { throw RiffleError("", "points are a tensor [n, 2]" + of(name)) }
+                return (name: name, samples: samples)
+            }
+            var figure = try Figure.scatter(sets, together: arguments.boolean(8))
+            label(&figure, arguments)
+            figure.xLimits = try arguments.range(6, "limits")
+            figure.yLimits = figure.xLimits
+            figure.columns = arguments.optionalInteger(7)
+            try figure.save(to: arguments.string(0))
+            return []
+        },
+        Function(
+            "plot.line", [
+                Argument("path", .string, "of the PNG"),
+                Argument("series", .any, "numbers, points [n, 2] or { x =, y = }; a table of them by name, or a list of { name, numbers }"),
+            ] + labels + [
+                Argument("log_x", .boolean, default: .boolean(false)), Argument("log_y", .boolean, default: .boolean(false)),
+                Argument("x_limits", .list(.number), default: .none), Argument("y_limits", .list(.number), default: .none),
+            ],
+            Doc("Draws lines through numbers, with a legend.", example: "> local path = os.tmpname(); riffle.plot.line(path, { loss = { 3, 2, 1 } }); local x = riffle.image.load(path); os.remove(path); return x:shape()[3]\n3")
+        ) { arguments in
+            let lines = try entries(arguments[1], order: arguments, 5).map(series)
+            var figure = Figure(.lines, [Figure.Panel("", lines)])
+            label(&figure, arguments)
+            (figure.xIsLogarithmic, figure.yIsLogarithmic) = (arguments.boolean(6), arguments.boolean(7))
+            (figure.xLimits, figure.yLimits) = (try arguments.range(8, "x_limits"), try arguments.range(9, "y_limits"))
+            try figure.save(to: arguments.string(0))
+            return []
+        },
+    ]
+
+    static let classes: [ObjectClass] = []
+
+    private static func label(_ figure: inout Figure, _ arguments: Arguments) {
+        (figure.title, figure.xLabel, figure.yLabel) = (arguments.string(2), arguments.string(3), arguments.string(4))
+    }
+
+    private static func of(_ name: String) -> String { name.isEmpty ? "" : " (of '\(name)')" }
+
+    /// Names with values: of a table in the order asked for, of a list of pairs in theirs; anything else has no name.
+    private static func entries(_ value: Value, order arguments: Arguments, _ place: Int) throws -> [(String, Value)] {
+        let order = arguments.list(place).map { Arguments([$0]).string(0) }
+        if case .table(let table) = value {
+            return try (order.isEmpty ? table.keys.sorted() : order).map { name in
+                guard let entry = table[name] else { throw RiffleError("", "there is nothing named '\(name)'" + suggestion(for: name, among: table.keys)) }
+                return (name, entry)
+            }
+        }
+        guard order.isEmpty else { throw RiffleError("", "order is for a table of names") }
+        let pairs = value.list.compactMap { item -> (String, Value)? in
+            guard case .list(let pair) = item, pair.count == 2, case .string(let name) = pair[0] else { return nil }
+            return (name, pair[1])
+        }
+        if case .list(let items) = value, !pairs.isEmpty {
+            guard pairs.count == items.count else { throw RiffleError("", "a list of { name, values } holds something else as well") }
+            return pairs
+        }
+        return [("", value)]
+    }
+
+    private static func series(_ name: String, _ value: Value) throws -> Figure.Series {
+        if case .table(let table) = value, let x = table["x"], let y = table["y"], table.count == 2 {
+            return Figure.Series(name, x: try numbers(x, name), y: try numbers(y, name))
+        }
+        if let points = Arguments([value]).optionalTensor(0), points.rank == 2, points.shape[1] == 2 {
+            let flat = try points.doubles()
+            func column(_ first: Int) -> [Double] { stride(from: first, to: flat.count, by: 2).map { flat[$0] } }
+            return Figure.Series(name, x: column(0), y: column(1))
+        }
+        let y = try numbers(value, name)
+        return Figure.Series(name, x: y.indices.map { Double($0 + 1) }, y: y)
+    }
+
+    private static func numbers(_ value: Value, _ name: String) throws -> [Double] {
+        if let tensor = Arguments([value]).optionalTensor(0), tensor.rank == 1 { return try tensor.doubles() }
+        if case .list(let items) = value {
+            let numbers = items.compactMap { Arguments([$0]).optionalNumber(0) }
+            if numbers.count == items.count { return numbers }
+        }
+        throw RiffleError("", "a line is a list of numbers, a tensor [n] or [n, 2], or { x =, y = }" + of(name))
+    }
+}
