@@ -80,12 +80,17 @@ enum OptimizerLibrary {
             "optimizer", Optimizer.self, Doc("Changes parameters against their gradients."),
             methods: [
                 Method(
-                    "step", [Argument("loss", .tensor, "differentiated first, where given", default: .none)],
-                    Doc("Differentiates the loss, clips, moves every parameter and clears gradients. Returns loss and grad_norm.", example: "> local w = riffle.parameter(riffle.tensor { 1 }); return riffle.optim.sgd({ w }, { lr = 0.1 }):step((w * w):sum()).grad_norm\n2.0")
+                    "step", [
+                        Argument("loss", .tensor, "differentiated first, where given", default: .none),
+                        Argument("parts", .table, "what the loss is made of, handed on in the result", default: .none),
+                    ],
+                    Doc("Differentiates the loss, clips, moves every parameter and clears gradients. Returns loss, grad_norm and parts.", example: "> local w = riffle.parameter(riffle.tensor { 1 }); return riffle.optim.sgd({ w }, { lr = 0.1 }):step((w * w):sum()).grad_norm\n2.0")
                 ) { optimizer, arguments in
                     let report = try optimizer.step(arguments.optionalTensor(0))
                     if let loss = report.loss { Progress.note(loss: loss) }
-                    return [.table(["grad_norm": .number(report.gradientNorm), "loss": report.loss.map(Value.number) ?? .none])]
+                    return [.table([
+                        "grad_norm": .number(report.gradientNorm), "loss": report.loss.map(Value.number) ?? .none, "parts": arguments[1],
+                    ])]
                 },
                 Method("zero_grad", [], Doc("Clears the gradients of all parameters.")) { optimizer, _ in
                     optimizer.clearGradients()
