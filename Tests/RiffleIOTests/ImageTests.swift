@@ -24,7 +24,7 @@ import Testing
         #expect(brightness.map(ImageGrid.byte) == [0, 0, 0, 1, 128, 255, 255, 255, 0, 0])
     }
 
-    /// 2 x 1 pixels of 16-bit grey (0x0102, 0xFFFF), and 2 x 1 of a palette with 1 bit a pixel: written by libpng's pngtest tools.
+    /// Two pixels of 16-bit grey, 0x0102 and 0xFFFF, and two of a palette with one bit each.
     @Test func deepAndPaletteFilesAreRead() throws {
         let scratch = try Scratch()
         let deep = try PNG.read(scratch.file("deep", png(width: 2, depth: 16, colour: 0, row: [0x01, 0x02, 0xFF, 0xFF])))
@@ -40,7 +40,7 @@ import Testing
         for length in 0..<whole.count {
             _ = message { _ = try PNG.read(scratch.file("cut", Array(whole[..<length]))) }
         }
-        // Every bit of the file matters, but those of the four that say nothing: what is read must not crash.
+        // Most of these are told by a checksum, some change nothing that is read: none may crash.
         for place in whole.indices {
             var broken = whole
             broken[place] ^= 0x40
