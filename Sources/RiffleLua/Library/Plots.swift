@@ -71,9 +71,11 @@ enum PlotLibrary {
             }
         }
         guard order.isEmpty else { throw RiffleError("", "order is for a table of names") }
+        // A sampler at the end of { name, flow.jump(...) } puts its report behind the points.
         let pairs = value.list.compactMap { item -> (String, Value)? in
-            guard case .list(let pair) = item, pair.count == 2, case .string(let name) = pair[0] else { return nil }
-            return (name, pair[1])
+            guard case .list(let pair) = item, pair.count == 2 || pair.count == 3, case .string(let name) = pair[0] else { return nil }
+            if pair.count == 3, case .table = pair[2] { return (name, pair[1]) }
+            return pair.count == 2 ? (name, pair[1]) : nil
         }
         if case .list(let items) = value, !pairs.isEmpty {
             guard pairs.count == items.count else { throw RiffleError("", "a list of { name, values } holds something else as well") }

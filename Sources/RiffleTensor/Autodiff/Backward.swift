@@ -136,7 +136,8 @@ private final class ReverseSweep {
                 return output
             },
             wanted: record.inputs.map(\.needsGradient))
-        let results = try record.op.vjp(call, padded)
+        let results = try Context.current.profiler?.measure("\(record.op.name) backward") { try record.op.vjp(call, padded) }
+            ?? record.op.vjp(call, padded)
         if !retain { tape.spend(index) }
         for (input, gradient) in zip(record.inputs, results) where input.needsGradient {
             guard let gradient = try gradient?.reduced(to: input.shape).cast(input.dtype) else { continue }

@@ -8,6 +8,8 @@ public final class Context {
     /// Whether every operation checks its result for NaN and infinity.
     public var guardsAgainstNaN = false
     public var random = RandomSource()
+    /// Where operations tell their time, while someone asks.
+    public var profiler: Profiler?
     /// Forward-mode levels that are open, innermost last; numbers are never used twice.
     private(set) var levels: [Int] = []
     private var nextLevel = 1

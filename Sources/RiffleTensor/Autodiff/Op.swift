@@ -99,14 +99,21 @@ public final class Op: Sendable {
 
     /// Computes the outputs, with their tangents where inputs carry some, and records what reverse mode needs.
     package func apply(_ inputs: [Tensor], _ attributes: [Value] = []) throws -> [Tensor] {
-        if kind == .composed { return try compute(inputs, attributes) }
         let context = Context.current
+        if let profiler = context.profiler {
+            return try profiler.measure(name) { try dispatch(context, inputs, attributes) }
+        }
+        return try dispatch(context, inputs, attributes)
+    }
+
+    private func dispatch(_ context: Context, _ inputs: [Tensor], _ attributes: [Value]) throws -> [Tensor] {
+        if kind == .composed { return try compute(inputs, attributes) }
         if inputs.contains(where: { $0.dual != nil }) {
             let inputs = inputs.map(context.withoutClosedLevels)
             if let level = inputs.compactMap({ $0.dual?.level }).max() {
                 return try applyForwardMode(level, inputs, attributes)
             }
-            return try apply(inputs, attributes)
+            return try dispatch(context, inputs, attributes)
         }
         let outputs = try compute(inputs, attributes)
         if context.guardsAgainstNaN { try checkFinite(outputs, from: inputs) }
