@@ -32,11 +32,12 @@ static void collect(rlua_state *state, lua_State *L) {
 
 int rlua_answer(lua_State *L, const rlua_row *row) {
     rlua_state *state = row->state;
+    if (state->is_closing) return luaL_error(L, "Lua has ended");
     if (atomic_load_explicit(&state->forgotten_count, memory_order_relaxed)) drain(state, L);
     state->reraising = false;
     rlua_mark mark = rlua_arena_mark(state);
     int count = lua_gettop(L);
-    rlua_frame frame = { .arguments = rlua_values(state, (size_t)count), .count = (size_t)count };
+    rlua_frame frame = { .arguments = rlua_values(state, (size_t)count), .count = (size_t)count, .in_coroutine = L != state->main };
     for (int i = 0; i < count; i++) rlua_read(state, L, i + 1, row->reading, &frame.arguments[i]);
 
     lua_State *caller = state->running;
@@ -65,7 +66,7 @@ int rlua_answer(lua_State *L, const rlua_row *row) {
     }
     rlua_push_place(L);
     if (code == RLUA_OK) {
-        lua_pushliteral(L, "too many results");
+        lua_pushliteral(L, "calls nest too deep");
     } else {
         lua_pushlstring(L, frame.message.string.bytes, frame.message.string.length);
     }

@@ -2,15 +2,18 @@
 
 #include <string.h>
 
-static bool is_users(const lua_Debug *frame) {
+/// How far up the stack is looked: lua_getstack walks from the top each time.
+enum { LEVELS = 400 };
+
+bool rlua_is_users(const lua_Debug *frame) {
     return frame->currentline > 0 && strncmp(frame->source, RLUA_PRELUDE, sizeof RLUA_PRELUDE - 1) != 0;
 }
 
 /// Finds the innermost line that the user wrote.
 static bool find_user(lua_State *L, lua_Debug *frame) {
-    for (int level = 0; lua_getstack(L, level, frame); level++) {
+    for (int level = 0; level < LEVELS && lua_getstack(L, level, frame); level++) {
         lua_getinfo(L, "Sl", frame);
-        if (is_users(frame)) return true;
+        if (rlua_is_users(frame)) return true;
     }
     return false;
 }
@@ -56,9 +59,9 @@ int rlua_handler(lua_State *L) {
     luaL_buffinit(L, &buffer);
     lua_Debug frame;
     int lines = 0;
-    for (int level = 0; lua_getstack(L, level, &frame); level++) {
+    for (int level = 0; level < LEVELS && lua_getstack(L, level, &frame); level++) {
         lua_getinfo(L, "Sln", &frame);
-        if (!is_users(&frame) || ++lines > SHOWN) continue;
+        if (!rlua_is_users(&frame) || ++lines > SHOWN) continue;
         if (frame.name) {
             lua_pushfstring(L, "  %s:%d: in '%s'\n", frame.short_src, frame.currentline, frame.name);
         } else if (*frame.what != 'm') {
@@ -68,10 +71,7 @@ int rlua_handler(lua_State *L) {
         }
         luaL_addvalue(&buffer);
     }
-    if (lines > SHOWN) {
-        lua_pushfstring(L, "  ... %d more\n", lines - SHOWN);
-        luaL_addvalue(&buffer);
-    }
+    if (lines > SHOWN) luaL_addstring(&buffer, "  ...\n");
     luaL_pushresult(&buffer);
     lua_rawseti(L, LUA_REGISTRYINDEX, state->traceback);
     return 1;

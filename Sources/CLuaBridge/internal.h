@@ -69,6 +69,8 @@ struct rlua_state {
     int class_count;
     /// Registry places: root tables, faces of shared objects, the metatable of lists and tables, the traceback.
     int roots[2], faces, list_metatable, table_metatable, traceback;
+    /// Set when finalizers run for the last time: they can no longer call the library.
+    bool is_closing;
     /// Set while an error that was seen before travels on.
     bool reraising;
     /// Registry places of the scopes that are open, innermost last, and the lines they began on.
@@ -106,6 +108,8 @@ void rlua_push_row(lua_State *L, const rlua_row *row);
 /// Raises a message that begins with the user's own line.
 _Noreturn void rlua_raise(lua_State *L, const char *bytes, size_t length);
 void rlua_push_place(lua_State *L);
+/// Whether a frame, with "S" and "l" filled in, is a line that the user wrote.
+bool rlua_is_users(const lua_Debug *frame);
 /// The user's own line, or 0.
 int rlua_line(lua_State *L);
 int rlua_handler(lua_State *L);

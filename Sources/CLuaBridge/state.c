@@ -65,6 +65,7 @@ rlua_state *rlua_open(rlua_library library) {
 void rlua_close(rlua_state *state) {
     if (!state->main) return;
     state->scope_count = 0;
+    state->is_closing = true;
     lua_close(state->main);
     state->main = state->running = NULL;
 }
@@ -127,9 +128,10 @@ void rlua_define(rlua_state *state, rlua_root root, const char *path, const rlua
 
 // MARK: - Interrupts
 
+/// Raises in the user's code alone: what the prelude does at the end of a scope has to be done.
 static void stop(lua_State *L, lua_Debug *record) {
-    (void)record;
-    rlua_raise(L, "interrupted", 11);
+    lua_getinfo(L, "Sl", record);
+    if (rlua_is_users(record)) rlua_raise(L, "interrupted", 11);
 }
 
 void rlua_interruptible(rlua_state *state) { atomic_store(&interruptible, state); }

@@ -6,6 +6,8 @@ import RiffleTensor
 final class Binding {
     enum Form {
         case function, method
+        /// What the prelude is written with: its guards must not be interrupted.
+        case primitive
         /// The reader or writer of a field.
         case field
         /// Takes arguments beyond those declared, as they come: a metamethod.
@@ -35,6 +37,7 @@ final class Binding {
     private func answer(_ frame: inout rlua_frame) -> rlua_code {
         do {
             let results = try function.body(Arguments(arguments(of: &frame)))
+            if frame.in_coroutine, form != .primitive { try Interrupt.check() }
             frame.results = try engine.write(results)
             frame.result_count = results.count
             frame.collect = engine.memory.isCollectionDue

@@ -64,7 +64,7 @@ public final class LuaEngine: @unchecked Sendable {
         let isInternal = root == RLUA_INTERNAL
         let title = isInternal ? function.name : "riffle.\(function.name)"
         let reading = isInternal && function.name == "reference" ? RLUA_BY_REFERENCE : RLUA_BY_VALUE
-        rlua_define(state.pointer, root, function.name, row(function, .function, title: title, reading: reading))
+        rlua_define(state.pointer, root, function.name, row(function, isInternal ? .primitive : .function, title: title, reading: reading))
     }
 
     /// Places a function under its path; tensor operations become methods of tensors and parameters, too.

@@ -31,9 +31,9 @@ final class LuaReference: @unchecked Sendable {
 }
 
 /// A function of the user's that the library may call, on the thread that runs Lua.
-public final class LuaFunction: Sendable {
+public final class LuaFunction: @unchecked Sendable {
     let reference: LuaReference
-    unowned let engine: LuaEngine
+    private weak var engine: LuaEngine?
 
     init(_ reference: LuaReference, engine: LuaEngine) {
         self.reference = reference
@@ -42,7 +42,10 @@ public final class LuaFunction: Sendable {
 
     /// Calls it.
     /// - Throws: `LuaError` where Lua raised one, to be passed on: the call from Lua around this one raises it again.
-    public func callAsFunction(_ arguments: [Value]) throws -> [Value] { try engine.call(reference, arguments) }
+    public func callAsFunction(_ arguments: [Value]) throws -> [Value] {
+        guard let engine else { throw RiffleError("", "Lua has ended") }
+        return try engine.call(reference, arguments)
+    }
 }
 
 /// An error object that Lua raised below a function of the library.

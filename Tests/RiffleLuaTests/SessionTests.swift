@@ -38,10 +38,11 @@ import Testing
     @Test func interruptStopsAComputationAndTheSessionGoesOn() throws {
         let terminal = try Terminal()
         try terminal.expect("> ")
-        try terminal.enter("x = riffle.ones(2)")
+        try terminal.enter("x, w = riffle.ones(2), riffle.parameter(riffle.ones(2))")
         for endless in [
-            "while true do end", "while true do pcall(function() while true do end end) end",
+            "riffle.no_grad(function() while true do end end)", "while true do pcall(function() while true do end end) end",
             "for step in riffle.progress(1e9, 'busy') do x = x * 1 end",
+            "coroutine.wrap(function() while true do x = x * 1 end end)()",
             "flow.ode(nn.mlp { dim = 2, width = 256 }, riffle.randn(1000, 2), { method = 'rk4', steps = 100000 })",
         ] {
             terminal.send(endless + "\n")
@@ -50,6 +51,7 @@ import Testing
             let shown = try terminal.expect("> ", after: "interrupted")
             #expect(shown.contains("interrupted"), "\(endless): \(shown)")
             #expect(try terminal.enter("x:sum():item()").contains("2.0"))
+            #expect(try terminal.enter("riffle.grad((w * 3):sum(), { w })[1]").contains("tensor float32 [2]: 3 3"))
         }
         // At the prompt it clears the line.
         terminal.send("half a li")

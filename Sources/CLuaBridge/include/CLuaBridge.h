@@ -72,6 +72,8 @@ typedef struct {
     size_t count;
     /// Set for the second try, after RLUA_EXHAUSTED.
     bool again;
+    /// Whether a coroutine calls: rlua_interrupt does not reach those, so the callee has to look for itself.
+    bool in_coroutine;
 
     /// Filled by the callee, from the arena.
     rlua_value *results;

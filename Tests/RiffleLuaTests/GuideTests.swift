@@ -1,0 +1,78 @@
+import Glibc
+import RiffleTensor
+import Testing
+
+@testable import RiffleLua
+
+/// The scripts that readers copy run: examples and the code in the guides, with few steps and their files elsewhere.
+@Suite(.serialized) struct GuideTests {
+    private static let root = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined()
+
+    /// A text of the repository with every count of steps made small and every file put in `folder`.
+    private func text(_ path: String, folder: String) throws -> String {
+        var text = String(decoding: try contents(of: "\(Self.root)/\(path)"), as: UTF8.self)
+        for count in ["6000", "3000", "2000"] { text.replace(count, with: "3") }
+        for name in ["quickstart.png", "moons.png", "cifar10-"] { text.replace("\"\(name)", with: "\"\(folder)/\(name)") }
+        return text
+    }
+
+    private func run(_ source: String, _ arguments: [String] = [], folder: String) throws -> String {
+        try write(source, to: "\(folder)/script.lua")
+        let result = try riffle(["\(folder)/script.lua"] + arguments)
+        #expect(result.code == 0, "\(result.error)")
+        return result.output
+    }
+
+    @Test func quickstart() throws {
+        let folder = temporaryFolder()
+        let output = try run(text("examples/quickstart.lua", folder: folder), ["--seed", "2"], folder: folder)
+        #expect(output.contains("ITVM student") && access("\(folder)/quickstart.png", R_OK) == 0)
+    }
+
+    @Test func ownLoss() throws {
+        let folder = temporaryFolder()
+        #expect(try run(text("examples/own_loss.lua", folder: folder), folder: folder).contains("student, 4 evaluations"))
+    }
+
+    @Test func cifar10() throws {
+        let folder = temporaryFolder()
+        try write("", to: "\(folder)/data_batch_1.bin")
+        guard let file = fopen("\(folder)/data_batch_1.bin", "w") else { throw RiffleError("", "cannot write") }
+        for record in 0..<64 { for byte in 0..<3073 { fputc(byte == 0 ? record % 10 : (record * 7 + byte) % 256, file) } }
+        fclose(file)
+        _ = try run(text("examples/cifar10.lua", folder: folder), [folder, "1"], folder: folder)
+        for name in ["cifar10-teacher.png", "cifar10-student-1.png", "cifar10-student.safetensors"] {
+            #expect(access("\(folder)/\(name)", R_OK) == 0, "\(name)")
+        }
+    }
+
+    @Test func readme() throws {
+        let folder = temporaryFolder()
+        let page = try text("README.md", folder: folder)
+        let block = try #require(page.components(separatedBy: "```lua\n").dropFirst().first?.components(separatedBy: "```").first)
+        _ = try run(block, folder: folder)
+        #expect(access("\(folder)/moons.png", R_OK) == 0)
+    }
+
+    /// Indented blocks that begin by requiring riffle are whole scripts.
+    @Test func gettingStarted() throws {
+        let folder = temporaryFolder()
+        let lines = try text("docs/getting-started.md", folder: folder).split(separator: "\n", omittingEmptySubsequences: false)
+        let start = try #require(lines.firstIndex { $0.hasPrefix("    local riffle") })
+        let block = lines[start...].prefix { $0.isEmpty || $0.hasPrefix("    ") }.joined(separator: "\n")
+        _ = try run(block + "\nassert(my_net(8)(riffle.ones(1, 2), riffle.ones(1)):shape()[2] == 2)", folder: folder)
+    }
+}
+
+extension String {
+    fileprivate mutating func replace(_ old: String, with new: String) { self = components(separatedBy: old).joined(separator: new) }
+
+    fileprivate func components(separatedBy separator: String) -> [String] {
+        var (parts, rest) = ([String](), Substring(self))
+        while let range = rest.firstRange(of: separator) {
+            parts.append(String(rest[..<range.lowerBound]))
+            rest = rest[range.upperBound...]
+        }
+        return parts + [String(rest)]
+    }
+}
