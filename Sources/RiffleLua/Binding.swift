@@ -18,7 +18,8 @@ final class Binding {
     private let form: Form
     /// `riffle.flow.ode` or `tensor:item`.
     private let title: String
-    private unowned let engine: LuaEngine
+    /// Owns this binding, so that no count is needed.
+    private unowned(unsafe) let engine: LuaEngine
     private var isMethod: Bool { form == .method || form == .open }
 
     init(_ function: Function, _ form: Form, title: String, engine: LuaEngine) {

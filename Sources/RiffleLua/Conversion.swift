@@ -29,7 +29,7 @@ extension LuaEngine {
         case RLUA_STRING: return .string(raw.text)
         case RLUA_OBJECT: return object(raw)
         case RLUA_REFERENCE:
-            return .object(LuaFunction(LuaReference(state: state, place: rlua_take_reference(&raw)), engine: self))
+            return .object(LuaFunction(LuaReference(state: state, place: rlua_take_reference(&raw))))
         case RLUA_TABLE:
             if raw.table.named == 0 { return .list(try raw.items.indices.map { try value(&raw.items[$0]) }) }
             return .table(try table(&raw))

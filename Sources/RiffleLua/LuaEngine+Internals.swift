@@ -64,7 +64,7 @@ extension LuaEngine {
     private var roots: [Value] {
         [RLUA_RIFFLE, RLUA_INTERNAL].map { root in
             let reference = LuaReference(state: state, place: rlua_root_reference(state.pointer, root), borrowed: true)
-            return .object(LuaFunction(reference, engine: self))
+            return .object(LuaFunction(reference))
         }
     }
 

@@ -42,6 +42,7 @@ public final class LuaEngine: @unchecked Sendable {
             })
         guard let pointer = rlua_open(library) else { throw RiffleError("", "Lua does not start") }
         state = LuaState(pointer)
+        state.engine = self
         register(Library.classes)
         for function in Library.functions { register(function) }
         for function in internals { define(RLUA_INTERNAL, function) }
@@ -50,7 +51,10 @@ public final class LuaEngine: @unchecked Sendable {
         rlua_interruptible(pointer)
     }
 
-    deinit { rlua_close(state.pointer) }
+    deinit {
+        state.engine = nil
+        rlua_close(state.pointer)
+    }
 
     // MARK: - Registration
 
@@ -73,7 +77,7 @@ public final class LuaEngine: @unchecked Sendable {
             define(RLUA_INTERNAL, Function(String(function.name.dropFirst(9)), function.arguments, function.doc, body: function.body))
             return
         }
-        catalogue.add(function)
+        if !function.doc.summary.isEmpty { catalogue.add(function) }
         if let colon = function.name.firstIndex(of: ":") {
             let name = function.name[function.name.index(after: colon)...]
             addMethod(function, named: String(name), to: String(function.name[..<colon]))
@@ -107,7 +111,7 @@ public final class LuaEngine: @unchecked Sendable {
             classes.append(entry)
             if isTensor { tensorClass = number }
             if entry.word == "parameter" { parameterClass = number }
-            catalogue.add(entry)
+            if !entry.doc.summary.isEmpty { catalogue.add(entry) }
         }
         for (number, entry) in classes.enumerated() {
             let number = Int32(number)

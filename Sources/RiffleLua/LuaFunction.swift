@@ -4,6 +4,8 @@ import RiffleTensor
 /// The C state, shared by the engine and by whatever keeps a value of Lua's registry.
 final class LuaState: @unchecked Sendable {
     let pointer: OpaquePointer
+    /// Nil once the engine is gone. Not weak: that would slow down every use of the engine.
+    unowned(unsafe) var engine: LuaEngine?
 
     init(_ pointer: OpaquePointer) { self.pointer = pointer }
     deinit { rlua_destroy(pointer) }
@@ -31,19 +33,15 @@ final class LuaReference: @unchecked Sendable {
 }
 
 /// A function of the user's that the library may call, on the thread that runs Lua.
-public final class LuaFunction: @unchecked Sendable {
+public final class LuaFunction: Sendable {
     let reference: LuaReference
-    private weak var engine: LuaEngine?
 
-    init(_ reference: LuaReference, engine: LuaEngine) {
-        self.reference = reference
-        self.engine = engine
-    }
+    init(_ reference: LuaReference) { self.reference = reference }
 
     /// Calls it.
     /// - Throws: `LuaError` where Lua raised one, to be passed on: the call from Lua around this one raises it again.
     public func callAsFunction(_ arguments: [Value]) throws -> [Value] {
-        guard let engine else { throw RiffleError("", "Lua has ended") }
+        guard let engine = reference.state.engine else { throw RiffleError("", "Lua has ended") }
         return try engine.call(reference, arguments)
     }
 }

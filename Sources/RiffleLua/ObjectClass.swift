@@ -25,6 +25,7 @@ import RiffleTensor
 /// - `call` answers `object(...)`; `next` answers a `for` loop: it gets what the last call returned first, or `.none`
 ///   at the beginning, and returns nil at the end.
 /// - `index` answers `object[key]` and `object.key` where there is no method and no property, with nil for "no such key".
+/// - Functions and classes without a summary are not shown by help and the reference page.
 /// - `.object(LuaFunction)` is a Lua function: `.object("function")` takes one as an argument.
 public struct ObjectClass: Sendable {
     public typealias Body = @Sendable (Arguments) throws -> [Value]

@@ -38,7 +38,7 @@ import Testing
         let folder = temporaryFolder()
         try write("", to: "\(folder)/data_batch_1.bin")
         guard let file = fopen("\(folder)/data_batch_1.bin", "w") else { throw RiffleError("", "cannot write") }
-        for record in 0..<64 { for byte in 0..<3073 { fputc(byte == 0 ? record % 10 : (record * 7 + byte) % 256, file) } }
+        for record in 0..<64 { for byte in 0..<3073 { fputc(Int32(byte == 0 ? record % 10 : (record * 7 + byte) % 256), file) } }
         fclose(file)
         _ = try run(text("examples/cifar10.lua", folder: folder), [folder, "1"], folder: folder)
         for name in ["cifar10-teacher.png", "cifar10-student-1.png", "cifar10-student.safetensors"] {

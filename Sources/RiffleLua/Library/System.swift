@@ -55,19 +55,21 @@ enum SystemLibrary {
         },
     ]
 
+    /// Without documentation: the prelude alone sees these.
     static let classes: [ObjectClass] = [
         ObjectClass(
-            "progress_bar", Progress.self, Doc("The progress of a loop."),
+            "progress_bar", Progress.self, Doc(""),
             methods: [
-                Method("advance", [Argument("step", .integer(0...Int.max))], Doc("Tells the number of steps done.")) { bar, arguments in
+                Method("advance", [Argument("step", .integer(0...Int.max))], Doc("")) { bar, arguments in
                     bar.advance(to: arguments.integer(0))
                     return []
                 },
-                Method("finish", [], Doc("Ends the line.")) { bar, _ in
+                Method("finish", [], Doc("")) { bar, _ in
                     bar.finish()
                     return []
                 },
             ]),
-        ObjectClass("held", Held.self, Doc("A value kept for the prelude.")),
+        ObjectClass("held", Held.self, Doc("")),
+        ObjectClass("forward_level", ForwardLevel.self, Doc("")),
     ]
 }

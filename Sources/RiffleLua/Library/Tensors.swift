@@ -66,7 +66,6 @@ enum TensorLibrary {
             ],
             count: { $0.shape.sizes.first ?? 0 }, index: { try row($0.tensor, $1) }, metamethods: arithmetic,
             describe: { "parameter" + $0.value.description.dropFirst("tensor".count) }),
-        ObjectClass("forward_level", ForwardLevel.self, Doc("A level of forward mode.")),
     ]
 
     /// Operators are operations of the table.
