@@ -14,9 +14,9 @@ local board = data.checkerboard()
 -- The teacher learns the velocity that carries noise, at time 0, to the board, at time 1.
 local net = nn.mlp { dim = 2, width = 128 }
 local teacher = optim.ema(net, { decay = 0.999 })
-local opt = optim.adamw(net, { lr = 1e-3, clip = 1.0 })
+local opt = optim.adamw(net, { lr = 4e-3, clip = 1.0 })
 for step in riffle.progress(steps, "teacher") do
-  opt.lr = optim.cosine(step, { peak = 1e-3, warmup = 100, total = steps })
+  opt.lr = optim.cosine(step, { peak = 4e-3, warmup = 100, total = steps })
   opt:step(flow.matching_loss(net, board:sample(512)))
   teacher:update()
 end
