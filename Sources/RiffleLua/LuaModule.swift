@@ -95,10 +95,34 @@ final class LuaModule: Network, HasDefinition {
     }
 
     override func evaluate(_ x: Tensor, _ times: [Tensor], labels: Tensor?) throws -> Tensor {
-        let inputs = [x] + times + (labels.map { [$0] } ?? [])
-        let results = try forwardFunction([.object(self)] + inputs.map(Value.tensor))
+        try forward([x] + times + (labels.map { [$0] } ?? []))
+    }
+
+    /// Whatever tensors `forward` wants: a part of another network need not take times.
+    override func forward(_ inputs: [Tensor]) throws -> Tensor {
+        try forwardFunction.tensor([.object(self)] + inputs.map(Value.tensor), named: "forward")
+    }
+}
+
+/// A plain function of Lua's, function(x, t), as a velocity.
+final class LuaVelocity: Network {
+    private let function: LuaFunction
+
+    init(_ function: LuaFunction) { self.function = function }
+
+    override var kind: String { "function" }
+
+    override func evaluate(_ x: Tensor, _ times: [Tensor], labels: Tensor?) throws -> Tensor {
+        try function.tensor(([x] + times + (labels.map { [$0] } ?? [])).map(Value.tensor), named: "the function")
+    }
+}
+
+extension LuaFunction {
+    /// The function's result, which has to be a tensor.
+    fileprivate func tensor(_ arguments: [Value], named name: String) throws -> Tensor {
+        let results = try self(arguments)
         guard let result = Arguments(results).optionalTensor(0) else {
-            throw RiffleError("module", "forward must return a tensor, got \(results.first.map(described) ?? "nothing")")
+            throw RiffleError("module", "\(name) must return a tensor, got \(results.first.map(described) ?? "nothing")")
         }
         return result
     }

@@ -42,7 +42,7 @@ open class Network: Module {
     }
 
     /// Inputs as Lua gives them: x, then as many times as the network has, then labels.
-    public override func forward(_ inputs: [Tensor]) throws -> Tensor {
+    open override func forward(_ inputs: [Tensor]) throws -> Tensor {
         guard inputs.count == times + 1 || inputs.count == times + 2 else {
             let names = times == 1 ? "x and t" : "x, s and t"
             throw RiffleError(kind, "\(names)\(classes == nil ? "" : ", then labels,") are needed, got \(inputs.count) tensors")

@@ -107,7 +107,9 @@ enum NetworkLibrary {
     static let classes: [ObjectClass] = [
         ObjectClass(
             "network", Network.self, Doc("A network over samples and times: net(x, t), or net(x, s, t) with two times."), extends: "module",
-            call: { try call($0, $1) }, index: { try part(of: $0, $1) }, describe: { $0.description }),
+            call: { try call($0, $1) }, index: { try part(of: $0, $1) },
+            convert: { if case .object(let function as LuaFunction) = $0 { LuaVelocity(function) } else { nil } },
+            describe: { $0.description }),
         ObjectClass(
             "module", Module.self, Doc("A part of a network, or a whole one: parameters, parts and a function, net(x, t)."),
             methods: [

@@ -54,7 +54,7 @@ enum OptimizerLibrary {
             ],
             Doc("A learning rate that rises to its peak in a line, then falls along half a cosine.", example: "> riffle.optim.cosine(100, { peak = 1, total = 100 })\n0.0")
         ) { arguments in
-            [.number(try Schedule.cosine(
+            [.number(Schedule.cosine(
                 arguments.integer(0), peak: arguments.number(1), warmup: arguments.integer(3), total: arguments.integer(2),
                 floor: arguments.number(4)))]
         },
