@@ -50,6 +50,14 @@ extension LuaEngine {
                 Progress.clearLine()
                 return []
             },
+            Function("start_profile", [], Doc("")) { _ in
+                Context.current.profiler = Profiler()
+                return []
+            },
+            Function("stop_profile", [], Doc("")) { _ in
+                defer { Context.current.profiler = nil }
+                return [.string(Context.current.profiler?.table ?? "")]
+            },
             Function("clock", [], Doc("")) { _ in [.number(Progress.now())] },
         ]
     }

@@ -17,6 +17,17 @@ public final class Profiler {
     /// Those that took longest first.
     public var report: [Entry] { entries.values.sorted { ($0.seconds, $1.name) > ($1.seconds, $0.name) } }
 
+    /// The report as text: milliseconds, share of the sum, calls and name, a line each.
+    public var table: String {
+        let sum = entries.values.reduce(0) { $0 + $1.seconds }
+        func column(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }
+        let lines = report.map { entry in
+            let share = "\(Int((100 * entry.seconds / max(sum, 1e-12)).rounded())) %"
+            return column(riffleFormat((entry.seconds * 1e6).rounded() / 1e3), 10) + column(share, 7) + column("\(entry.calls)", 9) + "  \(entry.name)"
+        }
+        return ([column("ms", 10) + column("share", 7) + column("calls", 9) + "  operation"] + lines).joined(separator: "\n")
+    }
+
     func measure<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
         let start = Profiler.now()
         inner.append(0)

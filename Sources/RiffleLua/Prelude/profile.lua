@@ -1,0 +1,15 @@
+-- Where the time of a computation goes.
+local _, internal = ...
+local define, guard, expect = internal.define, internal.guard, internal.expect
+
+define("profile", {
+  summary = "Calls a function and returns a table of where its time went: milliseconds, share and calls of each operation.",
+  arguments = { { "fn", "function" }, { "...", "any", "given to the function", "nil" } },
+  example = "> riffle.profile(function() return riffle.ones(2, 2):exp() end):match(\"exp\")\nexp",
+}, function(fn, ...)
+  expect("profile", 1, "fn", fn, "function")
+  internal.start_profile()
+  local _ <close> = guard(internal.stop_profile)
+  fn(...)
+  return internal.stop_profile()
+end)
