@@ -69,6 +69,8 @@ struct rlua_state {
     int class_count;
     /// Registry places: root tables, faces of shared objects, the metatable of lists and tables, the traceback.
     int roots[2], faces, list_metatable, table_metatable, traceback;
+    /// Objects that Lua holds, and how many of them the last full collection left.
+    size_t boxes, boxes_left;
     /// Set when finalizers run for the last time: they can no longer call the library.
     bool is_closing;
     /// Set while an error that was seen before travels on.
@@ -81,6 +83,10 @@ struct rlua_state {
     size_t forgotten_size;
     atomic_size_t forgotten_count;
 };
+
+// call.c
+/// A full collection of Lua's garbage.
+void rlua_collect_now(rlua_state *state, lua_State *L);
 
 // arena.c
 rlua_mark rlua_arena_mark(const rlua_state *state);

@@ -34,6 +34,7 @@ void rlua_push_object(rlua_state *state, lua_State *L, rlua_value *value) {
     lua_setmetatable(L, -2);
     box->object = value->object;
     value->object = NULL;
+    state->boxes++;
     if (class->shared) {
         int definition = state->library.definition(state->library.context, box->object);
         if (definition) {
@@ -52,6 +53,7 @@ static void release(rlua_box *box, int scope_line) {
     if (!object) return;
     box->object = NULL;
     box->scope_line = scope_line;
+    box->state->boxes--;
     box->state->library.release(object);
 }
 
@@ -303,6 +305,12 @@ static int keep_object(lua_State *L) {
     return 1;
 }
 
+/// enclosed(fn, ...): calls fn where a coroutine cannot yield, so that modes are put back before anyone else runs.
+static int enclosed(lua_State *L) {
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
 void rlua_open_scopes(rlua_state *state) {
     lua_State *L = state->main;
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->roots[RLUA_INTERNAL]);
@@ -310,7 +318,8 @@ void rlua_open_scopes(rlua_state *state) {
     lua_pushliteral(L, "v");
     lua_setfield(L, -2, "__mode");
     static const luaL_Reg functions[] = {
-        { "open_scope", open_scope }, { "close_scope", close_scope }, { "keep", keep_object }, { "free", free_object }, { NULL, NULL },
+        { "open_scope", open_scope }, { "close_scope", close_scope }, { "keep", keep_object }, { "free", free_object },
+        { "enclosed", enclosed }, { NULL, NULL },
     };
     for (const luaL_Reg *entry = functions; entry->name; entry++) {
         lua_pushlightuserdata(L, state);

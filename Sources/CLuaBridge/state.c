@@ -93,8 +93,7 @@ size_t rlua_heap(rlua_state *state) {
 }
 
 void rlua_collect(rlua_state *state) {
-    lua_gc(state->running, LUA_GCCOLLECT);
-    state->library.collected(state->library.context);
+    rlua_collect_now(state, state->running);
 }
 
 int rlua_root_reference(rlua_state *state, rlua_root root) { return state->roots[root]; }

@@ -28,7 +28,7 @@ public enum Sampler {
             var (x, report) = (x.detach(), SolverReport(times: grid))
             for (s, t) in zip(grid, grid.dropFirst()) {
                 try Interrupt.check()
-                x = try network.jump(x, .full([x.shape[0]], s), .full([x.shape[0]], t), labels: labels)
+                x = try network.jump(x, .full([x.shape[0]], s, x.dtype), .full([x.shape[0]], t, x.dtype), labels: labels)
                 report.evaluations += 1
             }
             return (x, report)
@@ -41,6 +41,6 @@ public enum Sampler {
     }
 
     private static func field(_ network: Network, _ x: Tensor, _ labels: Tensor?) -> (Tensor, Double) throws -> Tensor {
-        { try network.velocity($0, .full([x.shape[0]], $1), labels: labels) }
+        { try network.velocity($0, .full([x.shape[0]], $1, x.dtype), labels: labels) }
     }
 }

@@ -36,6 +36,7 @@ final class Binding {
     }
 
     private func answer(_ frame: inout rlua_frame) -> rlua_code {
+        let random = Context.current.random
         do {
             let results = try function.body(Arguments(arguments(of: &frame)))
             if frame.in_coroutine, form != .primitive { try Interrupt.check() }
@@ -50,6 +51,8 @@ final class Binding {
             if error.kind == .outOfMemory {
                 if !frame.again {
                     engine.memory.clearsCacheNext = true
+                    // The second try draws the same numbers.
+                    Context.current.random = random
                     return RLUA_EXHAUSTED
                 }
                 return fail(&frame, described(error) + engine.largestTensors())

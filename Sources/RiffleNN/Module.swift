@@ -6,9 +6,14 @@ import RiffleTensor
 /// itself in `blank()`; names, counting, copying, loading and saving follow from those.
 open class Module {
     /// Whether dropout acts. Averages and samplers evaluate without it.
-    public var isTraining = true {
-        didSet { for child in children { child.module.isTraining = isTraining } }
+    public var isTraining: Bool {
+        get { trains }
+        set {
+            trains = newValue
+            for child in children { child.module.isTraining = newValue }
+        }
     }
+    private var trains = true
 
     public init() {}
 
@@ -48,6 +53,9 @@ open class Module {
         return copy
     }
 
+    /// This module and all its parts.
+    private var everyModule: [Module] { [self] + children.flatMap(\.module.everyModule) }
+
     /// Runs `body` with every parameter frozen: gradients pass through the module to its inputs alone.
     public func frozen<Result>(_ body: () throws -> Result) rethrows -> Result {
         let thawed = parameters.map(\.parameter).filter(\.isTrainable)
@@ -56,11 +64,20 @@ open class Module {
         return try body()
     }
 
+    /// Runs `body`; an error from inside tells this module's name.
+    public func named<Result>(_ name: String, _ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as RiffleError {
+            throw error.within(name)
+        }
+    }
+
     /// Runs `body` with dropout off.
     public func evaluating<Result>(_ body: () throws -> Result) rethrows -> Result {
-        let before = isTraining
-        if before { isTraining = false }
-        defer { if before { isTraining = true } }
+        let training = everyModule.filter(\.isTraining)
+        isTraining = false
+        defer { for module in training { module.trains = true } }
         return try body()
     }
 }

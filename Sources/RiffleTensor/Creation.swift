@@ -24,25 +24,24 @@ public enum Creation {
         ) { arguments in
             let (first, last, step) = (arguments.number(0), arguments.number(1), arguments.number(2))
             let count = ((last - first) / step * (1 + 1e-12)).rounded(.down) + 1
-            guard step != 0, count.isFinite, count < 1e12 else { throw RiffleError("arange", "steps of \(step) do not lead from \(first) to \(last)") }
-            let numbers = (0..<Swift.max(0, Int(count))).map { first + Double($0) * step }
-            return [.tensor(try Tensor(numbers, [numbers.count]).converted(to: arguments.dtype(3)))]
+            guard step != 0, count.isFinite, count < 1e15 else { throw RiffleError("arange", "steps of \(step) do not lead from \(first) to \(last)") }
+            return [.tensor(try counted([Swift.max(0, Int(count))], arguments.dtype(3)) { first + Double($0) * step })]
         },
         Function(
             "linspace", [Argument("first", .number), Argument("last", .number), Argument("count", .integer(1...1_000_000_000)), dtype],
             Doc("Evenly spaced numbers, both ends included.", example: "> riffle.linspace(0, 1, 5)\ntensor float32 [5]: 0 0.25 0.5 0.75 1")
         ) { arguments in
             let (first, last, count) = (arguments.number(0), arguments.number(1), arguments.integer(2))
-            let numbers = (0..<count).map { count == 1 ? first : first + (last - first) * Double($0) / Double(count - 1) }
-            return [.tensor(try Tensor(numbers, [count]).converted(to: arguments.dtype(3)))]
+            return [.tensor(try counted([count], arguments.dtype(3)) {
+                count == 1 ? first : first + (last - first) * Double($0) / Double(count - 1)
+            })]
         },
         Function(
             "eye", [Argument("size", .integer(0...100_000)), dtype],
             Doc("The identity matrix.", example: "> riffle.eye(2):tolist()[2][2]\n1.0")
         ) { arguments in
             let size = arguments.integer(0)
-            let numbers = (0..<(size * size)).map { $0 % (size + 1) == 0 ? 1.0 : 0.0 }
-            return [.tensor(try Tensor(numbers, [size, size]).converted(to: arguments.dtype(1)))]
+            return [.tensor(try counted([size, size], arguments.dtype(1)) { $0 % (size + 1) == 0 ? 1 : 0 })]
         },
         Function(
             "rand", [shape, dtype],
@@ -72,6 +71,14 @@ public enum Creation {
             Doc("Zeroes elements at random and scales the rest up, so that the mean stays.", example: "> riffle.dropout(riffle.ones(3), 0)\ntensor float32 [3]: 1 1 1")
         ) { [.tensor(try $0.tensor(0).dropout($0.number(1)))] },
     ]
+
+    /// Numbers made from their places, in tensor memory from the start.
+    private static func counted(_ shape: Shape, _ dtype: DType, _ number: (Int) -> Double) throws -> Tensor {
+        let tensor = try Tensor(uninitialized: shape, .float64)
+        let places = tensor.elements(Double.self)
+        for place in places.indices { places[place] = number(place) }
+        return try tensor.converted(to: dtype)
+    }
 
     private static func filled(_ name: String, _ value: Double, _ shape: String) -> Function {
         Function(

@@ -16,6 +16,10 @@ public struct RandomSource: Sendable {
         self.stream = stream
     }
 
+    private func checkFloating(_ dtype: DType, _ name: String) throws {
+        guard dtype.isFloating else { throw RiffleError(name, "random int32 numbers are made by riffle.randint") }
+    }
+
     private mutating func next() -> UInt64 {
         defer { stream += 1 }
         return stream
@@ -23,6 +27,7 @@ public struct RandomSource: Sendable {
 
     /// Uniform numbers in [0, 1).
     public mutating func uniform(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+        try checkFloating(dtype, "rand")
         let tensor = try Tensor(uninitialized: shape, dtype)
         rk_random_uniform(dtype.kernel, seed, next(), 0, tensor.pointer, tensor.count)
         return tensor
@@ -30,6 +35,7 @@ public struct RandomSource: Sendable {
 
     /// Standard normal numbers.
     public mutating func normal(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+        try checkFloating(dtype, "randn")
         let tensor = try Tensor(uninitialized: shape, dtype)
         rk_random_normal(dtype.kernel, seed, next(), 0, tensor.pointer, tensor.count)
         return tensor

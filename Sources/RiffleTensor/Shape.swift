@@ -10,7 +10,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
 
     public var rank: Int { sizes.count }
     /// The number of elements.
-    public var count: Int { sizes.reduce(1, *) }
+    public var count: Int { sizes.reduce(1, &*) }
     public subscript(_ dim: Int) -> Int { sizes[dim] }
     public var last: Int { sizes.last ?? 1 }
     public var description: String { "[" + sizes.map(String.init).joined(separator: ", ") + "]" }
@@ -18,7 +18,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
     /// Steps between neighbours along each dimension, in elements, of a contiguous tensor.
     public var strides: [Int] {
         var strides = [Int](repeating: 1, count: rank)
-        for dim in stride(from: rank - 2, through: 0, by: -1) { strides[dim] = strides[dim + 1] * sizes[dim + 1] }
+        for dim in stride(from: rank - 2, through: 0, by: -1) { strides[dim] = strides[dim + 1] &* sizes[dim + 1] }
         return strides
     }
 
@@ -42,7 +42,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
 
     /// The same sizes behind leading ones, up to `rank` dimensions.
     package func padded(to rank: Int) -> [Int] {
-        [Int](repeating: 1, count: max(0, rank - self.rank)) + sizes
+        rank == self.rank ? sizes : [Int](repeating: 1, count: max(0, rank - self.rank)) + sizes
     }
 
     /// The shape to which both broadcast (sizes aligned from the last; 1 repeats), or nil where they don't fit.

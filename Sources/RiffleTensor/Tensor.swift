@@ -23,7 +23,9 @@ public final class Tensor: @unchecked Sendable {
     }
 
     /// An uninitialised tensor, to be filled before anyone else sees it.
+    /// - Throws: `RiffleError` when the shape has too many dimensions or elements, or memory runs out.
     package convenience init(uninitialized shape: Shape, _ dtype: DType = .float32) throws {
+        try shape.checked("")
         try self.init(storage: Storage(bytes: shape.count * dtype.size), shape: shape, dtype: dtype)
     }
 

@@ -15,7 +15,10 @@ extension Tensor {
     public static func / (x: Tensor, number: Double) throws -> Tensor { try x.affine(1 / number, 0) }
 
     public func affine(_ scale: Double, _ shift: Double) throws -> Tensor {
-        try Op.affine(dtype.isFloating ? self : cast(.float32), with: .number(scale), .number(shift))
+        if dtype == .int32, let factor = Int32(exactly: scale), let term = Int32(exactly: shift) {
+            return try Op.add(Op.mul(self, Tensor([factor], [])), Tensor([term], []))
+        }
+        return try Op.affine(dtype.isFloating ? self : cast(.float32), with: .number(scale), .number(shift))
     }
     public func pow(_ exponent: Double) throws -> Tensor { try Op.power(self, with: .number(exponent)) }
     public func pow(_ exponent: Tensor) throws -> Tensor { try Op.pow(self, exponent) }

@@ -60,8 +60,7 @@ import Testing
     @Test(arguments: LFMDLoss.Gradient.allCases) func lfmdVanishes(_ gradient: LFMDLoss.Gradient) throws {
         var method = LFMDLoss()
         (method.gradient, method.initialWeight) = (gradient, 1)
-        // Times are float32 numbers, so that a residual of 1e-7 is rounding.
-        #expect(try loss { try method($0, $1, $2) }.total.item() < 1e-12)
+        #expect(try loss { try method($0, $1, $2) }.total.item() < 1e-20)
         #expect(try loss({ try method($0, $1, $2) }, error: 0.1).total.item() > 1e-3)
     }
 
@@ -74,9 +73,9 @@ import Testing
             return try loss { try method($0, $1, $2) }
         }
         let residuals = values.map { ($0.parts.last?.value ?? 0).squareRoot() }
-        #expect(values.allSatisfy { $0.parts[0].value < 1e-12 }, "the initial term")
+        #expect(values.allSatisfy { $0.parts[0].value < 1e-20 }, "the initial term")
         if terminal == .segment || terminal == .segmentQuotient {
-            #expect(residuals.allSatisfy { $0 < 1e-5 }, "\(residuals)")
+            #expect(residuals.allSatisfy { $0 < 1e-8 }, "\(residuals)")
             return
         }
         // Offsets relative to t - s: the error of w is O(offset^order), and `lagged` divides it by another offset's worth.
@@ -133,11 +132,11 @@ import Testing
         let exact = try Sampler.jump(network, noise, along: [0, 1]).x
         let jumped = try Sampler.jump(network, noise, along: [0, 0.3, 0.7, 1])
         #expect(jumped.report.evaluations == 3)
-        #expect(try (exact - jumped.x).abs().max().item() < 1e-6)
+        #expect(try (exact - jumped.x).abs().max().item() < 1e-12)
         let solved = try Sampler.ode(network, noise, DormandPrince()).x
         #expect(try (exact - solved).abs().max().item() < 1e-4)
         let back = try Sampler.jump(network, jumped.x, along: [1, 0]).x
-        #expect(try (back - noise).abs().max().item() < 1e-6)
+        #expect(try (back - noise).abs().max().item() < 1e-12)
     }
 
     @Test(arguments: [TimeSampling.uniform, .logitNormal(mean: -0.4, deviation: 1), .skewed])

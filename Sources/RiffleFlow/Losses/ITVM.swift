@@ -119,7 +119,7 @@ private struct Jump {
     }
 }
 
-/// The frozen networks: what they answer takes no gradient.
+/// The frozen networks: what they answer takes no gradient, and dropout is off.
 private struct Guide {
     let target: Network
     let teacher: Network
@@ -127,11 +127,11 @@ private struct Guide {
     let lastStep: FixedStepMethod
 
     func average(_ x: Tensor, _ s: Tensor, _ t: Tensor) throws -> Tensor {
-        try acting(as: "target") { try withoutGradient { try target.average(x.detach(), s, t, labels: labels) } }
+        try acting(as: "target") { try withoutGradient { try target.evaluating { try target.average(x.detach(), s, t, labels: labels) } } }
     }
 
     func velocity(_ x: Tensor, _ t: Tensor, _ labels: Tensor?) throws -> Tensor {
-        try acting(as: "teacher") { try withoutGradient { try teacher.velocity(x.detach(), t, labels: labels) } }
+        try acting(as: "teacher") { try withoutGradient { try teacher.evaluating { try teacher.velocity(x.detach(), t, labels: labels) } } }
     }
 
     /// The teacher's average velocity from x at s to t, by one step of length h [n, 1, ...].

@@ -31,9 +31,11 @@ public struct LFMDLoss {
         }
         let place = try batch.x + span * u
         let wanted = try acting(as: "teacher") {
-            switch gradient {
-            case .semi: try withoutGradient { try teacher.velocity(place.detach(), batch.t, labels: labels) }
-            case .full: try teacher.frozen { try teacher.velocity(place, batch.t, labels: labels) }
+            try teacher.evaluating {
+                switch gradient {
+                case .semi: try withoutGradient { try teacher.velocity(place.detach(), batch.t, labels: labels) }
+                case .full: try teacher.frozen { try teacher.velocity(place, batch.t, labels: labels) }
+                }
             }
         }
         let terminal = try meanSquare(u + span * du - wanted).mean()
@@ -50,7 +52,7 @@ func initialTerm(_ student: Network, _ teacher: Network, _ batch: TwoTimedBatch,
     let count = initialCount(batch.count, fraction)
     let (x, s) = (try batch.x.sliced(0, 0..<count), try batch.s.sliced(0, 0..<count))
     let labels = try batch.labels?.sliced(0, 0..<count)
-    let wanted = try acting(as: "teacher") { try withoutGradient { try teacher.velocity(x, s, labels: labels) } }
+    let wanted = try acting(as: "teacher") { try withoutGradient { try teacher.evaluating { try teacher.velocity(x, s, labels: labels) } } }
     let got = try acting(as: "student") { try student.average(x, s, s, labels: labels) }
     return try meanSquare(got - wanted).mean()
 }

@@ -97,7 +97,7 @@ enum FlowLibrary {
             return [.tensor(x), info(report)]
         },
         Function(
-            "flow.times", [Argument("n", .integer(1...Int.max))] + timeArguments,
+            "flow.times", [Argument("n", .integer(1...1 << 40))] + timeArguments,
             Doc("Training times in [0, 1], drawn as asked.", example: "> riffle.flow.times(3, { times = \"skewed\" }):shape()\n[3]")
         ) { [.tensor(try times($0, from: 1).sample($0.integer(0)))] },
     ]

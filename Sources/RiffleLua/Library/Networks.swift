@@ -28,7 +28,7 @@ enum NetworkLibrary {
                 Argument("multipliers", .list(.integer(1...1024)), "the width of each level in units of channels; { 1, 2, 2, 2 }", default: .none),
                 Argument("blocks", .integer(1...64), "residual blocks a level", default: .integer(2)),
                 Argument("attention", .list(.integer(1...65536)), "image widths at which it acts; { 16 }", default: .none),
-                Argument("heads", .integer(1...1024), "of attention, where head_channels does not say", default: .integer(4)),
+                Argument("heads", .integer(1...1024), "of attention, instead of head_channels", default: .none),
                 Argument("head_channels", .integer(1...65536), "channels of a head; 64 when neither it nor heads is given", default: .none),
                 Argument("dropout", .fraction(0...0.999), default: .number(0)),
                 Argument("scale_shift", .boolean, "whether the time scales and shifts the second norm", default: .boolean(false)),
@@ -94,8 +94,8 @@ enum NetworkLibrary {
         if arguments.has(2) { c.multipliers = arguments.integers(2) }
         c.blocks = arguments.integer(3)
         if arguments.has(4) { c.attention = arguments.integers(4) }
-        c.heads = arguments.integer(5)
-        c.headChannels = arguments.optionalInteger(6)
+        c.heads = arguments.optionalInteger(5) ?? c.heads
+        c.headChannels = arguments.optionalInteger(6) ?? (arguments.has(5) ? nil : c.headChannels)
         c.dropout = arguments.number(7)
         c.scaleShift = arguments.boolean(8)
         c.residualResampling = arguments.boolean(9)

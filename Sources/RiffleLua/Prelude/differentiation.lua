@@ -1,6 +1,7 @@
 -- Functions that take a function: forward mode, computing without gradients, scopes.
 local _, internal = ...
 local define, guard, expect, fail, kind = internal.define, internal.guard, internal.expect, internal.fail, internal.kind
+local enclosed = internal.enclosed
 
 local function is_tensor(value)
   local word = kind(value)
@@ -40,7 +41,7 @@ define("jvp", {
   if type(x) ~= "table" then
     expect("jvp", 2, "x", x, "tensor")
     expect("jvp", 3, "dx", dx, "tensor")
-    return split(level, fn(internal.dual(level, x, dx)))
+    return split(level, enclosed(fn, internal.dual(level, x, dx)))
   end
   expect("jvp", 3, "dx", dx, "table")
   if #x ~= #dx then fail(("riffle.jvp: %d inputs but %d tangents"):format(#x, #dx)) end
@@ -49,7 +50,7 @@ define("jvp", {
     if not is_tensor(x[i]) or not is_tensor(dx[i]) then fail(("riffle.jvp: item %d of x and dx must be tensors"):format(i)) end
     inputs[i] = internal.dual(level, x[i], dx[i])
   end
-  return split(level, fn(table.unpack(inputs)))
+  return split(level, enclosed(fn, table.unpack(inputs)))
 end)
 
 define("no_grad", {
@@ -60,7 +61,7 @@ define("no_grad", {
   expect("no_grad", 1, "fn", fn, "function")
   local before = internal.recording(false)
   local _ <close> = guard(function() internal.recording(before) end)
-  return fn(...)
+  return enclosed(fn, ...)
 end)
 
 local function finish(number, ...)
@@ -76,7 +77,7 @@ define("scope", {
   expect("scope", 1, "fn", fn, "function")
   local number = internal.open_scope()
   local _ <close> = guard(function() internal.close_scope(number) end)
-  return finish(number, fn(...))
+  return finish(number, enclosed(fn, ...))
 end)
 
 define("tensor:keep", {

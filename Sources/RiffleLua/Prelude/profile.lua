@@ -10,6 +10,6 @@ define("profile", {
   expect("profile", 1, "fn", fn, "function")
   internal.start_profile()
   local _ <close> = guard(internal.stop_profile)
-  fn(...)
+  internal.enclosed(fn, ...)
   return internal.stop_profile()
 end)

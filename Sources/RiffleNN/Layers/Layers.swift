@@ -179,7 +179,9 @@ public final class Sequential: Module {
     public override var children: [(name: String, module: Module)] { modules.enumerated().map { ("\($0)", $1) } }
     public override func blank() throws -> Module { Sequential(try modules.map { try $0.blank() }) }
     public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
-    public func callAsFunction(_ x: Tensor) throws -> Tensor { try modules.reduce(x) { try $1.forward([$0]) } }
+    public func callAsFunction(_ x: Tensor) throws -> Tensor {
+        try modules.enumerated().reduce(x) { h, part in try named("\(part.offset)") { try part.element.forward([h]) } }
+    }
 }
 
 /// Modules without a function of their own, named by their places from 0.

@@ -25,6 +25,9 @@ public final class TimeEmbedding: Module {
     ///   - largest: the largest frequency in rad for times in [0, 1].
     ///   - zero: whether the last layer starts as zeros, so that the embedding has no effect at first.
     public init(features: Int, width: Int, largest: Double, zero: Bool = false) throws {
+        guard features >= 2, features % 2 == 0 else {
+            throw RiffleError("time_embedding", "features come in pairs of cosine and sine, got \(features)")
+        }
         (self.features, self.largest) = (features, largest)
         layers = [try Linear(features, width), try Linear(width, width, zero: zero)]
     }

@@ -67,9 +67,9 @@ public final class MLP: Network {
     }
 
     public override func evaluate(_ x: Tensor, _ times: [Tensor], labels: Tensor?) throws -> Tensor {
-        var h = try input(x) + timeEmbedding(times[0])
+        var h = try named("input") { try input(x) } + timeEmbedding(times[0])
         if let spanEmbedding { h = try h + spanEmbedding(times[1] - times[0]) }
-        if let labelEmbedding, let labels { h = try h + labelEmbedding(labels) }
+        if let labelEmbedding, let labels { h = try h + named("label_emb") { try labelEmbedding(labels) } }
         for layer in hidden { h = try layer(h.silu()) }
         return try output(h.silu())
     }

@@ -15,7 +15,7 @@ public final class UNet: Network {
         /// Image widths at which attention acts, besides the middle, where it always does.
         public var attention = [16]
         public var heads = 4
-        /// Channels of a head; decides the number of heads where given.
+        /// Channels of a head (all of them where there are fewer); decides the number of heads where given.
         public var headChannels: Int? = 64
         public var dropout = 0.0
         /// Whether the time scales and shifts the second norm instead of being added before it.
@@ -38,6 +38,7 @@ public final class UNet: Network {
             guard !multipliers.isEmpty, multipliers.allSatisfy({ $0 > 0 }) else {
                 throw RiffleError("unet", "multipliers must be positive whole numbers, got \(multipliers)")
             }
+            guard multipliers.count <= 16 else { throw RiffleError("unet", "at most 16 levels, got \(multipliers.count)") }
             let factor = 1 << (multipliers.count - 1)
             guard image[0] % factor == 0, image[1] % factor == 0 else {
                 throw RiffleError("unet", "\(multipliers.count) levels need height and width in multiples of \(factor), image \(image)")
@@ -47,8 +48,8 @@ public final class UNet: Network {
         }
 
         func heads(of width: Int) throws -> Int {
-            let count = headChannels.map { width / $0 } ?? heads
-            guard count > 0, width % count == 0, headChannels.map({ width % $0 == 0 }) ?? true else {
+            let count = headChannels.map { max(1, width / $0) } ?? heads
+            guard count > 0, width % count == 0, headChannels.map({ width < $0 || width % $0 == 0 }) ?? true else {
                 throw RiffleError("unet", "\(width) channels do not make equal heads of attention; set heads or head_channels")
             }
             return count
@@ -107,7 +108,7 @@ public final class UNet: Network {
     public override func evaluate(_ x: Tensor, _ times: [Tensor], labels: Tensor?) throws -> Tensor {
         var embedding = try timeEmbedding(times[0])
         if let spanEmbedding { embedding = try embedding + spanEmbedding(times[1] - times[0]) }
-        if let labelEmbedding, let labels { embedding = try embedding + labelEmbedding(labels) }
+        if let labelEmbedding, let labels { embedding = try embedding + named("label_emb") { try labelEmbedding(labels) } }
         let time = try embedding.silu()
         var h = x
         var skips: [Tensor] = []

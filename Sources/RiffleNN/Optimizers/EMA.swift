@@ -18,6 +18,7 @@ public final class EMA {
     /// - Parameter decay: how much of the average stays at an update, in [0, 1).
     public init(_ network: Module, decay: Double, warmup: Bool = true) throws {
         guard decay >= 0, decay < 1 else { throw RiffleError("ema", "decay must be from 0 to below 1, got \(riffleFormat(decay))") }
+        guard network.parameters.allSatisfy({ $0.parameter.dtype == .float32 }) else { throw RiffleError("ema", "parameters must be float32") }
         model = try network.copied(trainable: false)
         (self.decay, self.warmup) = (decay, warmup)
         (source, averages) = (network.parameters.map(\.parameter), model.parameters.map(\.parameter))
@@ -32,6 +33,7 @@ public final class EMA {
     /// Moves the average towards the network as it is now.
     public func update() throws {
         let now = warmup ? min(decay, Double(1 + updates) / Double(10 + updates)) : decay
+        for average in averages { try average.makeUnique() }
         updates += 1
         for (from, to) in zip(source, averages) {
             let value = from.value

@@ -21,7 +21,8 @@ open class Optimizer {
     public private(set) var steps = 0
 
     public init(_ parameters: [Parameter], learningRate: Double, clip: Double?) throws {
-        self.parameters = parameters.filter(\.isTrainable)
+        var known: Set<ObjectIdentifier> = []
+        self.parameters = parameters.filter { $0.isTrainable && known.insert(ObjectIdentifier($0)).inserted }
         guard !self.parameters.isEmpty else { throw RiffleError("optim", "there is no trainable parameter; averages and frozen networks have none") }
         guard self.parameters.allSatisfy({ $0.dtype == .float32 }) else { throw RiffleError("optim", "parameters must be float32") }
         self.learningRate = learningRate
@@ -55,7 +56,9 @@ open class Optimizer {
                     + "; nothing was changed (riffle.nan_guard(true) stops at the operation where it begins)")
         }
         let scale = clip.map { min(1, $0 / (norm + 1e-6)) } ?? 1
+        // Whatever needs memory comes first, so that all parameters move or none.
         try prepare()
+        for parameter in parameters { try parameter.makeUnique() }
         steps += 1
         for (place, parameter, gradient) in moving { try update(place, parameter, gradient, scale: scale) }
         return Report(loss: value, gradientNorm: norm)

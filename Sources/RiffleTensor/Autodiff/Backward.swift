@@ -17,10 +17,10 @@ extension Tensor {
                     order.append(key)
                 }
             }
-            for key in order {
-                guard let (parameter, gradient) = reached[key] else { continue }
-                parameter.gradient = try parameter.gradient.map { try $0 + gradient } ?? gradient.detach()
+            let sums = try order.compactMap { reached[$0] }.map { reached in
+                (reached.parameter, try reached.parameter.gradient.map { try $0 + reached.gradient } ?? reached.gradient.detach())
             }
+            for (parameter, sum) in sums { parameter.gradient = sum }
         }
     }
 
@@ -53,7 +53,7 @@ public func gradients(
     let before = context.isRecording
     context.isRecording = recording
     defer { context.isRecording = before }
-    let sweep = ReverseSweep(from: result, seed: seed, retain: retain || recording, recording: recording)
+    let sweep = try ReverseSweep(from: result, seed: seed, retain: retain || recording, recording: recording)
     var leaves: [ObjectIdentifier: Tensor] = [:]
     try sweep.run(watching: inputs) { parameter, gradient in
         let key = ObjectIdentifier(parameter)
@@ -87,8 +87,13 @@ private final class ReverseSweep {
     /// Gradients of the tensors that were asked for.
     private(set) var watched: [Place: Tensor] = [:]
     private let seed: Tensor
+    private var spent: [Int] = []
 
-    init(from result: Tensor, seed: Tensor, retain: Bool, recording: Bool) {
+    init(from result: Tensor, seed: Tensor, retain: Bool, recording: Bool) throws {
+        guard Context.current.withoutClosedLevels(result).dual == nil else {
+            throw RiffleError(
+                "backward", "a gradient cannot be taken inside jvp, where its tangent would be lost; take the gradient of the jvp instead")
+        }
         self.result = result.innermost
         self.seed = seed
         self.retain = retain
@@ -104,21 +109,28 @@ private final class ReverseSweep {
         case .node(let node):
             pending[node.index] = []
             try add(seed, index: node.index, output: node.output)
-            // Indices grow in the order of computation, so the highest one is always ready.
-            var heap = IndexHeap([node.index])
+            // Serial numbers grow in the order of computation, so the record with the highest one is always ready.
+            var heap = RecordHeap()
+            heap.push(node.index, on: node.tape)
+            defer { node.tape.cutLoose(spent) }
             while let index = heap.pop() {
                 guard let gradients = pending.removeValue(forKey: index) else { continue }
                 for (output, gradient) in gradients.enumerated() {
                     let place = Place(Node(tape: node.tape, index: index, output: output))
                     if places.contains(place) { watched[place] = gradient }
                 }
-                try visit(index, gradients, on: node.tape, heap: &heap, leaf: leaf)
+                do {
+                    try visit(index, gradients, on: node.tape, heap: &heap, leaf: leaf)
+                } catch let error as RiffleError where error.kind == .outOfMemory && !spent.isEmpty {
+                    // Part of the computation is gone, so that trying again would not do.
+                    throw RiffleError(error.operation, error.message)
+                }
             }
         }
     }
 
     private func visit(
-        _ index: Int, _ gradients: [Tensor?], on tape: Tape, heap: inout IndexHeap, leaf: (Parameter, Tensor) throws -> Void
+        _ index: Int, _ gradients: [Tensor?], on tape: Tape, heap: inout RecordHeap, leaf: (Parameter, Tensor) throws -> Void
     ) throws {
         guard let record = tape[index], !record.isSpent else {
             throw RiffleError(
@@ -138,7 +150,10 @@ private final class ReverseSweep {
             wanted: record.inputs.map(\.needsGradient))
         let results = try Context.current.profiler?.measure("\(record.op.name) backward") { try record.op.vjp(call, padded) }
             ?? record.op.vjp(call, padded)
-        if !retain { tape.spend(index) }
+        if !retain {
+            tape.spend(index)
+            spent.append(index)
+        }
         for (input, gradient) in zip(record.inputs, results) where input.needsGradient {
             guard let gradient = try gradient?.reduced(to: input.shape).cast(input.dtype) else { continue }
             if let parameter = input.parameter {
@@ -146,7 +161,7 @@ private final class ReverseSweep {
             } else {
                 if pending[input.node] == nil {
                     pending[input.node] = []
-                    heap.push(input.node)
+                    heap.push(input.node, on: tape)
                 }
                 try add(gradient, index: input.node, output: input.output)
             }
@@ -173,16 +188,14 @@ extension Tensor {
     }
 }
 
-/// A heap of indices, the largest on top.
-private struct IndexHeap {
-    private var items: [Int]
+/// Records that wait for their turn, the latest on top.
+private struct RecordHeap {
+    private var items: [(serial: Int, index: Int)] = []
 
-    init(_ items: [Int]) { self.items = items }
-
-    mutating func push(_ item: Int) {
-        items.append(item)
+    mutating func push(_ index: Int, on tape: Tape) {
+        items.append((tape[index]?.serial ?? -1, index))
         var child = items.count - 1
-        while child > 0, items[(child - 1) / 2] < items[child] {
+        while child > 0, items[(child - 1) / 2].serial < items[child].serial {
             items.swapAt(child, (child - 1) / 2)
             child = (child - 1) / 2
         }
@@ -190,16 +203,16 @@ private struct IndexHeap {
 
     mutating func pop() -> Int? {
         guard let top = items.first, let last = items.popLast() else { return nil }
-        guard !items.isEmpty else { return top }
+        guard !items.isEmpty else { return top.index }
         items[0] = last
         var parent = 0
         while 2 * parent + 1 < items.count {
             var child = 2 * parent + 1
-            if child + 1 < items.count, items[child + 1] > items[child] { child += 1 }
-            if items[parent] >= items[child] { break }
+            if child + 1 < items.count, items[child + 1].serial > items[child].serial { child += 1 }
+            if items[parent].serial >= items[child].serial { break }
             items.swapAt(parent, child)
             parent = child
         }
-        return top
+        return top.index
     }
 }

@@ -37,9 +37,14 @@ public final class Parameter: @unchecked Sendable {
         storage = try value.converted(to: dtype).storage
     }
 
+    /// Makes sure that nobody else sees the value's memory, so that `update` cannot fail.
+    package func makeUnique() throws {
+        if !isKnownUniquelyReferenced(&storage) { storage = try storage.copy() }
+    }
+
     /// Changes the value in place, through memory that nobody else sees.
     package func update(_ body: (UnsafeMutableRawPointer) -> Void) throws {
-        if !isKnownUniquelyReferenced(&storage) { storage = try storage.copy() }
+        try makeUnique()
         body(storage.pointer)
     }
 }

@@ -4,6 +4,8 @@ package struct Record {
     let attributes: [Value]
     let inputs: [Saved]
     let outputs: [Saved]
+    /// Counts the records of a tape: a record's inputs have smaller ones.
+    let serial: Int
     /// Tensors alive that are outputs, and records alive that have an output as input.
     var users = 0
     /// Set when a backward pass has dropped what was saved.
@@ -34,24 +36,20 @@ package struct Saved {
     var needsGradient: Bool { parameter != nil || node >= 0 }
 }
 
-/// A flat list of records in the order of computation (a Wengert list); one for each thread.
+/// A flat list of records (a Wengert list); one for each thread. Serial numbers give the order of computation.
 ///
-/// A record is dropped when no tensor and no record uses its outputs any more, by a loop and never by recursion.
-/// Indices grow for ever; `first` is the index of `records[0]`.
+/// A record is dropped when no tensor and no record uses its outputs any more, by a loop and never by recursion, and its
+/// slot is used again.
 package final class Tape {
     private var records: [Record?] = []
-    private var first = 0
-    /// How many records at the front are dropped already.
-    private var dead = 0
+    private var free: [Int] = []
+    private var nextSerial = 0
     private var doomed: [Int] = []
 
-    var nextIndex: Int { first + records.count }
     /// Records alive, for tests.
-    package var liveCount: Int { records.reduce(0) { $0 + ($1 == nil ? 0 : 1) } }
+    package var liveCount: Int { records.count - free.count }
 
-    subscript(_ index: Int) -> Record? {
-        index >= first && index - first < records.count ? records[index - first] : nil
-    }
+    subscript(_ index: Int) -> Record? { records[index] }
 
     /// Adds a record and makes `outputs` its outputs.
     func append(_ op: Op, _ attributes: [Value], inputs: [Tensor], outputs: [Tensor]) {
@@ -61,49 +59,49 @@ package final class Tape {
             saved.append(Saved(input, keep: op.keep.contains(input: place)))
             if saved[place].node >= 0 { retain(saved[place].node) }
         }
-        let index = nextIndex
-        records.append(
-            Record(
-                op: op, attributes: attributes, inputs: saved,
-                outputs: outputs.map { Saved($0, keep: op.keep.outputs) }))
+        let record = Record(
+            op: op, attributes: attributes, inputs: saved, outputs: outputs.map { Saved($0, keep: op.keep.outputs) },
+            serial: nextSerial)
+        nextSerial += 1
+        let index: Int
+        if let slot = free.popLast() {
+            index = slot
+            records[slot] = record
+        } else {
+            index = records.count
+            records.append(record)
+        }
         for (place, output) in outputs.enumerated() { output.attach(Node(tape: self, index: index, output: place)) }
     }
 
-    package func retain(_ index: Int) { records[index - first]?.users += 1 }
+    package func retain(_ index: Int) { records[index]?.users += 1 }
 
     /// Takes back one use; drops the record, and those before it that only it used, when it was the last.
     package func release(_ index: Int) {
-        guard index >= first else { return }
-        records[index - first]?.users -= 1
-        guard records[index - first]?.users == 0 else { return }
         doomed.append(index)
         while let next = doomed.popLast() {
-            let record = records[next - first].take()
-            for input in record?.inputs ?? [] where input.node >= 0 {
-                records[input.node - first]?.users -= 1
-                if records[input.node - first]?.users == 0 { doomed.append(input.node) }
-            }
+            records[next]?.users -= 1
+            guard records[next]?.users == 0, let record = records[next].take() else { continue }
+            free.append(next)
+            for input in record.inputs where input.node >= 0 { doomed.append(input.node) }
         }
-        trim()
     }
 
-    /// Drops what a record saved; its outputs can no longer be differentiated.
+    /// Drops the numbers that a record saved; its outputs can no longer be differentiated.
     func spend(_ index: Int) {
-        guard let record = self[index] else { return }
-        records[index - first] = Record(
-            op: record.op, attributes: record.attributes, inputs: record.inputs.map(\.withoutStorage),
-            outputs: record.outputs.map(\.withoutStorage), users: record.users, isSpent: true)
+        guard let record = records[index] else { return }
+        records[index] = Record(
+            op: record.op, attributes: [], inputs: record.inputs.map(\.withoutStorage), outputs: [], serial: record.serial,
+            users: record.users, isSpent: true)
     }
 
-    private func trim() {
-        while let last = records.last, last == nil { records.removeLast() }
-        dead = min(dead, records.count)
-        while dead < records.count, records[dead] == nil { dead += 1 }
-        // Moving the rest down costs its length, so wait until that is paid for.
-        if dead > records.count / 2 {
-            records.removeFirst(dead)
-            first += dead
-            dead = 0
+    /// Lets go of what spent records were computed from, once nobody walks through them any more.
+    func cutLoose(_ spent: [Int]) {
+        for index in spent {
+            guard let record = records[index], record.isSpent, !record.inputs.isEmpty else { continue }
+            records[index] = Record(
+                op: record.op, attributes: [], inputs: [], outputs: [], serial: record.serial, users: record.users, isSpent: true)
+            for input in record.inputs where input.node >= 0 { release(input.node) }
         }
     }
 }

@@ -65,7 +65,7 @@ extension Op {
         })
 
     static let conv2dInputGrad: Op = Op(
-        "conv2d_input_grad", [Argument("g", .tensor), Argument("weight", .tensor), Argument("height", .integer(1...Int.max)), Argument("width", .integer(1...Int.max))] + stepArguments,
+        "conv2d_input_grad", [Argument("g", .tensor), Argument("weight", .tensor), Argument("height", .integer(1...1 << 31)), Argument("width", .integer(1...1 << 31))] + stepArguments,
         Doc("The gradient of conv2d for its image: the transposed convolution.", shapes: "g [n, height', width', out], weight [out, kernel height, kernel width, in] -> [n, height, width, in]", example: "> riffle.conv2d_input_grad(riffle.ones(1, 1, 1, 1), riffle.ones(1, 2, 2, 1), 2, 2):reshape(4)\ntensor float32 [4]: 1 1 1 1"),
         samples: [
             Sample([2, 4, 5, 4], [4, 3, 3, 3], with: [4, 5, 1, 1].map(Value.integer)), Sample([1, 3, 3, 3], [3, 3, 3, 2], with: [5, 5, 2, 1].map(Value.integer)),
@@ -102,7 +102,7 @@ extension Op {
         })
 
     static let conv2dWeightGrad: Op = Op(
-        "conv2d_weight_grad", [Argument("x", .tensor), Argument("g", .tensor), Argument("kernel_height", .integer(1...Int.max)), Argument("kernel_width", .integer(1...Int.max))] + stepArguments,
+        "conv2d_weight_grad", [Argument("x", .tensor), Argument("g", .tensor), Argument("kernel_height", .integer(1...1 << 31)), Argument("kernel_width", .integer(1...1 << 31))] + stepArguments,
         Doc("The gradient of conv2d for its weight.", shapes: "x [n, height, width, in], g [n, height', width', out] -> [out, kernel height, kernel width, in]", example: "> riffle.conv2d_weight_grad(riffle.ones(1, 2, 2, 1), riffle.ones(1, 1, 1, 1), 2, 2):reshape(4)\ntensor float32 [4]: 1 1 1 1"),
         samples: [
             Sample([2, 4, 5, 3], [2, 4, 5, 4], with: [3, 3, 1, 1].map(Value.integer)), Sample([1, 5, 5, 2], [1, 3, 3, 3], with: [3, 3, 2, 1].map(Value.integer)),

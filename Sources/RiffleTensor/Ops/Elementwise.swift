@@ -138,6 +138,7 @@ extension Op {
 
     private static func powerRule(_ call: Call, _ moved: [Tensor?]) throws -> [Tensor?] {
         let exponent = call.attributes.number(0)
+        if exponent == 0 { return [nil] }
         return [try moved[0].map { try $0 * call.inputs[0].pow(exponent - 1) * exponent }]
     }
 

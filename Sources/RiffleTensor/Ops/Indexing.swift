@@ -23,7 +23,7 @@ extension Op {
         jvp: { call, d in [try d[0].map { try take($0, call.inputs[1]) }] })
 
     static let putAdd: Op = Op(
-        "put_add", [Argument("g", .tensor), Argument("index", .tensor, "int32, counted from 1"), Argument("rows", .integer(0...Int.max))],
+        "put_add", [Argument("g", .tensor), Argument("index", .tensor, "int32, counted from 1"), Argument("rows", .integer(0...1 << 40))],
         Doc("Adds each row of g to the row of zeros that the index names: the transpose of take.", shapes: "g [index's shape, ...] -> [rows, ...]", example: "> riffle.put_add(riffle.tensor({ 1, 2, 3 }), riffle.tensor({ 2, 1, 2 }, \"int32\"), 2)\ntensor float32 [2]: 2 4"),
         keep: Keep(inputs: 0b10, outputs: false),
         samples: [Sample([.random([2, 3, 2], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])], [.integer(4)])],
@@ -43,7 +43,7 @@ extension Op {
         jvp: { call, d in try d[0].map { try putAdd.apply([$0, call.inputs[1]], call.attributes.values) } ?? [nil] })
 
     static let oneHot: Op = Op(
-        notDifferentiable: "one_hot", [Argument("index", .tensor, "int32, counted from 1"), Argument("classes", .integer(1...Int.max))],
+        notDifferentiable: "one_hot", [Argument("index", .tensor, "int32, counted from 1"), Argument("classes", .integer(1...1 << 40))],
         Doc("1 at each index and 0 elsewhere.", shapes: "index [...] -> [..., classes]", example: "> riffle.one_hot(riffle.tensor({ 2 }, \"int32\"), 3):reshape(3)\ntensor float32 [3]: 0 1 0"),
         samples: [Sample([.indices([2, 1, 3], [3])], [.integer(3)])], mistakes: [Sample([.indices([4], [1])], [.integer(3)])],
         forward: { call in

@@ -33,11 +33,11 @@ extension Op {
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             if Context.current.isRecording { return try call.differentiated(g, by: normalisedInGroups) }
             let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
+            let (weight, gy) = (try call.inputs.dropFirst().first?.converted(to: x.dtype), try g.converted(to: x.dtype))
             return try call.normGradients(channels) { gx, gw, gb in
                 rk_group_norm_grad(
                     x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer(0), x.pointer,
-                    call.inputs.count > 1 ? call.inputs[1].pointer : nil, call.outputs[1].pointer, call.outputs[2].pointer,
-                    g.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+                    weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
             }
         },
         jvp: { call, d in try call.normTangent(d, by: normalisedInGroups) })
@@ -80,10 +80,10 @@ extension Op {
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             if Context.current.isRecording { return try call.differentiated(g, by: normalisedRows) }
             let x = call.inputs[0], width = x.shape.last
+            let (weight, gy) = (try call.inputs.dropFirst().first?.converted(to: x.dtype), try g.converted(to: x.dtype))
             return try call.normGradients(width) { gx, gw, gb in
                 rk_layer_norm_grad(
-                    x.dtype.kernel, x.count / Swift.max(width, 1), width, x.pointer, call.inputs.count > 1 ? call.inputs[1].pointer : nil,
-                    call.outputs[1].pointer, call.outputs[2].pointer, g.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+                    x.dtype.kernel, x.count / Swift.max(width, 1), width, x.pointer, weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
             }
         },
         jvp: { call, d in try call.normTangent(d, by: normalisedRows) })

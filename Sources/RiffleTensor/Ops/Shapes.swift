@@ -16,7 +16,7 @@ extension Op {
             var sizes = call.attributes.integers(0)
             let open = sizes.indices.filter { sizes[$0] == -1 }
             if open.count == 1 {
-                let rest = sizes.reduce(-1, *)
+                let rest = sizes.reduce(-1, &*)
                 if rest > 0, x.count % rest == 0 { sizes[open[0]] = x.count / rest }
             }
             guard !sizes.contains(where: { $0 < 0 }), try Shape(sizes).checked("reshape").count == x.count else {
@@ -127,8 +127,8 @@ extension Op {
 
     static let pad: Op = linearMap(
         "pad", [
-            Argument("x", .tensor), Argument("dim", .dim), Argument("before", .integer(0...Int.max)),
-            Argument("after", .integer(0...Int.max), default: .integer(0)),
+            Argument("x", .tensor), Argument("dim", .dim), Argument("before", .integer(0...1 << 40)),
+            Argument("after", .integer(0...1 << 40), default: .integer(0)),
         ],
         Doc("Puts zeros before and after along a dimension.", example: "> riffle.ones(2):pad(1, 1, 2)\ntensor float32 [5]: 0 1 1 0 0"),
         samples: [Sample([2, 3], with: [.integer(1), .integer(1), .integer(2)])], mistakes: [Sample([2, 3], with: [.integer(2), .integer(1), .integer(0)])],
@@ -191,7 +191,7 @@ extension Op {
 
     static let split: Op = Op(
         "split", [
-            Argument("x", .tensor), Argument("sizes", .list(.integer(0...Int.max)), "the size of each part, or one size for all"),
+            Argument("x", .tensor), Argument("sizes", .list(.integer(0...1 << 40)), "the size of each part, or one size for all"),
             Argument("dim", .dim, default: .integer(0)),
         ],
         Doc("Cuts a dimension into parts of the given sizes.", example: "> riffle.tensor({ 1, 2, 3 }):split({ 1, 2 })[2]\ntensor float32 [2]: 2 3"),
