@@ -102,7 +102,8 @@ extension Op {
     }
 
     private static func unary(_ kernel: rk_unary_op, _ x: Tensor) throws -> Tensor {
-        let y = try Tensor(uninitialized: x.floating().shape, x.dtype)
+        let knowsIntegers = [RK_NEG, RK_ABS, RK_SIGN, RK_SQUARE].map(\.rawValue).contains(kernel.rawValue)
+        let y = try Tensor(uninitialized: knowsIntegers ? x.shape : x.floating().shape, x.dtype)
         rk_unary(kernel, x.dtype.kernel, x.pointer, y.pointer, x.count)
         return y
     }
