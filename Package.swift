@@ -40,7 +40,7 @@ let package = Package(
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
         .testTarget(name: "RiffleTensorTests", dependencies: ["RiffleTensor"]),
         .testTarget(name: "RiffleNNTests", dependencies: ["RiffleNN", "RiffleIO"]),
-        .testTarget(name: "RiffleFlowTests", dependencies: ["RiffleFlow", "CKernels"]),
+        .testTarget(name: "RiffleFlowTests", dependencies: ["RiffleFlow", "RiffleMetrics", "RiffleIO", "CKernels"]),
         .testTarget(name: "RiffleIOTests", dependencies: ["RiffleIO", "RiffleMetrics"]),
         .testTarget(name: "RiffleLuaTests", dependencies: ["RiffleLua", "riffle"], exclude: ["lua"]),
     ],

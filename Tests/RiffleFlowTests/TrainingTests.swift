@@ -1,0 +1,44 @@
+import RiffleFlow
+import RiffleIO
+import RiffleMetrics
+import RiffleNN
+import RiffleTensor
+import Testing
+
+/// A short run of the main job: students with one evaluation are about as good as their teacher with many.
+@Suite struct TrainingTests {
+    private let set = PlaneSet.moons
+
+    private func train(_ network: Network, steps: Int, peak: Double, _ loss: (Tensor) throws -> Loss) throws -> Network {
+        let average = try EMA(network, decay: 0.98)
+        let optimizer = try AdamW(network.parameters.map(\.parameter), learningRate: peak, clip: 1)
+        for step in 1...steps {
+            try optimizer.set(learningRate: Schedule.cosine(step, peak: peak, warmup: 20, total: steps))
+            try optimizer.step(loss(set.sample(256)).total)
+            try average.update()
+        }
+        return try #require(average.model as? Network)
+    }
+
+    @Test func studentsReachTheirTeacher() throws {
+        Context.current.random = RandomSource(seed: 11)
+        let net = try MLP(.init(width: 64))
+        let teacher = try train(net, steps: 800, peak: 4e-3) { try MatchingLoss()(net, $0) }
+        let (noise, truth) = (try Tensor.randn([4000, 2]), try set.sample(4000))
+        func distance(_ x: Tensor) throws -> Double { try Metrics.slicedWasserstein(x, truth) }
+        let many = try distance(Sampler.ode(teacher, noise, along: evenGrid(from: 0, to: 1, steps: 50), .heun).x)
+        let one = try distance(Sampler.ode(teacher, noise, along: [0, 1], .euler).x)
+        #expect(many < 0.1 && one > 0.5, "teacher: \(many) with many evaluations, \(one) with one")
+
+        for name in ["lfmd", "itvm"] {
+            let student = try teacher.twoTimed(), target = try EMA(student, decay: 0.95)
+            let average = try train(student, steps: 500, peak: 2e-3) { data in
+                try target.update()
+                let guide = target.model as? Network
+                return name == "lfmd" ? try LFMDLoss()(student, teacher, data) : try ITVMLoss()(student, teacher, data, target: guide)
+            }
+            let reached = try distance(Sampler.jump(average, noise, along: [0, 1]).x)
+            #expect(reached < 1.5 * many + 0.02, "\(name): \(reached), teacher \(many)")
+        }
+    }
+}
