@@ -305,9 +305,11 @@ static int keep_object(lua_State *L) {
     return 1;
 }
 
-/// enclosed(fn, ...): calls fn where a coroutine cannot yield, so that modes are put back before anyone else runs.
+/// enclosed(fn, ...): pcall where a coroutine cannot yield, so that modes are put back before anyone else runs.
 static int enclosed(lua_State *L) {
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    bool ok = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == LUA_OK;
+    lua_pushboolean(L, ok);
+    lua_insert(L, 1);
     return lua_gettop(L);
 }
 

@@ -59,7 +59,7 @@ public final class CIFAR10: ImageSet {
     private static func files(_ path: String, split: String) throws -> (folder: String, files: [String]) {
         var isFolder: ObjCBool = false
         guard FileManager.default.fileExists(atPath: try checked(path), isDirectory: &isFolder), isFolder.boolValue else {
-            return ((path as NSString).deletingLastPathComponent, [path])
+            return (path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) : ".", [path])
         }
         let names: [String]
         do {

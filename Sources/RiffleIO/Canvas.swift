@@ -56,12 +56,15 @@ final class Canvas {
 
     /// Draws a line through points.
     func line(_ points: [(x: Double, y: Double)], _ color: Color, width: Double = 1) {
-        guard let first = points.first else { return }
         paint(color)
         cairo_set_line_width(context, width)
-        cairo_move_to(context, first.x, first.y)
-        for point in points.dropFirst() { cairo_line_to(context, point.x, point.y) }
-        cairo_stroke(context)
+        // A stroke's time grows with the square of a noisy line's length, so a long line is many strokes.
+        let most = 400
+        for start in stride(from: 0, to: points.count - 1, by: most) {
+            cairo_move_to(context, points[start].x, points[start].y)
+            for point in points[(start + 1)...min(start + most, points.count - 1)] { cairo_line_to(context, point.x, point.y) }
+            cairo_stroke(context)
+        }
     }
 
     /// Draws discs of a radius; where they overlap, their colour adds up.

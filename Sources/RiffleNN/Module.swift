@@ -37,8 +37,11 @@ open class Module {
         ownParameters + children.flatMap { child in child.module.parameters.map { $0.within(child.name) } }
     }
 
-    /// The number of numbers that training changes.
-    public var count: Int { parameters.reduce(0) { $0 + $1.parameter.shape.count } }
+    /// How many numbers the parameters hold; one that stands in two places counts once.
+    public var count: Int {
+        var known: Set<ObjectIdentifier> = []
+        return parameters.reduce(0) { known.insert(ObjectIdentifier($1.parameter)).inserted ? $0 + $1.parameter.shape.count : $0 }
+    }
 
     /// A copy with its own parameters, which cost memory only when one of the two changes.
     public func copied(trainable: Bool = true) throws -> Module {

@@ -24,7 +24,7 @@ public enum Creation {
         ) { arguments in
             let (first, last, step) = (arguments.number(0), arguments.number(1), arguments.number(2))
             let count = ((last - first) / step * (1 + 1e-12)).rounded(.down) + 1
-            guard step != 0, count.isFinite, count < 1e15 else { throw RiffleError("arange", "steps of \(step) do not lead from \(first) to \(last)") }
+            guard step != 0, count.isFinite, abs(count) < 1e15 else { throw RiffleError("arange", "steps of \(step) do not lead from \(first) to \(last)") }
             return [.tensor(try counted([Swift.max(0, Int(count))], arguments.dtype(3)) { first + Double($0) * step })]
         },
         Function(

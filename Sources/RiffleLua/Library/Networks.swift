@@ -113,7 +113,7 @@ enum NetworkLibrary {
         ObjectClass(
             "module", Module.self, Doc("A part of a network, or a whole one: parameters, parts and a function, net(x, t)."),
             methods: [
-                Method("count", [], Doc("The number of numbers that training changes.", example: "> riffle.nn.linear(2, 3):count()\n9")) { module, _ in
+                Method("count", [], Doc("How many numbers the parameters hold.", example: "> riffle.nn.linear(2, 3):count()\n9")) { module, _ in
                     [.integer(module.count)]
                 }
             ],

@@ -6,6 +6,17 @@ local format = internal.format
 local guarded = { __close = function(guard) guard.finish() end }
 function internal.guard(finish) return setmetatable({ finish = finish }, guarded) end
 
+-- Ends what internal.enclosed began: `leave` gets the results, or nothing before the error goes on. A guard would not do,
+-- since nobody closes those of a coroutine that fails.
+function internal.leaving(leave, ok, ...)
+  if not ok then
+    leave()
+    error((...), 0)
+  end
+  leave(...)
+  return ...
+end
+
 -- Places a function under its path below `riffle`, or as a method `word:name`, with what help tells of it.
 function internal.define(path, doc, body)
   local word, method = path:match("^([%w_]+):([%w_]+)$")
@@ -31,7 +42,8 @@ end
 function internal.expect(title, number, name, value, kind)
   local got = internal.kind(value)
   if got == kind or kind == "tensor" and got == "parameter" then return end
-  if kind == "function" and (getmetatable(value) == false or type(getmetatable(value)) == "table" and getmetatable(value).__call) then return end
+  local meta = getmetatable(value)
+  if kind == "function" and (got == "network" or got == "module" or type(meta) == "table" and meta.__call) then return end
   local article = kind:find("^[aeiou]") and "an" or "a"
   internal.fail(("riffle.%s: argument %d '%s' must be %s %s, got %s"):format(title, number, name, article, kind, got))
 end

@@ -1,7 +1,7 @@
 -- Functions that take a function: forward mode, computing without gradients, scopes.
 local _, internal = ...
-local define, guard, expect, fail, kind = internal.define, internal.guard, internal.expect, internal.fail, internal.kind
-local enclosed = internal.enclosed
+local define, expect, fail, kind = internal.define, internal.expect, internal.fail, internal.kind
+local enclosed, leaving = internal.enclosed, internal.leaving
 
 local function is_tensor(value)
   local word = kind(value)
@@ -36,21 +36,20 @@ define("jvp", {
   source = "Griewank and Walther 2008, section 3.1",
 }, function(fn, x, dx)
   expect("jvp", 1, "fn", fn, "function")
-  local level = internal.open_level()
-  local _ <close> = guard(function() internal.close_level(level) end)
-  if type(x) ~= "table" then
-    expect("jvp", 2, "x", x, "tensor")
-    expect("jvp", 3, "dx", dx, "tensor")
-    return split(level, enclosed(fn, internal.dual(level, x, dx)))
-  end
-  expect("jvp", 3, "dx", dx, "table")
+  local is_list = type(x) == "table"
+  expect("jvp", 2, "x", x, is_list and "table" or "tensor")
+  expect("jvp", 3, "dx", dx, is_list and "table" or "tensor")
+  if not is_list then x, dx = { x }, { dx } end
   if #x ~= #dx then fail(("riffle.jvp: %d inputs but %d tangents"):format(#x, #dx)) end
-  local inputs = {}
-  for i = 1, #x do
-    if not is_tensor(x[i]) or not is_tensor(dx[i]) then fail(("riffle.jvp: item %d of x and dx must be tensors"):format(i)) end
-    inputs[i] = internal.dual(level, x[i], dx[i])
-  end
-  return split(level, enclosed(fn, table.unpack(inputs)))
+  local level = internal.open_level()
+  return leaving(function() internal.close_level(level) end, enclosed(function()
+    local inputs = {}
+    for i = 1, #x do
+      if not is_tensor(x[i]) or not is_tensor(dx[i]) then fail(("riffle.jvp: item %d of x and dx must be tensors"):format(i)) end
+      inputs[i] = internal.dual(level, x[i], dx[i])
+    end
+    return split(level, fn(table.unpack(inputs)))
+  end))
 end)
 
 define("no_grad", {
@@ -60,14 +59,8 @@ define("no_grad", {
 }, function(fn, ...)
   expect("no_grad", 1, "fn", fn, "function")
   local before = internal.recording(false)
-  local _ <close> = guard(function() internal.recording(before) end)
-  return enclosed(fn, ...)
+  return leaving(function() internal.recording(before) end, enclosed(fn, ...))
 end)
-
-local function finish(number, ...)
-  internal.close_scope(number, ...)
-  return ...
-end
 
 define("scope", {
   summary = "Calls a function and frees at once every tensor made in it, but for those it returns or keeps with x:keep().",
@@ -76,8 +69,7 @@ define("scope", {
 }, function(fn, ...)
   expect("scope", 1, "fn", fn, "function")
   local number = internal.open_scope()
-  local _ <close> = guard(function() internal.close_scope(number) end)
-  return finish(number, enclosed(fn, ...))
+  return leaving(function(...) internal.close_scope(number, ...) end, enclosed(fn, ...))
 end)
 
 define("tensor:keep", {

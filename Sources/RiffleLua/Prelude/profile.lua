@@ -1,6 +1,6 @@
 -- Where the time of a computation goes.
 local _, internal = ...
-local define, guard, expect = internal.define, internal.guard, internal.expect
+local define, expect = internal.define, internal.expect
 
 define("profile", {
   summary = "Calls a function and returns a table of where its time went: milliseconds, share and calls of each operation.",
@@ -9,7 +9,7 @@ define("profile", {
 }, function(fn, ...)
   expect("profile", 1, "fn", fn, "function")
   internal.start_profile()
-  local _ <close> = guard(internal.stop_profile)
-  internal.enclosed(fn, ...)
-  return internal.stop_profile()
+  local report
+  internal.leaving(function() report = internal.stop_profile() end, internal.enclosed(fn, ...))
+  return report
 end)

@@ -22,8 +22,8 @@ open class Optimizer {
 
     public init(_ parameters: [Parameter], learningRate: Double, clip: Double?) throws {
         var known: Set<ObjectIdentifier> = []
-        self.parameters = parameters.filter { $0.isTrainable && known.insert(ObjectIdentifier($0)).inserted }
-        guard !self.parameters.isEmpty else { throw RiffleError("optim", "there is no trainable parameter; averages and frozen networks have none") }
+        self.parameters = parameters.filter { known.insert(ObjectIdentifier($0)).inserted }
+        guard self.parameters.contains(where: \.isTrainable) else { throw RiffleError("optim", "there is no trainable parameter; averages and frozen networks have none") }
         guard self.parameters.allSatisfy({ $0.dtype == .float32 }) else { throw RiffleError("optim", "parameters must be float32") }
         self.learningRate = learningRate
         self.clip = clip
@@ -45,7 +45,9 @@ open class Optimizer {
         let value = try loss?.item()
         try loss?.backward()
         defer { clearGradients() }
-        let moving = parameters.enumerated().compactMap { place, parameter in parameter.gradient.map { (place, parameter, $0) } }
+        let moving = try parameters.enumerated().filter(\.element.isTrainable).compactMap { place, parameter in
+            try parameter.gradient.map { (place, parameter, try $0.converted(to: .float32)) }
+        }
         guard !moving.isEmpty else {
             throw RiffleError("step", "no parameter of this optimizer has a gradient" + (loss == nil ? "; give the loss, or call loss:backward() before" : ": the loss does not depend on them"))
         }
@@ -58,7 +60,7 @@ open class Optimizer {
         let scale = clip.map { min(1, $0 / (norm + 1e-6)) } ?? 1
         // Whatever needs memory comes first, so that all parameters move or none.
         try prepare()
-        for parameter in parameters { try parameter.makeUnique() }
+        for (_, parameter, _) in moving { try parameter.makeUnique() }
         steps += 1
         for (place, parameter, gradient) in moving { try update(place, parameter, gradient, scale: scale) }
         return Report(loss: value, gradientNorm: norm)

@@ -29,19 +29,19 @@ extension Op {
             mistakes: [Sample([2, 3], [2, 4])],
             forward: forward,
             vjp: vjp ?? { call, gradients in
-                guard let g = gradients[0], let slopes = try slope?(call, row) else { return [nil, nil] }
+                guard let g = gradients[0], let slopes = try slope?(call.floating(), row) else { return [nil, nil] }
                 return [
                     call.wants(0) ? try slopes.0.map { try g * $0 } : nil,
                     call.wants(1) ? try slopes.1.map { try g * $0 } : nil,
                 ]
             },
             jvp: jvp ?? { call, tangents in
-                guard let slopes = try slope?(call, row) else { return [nil] }
+                guard let slopes = try slope?(call.floating(), row) else { return [nil] }
                 let parts = [
                     try tangents[0].flatMap { da in try slopes.0.map { try da * $0 } },
                     try tangents[1].flatMap { db in try slopes.1.map { try db * $0 } },
                 ]
-                return [try total(parts).map { try $0.expanded(to: call.output.shape) }]
+                return [try total(parts).map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
             })
     }
 
@@ -54,9 +54,11 @@ extension Op {
         if dtype == .int32, !integerKernels.contains(kernel.rawValue) { dtype = .float32 }
         let (left, right) = (try a.converted(to: dtype), try b.converted(to: dtype))
         let y = try Tensor(uninitialized: shape, dtype)
-        rk_binary(
-            kernel, dtype.kernel, Int32(shape.rank), shape.sizes, left.pointer, a.shape.padded(to: shape.rank),
-            right.pointer, b.shape.padded(to: shape.rank), y.pointer)
+        withExtendedLifetime((left, right)) {
+            rk_binary(
+                kernel, dtype.kernel, Int32(shape.rank), shape.sizes, left.pointer, a.shape.padded(to: shape.rank),
+                right.pointer, b.shape.padded(to: shape.rank), y.pointer)
+        }
         return y
     }
 
@@ -153,7 +155,9 @@ extension Op {
             let dtype = a.dtype.joined(with: b.dtype)
             let parts = try withoutGradient { try [c, a, b].map { try $0.detach().cast(dtype).expanded(to: shape) } }
             let y = try Tensor(uninitialized: shape, dtype)
-            rk_where(dtype.kernel, parts[0].pointer, parts[1].pointer, parts[2].pointer, y.pointer, y.count)
+            withExtendedLifetime(parts) {
+                rk_where(dtype.kernel, parts[0].pointer, parts[1].pointer, parts[2].pointer, y.pointer, y.count)
+            }
             return [y]
         },
         vjp: { call, g in
@@ -166,4 +170,14 @@ extension Op {
             let zero = try Tensor.scalar(0, call.output.dtype)
             return [try (d[1] ?? zero).where(call.inputs[0], else: d[2] ?? zero).expanded(to: call.output.shape)]
         })
+}
+
+extension Op.Call {
+    /// The same call with int32 inputs in the type of the result, as the kernel took them.
+    fileprivate func floating() throws -> Op.Call {
+        guard inputs.contains(where: { !$0.dtype.isFloating }) else { return self }
+        return Op.Call(
+            inputs: try inputs.map { $0.dtype.isFloating ? $0 : try $0.cast(output.dtype) }, attributes: attributes, outputs: outputs,
+            wanted: wanted)
+    }
 }

@@ -43,7 +43,9 @@ extension Op {
             let dtype = x.dtype.joined(with: weight.dtype)
             let y = try Tensor(uninitialized: [shape.n, shape.out_h, shape.out_w, shape.c_out], dtype)
             let (image, kernel, shift) = (try x.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype))
-            try workspace(rk_conv2d(dtype.kernel, &shape, image.pointer, kernel.pointer, shift?.pointer, y.pointer))
+            try withExtendedLifetime((image, kernel, shift)) {
+                try workspace(rk_conv2d(dtype.kernel, &shape, image.pointer, kernel.pointer, shift?.pointer, y.pointer))
+            }
             return [y]
         },
         vjp: { call, g in
@@ -82,7 +84,9 @@ extension Op {
             let dtype = g.dtype.joined(with: weight.dtype)
             let gx = try Tensor(uninitialized: x, dtype)
             let (gradient, kernel) = (try g.converted(to: dtype), try weight.converted(to: dtype))
-            try workspace(rk_conv2d_input_grad(dtype.kernel, &shape, gradient.pointer, kernel.pointer, gx.pointer))
+            try withExtendedLifetime((gradient, kernel)) {
+                try workspace(rk_conv2d_input_grad(dtype.kernel, &shape, gradient.pointer, kernel.pointer, gx.pointer))
+            }
             return [gx]
         },
         vjp: { call, moved in
@@ -119,7 +123,9 @@ extension Op {
             let dtype = x.dtype.joined(with: g.dtype)
             let gw = try Tensor(uninitialized: weight, dtype)
             let (image, gradient) = (try x.converted(to: dtype), try g.converted(to: dtype))
-            try workspace(rk_conv2d_weight_grad(dtype.kernel, &shape, image.pointer, gradient.pointer, gw.pointer))
+            try withExtendedLifetime((image, gradient)) {
+                try workspace(rk_conv2d_weight_grad(dtype.kernel, &shape, image.pointer, gradient.pointer, gw.pointer))
+            }
             return [gw]
         },
         vjp: { call, moved in

@@ -16,7 +16,9 @@ extension Op {
             let x = call.inputs[0], index = try indices(call.inputs[1], below: x)
             let row = x.shape.removing(0)
             let y = try Tensor(uninitialized: Shape(index.shape.sizes + row.sizes), x.dtype)
-            rk_gather_rows(x.dtype.kernel, x.pointer, index.pointer.assumingMemoryBound(to: Int32.self), y.pointer, index.count, row.count)
+            withExtendedLifetime(index) {
+                rk_gather_rows(x.dtype.kernel, x.pointer, index.pointer.assumingMemoryBound(to: Int32.self), y.pointer, index.count, row.count)
+            }
             return [y]
         },
         vjp: { call, g in [try g[0].map { try putAdd($0, call.inputs[1], with: .integer(call.inputs[0].shape[0])) }, nil] },
@@ -36,7 +38,10 @@ extension Op {
             let row = Shape(Array(g.shape.sizes.dropFirst(index.rank)))
             let y = try Tensor.zeros(row.inserting(call.attributes.integer(0), at: 0), g.dtype)
             let places = try indices(index, below: y, named: "g \(g.shape)")
-            rk_scatter_add_rows(g.dtype.kernel, g.pointer, places.pointer.assumingMemoryBound(to: Int32.self), y.pointer, index.count, row.count)
+            withExtendedLifetime(places) {
+                rk_scatter_add_rows(
+                    g.dtype.kernel, g.pointer, places.pointer.assumingMemoryBound(to: Int32.self), y.pointer, index.count, row.count)
+            }
             return [y]
         },
         vjp: { call, g in [try g[0].map { try take($0, call.inputs[1]) }, nil] },
@@ -51,7 +56,9 @@ extension Op {
             let y = try Tensor.zeros(Shape(index.shape.sizes + [classes]))
             let places = try indices(index, below: y.viewed(as: [classes, y.count / classes]))
             let (ones, from) = (y.elements(Float.self), places.elements(Int32.self))
-            for row in 0..<index.count { ones[row * classes + Int(from[row])] = 1 }
+            withExtendedLifetime(places) {
+                for row in 0..<index.count { ones[row * classes + Int(from[row])] = 1 }
+            }
             return [y]
         })
 

@@ -62,7 +62,7 @@ extension Op {
         (shape.stride_a, shape.stride_b, shape.stride_c) = (rowsA * columnsA, rowsB * columnsB, m * n)
         let left = try operand(a, leadA, lead, dtype, &shape.stride_a), right = try operand(b, leadB, lead, dtype, &shape.stride_b)
         if shape.stride_b == 0, !ta, leadA.count == lead.count { (shape.m, shape.batch) = (m * lead.count, 1) }
-        rk_gemm(dtype.kernel, &shape, left.pointer, right.pointer, y.pointer)
+        withExtendedLifetime((left, right)) { rk_gemm(dtype.kernel, &shape, left.pointer, right.pointer, y.pointer) }
         return y
     }
 
@@ -98,7 +98,7 @@ extension Op {
             (shape.transpose_b, shape.alpha) = (true, 1)
             (shape.lda, shape.ldb, shape.ldc) = (weight.shape[1], weight.shape[1], weight.shape[0])
             shape.bias = shift.map { UnsafeRawPointer($0.pointer) }
-            rk_gemm(dtype.kernel, &shape, left.pointer, right.pointer, y.pointer)
+            withExtendedLifetime((left, right, shift)) { rk_gemm(dtype.kernel, &shape, left.pointer, right.pointer, y.pointer) }
             return [y]
         },
         vjp: { call, g in

@@ -24,9 +24,11 @@ extension Op {
             let n = x.shape[0], pixels = x.count / Swift.max(n * channels, 1)
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
-            try workspace(rk_group_norm(
-                x.dtype.kernel, n, pixels, channels, groups, call.attributes.number(1), x.pointer, weight?.pointer, bias?.pointer,
-                y.pointer, mean.pointer, rstd.pointer))
+            try withExtendedLifetime((weight, bias)) {
+                try workspace(rk_group_norm(
+                    x.dtype.kernel, n, pixels, channels, groups, call.attributes.number(1), x.pointer, weight?.pointer, bias?.pointer,
+                    y.pointer, mean.pointer, rstd.pointer))
+            }
             return [y, mean, rstd]
         },
         vjp: { call, g in
@@ -34,10 +36,12 @@ extension Op {
             if Context.current.isRecording { return try call.differentiated(g, by: normalisedInGroups) }
             let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
             let (weight, gy) = (try call.inputs.dropFirst().first?.converted(to: x.dtype), try g.converted(to: x.dtype))
-            return try call.normGradients(channels) { gx, gw, gb in
-                rk_group_norm_grad(
-                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer(0), x.pointer,
-                    weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+            return try withExtendedLifetime((weight, gy)) {
+                try call.normGradients(channels) { gx, gw, gb in
+                    rk_group_norm_grad(
+                        x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer(0), x.pointer,
+                        weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+                }
             }
         },
         jvp: { call, d in try call.normTangent(d, by: normalisedInGroups) })
@@ -71,9 +75,11 @@ extension Op {
             let (weight, bias) = try scaleAndShift(call, width)
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
-            try workspace(rk_layer_norm(
-                x.dtype.kernel, rows, width, call.attributes.number(0), x.pointer, weight?.pointer, bias?.pointer, y.pointer,
-                mean.pointer, rstd.pointer))
+            try withExtendedLifetime((weight, bias)) {
+                try workspace(rk_layer_norm(
+                    x.dtype.kernel, rows, width, call.attributes.number(0), x.pointer, weight?.pointer, bias?.pointer, y.pointer,
+                    mean.pointer, rstd.pointer))
+            }
             return [y, mean, rstd]
         },
         vjp: { call, g in
@@ -81,9 +87,11 @@ extension Op {
             if Context.current.isRecording { return try call.differentiated(g, by: normalisedRows) }
             let x = call.inputs[0], width = x.shape.last
             let (weight, gy) = (try call.inputs.dropFirst().first?.converted(to: x.dtype), try g.converted(to: x.dtype))
-            return try call.normGradients(width) { gx, gw, gb in
-                rk_layer_norm_grad(
-                    x.dtype.kernel, x.count / Swift.max(width, 1), width, x.pointer, weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+            return try withExtendedLifetime((weight, gy)) {
+                try call.normGradients(width) { gx, gw, gb in
+                    rk_layer_norm_grad(
+                        x.dtype.kernel, x.count / Swift.max(width, 1), width, x.pointer, weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+                }
             }
         },
         jvp: { call, d in try call.normTangent(d, by: normalisedRows) })

@@ -47,7 +47,9 @@ extension Op {
             let next = try Tensor(
                 uninitialized: Shape(sizes[..<first] + [Int](repeating: 1, count: last - first + 1) + sizes[(last + 1)...]),
                 x.dtype)
-            rk_reduce(operation, x.dtype.kernel, result.pointer, next.pointer, outer, count, inner)
+            withExtendedLifetime(result) {
+                rk_reduce(operation, x.dtype.kernel, result.pointer, next.pointer, outer, count, inner)
+            }
             result = next
         }
         return result
@@ -75,7 +77,9 @@ extension Op {
             let (x, dims) = (try call.inputs[0].floating(), try reduced(call))
             let sum = try reduce(RK_REDUCE_SUM, x, dims)
             let y = try Tensor(uninitialized: finalShape(call, dims), x.dtype)
-            rk_affine(x.dtype.kernel, 1 / Double(reducedCount(x.shape, dims)), 0, sum.pointer, y.pointer, y.count)
+            withExtendedLifetime(sum) {
+                rk_affine(x.dtype.kernel, 1 / Double(reducedCount(x.shape, dims)), 0, sum.pointer, y.pointer, y.count)
+            }
             return [y]
         },
         vjp: { call, g in
@@ -130,7 +134,7 @@ extension Op {
             let dims = try reduced(call)
             let count = reducedCount(x.shape, dims)
             let centred = try x.floating() - x.mean(dims, keep: true)
-            let kept = try finish(centred.square().sum(dims, keep: true) * (1 / Double(Swift.max(count - 1, 1))))
+            let kept = try finish(centred.square().sum(dims, keep: true) * (count > 1 ? 1 / Double(count - 1) : .nan))
             return try kept.reshaped(to: finalShape(call, dims))
         }
         return Op.composed(name, reduceArguments, doc, samples: reduceSamples, mistakes: reduceMistakes, body: { try composed($0.inputs[0], $0) })

@@ -265,8 +265,10 @@ extension Tensor {
         _ sizes: [Int], from source: Tensor, at start: Int = 0, steps sourceStrides: [Int], to strides: [Int], startingAt place: Int = 0
     ) {
         if sizes.contains(0) { return }
-        rk_copy_strided(
-            dtype.kernel, Int32(sizes.count), sizes, source.pointer + start * dtype.size, sourceStrides,
-            pointer + place * dtype.size, strides)
+        withExtendedLifetime(source) {
+            rk_copy_strided(
+                dtype.kernel, Int32(sizes.count), sizes, source.pointer + start * dtype.size, sourceStrides,
+                pointer + place * dtype.size, strides)
+        }
     }
 }
