@@ -87,7 +87,6 @@ extension Tensor {
     public func split(_ sizes: [Int], _ dim: Int = 0) throws -> [Tensor] {
         try Op.split.apply([self], [.list(sizes.map(Value.integer)), .integer(dim)])
     }
-    public func flipped(_ dim: Int) throws -> Tensor { try Op.flip(self, with: .integer(dim)) }
     /// Rows by their numbers, counted from 1.
     public func take(_ index: Tensor) throws -> Tensor { try Op.take(self, index) }
 

@@ -8,6 +8,7 @@ extension Op {
     /// The operation as a function that Lua can call: tensors first, then attributes, as the arguments are declared.
     public var function: Function {
         Function(name, arguments, doc) { [self] values in
+            if let scalar = try withScalar(values) { return [.tensor(scalar)] }
             var inputs: [Tensor] = []
             var attributes: [Value] = []
             for (place, argument) in arguments.enumerated() {
@@ -18,7 +19,6 @@ extension Op {
                 default: attributes.append(values[place])
                 }
             }
-            if let scalar = try withScalar(values) { return [.tensor(scalar)] }
             let outputs = try apply(inputs, attributes).prefix(results)
             return outputs.count == 1 ? [.tensor(outputs[0])] : [.list(outputs.map(Value.tensor))]
         }
