@@ -7,32 +7,37 @@ import RiffleTensor
 public enum Sampler {
     /// Follows the network's velocity over a grid of times.
     public static func ode(
-        _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, labels: Tensor? = nil
+        _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, _ condition: Condition? = nil
     ) throws -> (x: Tensor, report: SolverReport) {
-        try evaluating(network, x) { try solve(x, along: grid, method, velocity: field(network, x, labels)) }
+        try evaluating(network, x) { try solve(x, along: grid, method, velocity: field(network, x, condition)) }
     }
 
     /// Follows the network's velocity with an adaptive step.
     public static func ode(
-        _ network: Network, _ x: Tensor, from: Double = 0, to: Double = 1, _ method: DormandPrince, labels: Tensor? = nil
+        _ network: Network, _ x: Tensor, from: Double = 0, to: Double = 1, _ method: DormandPrince, _ condition: Condition? = nil
     ) throws -> (x: Tensor, report: SolverReport) {
-        try evaluating(network, x) { try method.solve(x, from: from, to: to, velocity: field(network, x, labels)) }
+        try evaluating(network, x) { try method.solve(x, from: from, to: to, velocity: field(network, x, condition)) }
     }
 
     /// Jumps from time to time of a grid with a two-timed network, one evaluation a jump.
     public static func jump(
-        _ network: Network, _ x: Tensor, along grid: [Double], labels: Tensor? = nil
+        _ network: Network, _ x: Tensor, along grid: [Double], _ condition: Condition? = nil
     ) throws -> (x: Tensor, report: SolverReport) {
         try checkGrid(grid, "jump")
         return try evaluating(network, x) {
             var (x, report) = (x.detach(), SolverReport(times: grid))
             for (s, t) in zip(grid, grid.dropFirst()) {
                 try Interrupt.check()
-                x = try network.jump(x, .full([x.shape[0]], s, x.dtype), .full([x.shape[0]], t, x.dtype), labels: labels)
+                x = try network.jump(x, .full([x.shape[0]], s, x.dtype), .full([x.shape[0]], t, x.dtype), condition)
                 report.evaluations += 1
             }
             return (x, report)
         }
+    }
+
+    /// One evaluation: a jump from 0 to 1, or of a network with one time an Euler step.
+    public static func generate(_ network: Network, _ z: Tensor, _ condition: Condition? = nil) throws -> Tensor {
+        try jump(network.stepping, z, along: [0, 1], condition).x
     }
 
     private static func evaluating<Result>(_ network: Network, _ x: Tensor, _ body: () throws -> Result) throws -> Result {
@@ -40,7 +45,7 @@ public enum Sampler {
         return try withoutGradient { try network.evaluating(body) }
     }
 
-    private static func field(_ network: Network, _ x: Tensor, _ labels: Tensor?) -> (Tensor, Double) throws -> Tensor {
-        { try network.velocity($0, .full([x.shape[0]], $1, x.dtype), labels: labels) }
+    private static func field(_ network: Network, _ x: Tensor, _ condition: Condition?) -> (Tensor, Double) throws -> Tensor {
+        { try network.velocity($0, .full([x.shape[0]], $1, x.dtype), condition) }
     }
 }

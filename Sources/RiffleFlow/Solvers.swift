@@ -41,6 +41,23 @@ public enum FixedStepMethod: String, Sendable, CaseIterable {
     }
 }
 
+extension FixedStepMethod {
+    /// The average velocity of one step from s to t, times [n] that may differ from sample to sample.
+    func average(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ velocity: (Tensor, Tensor) throws -> Tensor) throws -> Tensor {
+        let h = try (t - s).alongside(x), k1 = try velocity(x, s)
+        switch self {
+        case .euler: return k1
+        case .midpoint: return try velocity(x + k1 * h * 0.5, (s + t) * 0.5)
+        case .heun: return try (k1 + velocity(x + k1 * h, t)) * 0.5
+        case .rk4:
+            let middle = try (s + t) * 0.5
+            let k2 = try velocity(x + k1 * h * 0.5, middle), k3 = try velocity(x + k2 * h * 0.5, middle)
+            let k4 = try velocity(x + k3 * h, t)
+            return try (k1 + (k2 + k3) * 2 + k4) * (1.0 / 6)
+        }
+    }
+}
+
 /// Follows dx/dt = v(x, t) from the first time of the grid to the last.
 /// - Throws: `RiffleError` unless the grid has two times or more, all different, in order.
 public func solve(
@@ -59,6 +76,17 @@ public func solve(
 /// The grid of `steps` equal steps.
 public func evenGrid(from: Double, to: Double, steps: Int) -> [Double] {
     (0...steps).map { $0 == steps ? to : from + (to - from) * Double($0) / Double(steps) }
+}
+
+/// The grid of Karras et al. 2022 (eq. 5) as times of the linear path, t = 1 / (1 + sigma): from 0, where EDM has its largest
+/// noise level, 80, over its smallest, 0.002, to 1.
+public func edmGrid(steps: Int) -> [Double] {
+    let (least, most, rho) = (0.002, 80.0, 7.0)
+    let inner = (1..<max(steps, 1)).map { step -> Double in
+        let part = Double(step) / Double(steps - 1)
+        return 1 / (1 + pow(pow(most, 1 / rho) + part * (pow(least, 1 / rho) - pow(most, 1 / rho)), rho))
+    }
+    return [0] + inner + [1]
 }
 
 func checkGrid(_ grid: [Double], _ operation: String) throws {

@@ -7,14 +7,18 @@ public enum TimeSampling: Sendable, Equatable {
     case logitNormal(mean: Double, deviation: Double)
     /// 1 / (1 + exp(1.2 n - 1.2)), n standard normal: EDM's noise levels as times of the linear path.
     case skewed
+    /// Pairs of a given gap (terminal velocity matching, 2511.19797): t - s = sigmoid(n - 0.8), and 1 - t = sigmoid(n - 0.4)
+    /// as far as the gap leaves room. Single times are sigmoid(n + 0.4).
+    case gap
 
-    public static let names = ["uniform", "logit_normal", "skewed"]
+    public static let names = ["uniform", "logit_normal", "skewed", "gap"]
 
     public init?(name: String, mean: Double = 0, deviation: Double = 1) {
         switch name {
         case "uniform": self = .uniform
         case "logit_normal": self = .logitNormal(mean: mean, deviation: deviation)
         case "skewed": self = .skewed
+        case "gap": self = .gap
         default: return nil
         }
     }
@@ -25,12 +29,27 @@ public enum TimeSampling: Sendable, Equatable {
         case .uniform: try Tensor.rand([n], dtype)
         case .logitNormal(let mean, let deviation): try Tensor.randn([n], dtype).affine(deviation, mean).sigmoid()
         case .skewed: try Tensor.randn([n], dtype).affine(-1.2, 1.2).sigmoid()
+        case .gap: try Tensor.randn([n], dtype).affine(1, 0.4).sigmoid()
         }
     }
 
-    /// n pairs s <= t: two draws, sorted. Uniform ones cover the triangle evenly.
+    /// n pairs s <= t: two draws, sorted, unless the gap is drawn. Uniform ones cover the triangle evenly.
     public func pairs(_ n: Int, _ dtype: DType = .float32) throws -> (s: Tensor, t: Tensor) {
+        if self == .gap { return try gapPairs(n, dtype) }
         let (a, b) = (try sample(n, dtype), try sample(n, dtype))
         return (try a.minimum(b), try a.maximum(b))
+    }
+
+    /// 1 - t is the first of several draws that the gap leaves room for; where none is, it takes all the room.
+    private func gapPairs(_ n: Int, _ dtype: DType) throws -> (s: Tensor, t: Tensor) {
+        let tries = 32
+        let gaps = try Tensor.randn([n], .float64).affine(1, -0.8).sigmoid().doubles()
+        let rests = try Tensor.randn([n, tries], .float64).affine(1, -0.4).sigmoid().doubles()
+        let ends = gaps.indices.map { row in
+            let room = 1 - gaps[row]
+            return 1 - (rests[row * tries..<(row + 1) * tries].first { $0 <= room } ?? room)
+        }
+        let starts = zip(ends, gaps).map { max(0, $0 - $1) }
+        return (try Tensor(starts, [n]).cast(dtype), try Tensor(ends, [n]).cast(dtype))
     }
 }

@@ -38,7 +38,7 @@ final class Binding {
     private func answer(_ frame: inout rlua_frame) -> rlua_code {
         let random = Context.current.random
         do {
-            let results = try function.body(Arguments(arguments(of: &frame)))
+            let results = try function.body(Arguments(arguments(of: &frame), function.arguments))
             if frame.in_coroutine, form != .primitive { try Interrupt.check() }
             frame.results = try engine.write(results)
             frame.result_count = results.count

@@ -11,13 +11,14 @@ extension LuaEngine {
             Function("reference", [Argument("value", .any)], Doc("")) { [.object(Held($0[0]))] },
             Function("new_module", [
                 Argument("definition", .object("held")), Argument("fields", .table), Argument("forward", .object("function")),
-                Argument("times", .integer(1...2)), Argument("classes", .integer(1...Int(Int32.max)), default: .none),
+                Argument("times", .integer(1...2)), Argument("classes", .integer(1...Int(Int32.max - 1)), default: .none),
+                Argument("null_class", .boolean),
             ], Doc("")) { arguments in
                 let held: Held = arguments.object(0), forward: LuaFunction = arguments.object(2)
                 guard case .object(let definition as LuaFunction) = held.value else { throw RiffleError("nn.module", "a table is wanted") }
                 let module = try LuaModule(
                     arguments.table(1), definition: definition.reference, forward: forward, times: arguments.integer(3),
-                    classes: arguments.optionalInteger(4))
+                    arguments.optionalInteger(4).map { .classes($0, hasNull: arguments.boolean(5)) } ?? .none)
                 return [.object(module)]
             },
             Function("document", [Argument("name", .string), Argument("doc", .table)], Doc("")) { [unowned self] arguments in

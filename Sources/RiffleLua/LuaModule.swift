@@ -25,22 +25,22 @@ final class LuaModule: Network, HasDefinition {
     private let definition: LuaReference
     private let forwardFunction: LuaFunction
     private let timesWanted: Int
-    private let classesWanted: Int?
+    private let conditioningWanted: Conditioning
 
     var definitionPlace: Int32 { definition.place }
 
-    init(_ parts: [String: Part], definition: LuaReference, forward: LuaFunction, times: Int, classes: Int?) {
+    init(_ parts: [String: Part], definition: LuaReference, forward: LuaFunction, times: Int, _ conditioning: Conditioning) {
         self.parts = parts
         names = parts.keys.sorted()
         self.definition = definition
         forwardFunction = forward
         timesWanted = times
-        classesWanted = classes
+        conditioningWanted = conditioning
     }
 
     override var kind: String { "module" }
     override var times: Int { timesWanted }
-    override var classes: Int? { classesWanted }
+    override var conditioning: Conditioning { conditioningWanted }
 
     override var children: [(name: String, module: Module)] {
         var found: [(name: String, module: Module)] = []
@@ -91,11 +91,11 @@ final class LuaModule: Network, HasDefinition {
         }
         return LuaModule(
             try parts.mapValues(blank), definition: definition, forward: forwardFunction, times: timesWanted,
-            classes: classesWanted)
+            conditioningWanted)
     }
 
-    override func evaluate(_ x: Tensor, _ times: [Tensor], labels: Tensor?) throws -> Tensor {
-        try forward([x] + times + (labels.map { [$0] } ?? []))
+    override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        try forward([x] + times + (condition?.tensors ?? []))
     }
 
     /// Whatever tensors `forward` wants: a part of another network need not take times.
@@ -112,8 +112,23 @@ final class LuaVelocity: Network {
 
     override var kind: String { "function" }
 
-    override func evaluate(_ x: Tensor, _ times: [Tensor], labels: Tensor?) throws -> Tensor {
-        try function.tensor(([x] + times + (labels.map { [$0] } ?? [])).map(Value.tensor), named: "the function")
+    override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        try function.tensor(([x] + times + (condition?.tensors ?? [])).map(Value.tensor), named: "the function")
+    }
+}
+
+/// A plain function of Lua's, function(s, t), as the weights of losses.
+final class LuaWeight: LossWeight {
+    private let function: LuaFunction
+
+    init(_ function: LuaFunction) { self.function = function }
+
+    override func weigh(_ losses: Tensor, _ s: Tensor, _ t: Tensor) throws -> Tensor {
+        let weights = try function.tensor([.tensor(s), .tensor(t)], named: "weight")
+        guard weights.shape == losses.shape || weights.count == 1 else {
+            throw RiffleError("weight", "the function must return [\(losses.count)], a number for each sample, got \(weights.shape)")
+        }
+        return try losses * weights
     }
 }
 
@@ -140,7 +155,7 @@ extension LuaFunction {
 extension LuaModule {
     /// Takes apart the table that `nn.module` was given.
     /// - Parameter fields: those of its fields that hold modules or parameters, on their own or in tables.
-    convenience init(_ fields: [String: Value], definition: LuaReference, forward: LuaFunction, times: Int, classes: Int?) throws {
+    convenience init(_ fields: [String: Value], definition: LuaReference, forward: LuaFunction, times: Int, _ conditioning: Conditioning) throws {
         func part(_ value: Value) -> Part {
             switch value {
             case .object(let module as Module): .module(module)
@@ -150,6 +165,6 @@ extension LuaModule {
             default: .value(value)
             }
         }
-        self.init(fields.mapValues(part), definition: definition, forward: forward, times: times, classes: classes)
+        self.init(fields.mapValues(part), definition: definition, forward: forward, times: times, conditioning)
     }
 }

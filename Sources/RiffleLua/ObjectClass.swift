@@ -62,7 +62,7 @@ public struct ObjectClass: Sendable {
         contains = { $0 is Object }
         self.methods = methods.map { method in
             Function("\(word):\(method.name)", [Argument(word, .object(word))] + method.arguments, method.doc) { arguments in
-                try method.body(arguments.object(0), Arguments(Array(arguments.values.dropFirst())))
+                try method.body(arguments.object(0), Arguments(Array(arguments.values.dropFirst()), method.arguments))
             }
         }
         self.properties = properties.map { AnyProperty($0, of: word) }

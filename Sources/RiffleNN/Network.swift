@@ -2,18 +2,18 @@ import RiffleTensor
 
 /// A network over samples and times: a velocity v(x, t), or with two times an average velocity u(x, s, t).
 ///
-/// Times run from noise at 0 to data at 1. Every network takes x [n, ...], times [n], and labels [n] (int32, from 1)
-/// where it has classes, and gives a tensor of x's shape.
+/// Times run from noise at 0 to data at 1. Every network takes x [n, ...], times [n], and the condition that its
+/// `conditioning` asks for, and gives a tensor of x's shape.
 open class Network: Module {
     /// 1 for a velocity, 2 for an average velocity.
     open var times: Int { 1 }
-    /// How many classes labels choose from, or nil.
-    open var classes: Int? { nil }
+    /// What it is conditioned on.
+    open var conditioning: Conditioning { .none }
     /// The shape of one sample, where the network is made for one.
     open var sampleShape: Shape? { nil }
 
     /// The network's function, of as many times as `times` says. Called through `velocity` and `average`.
-    open func evaluate(_ x: Tensor, _ times: [Tensor], labels: Tensor?) throws -> Tensor {
+    open func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         throw RiffleError(kind, "this network has no function")
     }
 
@@ -23,35 +23,40 @@ open class Network: Module {
     }
 
     /// The velocity v(x, t); of a network with two times, the average velocity of a jump of no length.
-    public func velocity(_ x: Tensor, _ t: Tensor, labels: Tensor? = nil) throws -> Tensor {
-        try checked(x, times == 1 ? [t] : [t, t], labels)
+    public func velocity(_ x: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {
+        try checked(x, times == 1 ? [t] : [t, t], condition)
     }
 
     /// The average velocity u(x, s, t) of the jump from s to t.
     /// - Throws: `RiffleError` when the network takes one time.
-    public func average(_ x: Tensor, _ s: Tensor, _ t: Tensor, labels: Tensor? = nil) throws -> Tensor {
+    public func average(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {
         guard times == 2 else {
             throw RiffleError(kind, "this network takes one time and cannot jump; make a student of it with net:two_timed()")
         }
-        return try checked(x, [s, t], labels)
+        return try checked(x, [s, t], condition)
     }
 
     /// Where the jump from s to t ends: phi_{s,x}(t) = x + (t - s) u(x, s, t).
-    public func jump(_ x: Tensor, _ s: Tensor, _ t: Tensor, labels: Tensor? = nil) throws -> Tensor {
-        try x + (t - s).alongside(x) * average(x, s, t, labels: labels)
+    public func jump(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {
+        try x + (t - s).alongside(x) * average(x, s, t, condition)
     }
 
-    /// Inputs as Lua gives them: x, then as many times as the network has, then labels.
+    /// A network of the same form, see `blank`.
+    public func blankNetwork() throws -> Network {
+        guard let twin = try blank() as? Network else { throw RiffleError("copy", "a \(kind) cannot be copied") }
+        return twin
+    }
+
+    /// Inputs as Lua gives them: x, then as many times as the network has, then the condition's tensors.
     open override func forward(_ inputs: [Tensor]) throws -> Tensor {
-        guard inputs.count == times + 1 || inputs.count == times + 2 else {
+        guard inputs.count > times, inputs.count <= times + 3 else {
             let names = times == 1 ? "x and t" : "x, s and t"
-            throw RiffleError(kind, "\(names)\(classes == nil ? "" : ", then labels,") are needed, got \(inputs.count) tensors")
+            throw RiffleError(kind, "\(names)\(conditioning == .none ? "" : ", then labels,") are needed, got \(inputs.count) tensors")
         }
-        let labels = inputs.count == times + 2 ? inputs[times + 1] : nil
-        return try checked(inputs[0], Array(inputs[1...times]), labels)
+        return try checked(inputs[0], Array(inputs[1...times]), Condition(Array(inputs[(times + 1)...])))
     }
 
-    private func checked(_ x: Tensor, _ times: [Tensor], _ labels: Tensor?) throws -> Tensor {
+    private func checked(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         if let sampleShape, x.rank != sampleShape.rank + 1 || Shape(Array(x.shape.sizes.dropFirst())) != sampleShape {
             throw RiffleError(kind, "a batch must be [n\(sampleShape.sizes.map { ", \($0)" }.joined())] (x \(x.shape))")
         }
@@ -63,15 +68,8 @@ open class Network: Module {
             guard t.shape == [n] else { throw RiffleError(kind, "times must be [\(n)], one for each sample (x \(x.shape), times \(t.shape))") }
             return t
         }
-        if let labels {
-            guard let classes else { throw RiffleError(kind, "labels given to a network without classes; make it with classes = ...") }
-            guard labels.shape == [n], labels.dtype == .int32 else {
-                throw RiffleError(kind, "labels must be int32 [\(n)] (\(labels.dtype) \(labels.shape)), from 1 to \(classes)")
-            }
-        } else if let classes {
-            throw RiffleError(kind, "this network has \(classes) classes and needs labels")
-        }
-        let result = try evaluate(x, times, labels: labels)
+        do { try conditioning.check(condition, n) } catch let error as RiffleError { throw RiffleError(kind, error.message) }
+        let result = try evaluate(x, times, condition)
         guard result.shape == x.shape else {
             throw RiffleError(kind, "the network gave \(result.shape) for x \(x.shape); a velocity has the shape of x")
         }

@@ -113,7 +113,10 @@ public struct Function: Sendable {
 /// The accessors trap on a type that the declaration rules out: that would be a mistake of the library.
 public struct Arguments {
     public let values: [Value]
-    public init(_ values: [Value]) { self.values = values }
+    /// What was declared, for access by name.
+    private let declared: [Argument]
+
+    public init(_ values: [Value], _ declared: [Argument] = []) { (self.values, self.declared) = (values, declared) }
 
     public subscript(_ index: Int) -> Value { index < values.count ? values[index] : .none }
 
@@ -161,6 +164,32 @@ public struct Arguments {
     }
     public func list(_ index: Int) -> [Value] { self[index].list }
     public func table(_ index: Int) -> [String: Value] { if case .table(let table) = self[index] { table } else { [:] } }
+}
+
+/// Access by name, for functions with many options.
+extension Arguments {
+    private func place(_ name: String) -> Int {
+        guard let place = declared.firstIndex(where: { $0.name == name }) else { preconditionFailure("no argument is declared as \(name)") }
+        return place
+    }
+
+    public func has(_ name: String) -> Bool { has(place(name)) }
+    public func declares(_ name: String) -> Bool { declared.contains { $0.name == name } }
+    public func tensor(_ name: String) -> Tensor { tensor(place(name)) }
+    public func optionalTensor(_ name: String) -> Tensor? { optionalTensor(place(name)) }
+    public func tensors(_ name: String) -> [Tensor] { tensors(place(name)) }
+    public func number(_ name: String) -> Double { number(place(name)) }
+    public func optionalNumber(_ name: String) -> Double? { optionalNumber(place(name)) }
+    public func integer(_ name: String) -> Int { integer(place(name)) }
+    public func optionalInteger(_ name: String) -> Int? { optionalInteger(place(name)) }
+    public func integers(_ name: String) -> [Int] { integers(place(name)) }
+    public func boolean(_ name: String) -> Bool { boolean(place(name)) }
+    public func string(_ name: String) -> String { string(place(name)) }
+    public func optionalString(_ name: String) -> String? { optionalString(place(name)) }
+    public func shape(_ name: String) -> Shape { shape(place(name)) }
+    public func list(_ name: String) -> [Value] { list(place(name)) }
+    public func object<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class { object(place(name)) }
+    public func optionalObject<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class? { optionalObject(place(name)) }
 }
 
 extension Value {

@@ -21,7 +21,7 @@ import Testing
 
         let x = Parameter(try images(file, "x"))
         let labels = try file.names.contains("y") ? file.tensor(named: "y").affine(1, 1).cast(.int32) : nil
-        let output = try network.velocity(x.tensor, file.tensor(named: "t"), labels: labels)
+        let output = try network.velocity(x.tensor, file.tensor(named: "t"), labels.map { Condition([$0]) })
         try compare(output, images(file, "output"), "output")
         try (output * images(file, "c")).sum().backward()
         try compare(#require(x.gradient), images(file, "grad_x"), "grad_x")
@@ -93,7 +93,7 @@ import Testing
         c.headChannels = headChannels < 0 ? nil : headChannels
         c.scaleShift = try value("use_scale_shift_norm") as? Bool == true
         c.residualResampling = try value("resblock_updown") as? Bool == true
-        c.classes = try value("num_classes") as? Int
+        if let classes = try value("num_classes") as? Int { c.conditioning = .classes(classes, hasNull: false) }
         return c
     }
 

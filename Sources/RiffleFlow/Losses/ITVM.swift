@@ -25,6 +25,7 @@ public struct ITVMLoss {
         case tangent
     }
 
+    public var options = LossOptions()
     public var terminal: Terminal = .laggedQuotient
     /// How the teacher goes from t' to t.
     public var lastStep: FixedStepMethod = .heun
@@ -35,115 +36,80 @@ public struct ITVMLoss {
     public var terminalWeight = 1.0
     /// The part of the batch that the initial term takes.
     public var initialFraction = 0.25
-    public var times: TimeSampling = .uniform
 
     public init() {}
-
-    /// Below this a span counts as this long, so that ratios of spans stay finite.
-    private static let shortest = 1e-5
 
     /// - Parameters:
     ///   - target: what the student looks up to, usually its average with decay 0.99; the student itself when nil.
     ///   - data: x1 [n, ...].
     public func callAsFunction(
-        _ student: Network, _ teacher: Network, _ data: Tensor, target: Network? = nil, labels: Tensor? = nil
+        _ student: Network, _ teacher: Network, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
-        let batch = try TwoTimedBatch(data, labels: labels, times: times, operation: "itvm")
-        let jump = try Jump(batch, offset: offset, isRelative: isOffsetRelative, shortest: Self.shortest)
-        let guide = Guide(target: target ?? student, teacher: teacher, labels: labels, lastStep: lastStep)
+        let roles = try Roles(student, teacher: teacher, target: target)
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "itvm")
+        let parts = try JumpParts(batch.jumps, offset: offset, isRelative: isOffsetRelative)
+        let start = initialWeight > 0 ? try batch.split(initialFraction).first : nil
         let asksTwice = terminal == .laggedQuotient || terminal == .segmentQuotient || terminal == .segment
 
         // One call of the student answers every question about it.
         var questions = Gathered()
-        questions.add(batch.x, batch.s, batch.t, labels)
-        if asksTwice { questions.add(batch.x, batch.s, jump.middle, labels) }
-        let count = initialWeight > 0 ? initialCount(batch.count, initialFraction) : 0
-        if count > 0 {
-            let s = try batch.s.sliced(0, 0..<count)
-            questions.add(try batch.x.sliced(0, 0..<count), s, s, try labels?.sliced(0, 0..<count))
+        questions.add(batch.jumps)
+        if asksTwice { questions.add(parts.first) }
+        if let start { questions.add(start.jumps.starts) }
+        let answers = try questions.ask(roles.student)
+
+        var terms = Terms(options)
+        if let start, let u = answers.last {
+            try terms.add("initial", u - roles.velocity(start), start.jumps.starts, weight: initialWeight)
         }
-        let answers = try acting(as: "student") { try questions.ask { try student.average($0, $1, $2, labels: $3) } }
-        let residual = try self.residual(batch, jump, guide, u: answers[0], earlier: asksTwice ? answers[1] : nil)
-        let terminal = try meanSquare(residual).mean()
-        var (total, parts) = (try terminal * terminalWeight, [("terminal", try terminal.item())])
-        if count > 0, let start = answers.last {
-            let wanted = try guide.velocity(batch.x.sliced(0, 0..<count), batch.s.sliced(0, 0..<count), labels?.sliced(0, 0..<count))
-            let initial = try meanSquare(start - wanted).mean()
-            total = try total + initial * initialWeight
-            parts.insert(("initial", try initial.item()), at: 0)
-        }
-        return Loss(total: total, parts: parts.map { (name: $0.0, value: $0.1) })
+        let residual = try self.residual(batch.jumps, parts, roles, u: answers[0], earlier: asksTwice ? answers[1] : nil)
+        try terms.add("terminal", residual, batch.jumps, weight: terminalWeight)
+        return try terms.loss("itvm")
     }
 
     /// What the terminal term squares, [n, ...]. `u` is u(x, s, t), `earlier` u(x, s, t').
-    private func residual(_ batch: TwoTimedBatch, _ jump: Jump, _ guide: Guide, u: Tensor, earlier: Tensor?) throws -> Tensor {
-        let x = batch.x, before = try jump.before.alongside(x), last = try jump.last.alongside(x), whole = try jump.whole.alongside(x)
+    private func residual(_ jumps: Jumps, _ parts: JumpParts, _ roles: Roles, u: Tensor, earlier: Tensor?) throws -> Tensor {
+        let (before, last, whole) = (parts.before, parts.last, parts.whole)
+        func rest(from velocity: Tensor) throws -> Jumps { try jumps.from(jumps.x + before * velocity.detach(), parts.first.t) }
         switch terminal {
         case .laggedQuotient, .segmentQuotient:
-            let place = try x + before * guide.average(x, batch.s, jump.middle)
-            let wanted = terminal == .laggedQuotient
-                ? try guide.averageOfTeacher(place, jump.middle, batch.t, last)
-                : try guide.average(place, jump.middle, batch.t)
+            let rest = try rest(from: roles.target(parts.first))
+            let wanted = terminal == .laggedQuotient ? try roles.teacherAverage(rest, lastStep) : try roles.target(rest)
             // x cancels in phi(t) - phi(t'), so the quotient is one of velocities and exact for short spans.
             return try u * (whole / last) - (earlier ?? u) * (before / last) - wanted
         case .lagged:
-            let velocity = try guide.average(x, batch.s, jump.middle)
-            let wanted = try guide.averageOfTeacher(x + before * velocity, jump.middle, batch.t, last)
-            return try u - (velocity * before + wanted * last) / whole
+            let velocity = try roles.target(parts.first)
+            return try u - (velocity * before + roles.teacherAverage(rest(from: velocity), lastStep) * last) / whole
         case .segment:
             let velocity = (earlier ?? u).detach()
-            let wanted = try guide.average(x + before * velocity, jump.middle, batch.t)
-            return try u * whole - (velocity * before + wanted * last)
+            return try u * whole - (velocity * before + roles.target(rest(from: velocity)) * last)
         case .tangent:
-            let (now, then) = (try guide.average(x, batch.s, batch.t), try guide.average(x, batch.s, jump.middle))
-            let slope = try (now - then) / last
-            return try u - (guide.velocity(x + whole * now, batch.t, batch.labels) - whole * slope)
+            let (now, then) = (try roles.target(jumps), try roles.target(parts.first))
+            let arrival = try roles.instant(jumps.x + whole * now, jumps.t, jumps.condition)
+            return try u - (arrival - whole * (now - then) / last)
         }
     }
 }
 
-/// A jump from s to t with the time t' where its last part begins; all [n].
-private struct Jump {
-    let middle: Tensor
-    /// t' - s, t - t' and t - s: the last two held above the shortest, and the first two always adding up to the third.
+/// Jumps from s to t cut at a time t' where their last part begins.
+private struct JumpParts {
+    /// From s to t'.
+    let first: Jumps
+    /// t' - s, t - t' and t - s, to go along x: the last two held above the shortest, and the first two always adding up
+    /// to the third.
     let before: Tensor
     let last: Tensor
     let whole: Tensor
 
-    init(_ batch: TwoTimedBatch, offset: Double, isRelative: Bool, shortest: Double) throws {
-        let span = try batch.t - batch.s
-        middle = isRelative ? try batch.t - span * offset : try (batch.t - offset).maximum(batch.s)
-        last = try (batch.t - middle).clamp(shortest, .infinity)
-        whole = try span.maximum(last)
+    /// Below this a span counts as this long, so that ratios of spans stay finite.
+    private static let shortest = 1e-5
+
+    init(_ jumps: Jumps, offset: Double, isRelative: Bool) throws {
+        let span = try jumps.t - jumps.s
+        let middle = isRelative ? try jumps.t - span * offset : try (jumps.t - offset).maximum(jumps.s)
+        first = jumps.to(middle)
+        last = try (jumps.t - middle).clamp(Self.shortest, .infinity).alongside(jumps.x)
+        whole = try span.alongside(jumps.x).maximum(last)
         before = try whole - last
-    }
-}
-
-/// The frozen networks: what they answer takes no gradient, and dropout is off.
-private struct Guide {
-    let target: Network
-    let teacher: Network
-    let labels: Tensor?
-    let lastStep: FixedStepMethod
-
-    func average(_ x: Tensor, _ s: Tensor, _ t: Tensor) throws -> Tensor {
-        try acting(as: "target") { try withoutGradient { try target.evaluating { try target.average(x.detach(), s, t, labels: labels) } } }
-    }
-
-    func velocity(_ x: Tensor, _ t: Tensor, _ labels: Tensor?) throws -> Tensor {
-        try acting(as: "teacher") { try withoutGradient { try teacher.evaluating { try teacher.velocity(x.detach(), t, labels: labels) } } }
-    }
-
-    /// The teacher's average velocity from x at s to t, by one step of length h [n, 1, ...].
-    func averageOfTeacher(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ h: Tensor) throws -> Tensor {
-        try withoutGradient {
-            let x = x.detach(), first = try velocity(x, s, labels)
-            switch lastStep {
-            case .euler: return first
-            case .midpoint: return try velocity(x + first * h * 0.5, (s + t) * 0.5, labels)
-            case .heun: return try (first + velocity(x + first * h, t, labels)) * 0.5
-            case .rk4: throw RiffleError("itvm", "the last step is euler, midpoint or heun")
-            }
-        }
     }
 }

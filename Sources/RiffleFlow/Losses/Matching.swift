@@ -1,23 +1,25 @@
 import RiffleNN
 import RiffleTensor
 
-/// Flow matching: the velocity network's regression on the conditional velocity (Lipman et al. 2022, eq. 9; the linear
-/// path and independent coupling of Liu et al. 2022 and Tong et al. 2023).
+/// Flow matching: a network's regression on the path's own velocity, or on noise or data (Lipman et al. 2022, eq. 9;
+/// coupled noise of Pooladian et al. 2023 and Tong et al. 2023; pairs made by another flow are reflow, Liu et al. 2022).
 ///
-///     L = E |v(x_t, t) - (x1 - x0)|^2,  x_t = (1 - t) x0 + t x1
+///     L = E |v(x_t, t) - (a' x0 + b' x1)|^2,  x_t = a x0 + b x1
 public struct MatchingLoss {
-    public var times: TimeSampling = .uniform
+    public var options: LossOptions
+    public var prediction: Prediction = .velocity
 
-    public init(times: TimeSampling = .uniform) { self.times = times }
+    public init(_ options: LossOptions = LossOptions()) { self.options = options }
 
-    /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(_ network: Network, _ data: Tensor, labels: Tensor? = nil) throws -> Loss {
-        guard data.rank >= 1, data.shape[0] > 0, data.dtype.isFloating else {
-            throw RiffleError("matching_loss", "x must be a batch [n, ...] of floats with n > 0 (x \(data.dtype) \(data.shape))")
-        }
-        let (t, noise) = (try times.sample(data.shape[0], data.dtype), try Tensor.randn(data.shape, data.dtype))
-        let velocity = try network.velocity(LinearPath.point(noise, data, t), t, labels: labels)
-        let total = try meanSquare(velocity - LinearPath.velocity(noise, data)).mean()
-        return Loss(total: total, parts: [("matching", try total.item())])
+    /// - Parameters:
+    ///   - data: x1 [n, ...].
+    ///   - noise: x0 that belong to them; fresh and coupled as the options say when nil.
+    public func callAsFunction(_ network: Network, _ data: Tensor, noise: Tensor? = nil, _ condition: Condition? = nil) throws -> Loss {
+        let t = try options.times.sample(FlowBatch.count(data, "matching_loss"), data.dtype)
+        let batch = try FlowBatch(data, condition, options, for: network, operation: "matching_loss", noise: noise, times: (t, t))
+        let told = try network.velocity(batch.jumps.x, t, batch.jumps.condition)
+        var terms = Terms(options)
+        try terms.add("matching", told - prediction.target(batch.noise, data, t, options.path), batch.jumps)
+        return try terms.loss("matching_loss")
     }
 }

@@ -4,71 +4,48 @@ import RiffleTensor
 
 /// Teachers, students and samples: flow matching, distillation and solvers.
 enum FlowLibrary {
-    private static let student = Argument("student", .object("network"), "takes two times: net:two_timed()")
-    private static let teacher = Argument("teacher", .object("network"), "a velocity")
-    private static let data = Argument("x", .tensor, "data [n, ...]")
-    private static let labels = Argument("labels", .tensor, "int32 [n], from 1", default: .none)
-    private static let timeArguments = [
-        Argument("times", .choice(TimeSampling.names), "how times are drawn", default: .string("uniform")),
-        Argument("time_mean", .number, "of the normal number behind logit_normal", default: .number(0)),
-        Argument("time_std", .positive, default: .number(1)),
-    ]
-    private static let initialArguments = [
-        Argument("initial_fraction", .fraction(0...1), "the part of the batch that the initial term takes", default: .number(0.25))
-    ]
+    private typealias Shared = LossArguments
+    private static let net = Argument("net", .object("network"))
 
     static let functions: [Function] = [
         Function(
-            "flow.matching_loss", [Argument("net", .object("network")), data, labels] + timeArguments,
-            Doc("The flow-matching loss of a velocity network: noise at time 0, data at 1, a straight path between.", formula: "L = E |v(x_t, t) - (x1 - x0)|^2, x_t = (1 - t) x0 + t x1", example: "> riffle.flow.matching_loss(riffle.nn.mlp { width = 32 }, riffle.randn(8, 2)):shape()\n[]", source: "Lipman et al. 2022; Liu et al. 2022")
+            "flow.matching_loss", [
+                net, Shared.data, Shared.labels,
+                Argument("noise", .tensor, "x0 that belong to x, as pairs for reflow have; fresh when not given", default: .none),
+                Argument("prediction", .choice(Prediction.allCases.map(\.rawValue)), "what the network tells; see flow.velocity", default: .string("velocity")),
+            ] + Shared.shared(),
+            Doc("The flow-matching loss of a network: noise at time 0, data at 1, a straight path between by default.", formula: "L = E |v(x_t, t) - (x1 - x0)|^2, x_t = (1 - t) x0 + t x1", example: "> riffle.flow.matching_loss(riffle.nn.mlp { width = 32 }, riffle.randn(8, 2)):shape()\n[]", source: "Lipman et al. 2022; Liu et al. 2022")
         ) { arguments in
-            let loss = try MatchingLoss(times: times(arguments, from: 3))(
-                arguments.object(0), arguments.tensor(1), labels: arguments.optionalTensor(2))
-            return [.tensor(loss.total)]
+            var loss = MatchingLoss(Shared.options(arguments))
+            loss.prediction = Prediction(rawValue: arguments.string("prediction")) ?? .velocity
+            return [.tensor(try loss(
+                arguments.object("net"), arguments.tensor("x"), noise: arguments.optionalTensor("noise"), Shared.condition(arguments)).total)]
         },
         Function(
-            "flow.loss.lfmd", [
-                student, teacher, data,
-                Argument("target", .object("network"), "not used, and taken so that one call serves every two-timed loss", default: .none),
-                labels,
-                Argument("gradient", .choice(LFMDLoss.Gradient.allCases.map(\.rawValue)), "full also goes through the teacher's input", default: .string("semi")),
-                Argument("initial_weight", .nonNegative, "of |u(x, s, s) - v_s(x)|^2", default: .number(0)),
-            ] + initialArguments + timeArguments,
-            Doc("Lagrangian flow map distillation, with the exact derivative in t. Returns the loss and its parts.", formula: "L = E |d/dt phi(t) - v_t(phi(t))|^2, phi(t) = x_s + (t - s) u(x_s, s, t)", example: exampleOf("lfmd"), source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507")
+            "flow.guide", [
+                net, Argument("scale", .number, "1 changes nothing"),
+                Argument("from", .fraction(0...1), "the first time at which it acts", default: .number(0)),
+                Argument("to", .fraction(0...1), "the last", default: .number(1)),
+                Argument("weak", .object("network"), "a weaker network to be led away from (autoguidance); itself without labels when not given", default: .none),
+                Argument("none", .tensors, "what stands for no condition, one row; the network's own when not given", default: .none),
+            ],
+            Doc("A network with guidance, to sample with or to teach: classifier-free, or by a weaker network.", formula: "v + (scale - 1) (v - w)", example: "> local net = riffle.flow.guide(riffle.nn.mlp { width = 32, classes = 3, null_class = true }, { scale = 2 })\n> net(riffle.randn(2, 2), riffle.zeros(2), riffle.tensor({ 1, 3 }, \"int32\")):shape()\n[2, 2]", source: "Ho and Salimans 2022, 2207.12598; Karras et al. 2024, 2406.02507; Kynkaanniemi et al. 2024, 2404.07724")
         ) { arguments in
-            var loss = LFMDLoss()
-            loss.gradient = LFMDLoss.Gradient(rawValue: arguments.string(5)) ?? .semi
-            (loss.initialWeight, loss.initialFraction) = (arguments.number(6), arguments.number(7))
-            loss.times = times(arguments, from: 8)
-            return values(try loss(arguments.object(0), arguments.object(1), arguments.tensor(2), labels: arguments.optionalTensor(4)))
+            let (from, to) = (arguments.number("from"), arguments.number("to"))
+            guard from <= to else { throw RiffleError("flow.guide", "from (\(riffleFormat(from))) lies after to (\(riffleFormat(to)))") }
+            return [.object(try GuidedNetwork(
+                arguments.object("net"), scale: arguments.number("scale"), interval: from...to, weak: arguments.optionalObject("weak"),
+                none: Shared.condition(arguments, "none")))]
         },
         Function(
-            "flow.loss.itvm", [
-                student, teacher, data,
-                Argument("target", .object("network"), "what the student looks up to, usually its average; itself when not given", default: .none),
-                labels,
-                Argument("terminal", .choice(ITVMLoss.Terminal.allCases.map(\.rawValue)), "the form of the terminal term", default: .string("lagged_quotient")),
-                Argument("last_step", .choice(["euler", "midpoint", "heun"]), "how the teacher goes the last part", default: .string("heun")),
-                Argument("offset", .positive, "the length of the last part", default: .number(0.1)),
-                Argument("relative", .boolean, "whether the offset is a part of t - s", default: .boolean(false)),
-                Argument("initial_weight", .nonNegative, default: .number(1)),
-                Argument("terminal_weight", .nonNegative, default: .number(1)),
-            ] + initialArguments + timeArguments,
-            Doc("Initial/terminal velocity matching: both ends of a jump, no derivative. Returns the loss and its parts.", formula: "L = E |u(x_s, s, s) - v_s(x_s)|^2 + E |(phi(t) - phi(t')) / (t - t') - w|^2 (lagged_quotient)", example: exampleOf("itvm"), source: "Khungurn et al. 2025, 2505.01169; the forms of the terminal term are explained in docs/methods.md")
+            "flow.velocity", [
+                net, Argument("prediction", .choice(Prediction.allCases.map(\.rawValue)), "what the network was trained to tell"),
+                Argument("path", .choice(Path.allCases.map(\.rawValue)), default: .string("linear")),
+            ],
+            Doc("A network that predicts noise or data as a velocity network.", formula: "v = a' e + b' (x - a e) / b, or a' (x - b d) / a + b' d", example: "> riffle.flow.velocity(riffle.nn.mlp { width = 32 }, { prediction = \"noise\" }):times()\n1")
         ) { arguments in
-            var loss = ITVMLoss()
-            loss.terminal = ITVMLoss.Terminal(rawValue: arguments.string(5)) ?? .laggedQuotient
-            loss.lastStep = FixedStepMethod(rawValue: arguments.string(6)) ?? .heun
-            (loss.offset, loss.isOffsetRelative) = (arguments.number(7), arguments.boolean(8))
-            (loss.initialWeight, loss.terminalWeight) = (arguments.number(9), arguments.number(10))
-            guard loss.initialWeight + loss.terminalWeight > 0 else { throw RiffleError("itvm", "initial_weight and terminal_weight are both zero") }
-            guard !loss.isOffsetRelative || loss.offset <= 1 else { throw RiffleError("itvm", "a relative offset is at most 1, got \(riffleFormat(loss.offset))") }
-            loss.initialFraction = arguments.number(11)
-            loss.times = times(arguments, from: 12)
-            let result = try loss(
-                arguments.object(0), arguments.object(1), arguments.tensor(2), target: arguments.optionalObject(3),
-                labels: arguments.optionalTensor(4))
-            return values(result)
+            [.object(try PredictedVelocity(
+                arguments.object("net"), Prediction(rawValue: arguments.string("prediction")) ?? .velocity, Path(rawValue: arguments.string("path")) ?? .linear))]
         },
         Function(
             "flow.ode", [
@@ -79,7 +56,7 @@ enum FlowLibrary {
                 Argument("from", .number, "the first time, without a grid", default: .none),
                 Argument("to", .number, "the last time, without a grid", default: .none),
                 Argument("rtol", .positive, "of dopri5; 1e-5 when not given", default: .none), Argument("atol", .positive, "likewise", default: .none),
-                Argument("max_steps", .integer(1...Int.max), "of dopri5; 10000 when not given", default: .none), labels,
+                Argument("max_steps", .integer(1...Int.max), "of dopri5; 10000 when not given", default: .none), Shared.labels,
             ],
             Doc("Follows the velocity of a network from noise at 0 to data at 1. Returns x and { nfe, times, rejected }.", formula: "dx/dt = v(x, t)", example: "> local x, info = riffle.flow.ode(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2), { method = \"heun\", steps = 5 }); return info.nfe\n10", source: "dopri5: Dormand and Prince 1980")
         ) { try ode($0) },
@@ -87,34 +64,26 @@ enum FlowLibrary {
             "flow.jump", [
                 Argument("net", .object("network"), "takes two times"), Argument("x", .tensor, "noise, for samples [n, ...]"),
                 Argument("steps", .integer(1...1_000_000), "equal jumps from 0 to 1", default: .none),
-                Argument("times", .list(.number), "the grid instead, up or down", default: .none), labels,
+                Argument("times", .list(.number), "the grid instead, up or down", default: .none), Shared.labels,
             ],
             Doc("Jumps with a two-timed network, one evaluation a jump. Returns x and { nfe, times }.", formula: "x <- x + (t - s) u(x, s, t)", example: "> riffle.flow.jump(riffle.nn.mlp { width = 32 }:two_timed(), riffle.randn(4, 2), { steps = 2 }):shape()\n[4, 2]")
         ) { arguments in
             let (x, report) = try Sampler.jump(
                 arguments.object(0), arguments.tensor(1), along: grid(arguments, "flow.jump", steps: 2, times: 3),
-                labels: arguments.optionalTensor(4))
+                Shared.condition(arguments))
             return [.tensor(x), info(report)]
         },
         Function(
-            "flow.times", [Argument("n", .integer(1...1 << 40))] + timeArguments,
+            "flow.times", [Argument("n", .integer(1...1 << 40))] + Shared.shared().prefix(3),
             Doc("Training times in [0, 1], drawn as asked.", example: "> riffle.flow.times(3, { times = \"skewed\" }):shape()\n[3]")
-        ) { [.tensor(try times($0, from: 1).sample($0.integer(0)))] },
+        ) { [.tensor(try Shared.times($0).sample($0.integer(0)))] },
+        Function(
+            "flow.edm_times", [Argument("steps", .integer(1...1_000_000))],
+            Doc("EDM's grid of times for flow.ode: short steps where noise is low, from 0 to 1.", formula: "t = 1 / (1 + sigma), sigma^(1/7) even from 80^(1/7) to 0.002^(1/7)", example: "> local times = riffle.flow.edm_times(4); return #times, times[1], times[5]\n5\t0.0\t1.0", source: "Karras et al. 2022, eq. 5")
+        ) { [.list(edmGrid(steps: $0.integer(0)).map(Value.number))] },
     ]
 
     static let classes: [ObjectClass] = []
-
-    private static func exampleOf(_ loss: String) -> String {
-        "> local teacher = riffle.nn.mlp { width = 32 }; return riffle.flow.loss.\(loss)(teacher:two_timed(), teacher, riffle.randn(8, 2)):shape()\n[]"
-    }
-
-    private static func times(_ arguments: Arguments, from place: Int) -> TimeSampling {
-        TimeSampling(name: arguments.string(place), mean: arguments.number(place + 1), deviation: arguments.number(place + 2)) ?? .uniform
-    }
-
-    private static func values(_ loss: Loss) -> [Value] {
-        [.tensor(loss.total), .table(Dictionary(loss.parts.map { ($0.name, Value.number($0.value)) }, uniquingKeysWith: { first, _ in first }))]
-    }
 
     private static func info(_ report: SolverReport) -> Value {
         .table([
@@ -132,7 +101,7 @@ enum FlowLibrary {
     }
 
     private static func ode(_ arguments: Arguments) throws -> [Value] {
-        let (network, x, labels) = (arguments.object(0, as: Network.self), arguments.tensor(1), arguments.optionalTensor(10))
+        let (network, x, condition) = (arguments.object(0, as: Network.self), arguments.tensor(1), Shared.condition(arguments))
         let (from, to) = (arguments.optionalNumber(5) ?? 0, arguments.optionalNumber(6) ?? 1)
         func refuse(_ places: [Int], _ names: [String], _ why: String) throws {
             if let place = places.indices.first(where: { arguments.has(places[$0]) }) { throw RiffleError("flow.ode", "\(names[place]) \(why)") }
@@ -142,13 +111,13 @@ enum FlowLibrary {
             let method = DormandPrince(
                 relativeTolerance: arguments.optionalNumber(7) ?? 1e-5, absoluteTolerance: arguments.optionalNumber(8) ?? 1e-5,
                 maximumSteps: arguments.optionalInteger(9) ?? 10_000)
-            let (result, report) = try Sampler.ode(network, x, from: from, to: to, method, labels: labels)
+            let (result, report) = try Sampler.ode(network, x, from: from, to: to, method, condition)
             return [.tensor(result), info(report)]
         }
         try refuse([7, 8, 9], ["rtol", "atol", "max_steps"], "is for dopri5 alone; \(method.rawValue) takes steps or times")
         if arguments.has(4) { try refuse([5, 6], ["from", "to"], "does not go with times, which say where to start and end") }
         let grid = try grid(arguments, "flow.ode", steps: 3, times: 4, from: from, to: to)
-        let (result, report) = try Sampler.ode(network, x, along: grid, method, labels: labels)
+        let (result, report) = try Sampler.ode(network, x, along: grid, method, condition)
         return [.tensor(result), info(report)]
     }
 }

@@ -39,6 +39,10 @@ enum LayerLibrary {
             Doc("Divides by the root mean square of the last dimension, then scales.", example: "> riffle.nn.rms_norm(2)(riffle.tensor { 3, 3 })\ntensor float32 [2]: 1 1", source: "Zhang and Sennrich 2019")
         ) { try RMSNorm($0.integer(0), eps: $0.number(1)) },
         layer(
+            "loss_weight", [],
+            Doc("A learned weight of losses by their times, option weight of every loss; trained with the student.", formula: "exp(-w(s, t)) loss + w(s, t)", example: "> riffle.nn.loss_weight():count()\n129", source: "Karras et al. 2024, 2312.02696; Boffi et al. 2025, 2505.18825")
+        ) { _ in LearnedWeight() },
+        layer(
             "embedding", [Argument("count", size), Argument("width", size)],
             Doc("A table of rows that numbers from 1 look up.", shapes: "index [...] int32 -> [..., width]", example: "> riffle.nn.embedding(10, 4)(riffle.tensor({ 1, 10 }, \"int32\")):shape()\n[2, 4]")
         ) { try Embedding($0.integer(0), $0.integer(1)) },

@@ -4,7 +4,7 @@ import RiffleTensor
 enum Library {
     static let functions: [Function] =
         Op.all.map(\.function) + Creation.functions + Differentiation.functions + TensorLibrary.functions
-        + NetworkLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions + FlowLibrary.functions
+        + NetworkLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions + FlowLibrary.functions + LossLibrary.functions + GeneratorLibrary.functions
         + DataLibrary.functions + ImageLibrary.functions + PlotLibrary.functions + MetricsLibrary.functions
         + SystemLibrary.functions
 

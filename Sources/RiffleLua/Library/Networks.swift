@@ -5,6 +5,10 @@ import RiffleTensor
 /// Whole networks, and what every module can do.
 enum NetworkLibrary {
     private static let module = Argument("module", .object("module"))
+    private static let labels = [
+        Argument("classes", .integer(1...1_000_000), "how many labels choose from", default: .none),
+        Argument("null_class", .boolean, "whether one more label, classes + 1, stands for none", default: .boolean(false)),
+    ]
 
     static let functions: [Function] = [
         Function(
@@ -13,13 +17,12 @@ enum NetworkLibrary {
                 Argument("width", .integer(1...100_000), "of the hidden layers", default: .integer(256)),
                 Argument("depth", .integer(1...1000), "hidden layers", default: .integer(4)),
                 Argument("frequency", .positive, "the largest of the time embedding, in rad", default: .number(30)),
-                Argument("classes", .integer(1...1_000_000), "how many labels choose from", default: .none),
-            ],
+            ] + labels,
             Doc("A velocity network for points: linear layers with SiLU, the time added to the first.", shapes: "x [n, dim], t [n] (, labels [n]) -> [n, dim]", example: "> riffle.nn.mlp { dim = 2, width = 64 }:count()\n25282")
         ) { arguments in
             [.object(try MLP(.init(
-                dim: arguments.integer(0), width: arguments.integer(1), depth: arguments.integer(2), frequency: arguments.number(3),
-                classes: arguments.optionalInteger(4))))]
+                dim: arguments.integer("dim"), width: arguments.integer("width"), depth: arguments.integer("depth"),
+                frequency: arguments.number("frequency"), conditioning: conditioning(arguments))))]
         },
         Function(
             "nn.unet", [
@@ -33,9 +36,8 @@ enum NetworkLibrary {
                 Argument("dropout", .fraction(0...0.999), default: .number(0)),
                 Argument("scale_shift", .boolean, "whether the time scales and shifts the second norm", default: .boolean(false)),
                 Argument("residual_resampling", .boolean, "whether residual blocks halve and double the image", default: .boolean(false)),
-                Argument("classes", .integer(1...1_000_000), "how many labels choose from", default: .none),
                 Argument("frequency", .positive, "the largest of the time embedding, in rad", default: .number(1)),
-            ],
+            ] + labels,
             Doc("A velocity network for images: guided diffusion's U-Net as torchcfm has it, with the same names in files.", shapes: "x [n, height, width, channels], t [n] (, labels [n]) -> as x", example: "> riffle.nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = {} }:count()\n163331", source: "Dhariwal and Nichol 2021; Tong et al. 2023")
         ) { [.object(try UNet(configuration($0)))] },
         Function(
@@ -89,19 +91,23 @@ enum NetworkLibrary {
     ]
 
     private static func configuration(_ arguments: Arguments) -> UNet.Configuration {
-        var c = UNet.Configuration(image: arguments.shape(0))
-        c.channels = arguments.integer(1)
-        if arguments.has(2) { c.multipliers = arguments.integers(2) }
-        c.blocks = arguments.integer(3)
-        if arguments.has(4) { c.attention = arguments.integers(4) }
-        c.heads = arguments.optionalInteger(5) ?? c.heads
-        c.headChannels = arguments.optionalInteger(6) ?? (arguments.has(5) ? nil : c.headChannels)
-        c.dropout = arguments.number(7)
-        c.scaleShift = arguments.boolean(8)
-        c.residualResampling = arguments.boolean(9)
-        c.classes = arguments.optionalInteger(10)
-        c.frequency = arguments.number(11)
+        var c = UNet.Configuration(image: arguments.shape("image"))
+        c.channels = arguments.integer("channels")
+        if arguments.has("multipliers") { c.multipliers = arguments.integers("multipliers") }
+        c.blocks = arguments.integer("blocks")
+        if arguments.has("attention") { c.attention = arguments.integers("attention") }
+        c.heads = arguments.optionalInteger("heads") ?? c.heads
+        c.headChannels = arguments.optionalInteger("head_channels") ?? (arguments.has("heads") ? nil : c.headChannels)
+        c.dropout = arguments.number("dropout")
+        c.scaleShift = arguments.boolean("scale_shift")
+        c.residualResampling = arguments.boolean("residual_resampling")
+        c.conditioning = conditioning(arguments)
+        c.frequency = arguments.number("frequency")
         return c
+    }
+
+    private static func conditioning(_ arguments: Arguments) -> Conditioning {
+        arguments.optionalInteger("classes").map { .classes($0, hasNull: arguments.boolean("null_class")) } ?? .none
     }
 
     static let classes: [ObjectClass] = [
@@ -110,6 +116,9 @@ enum NetworkLibrary {
             call: { try call($0, $1) }, index: { try part(of: $0, $1) },
             convert: { if case .object(let function as LuaFunction) = $0 { LuaVelocity(function) } else { nil } },
             describe: { $0.description }),
+        ObjectClass(
+            "loss_weight", LossWeight.self, Doc("What weighs losses by the times s and t of their jumps."), extends: "module",
+            convert: { if case .object(let function as LuaFunction) = $0 { LuaWeight(function) } else { nil } }, describe: { $0.description }),
         ObjectClass(
             "module", Module.self, Doc("A part of a network, or a whole one: parameters, parts and a function, net(x, t)."),
             methods: [

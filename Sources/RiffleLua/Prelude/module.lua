@@ -17,7 +17,7 @@ define("nn.module", {
   summary = "A network of your own: parts, parameters and plain fields by name, and a function forward(self, ...).",
   arguments = { {
     "definition", "table",
-    "parts may stand in tables; forward(self, x, t), or forward(self, x, s, t) with times = 2; labels follow with classes = n",
+    "parts may stand in tables; forward(self, x, t), or forward(self, x, s, t) with times = 2; labels follow with classes = n, one more for none with null_class = true",
   } },
   example = "> local net = riffle.nn.module { w = riffle.parameter(riffle.ones(2)), forward = function(self, x, t) return x * self.w end }\n"
     .. "> net(riffle.ones(1, 2), riffle.zeros(1))\ntensor float32 [1, 2]:\n         1         1",
@@ -37,5 +37,6 @@ define("nn.module", {
       parts[name] = value
     end
   end
-  return internal.new_module(internal.reference(plain), parts, definition.forward, definition.times or 1, definition.classes)
+  return internal.new_module(internal.reference(plain), parts, definition.forward, definition.times or 1, definition.classes,
+    definition.null_class or false)
 end)

@@ -11,20 +11,18 @@ public final class MLP: Network {
         public var depth = 4
         /// Largest frequency of the time embedding, in rad.
         public var frequency = 30.0
-        public var classes: Int?
+        public var conditioning: Conditioning = .none
         public var times = 1
 
-        public init(dim: Int = 2, width: Int = 256, depth: Int = 4, frequency: Double = 30, classes: Int? = nil, times: Int = 1) {
+        public init(dim: Int = 2, width: Int = 256, depth: Int = 4, frequency: Double = 30, conditioning: Conditioning = .none, times: Int = 1) {
             (self.dim, self.width, self.depth) = (dim, width, depth)
-            (self.frequency, self.classes, self.times) = (frequency, classes, times)
+            (self.frequency, self.conditioning, self.times) = (frequency, conditioning, times)
         }
     }
 
     private static let features = 64
     public let configuration: Configuration
-    private let timeEmbedding: TimeEmbedding
-    private let spanEmbedding: TimeEmbedding?
-    private let labelEmbedding: Embedding?
+    private let head: EmbeddingHead
     private let input: Linear
     private let hidden: [Linear]
     private let output: Linear
@@ -32,13 +30,10 @@ public final class MLP: Network {
     public init(_ configuration: Configuration) throws {
         let c = configuration
         self.configuration = c
-        timeEmbedding = try TimeEmbedding(features: MLP.features, width: c.width, largest: c.frequency)
+        head = try EmbeddingHead(times: c.times, features: MLP.features, width: c.width, largest: c.frequency, c.conditioning)
         input = try Linear(c.dim, c.width)
         hidden = try (0..<c.depth).map { _ in try Linear(c.width, c.width) }
         output = try Linear(c.width, c.dim)
-        labelEmbedding = try c.classes.map { try Embedding($0, c.width) }
-        spanEmbedding = c.times == 2
-            ? try TimeEmbedding(features: MLP.features, width: c.width, largest: c.frequency, zero: true) : nil
     }
 
     public override var kind: String { "mlp" }
@@ -46,16 +41,11 @@ public final class MLP: Network {
         "\(configuration.dim) dimensions, width \(configuration.width), depth \(configuration.depth)" + (times == 2 ? ", two times" : "")
     }
     public override var times: Int { configuration.times }
-    public override var classes: Int? { configuration.classes }
+    public override var conditioning: Conditioning { configuration.conditioning }
     public override var sampleShape: Shape? { [configuration.dim] }
 
     public override var children: [(name: String, module: Module)] {
-        var parts: [(name: String, module: Module)] = [("time_embed", timeEmbedding)]
-        if let spanEmbedding { parts.append(("span_embed", spanEmbedding)) }
-        if let labelEmbedding { parts.append(("label_emb", labelEmbedding)) }
-        parts.append(("input", input))
-        parts += hidden.enumerated().map { ("hidden.\($0)", $1) }
-        return parts + [("output", output)]
+        head.children + [("input", input)] + hidden.enumerated().map { ("hidden.\($0)", $1) } + [("output", output)]
     }
 
     public override func blank() throws -> Module { try MLP(configuration) }
@@ -66,10 +56,8 @@ public final class MLP: Network {
         return try MLP(two).taking(self)
     }
 
-    public override func evaluate(_ x: Tensor, _ times: [Tensor], labels: Tensor?) throws -> Tensor {
-        var h = try named("input") { try input(x) } + timeEmbedding(times[0])
-        if let spanEmbedding { h = try h + spanEmbedding(times[1] - times[0]) }
-        if let labelEmbedding, let labels { h = try h + named("label_emb") { try labelEmbedding(labels) } }
+    public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        var h = try named("input") { try input(x) } + head(times, condition)
         for layer in hidden { h = try layer(h.silu()) }
         return try output(h.silu())
     }

@@ -22,7 +22,7 @@ public final class UNet: Network {
         public var scaleShift = false
         /// Whether residual blocks halve and double the image instead of convolutions.
         public var residualResampling = false
-        public var classes: Int?
+        public var conditioning: Conditioning = .none
         /// Largest frequency of the time embedding, in rad.
         public var frequency = 1.0
         public var times = 1
@@ -57,9 +57,7 @@ public final class UNet: Network {
     }
 
     public let configuration: Configuration
-    private let timeEmbedding: TimeEmbedding
-    private let spanEmbedding: TimeEmbedding?
-    private let labelEmbedding: Embedding?
+    private let head: EmbeddingHead
     private let down: [Stage]
     private let middle: Stage
     private let up: [Stage]
@@ -69,32 +67,28 @@ public final class UNet: Network {
     public init(_ configuration: Configuration) throws {
         let c = try configuration.checked(), width = 4 * c.channels
         self.configuration = c
-        timeEmbedding = try TimeEmbedding(features: c.channels, width: width, largest: c.frequency)
-        labelEmbedding = try c.classes.map { try Embedding($0, width) }
+        head = try EmbeddingHead(times: c.times, features: c.channels, width: width, largest: c.frequency, c.conditioning)
         var builder = StageBuilder(configuration: c)
         down = try builder.down()
         middle = try builder.middle()
         up = try builder.up()
         norm = try GroupNorm(builder.channels)
         last = try Conv2d(builder.channels, c.image[2], zero: true)
-        spanEmbedding = c.times == 2 ? try TimeEmbedding(features: c.channels, width: width, largest: c.frequency, zero: true) : nil
     }
 
     public override var kind: String { "unet" }
     public override var summary: String {
         "\(configuration.image), \(configuration.channels) channels x \(Shape(configuration.multipliers))"
-            + (classes.map { ", \($0) classes" } ?? "") + (times == 2 ? ", two times" : "")
+            + conditioning.summary + (times == 2 ? ", two times" : "")
     }
     public override var times: Int { configuration.times }
-    public override var classes: Int? { configuration.classes }
+    public override var conditioning: Conditioning { configuration.conditioning }
     public override var sampleShape: Shape? { configuration.image }
 
     public override var children: [(name: String, module: Module)] {
-        var parts: [(name: String, module: Module)] = [("time_embed", timeEmbedding)]
-        if let spanEmbedding { parts.append(("span_embed", spanEmbedding)) }
-        if let labelEmbedding { parts.append(("label_emb", labelEmbedding)) }
-        parts += [("input_blocks", ModuleList(down)), ("middle_block", middle), ("output_blocks", ModuleList(up))]
-        return parts + [("out.0", norm), ("out.2", last)]
+        head.children + [
+            ("input_blocks", ModuleList(down)), ("middle_block", middle), ("output_blocks", ModuleList(up)), ("out.0", norm), ("out.2", last),
+        ]
     }
 
     public override func blank() throws -> Module { try UNet(configuration) }
@@ -105,11 +99,8 @@ public final class UNet: Network {
         return try UNet(two).taking(self)
     }
 
-    public override func evaluate(_ x: Tensor, _ times: [Tensor], labels: Tensor?) throws -> Tensor {
-        var embedding = try timeEmbedding(times[0])
-        if let spanEmbedding { embedding = try embedding + spanEmbedding(times[1] - times[0]) }
-        if let labelEmbedding, let labels { embedding = try embedding + named("label_emb") { try labelEmbedding(labels) } }
-        let time = try embedding.silu()
+    public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        let time = try head(times, condition).silu()
         var h = x
         var skips: [Tensor] = []
         for (place, stage) in down.enumerated() {

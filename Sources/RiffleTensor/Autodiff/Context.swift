@@ -12,6 +12,8 @@ public final class Context {
     public var profiler: Profiler?
     /// Forward-mode levels that are open, innermost last; numbers are never used twice.
     private(set) var levels: [Int] = []
+    /// Those of them whose tangents are constants to reverse mode.
+    private(set) var constantLevels: Set<Int> = []
     private var nextLevel = 1
 
     /// The context of the calling thread.
@@ -22,15 +24,16 @@ public final class Context {
         return context
     }
 
-    func openLevel() -> Int {
+    func openLevel(constant: Bool) -> Int {
         defer { nextLevel += 1 }
         levels.append(nextLevel)
+        if constant { constantLevels.insert(nextLevel) }
         return nextLevel
     }
 
     /// Closes a level and those left open inside it.
     func close(_ level: Int) {
-        while let last = levels.last, last >= level { levels.removeLast() }
+        while let last = levels.last, last >= level { constantLevels.remove(levels.removeLast()) }
     }
 }
 

@@ -29,11 +29,12 @@ extension Tensor {
 
 /// One level of forward mode: makes inputs with tangents and takes outputs apart again.
 ///
-/// Levels nest, and everything computed inside is recorded, so that reverse mode runs over forward mode.
+/// Levels nest, and everything computed inside is recorded, so that reverse mode runs over forward mode; of a level
+/// with constant tangents the values alone are, which costs less where the derivative takes no gradient.
 public final class ForwardLevel {
-    private let number = Context.current.openLevel()
+    private let number: Int
 
-    public init() {}
+    public init(constantTangents: Bool = false) { number = Context.current.openLevel(constant: constantTangents) }
 
     /// `value` moving at the rate `tangent`.
     /// - Throws: `RiffleError` when shapes or types differ.
@@ -56,11 +57,13 @@ public final class ForwardLevel {
     public func close() { Context.current.close(number) }
 }
 
-/// The value of `body` at `inputs` and its derivative along `tangents` (a Jacobian-vector product), both differentiable.
+/// The value of `body` at `inputs` and its derivative along `tangents` (a Jacobian-vector product).
+///
+/// Both are differentiable; the value alone where `constantTangents`.
 public func jvp(
-    _ inputs: [Tensor], _ tangents: [Tensor], _ body: ([Tensor]) throws -> Tensor
+    _ inputs: [Tensor], _ tangents: [Tensor], constantTangents: Bool = false, _ body: ([Tensor]) throws -> Tensor
 ) throws -> (value: Tensor, tangent: Tensor) {
-    let level = ForwardLevel()
+    let level = ForwardLevel(constantTangents: constantTangents)
     defer { level.close() }
     return try level.split(body(zip(inputs, tangents).map { try level.dual($0, $1) }))
 }

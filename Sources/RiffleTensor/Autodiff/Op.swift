@@ -137,7 +137,9 @@ public final class Op: Sendable {
         let primals = inputs.map { $0.primal(at: level) }
         let outputs = try apply(primals, attributes)
         let call = Call(inputs: primals, attributes: Arguments(attributes), outputs: outputs)
-        let tangents = try jvp(call, inputs.map { $0.tangent(at: level) })
+        let isConstant = Context.current.constantLevels.contains(level)
+        let tangents = try isConstant
+            ? withoutGradient { try jvp(call, inputs.map { $0.tangent(at: level) }) } : jvp(call, inputs.map { $0.tangent(at: level) })
         return zip(outputs, tangents).map { output, tangent in tangent.map { output.dual(level, tangent: $0) } ?? output }
     }
 }

@@ -1,0 +1,80 @@
+import RiffleNN
+import RiffleTensor
+
+/// A network led away from a weaker answer, inside an interval of times (Kynkaanniemi et al. 2404.07724):
+///
+///     v + (scale - 1) (v - w)
+///
+/// w is the network's own answer without a condition (classifier-free guidance, Ho and Salimans 2207.12598), or that of a
+/// weaker network under the same condition (autoguidance, Karras et al. 2406.02507). Scale 1 changes nothing.
+///
+/// It is a network like any other: it can be sampled, and teach. Its students start as the network itself.
+public final class GuidedNetwork: Network {
+    private let network: Network
+    private let weak: Network?
+    private let scale: Double
+    private let interval: ClosedRange<Double>
+    private let none: Condition?
+
+    /// - Parameters:
+    ///   - interval: of times (for two, of the first), where guidance acts.
+    ///   - none: what stands for no condition, a row that serves for all samples; the network's own when nil.
+    /// - Throws: `RiffleError` where there is no weaker answer to be had.
+    public init(
+        _ network: Network, scale: Double, interval: ClosedRange<Double> = 0...1, weak: Network? = nil, none: Condition? = nil
+    ) throws {
+        if weak == nil, none == nil {
+            switch network.conditioning {
+            case .none:
+                throw RiffleError("guide", "the network is not conditioned on anything, so it has no answer without a condition; give a weaker network with weak = ...")
+            case .classes(let count, hasNull: false):
+                throw RiffleError("guide", "the network has no label for none; make it with classes = \(count), null_class = true and train it with label_dropout, or give a weaker network with weak = ...")
+            default: break
+            }
+        }
+        if let weak {
+            guard weak.times == network.times else { throw RiffleError("guide", "the weaker network takes \(weak.times) times and the other \(network.times)") }
+            guard weak.sampleShape == network.sampleShape || weak.sampleShape == nil || network.sampleShape == nil else {
+                throw RiffleError("guide", "the weaker network is made for other samples: \(weak.summary) and \(network.summary)")
+            }
+        }
+        (self.network, self.weak, self.scale, self.interval, self.none) = (network, weak, scale, interval, none)
+    }
+
+    public override var kind: String { "guided" }
+    public override var summary: String { "\(network.kind), scale \(riffleFormat(scale))" }
+    public override var times: Int { network.times }
+    public override var conditioning: Conditioning { network.conditioning }
+    public override var sampleShape: Shape? { network.sampleShape }
+    public override var children: [(name: String, module: Module)] { [("net", network)] + (weak.map { [("weak", $0)] } ?? []) }
+
+    public override func blank() throws -> Module {
+        try GuidedNetwork(network.blankNetwork(), scale: scale, interval: interval, weak: weak?.blankNetwork(), none: none)
+    }
+
+    public override func twoTimed() throws -> Network { try network.twoTimed() }
+
+    public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        let start = times[0]
+        let acts = try start.ge(.scalar(interval.lowerBound, start.dtype)) * start.le(.scalar(interval.upperBound, start.dtype))
+        guard scale != 1, try acts.sum().item() > 0 else { return try network.evaluate(x, times, condition) }
+        let (strong, weaker) = try answers(x, times, condition)
+        return try strong + acts.alongside(x) * (scale - 1) * (strong - weaker)
+    }
+
+    /// Both answers, in one evaluation where one network gives both.
+    private func answers(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> (Tensor, Tensor) {
+        if let weak {
+            return (try network.evaluate(x, times, condition), try named("weak") { try weak.evaluate(x, times, condition) })
+        }
+        guard let condition else { throw RiffleError("guide", "labels are needed") }
+        let n = x.shape[0]
+        let empty = try none.map { none in
+            Condition(try none.tensors.map { try $0.expanded(to: Shape([n] + $0.shape.sizes.dropFirst())) })
+        } ?? network.conditioning.null(like: condition)
+        let isAlike = zip(empty.tensors, condition.tensors).allSatisfy { $0.shape == $1.shape }
+        guard isAlike else { return (try network.evaluate(x, times, condition), try network.evaluate(x, times, empty)) }
+        let both = try network.evaluate(.cat([x, x]), times.map { try .cat([$0, $0]) }, .cat([condition, empty])).split([n, n])
+        return (both[0], both[1])
+    }
+}

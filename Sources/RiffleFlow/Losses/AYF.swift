@@ -1,0 +1,72 @@
+import RiffleNN
+import RiffleTensor
+
+/// Align Your Flow (Sabour et al. 2506.14603): a student that follows the normalised tangent of its own map, in the limit of
+/// steps of no length.
+///
+///     L = E |u(x_s, s, t) - sg (u*(x_s, s, t) + g / (|g| + c))|^2
+///
+/// | form | tangent g |
+/// | --- | --- |
+/// | eulerian (AYF-EMD) | v_s(x_s) - u* + r (t - s) D u*, D the derivative as the start moves at v_s |
+/// | lagrangian (AYF-LMD) | v_t(X*_{s,t}(x_s)) - u* - r (t - s) du*/dt |
+///
+/// |g| is the root mean square of a sample, c = 0.1, and r warms up from 0 to 1. u* is the target; v the teacher's velocity,
+/// or without one the path's (eulerian) or the target's (lagrangian).
+///
+/// With t = 1 the Eulerian form is the continuous consistency model sCM (Lu and Song 2410.11081) on this path.
+public struct AYFLoss {
+    public enum Form: String, Sendable, CaseIterable { case eulerian, lagrangian }
+
+    public var options = LossOptions()
+    public var form: Form = .eulerian
+    /// r, how much of the tangent's derivative counts.
+    public var warmup = 1.0
+    /// c of the normalisation; nil for none.
+    public var normaliser: Double? = 0.1
+    /// Whether every jump ends at time 1, which makes a consistency model.
+    public var endsAtData = false
+
+    public init() {}
+
+    /// sCM.
+    public static var consistency: AYFLoss {
+        var loss = AYFLoss()
+        loss.endsAtData = true
+        return loss
+    }
+
+    /// - Parameter data: x1 [n, ...].
+    public func callAsFunction(
+        _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
+    ) throws -> Loss {
+        let name = endsAtData ? "scm" : "ayf"
+        let roles = try endsAtData
+            ? Roles(student.stepping, teacher: teacher, target: target?.stepping) : Roles(student, teacher: teacher, target: target)
+        var times = try options.times.pairs(FlowBatch.count(data, name), data.dtype)
+        if endsAtData { times = (try options.times.sample(data.shape[0], data.dtype), try .ones([data.shape[0]], data.dtype)) }
+        let batch = try FlowBatch(data, condition, options, for: student, operation: name, times: times)
+        var terms = Terms(options)
+        try terms.add(name, residual(batch, roles), batch.jumps)
+        return try terms.loss(name)
+    }
+
+    private func residual(_ batch: FlowBatch, _ roles: Roles) throws -> Tensor {
+        let jumps = batch.jumps, span = try jumps.span() * warmup
+        switch form {
+        case .eulerian:
+            let v = try roles.velocity(batch), (u, now, du) = try roles.alongStartStopped(jumps, at: v)
+            return try u - (now + normalised(v - now + span * du))
+        case .lagrangian:
+            let (u, now, du) = try roles.alongEndStopped(jumps)
+            let arrival = try roles.instant(jumps.end(now), jumps.t, jumps.condition)
+            return try u - (now + normalised(arrival - now - span * du))
+        }
+    }
+
+    private func normalised(_ g: Tensor) throws -> Tensor {
+        guard let normaliser else { return g }
+        let size = g.rank > 1 ? try g.square().mean(Array(1..<g.rank), keep: true).sqrt() : try g.abs()
+        return try g / (size + normaliser)
+    }
+}

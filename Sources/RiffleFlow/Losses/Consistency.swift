@@ -1,0 +1,105 @@
+import Glibc
+import RiffleNN
+import RiffleTensor
+
+/// Consistency models in discrete time (Song et al. 2303.01469): points of one trajectory lead to the same data.
+///
+///     L = E weight |f(x_s, s) - sg f*(x_r, r)|^2,  f(x, s) = x + (1 - s) u(x, s, 1),  s < r <= 1
+///
+/// With a teacher, x_r lies a step of its solver from x_s (consistency distillation); without one, on the same line of the
+/// path (consistency training). f* is the target. A student with one time tells u(x, s, 1) as v(x, s).
+public struct ConsistencyLoss {
+    /// How far r lies from s.
+    public enum Schedule: Sendable, Equatable {
+        /// To the next of so many equal steps.
+        case even(Int)
+        /// Easy consistency tuning (Geng et al. 2406.14548): of the noise level sigma = (1 - s) / s a part stays that grows with
+        /// the stage, 1 - 2^-(stage + 1) (1 + 8 sigmoid(-sigma)); weight 1 / (sigma_s - sigma_r).
+        case ect(stage: Int)
+    }
+
+    public var options = LossOptions()
+    public var schedule: Schedule = .even(32)
+    /// How the teacher is followed.
+    public var method: FixedStepMethod = .heun
+
+    public init() {}
+
+    /// - Parameter data: x1 [n, ...].
+    public func callAsFunction(
+        _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
+    ) throws -> Loss {
+        let n = try FlowBatch.count(data, "consistency")
+        let (s, r, weight) = try times(n, data.dtype)
+        let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "consistency", times: (s, .ones([n], data.dtype)))
+        let later = try point(batch, r, roles)
+        let jumps = batch.jumps, wanted = try later.end(roles.target(later))
+        var terms = Terms(options)
+        try terms.add("consistency", jumps.end(roles.student(jumps)) - wanted, jumps, scale: weight)
+        return try terms.loss("consistency")
+    }
+
+    /// The jumps to the end from the same trajectories at times r.
+    private func point(_ batch: FlowBatch, _ r: Tensor, _ roles: Roles) throws -> Jumps {
+        let jumps = batch.jumps
+        guard roles.hasTeacher else { return try jumps.from(options.path.point(batch.noise, batch.data, r), r) }
+        let step = jumps.to(r)
+        return try jumps.from(step.end(roles.teacherAverage(step, method)), r)
+    }
+
+    /// Times s < r and the weights of their losses, [n].
+    private func times(_ n: Int, _ dtype: DType) throws -> (s: Tensor, r: Tensor, weight: Tensor?) {
+        switch schedule {
+        case .even(let steps):
+            let count = Double(steps)
+            let s = try (options.times.sample(n, dtype) * count).floor().clamp(0, count - 1) / count
+            return (s, try (s + 1 / count).minimum(.scalar(1, dtype)), nil)
+        case .ect(let stage):
+            let s = try options.times.sample(n, dtype).clamp(1e-4, 1), sigma = try (1 - s) / s
+            let stays = try (1 - (1 + (-sigma).sigmoid() * 8) * pow(2, -Double(stage + 1))).clamp(0, 1)
+            let rest = try sigma * stays
+            return (s, try (1 + rest).reciprocal(), try (sigma - rest).clamp(1e-4, .infinity).reciprocal())
+        }
+    }
+}
+
+/// Consistency flow matching (Yang et al. 2407.02398): straight lines to the end of each of a few segments of time.
+///
+///     L = E |f(x_s, s) - sg f*(x_r, r)|^2 + alpha |v(x_s, s) - sg v*(x_r, r)|^2,  f(x, s) = x + (T - s) v(x, s),  r = min(s + gap, T)
+///
+/// T is the end of s's segment. From `boundary` on, f*(x_r, r) is the path's own point at T: with 0 everywhere, the first
+/// phase of the paper; it ends with 0.9. With a teacher x_r is an Euler step from x_s and there is no boundary.
+public struct ConsistencyFMLoss {
+    public var options = LossOptions()
+    public var segments = 2
+    public var gap = 1e-3
+    public var velocityWeight = 1e-5
+    public var boundary = 0.9
+
+    public init() {}
+
+    /// - Parameter data: x1 [n, ...].
+    public func callAsFunction(
+        _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
+    ) throws -> Loss {
+        let n = try FlowBatch.count(data, "consistency_fm"), parts = Double(segments)
+        let s = try options.times.sample(n, data.dtype)
+        let end = try ((s * parts).floor() + 1).clamp(1, parts) / parts, r = try (s + gap).minimum(end)
+        let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "consistency_fm", times: (s, end))
+        let jumps = batch.jumps
+        let place = roles.hasTeacher
+            ? try jumps.to(r).end(roles.velocity(batch)) : try options.path.point(batch.noise, batch.data, r)
+        let later = jumps.from(place, r), (v, u) = (try roles.student(jumps), try roles.target(later))
+        var wanted = try later.end(u)
+        if !roles.hasTeacher {
+            let isKnown = try r.ge(.scalar(boundary, r.dtype)).alongside(jumps.x)
+            wanted = try options.path.point(batch.noise, batch.data, end).where(isKnown, else: wanted)
+        }
+        var terms = Terms(options)
+        try terms.add("consistency", jumps.end(v) - wanted, jumps)
+        if velocityWeight > 0 { try terms.add("velocity", v - u, jumps, weight: velocityWeight) }
+        return try terms.loss("consistency_fm")
+    }
+}

@@ -1,0 +1,128 @@
+import RiffleNN
+import RiffleTensor
+
+/// Flow generator matching (Huang et al. 2410.19310): a one-step generator g whose own flow is that of the teacher, learned
+/// without data. An online network v learns the generator's flow beside it, see `FGMOnlineLoss`.
+///
+///     x1 = g(z), x_t = a e + b x1 with e independent of z, c = a' e + b' x1
+///     L1 = E |v*(x_t) - v(x_t)|^2,  L2 = E 2 <v*(x_t) - v(x_t), v(x_t) - c>,  L = l1Weight L1 + L2       (eq. 4.11, 4.12)
+///
+/// v* is the teacher. The parameters of both are frozen, and gradients pass through their inputs into the generator:
+/// with weight 1 they are those of E |v* - v_g|^2 for the generator's true flow v_g; with 0 the setting of the paper's
+/// large text-to-image run. `ratio` is beta / alpha of RealUID (2509.22459, eq. 12), whose L has c times that ratio.
+public struct FGMLoss {
+    public var options = LossOptions()
+    public var l1Weight = 1.0
+    public var ratio = 1.0
+    /// Whether a sample's loss is divided by the mean of |c - v*|, a constant (SiD, 2404.04057).
+    public var isNormalised = false
+
+    public init() {}
+
+    /// - Parameter noise: z [n, ...].
+    public func callAsFunction(
+        _ generator: Network, _ online: Network, _ teacher: Network, _ noise: Tensor, _ condition: Condition? = nil
+    ) throws -> Loss {
+        _ = try FlowBatch.count(noise, "fgm")
+        let data = try generated(generator, noise, condition)
+        let t = try options.times.sample(noise.shape[0], noise.dtype)
+        let batch = try FlowBatch(data, condition, options, for: teacher, operation: "fgm", times: (t, t))
+        let taught = try through(teacher, "teacher", batch), shown = try through(online, "online", batch)
+        let known = ratio == 1 ? batch.velocity : try batch.velocity * ratio
+        let gap = try taught - shown
+        var (l1, l2) = (try sampleMean(gap.square()), try sampleMean(gap * (shown - known)) * 2)
+        if isNormalised {
+            let size = try sampleMean((batch.velocity - taught).detach().abs()) + 1e-6
+            (l1, l2) = (try l1 / size, try l2 / size)
+        }
+        var terms = Terms(options)
+        try terms.add("l1", losses: l1, batch.jumps, weight: l1Weight)
+        try terms.add("l2", losses: l2, batch.jumps)
+        return try terms.loss("fgm")
+    }
+
+    /// A network's velocity at a batch's points; gradients pass through it to the points alone.
+    private func through(_ network: Network, _ role: String, _ batch: FlowBatch) throws -> Tensor {
+        try acting(as: role) {
+            try network.evaluating { try network.frozen { try network.velocity(batch.jumps.x, batch.jumps.s, batch.jumps.condition) } }
+        }
+    }
+}
+
+/// What the online network of `FGMLoss` learns between the generator's steps: flow matching on generated data, and with
+/// alpha below 1 on real ones (RealUID, 2509.22459).
+///
+///     L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2
+public struct FGMOnlineLoss {
+    public var options = LossOptions()
+    public var alpha = 1.0
+    public var beta = 1.0
+
+    public init() {}
+
+    /// - Parameters:
+    ///   - noise: z [n, ...]; what the generator makes of it is a constant.
+    ///   - data: real x1 [m, ...], for alpha below 1.
+    public func callAsFunction(
+        _ generator: Network, _ online: Network, _ noise: Tensor, data: Tensor? = nil, _ condition: Condition? = nil,
+        dataCondition: Condition? = nil
+    ) throws -> Loss {
+        _ = try FlowBatch.count(noise, "fgm_online")
+        guard alpha == 1 || data != nil else { throw RiffleError("fgm_online", "alpha below 1 needs real data") }
+        let made = try withoutGradient { try generator.evaluating { try generated(generator, noise, condition) } }
+        var terms = Terms(options)
+        func add(_ name: String, _ x: Tensor, _ condition: Condition?, weight: Double, factor: Double) throws {
+            let t = try options.times.sample(x.shape[0], x.dtype)
+            let batch = try FlowBatch(x, condition, options, for: online, operation: "fgm_online", times: (t, t))
+            let told = try acting(as: "online") { try online.velocity(batch.jumps.x, t, batch.jumps.condition) }
+            try terms.add(name, told - batch.velocity * factor, batch.jumps, weight: weight)
+        }
+        try add("generated", made, condition, weight: alpha, factor: beta / alpha)
+        if let data, alpha < 1 { try add("real", data, dataCondition ?? condition, weight: 1 - alpha, factor: (1 - beta) / (1 - alpha)) }
+        return try terms.loss("fgm_online")
+    }
+}
+
+/// Distribution matching distillation's gradient (Yin et al. 2311.18828): the generator moves along the difference of two
+/// data predictions, the online network's and the teacher's, of its noised samples.
+///
+///     L = |x1 - sg (x1 - w (d(x_t) - d*(x_t)))|^2 / 2,  d = x_t + (1 - t) v(x_t),  w = 1 / mean |x1 - d*(x_t)|
+///
+/// On the linear path; t is drawn between 0.02 and 0.98. The online network learns by `FGMOnlineLoss`.
+public struct DMDLoss {
+    public var options = LossOptions()
+
+    public init() {}
+
+    /// - Parameter noise: z [n, ...].
+    public func callAsFunction(
+        _ generator: Network, _ online: Network, _ teacher: Network, _ noise: Tensor, _ condition: Condition? = nil
+    ) throws -> Loss {
+        _ = try FlowBatch.count(noise, "dmd")
+        guard options.path == .linear else { throw RiffleError("dmd", "the path must be linear, got \(options.path.rawValue)") }
+        let data = try generated(generator, noise, condition), made = data.detach()
+        let t = try options.times.sample(noise.shape[0], noise.dtype).affine(0.96, 0.02)
+        let batch = try FlowBatch(made, condition, options, for: teacher, operation: "dmd", times: (t, t)), jumps = batch.jumps
+        let taught = try Roles(generator.stepping, teacher: teacher).instant(jumps.x, t, jumps.condition)
+        let shown = try acting(as: "online") {
+            try withoutGradient { try online.evaluating { try online.velocity(jumps.x, t, jumps.condition) } }
+        }
+        let left = try (1 - t).alongside(made)
+        let size = try sampleMean((made - (jumps.x + left * taught)).abs()).maximum(.scalar(1e-6, made.dtype)).alongside(made)
+        let wanted = try made - left * (shown - taught) / size
+        var terms = Terms(options)
+        try terms.add("dmd", data - wanted, jumps, weight: 0.5)
+        return try terms.loss("dmd")
+    }
+}
+
+/// What a generator makes of noise: one jump from 0 to 1, or of a network with one time an Euler step, z + v(z, 0).
+func generated(_ generator: Network, _ noise: Tensor, _ condition: Condition?) throws -> Tensor {
+    try acting(as: "generator") {
+        let n = noise.shape[0]
+        return try generator.stepping.jump(noise, .zeros([n], noise.dtype), .ones([n], noise.dtype), condition)
+    }
+}
+
+/// The mean of each sample's elements. [n, ...] -> [n].
+func sampleMean(_ x: Tensor) throws -> Tensor { x.rank > 1 ? try x.mean(Array(1..<x.rank)) : x }

@@ -1,0 +1,29 @@
+import RiffleNN
+import RiffleTensor
+
+/// Flow map matching from data alone, by the two directions of the map (Boffi, Albergo and Vanden-Eijnden 2406.07507).
+///
+///     L = E |d/dt X_{s,t}(X_{t,s}(x_t)) - (a' x0 + b' x1)|^2 + E |X_{s,t}(X_{t,s}(x_t)) - x_t|^2
+///
+/// The student learns to jump forward and backward; s and t are drawn without order. Gradients flow everywhere.
+public struct FMMLoss {
+    public var options = LossOptions()
+    /// Weight of the second term, that the two directions undo one another.
+    public var invertibilityWeight = 1.0
+
+    public init() {}
+
+    /// - Parameter data: x1 [n, ...].
+    public func callAsFunction(_ student: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
+        let n = try FlowBatch.count(data, "fmm"), roles = try Roles(student)
+        let (s, t) = (try options.times.sample(n, data.dtype), try options.times.sample(n, data.dtype))
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "fmm", times: (t, t))
+        let back = batch.jumps.to(s)
+        let forth = try back.from(back.end(roles.student(back)), s, to: t)
+        let (u, du) = try roles.alongEnd(forth)
+        var terms = Terms(options)
+        try terms.add("velocity", u + forth.span() * du - batch.velocity, forth)
+        if invertibilityWeight > 0 { try terms.add("invertibility", forth.end(u) - batch.jumps.x, forth, weight: invertibilityWeight) }
+        return try terms.loss("fmm")
+    }
+}

@@ -1,0 +1,82 @@
+import RiffleNN
+import RiffleTensor
+
+/// A loss with the parts that it is made of, for the log.
+public struct Loss {
+    /// A single number, to be differentiated.
+    public let total: Tensor
+    /// The mean of each part before its weight.
+    public let parts: [(name: String, value: Double)]
+}
+
+/// What every loss takes: how its points are drawn, and how residuals become one number.
+public struct LossOptions {
+    public var times: TimeSampling = .uniform
+    public var path: Path = .linear
+    /// How noise is paired with data.
+    public var coupling: Coupling = .independent
+    /// The part of the labels that is replaced by "none".
+    public var labelDropout = 0.0
+    public var norm: ResidualNorm = .square
+    /// p of the adaptive weight 1 / (l + 0.001)^p, a constant to gradients (MeanFlow, 2505.13447); 0 for none.
+    public var adaptivePower = 0.0
+    /// Weighs each sample by its times, after norm and adaptive weight.
+    public var weight: LossWeight?
+
+    public init(times: TimeSampling = .uniform) { self.times = times }
+
+    /// A number for each sample of a residual [n, ...] -> [n], without weights.
+    func measure(_ residual: Tensor) throws -> Tensor {
+        let square = try sampleMean(residual.square())
+        switch norm {
+        case .square: return square
+        case .huber(let c): return try (square + c * c).sqrt() - c
+        }
+    }
+
+    /// Losses [n] with the adaptive weight.
+    func adapted(_ losses: Tensor) throws -> Tensor {
+        adaptivePower > 0 ? try losses * (losses.detach() + 1e-3).pow(-adaptivePower) : losses
+    }
+}
+
+/// How the residual of a sample becomes a number; r^2 is the mean square over its elements.
+public enum ResidualNorm: Sendable, Equatable {
+    case square
+    /// Pseudo-Huber, sqrt(r^2 + c^2) - c (Song and Dhariwal 2023).
+    case huber(Double)
+}
+
+/// The terms of a loss, each measured a sample at a time, weighted, and averaged.
+struct Terms {
+    private let options: LossOptions
+    private var total: Tensor?
+    private var parts: [(name: String, value: Double)] = []
+
+    init(_ options: LossOptions) { self.options = options }
+
+    /// Adds the mean over a residual's samples, times `weight`.
+    /// - Parameter scale: [n], what each sample's number is multiplied with first.
+    mutating func add(_ name: String, _ residual: Tensor, _ jumps: Jumps, weight: Double = 1, scale: Tensor? = nil) throws {
+        var losses = try options.measure(residual)
+        if let scale { losses = try losses * scale }
+        try add(name, losses, weighted: options.adapted(losses), jumps, weight: weight)
+    }
+
+    /// Adds the mean over numbers that are losses already, [n] and of either sign, times `weight`.
+    mutating func add(_ name: String, losses: Tensor, _ jumps: Jumps, weight: Double = 1) throws {
+        try add(name, losses, weighted: losses, jumps, weight: weight)
+    }
+
+    private mutating func add(_ name: String, _ losses: Tensor, weighted: Tensor, _ jumps: Jumps, weight: Double) throws {
+        guard weight > 0 else { return }
+        let term = try (options.weight?.weigh(weighted, jumps.s, jumps.t) ?? weighted).mean() * weight
+        total = try total.map { try $0 + term } ?? term
+        parts.append((name, try losses.mean().item()))
+    }
+
+    func loss(_ operation: String) throws -> Loss {
+        guard let total else { throw RiffleError(operation, "every weight is zero") }
+        return Loss(total: total, parts: parts)
+    }
+}

@@ -1,0 +1,74 @@
+import RiffleNN
+import RiffleTensor
+
+/// Mean flows: an average velocity from the instantaneous one by their identity, u = v + (t - s) D u with D the derivative
+/// as the start moves along the flow.
+///
+/// | form | loss |
+/// | --- | --- |
+/// | plain (Geng et al. 2505.13447, eq. 11) | E \|u(x_s, s, t) - sg (v + (t - s) D u)\|^2, D along v |
+/// | improved (iMF, 2512.02012) | E \|u(x_s, s, t) - (t - s) sg D u - v\|^2, D along sg u(x_s, s, s) |
+///
+/// v is the path's velocity, or the teacher's where one is given. On the first part of the batch t = s, which is flow matching.
+public struct MeanFlowLoss {
+    public var options = LossOptions()
+    public var isImproved = false
+    /// The part of the batch where t = s.
+    public var diagonal = 0.25
+
+    public init() { options.adaptivePower = 0.75 }
+
+    /// - Parameters:
+    ///   - target: the derivative comes from it; from the student itself when nil.
+    ///   - data: x1 [n, ...].
+    public func callAsFunction(
+        _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
+    ) throws -> Loss {
+        let name = isImproved ? "imf" : "meanflow"
+        let roles = try Roles(student, teacher: teacher, target: target)
+        let batch = try FlowBatch(data, condition, options, for: student, operation: name)
+        let (first, rest) = try batch.split(diagonal)
+        var terms = Terms(options)
+        if let first { try terms.add("velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts, weight: first.share) }
+        if let rest {
+            let v = try roles.velocity(rest), jumps = rest.jumps
+            let along = isImproved ? try roles.target(jumps.starts) : v
+            let (u, _, du) = try roles.alongStartStopped(jumps, at: along)
+            try terms.add(name, u - jumps.span() * du - v, jumps, weight: rest.share)
+        }
+        return try terms.loss(name)
+    }
+}
+
+/// AlphaFlow (2510.20771): from trajectory flow matching (alpha 1) over shortcuts to MeanFlow (alpha towards 0).
+///
+///     L = E |u(x_s, s, t) - sg (alpha v + (1 - alpha) u(x_m, m, t))|^2 / alpha,  m = s + alpha (t - s),  x_m = x_s + (m - s) v
+public struct AlphaFlowLoss {
+    public var options = LossOptions()
+    public var alpha: Double
+    /// The part of the batch where t = s.
+    public var diagonal = 0.25
+
+    public init(alpha: Double) { self.alpha = alpha }
+
+    /// - Parameters:
+    ///   - target: answers for u(x_m, m, t); the student itself when nil.
+    ///   - data: x1 [n, ...].
+    public func callAsFunction(
+        _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
+    ) throws -> Loss {
+        let roles = try Roles(student, teacher: teacher, target: target)
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "alphaflow")
+        let (first, rest) = try batch.split(diagonal)
+        var terms = Terms(options)
+        if let first { try terms.add("velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts, weight: first.share) }
+        if let rest {
+            let v = try roles.velocity(rest), jumps = rest.jumps
+            let middle = try jumps.s + (jumps.t - jumps.s) * alpha
+            let later = try roles.target(jumps.from(jumps.to(middle).end(v), middle))
+            let wanted = try v * alpha + later * (1 - alpha)
+            try terms.add("alphaflow", roles.student(jumps) - wanted, jumps, weight: rest.share / alpha)
+        }
+        return try terms.loss("alphaflow")
+    }
+}

@@ -1,0 +1,54 @@
+import RiffleNN
+import RiffleTensor
+
+/// Progressive flow map matching (Boffi, Albergo and Vanden-Eijnden 2406.07507): one jump for several of the teacher's.
+///
+///     L = E |X_{s,t}(x_s) - X^_{u_k,t}( ... X^_{s,u_1}(x_s))|^2 / (t - s)^2,  t - s <= reach
+///
+/// In rounds, the teacher is the student of the last one and `reach` doubles; at first it is a velocity, and its jumps are
+/// steps of a solver. With `reach` 1 and a velocity it is the one-stage form.
+public struct PFMMLoss {
+    public var options = LossOptions()
+    /// The longest jump that is asked for.
+    public var reach = 1.0
+    /// Jumps or steps of the teacher for one of the student.
+    public var steps = 2
+    /// How a velocity is followed.
+    public var method: FixedStepMethod = .heun
+
+    public init() {}
+
+    /// - Parameter data: x1 [n, ...].
+    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
+        let roles = try Roles(student, teacher: teacher)
+        let n = try FlowBatch.count(data, "pfmm"), (s, t) = try options.times.pairs(n, data.dtype)
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "pfmm", times: (s, s + (t - s) * reach))
+        var terms = Terms(options)
+        try terms.add("progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, method, steps: steps), batch.jumps)
+        return try terms.loss("pfmm")
+    }
+}
+
+/// Progressive distillation (Salimans and Ho 2202.00512) of velocities: one step for two of the teacher.
+///
+///     L = E |u(x, s, s + h) - (u'(x, s, s + h/2) + u'(x', s + h/2, s + h)) / 2|^2,  s = 0, h, 2h, ... 1 - h
+///
+/// Networks with one time step by their velocity. In rounds, `steps` halves and the teacher is the last student.
+public struct ProgressiveLoss {
+    public var options = LossOptions()
+    /// The student's steps from noise to data, 1 / h.
+    public var steps: Int
+
+    public init(steps: Int) { self.steps = steps }
+
+    /// - Parameter data: x1 [n, ...].
+    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
+        let n = try FlowBatch.count(data, "progressive"), h = 1 / Double(steps)
+        let s = try (Tensor.rand([n], data.dtype) * Double(steps)).floor().minimum(.scalar(Double(steps - 1), data.dtype)) * h
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "progressive", times: (s, s + h))
+        let roles = try Roles(student.stepping, teacher: teacher)
+        var terms = Terms(options)
+        try terms.add("progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, .euler, steps: 2), batch.jumps)
+        return try terms.loss("progressive")
+    }
+}

@@ -1,0 +1,56 @@
+import Glibc
+import RiffleNN
+import RiffleTensor
+
+/// Shortcut models (Frans et al. 2410.12557), and with a teacher their distillation (2512.02636): a jump equals two of half
+/// its length, for lengths 1, 1/2, 1/4, ... on their grids; the rest of the batch learns the velocity.
+///
+///     L = E |u(x_s, s, s) - v|^2 + E |u(x_s, s, s + 2d) - sg (u*(x_s, s, s + d) + u*(x', s + d, s + 2d)) / 2|^2
+///
+/// u* is the target, an average of the student with decay 0.999 in the paper.
+public struct ShortcutLoss {
+    public var options = LossOptions()
+    /// The part of the batch that learns jumps.
+    public var bootstrap = 0.125
+    /// The shortest d is 2^-depth.
+    public var depth = 7
+
+    public init() {}
+
+    /// - Parameter data: x1 [n, ...].
+    public func callAsFunction(
+        _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
+    ) throws -> Loss {
+        let roles = try Roles(student, teacher: teacher, target: target)
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "shortcut", times: times(data))
+        let (first, rest) = try batch.split(bootstrap)
+        var questions = Gathered()
+        if let first { questions.add(first.jumps) }
+        if let rest { questions.add(rest.jumps.starts) }
+        let answers = try questions.ask(roles.student)
+        var terms = Terms(options)
+        if let rest, let u = answers.last {
+            try terms.add("velocity", u - roles.velocity(rest), rest.jumps.starts, weight: rest.share)
+        }
+        if let first, let u = answers.first {
+            try terms.add("shortcut", u - halves(first.jumps, roles), first.jumps, weight: first.share)
+        }
+        return try terms.loss("shortcut")
+    }
+
+    /// The mean of the target's two jumps of half the length.
+    private func halves(_ jumps: Jumps, _ roles: Roles) throws -> Tensor {
+        let middle = try (jumps.s + jumps.t) * 0.5, first = jumps.to(middle)
+        let before = try roles.target(first)
+        return try (before + roles.target(jumps.from(first.end(before), middle))) * 0.5
+    }
+
+    /// Jumps of length 2^-k, k below `depth`, from the multiples of their length.
+    private func times(_ data: Tensor) throws -> (s: Tensor, t: Tensor) {
+        let n = try FlowBatch.count(data, "shortcut")
+        let level = try (Tensor.rand([n], data.dtype) * Double(depth)).floor().clamp(0, Double(depth - 1))
+        let length = try (level * -log(2)).exp()
+        let s = try (Tensor.rand([n], data.dtype) / length).floor() * length
+        return (s, try (s + length).minimum(.scalar(1, data.dtype)))
+    }
+}

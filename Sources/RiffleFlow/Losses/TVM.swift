@@ -1,0 +1,32 @@
+import RiffleNN
+import RiffleTensor
+
+/// Terminal velocity matching (2511.19797, eq. 9 and 12): the derivative at a jump's end against the student's own velocity.
+///
+///     L = E |d/dt X_{s,t}(x_s) - sg u*(X_{s,t}(x_s), t, t)|^2 + E |u(x_r, r, r) - v|^2
+///
+/// u* is the target, an average of the student with decay 0.99; the derivative is exact and gradients flow through it. v is
+/// the path's velocity at times r of their own, or the teacher's where one is given, which then also answers for u*.
+public struct TVMLoss {
+    public var options = LossOptions(times: .gap)
+    public var velocityWeight = 1.0
+
+    public init() {}
+
+    /// - Parameter data: x1 [n, ...].
+    public func callAsFunction(
+        _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
+    ) throws -> Loss {
+        let roles = try Roles(student, teacher: teacher, target: target)
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "tvm"), jumps = batch.jumps
+        var terms = Terms(options)
+        let (u, du) = try roles.alongEnd(jumps)
+        try terms.add("terminal", u + jumps.span() * du - roles.instant(jumps.end(u), jumps.t, jumps.condition), jumps)
+        if velocityWeight > 0 {
+            let r = try options.times.sample(batch.count, data.dtype)
+            let other = try FlowBatch(data, condition, options, for: student, operation: "tvm", times: (r, r))
+            try terms.add("velocity", roles.student(other.jumps) - roles.velocity(other), other.jumps, weight: velocityWeight)
+        }
+        return try terms.loss("tvm")
+    }
+}

@@ -1,0 +1,56 @@
+import RiffleFlow
+import RiffleNN
+import RiffleTensor
+
+/// What every loss takes from Lua, declared and read in one place.
+enum LossArguments {
+    static let student = Argument("student", .object("network"), "takes two times: net:two_timed()")
+    static let teacher = Argument("teacher", .object("network"), "a velocity")
+    static let optionalTeacher = Argument("teacher", .object("network"), "a velocity; nil to learn from the data alone", default: .none)
+    static let data = Argument("x", .tensor, "data [n, ...]")
+    static let noise = Argument("z", .tensor, "noise [n, ...] for the generator")
+    static let target = Argument("target", .object("network"), "what the student looks up to, usually its average; itself when not given", default: .none)
+    static let unusedTarget = Argument("target", .object("network"), "not used, and taken so that one call serves every two-timed loss", default: .none)
+    static let labels = Argument("labels", .tensors, "classes, int32 [n] from 1; or a text, { tokens, summary }", default: .none)
+    static func diagonal(_ part: Double) -> Argument {
+        Argument("diagonal", .fraction(0...1), "the part of the batch that learns the velocity, with t = s", default: .number(part))
+    }
+
+    /// The options of every loss, with the method's own defaults.
+    static func shared(times: String = "uniform", adaptive: Double = 0) -> [Argument] {
+        [
+            Argument("times", .choice(TimeSampling.names), "how times are drawn", default: .string(times)),
+            Argument("time_mean", .number, "of the normal number behind logit_normal", default: .number(0)),
+            Argument("time_std", .positive, default: .number(1)),
+            Argument("path", .choice(Path.allCases.map(\.rawValue)), "from noise to data", default: .string("linear")),
+            Argument("coupling", .choice(Coupling.allCases.map(\.rawValue)), "of noise with data", default: .string("independent")),
+            Argument("label_dropout", .fraction(0...1), "the part of the labels that is replaced by none", default: .number(0)),
+            Argument("huber", .positive, "c of sqrt(r^2 + c^2) - c instead of r^2", default: .none),
+            Argument("adaptive", .fraction(0...10), "p of the weight 1 / (r^2 + 0.001)^p, a constant", default: .number(adaptive)),
+            Argument("weight", .object("loss_weight"), "of each sample: function(s, t), or learned: nn.loss_weight()", default: .none),
+        ]
+    }
+
+    static func options(_ arguments: Arguments) -> LossOptions {
+        var options = LossOptions(times: times(arguments))
+        options.path = Path(rawValue: arguments.string("path")) ?? .linear
+        options.coupling = Coupling(rawValue: arguments.string("coupling")) ?? .independent
+        options.labelDropout = arguments.number("label_dropout")
+        options.norm = arguments.optionalNumber("huber").map { .huber($0) } ?? .square
+        options.adaptivePower = arguments.number("adaptive")
+        options.weight = arguments.optionalObject("weight")
+        return options
+    }
+
+    static func times(_ arguments: Arguments) -> TimeSampling {
+        TimeSampling(name: arguments.string("times"), mean: arguments.number("time_mean"), deviation: arguments.number("time_std")) ?? .uniform
+    }
+
+    static func condition(_ arguments: Arguments, _ name: String = "labels") -> Condition? {
+        arguments.has(name) ? Condition(arguments.tensors(name)) : nil
+    }
+
+    static func values(_ loss: Loss) -> [Value] {
+        [.tensor(loss.total), .table(Dictionary(loss.parts.map { ($0.name, Value.number($0.value)) }, uniquingKeysWith: { first, _ in first }))]
+    }
+}

@@ -1,0 +1,78 @@
+import RiffleTensor
+
+/// What samples are conditioned on: tensors [n, ...] in the order in which a network takes them.
+///
+/// Class labels are one tensor, int32 [n], from 1. A text is two: its tokens [n, length, width] and their summary [n, width].
+public struct Condition {
+    public let tensors: [Tensor]
+
+    public init(_ tensors: [Tensor]) { self.tensors = tensors }
+
+    /// The conditions of some of the samples.
+    public func rows(_ range: Range<Int>) throws -> Condition { Condition(try tensors.map { try $0.sliced(0, range) }) }
+
+    /// This condition with samples at random replaced by none.
+    public func dropping(_ part: Double, _ conditioning: Conditioning) throws -> Condition {
+        guard part > 0 else { return self }
+        let none = try conditioning.null(like: self)
+        guard let n = tensors.first?.shape.sizes.first else { return self }
+        let isDropped = try Tensor.rand([n]).lt(.scalar(part))
+        return Condition(try zip(none.tensors, tensors).map { try $0.where(isDropped.alongside($1), else: $1) })
+    }
+
+    /// The conditions of several batches, one after another.
+    public static func cat(_ conditions: [Condition]) throws -> Condition {
+        Condition(try (conditions.first?.tensors ?? []).indices.map { place in try .cat(conditions.map { $0.tensors[place] }) })
+    }
+}
+
+/// What a network is conditioned on.
+public enum Conditioning: Equatable, Sendable {
+    case none
+    /// Labels from 1 to `count`, and one more for "no class" where `hasNull`.
+    case classes(_ count: Int, hasNull: Bool)
+    /// Tokens of width `tokens` and a summary of width `summary`.
+    case text(tokens: Int, summary: Int)
+
+    /// What stands for no condition in the place of this one: the label after the last, or a text of zeros.
+    /// - Throws: `RiffleError` where there is no such condition.
+    public func null(like condition: Condition) throws -> Condition {
+        switch self {
+        case .none: throw RiffleError("", "the network is not conditioned on anything; make it with classes = ...")
+        case .classes(let count, hasNull: true): Condition(try condition.tensors.map { try .full($0.shape, Double(count + 1), .int32) })
+        case .classes: throw RiffleError("", "the network has no label for none; make it with null_class = true, and train it with label_dropout")
+        case .text: Condition(try condition.tensors.map { try .zeros($0.shape, $0.dtype) })
+        }
+    }
+
+    /// What a reader is told of it, after the sizes.
+    var summary: String {
+        switch self {
+        case .none: ""
+        case .classes(let count, let hasNull): ", \(count) classes" + (hasNull ? " and none" : "")
+        case .text(let tokens, let summary): ", text of width \(tokens) and \(summary)"
+        }
+    }
+
+    /// Checks what n samples are conditioned on.
+    func check(_ condition: Condition?, _ n: Int) throws {
+        let tensors = condition?.tensors ?? []
+        switch self {
+        case .none:
+            guard tensors.isEmpty else { throw RiffleError("", "labels given to a network without classes; make it with classes = ...") }
+        case .classes(let count, let hasNull):
+            let range = hasNull ? "from 1 to \(count), or \(count + 1) for none" : "from 1 to \(count)"
+            guard let labels = tensors.first else { throw RiffleError("", "this network has \(count) classes and needs labels") }
+            guard tensors.count == 1, labels.shape == [n], labels.dtype == .int32 else {
+                throw RiffleError("", "labels must be one int32 tensor [\(n)], \(range) (\(Self.told(tensors)))")
+            }
+        case .text(let tokens, let summary):
+            guard tensors.count == 2 else { throw RiffleError("", "this network needs a text: { tokens, summary }, got \(tensors.count) tensors") }
+            guard tensors[0].rank == 3, tensors[0].shape[0] == n, tensors[0].shape[2] == tokens, tensors[1].shape == [n, summary] else {
+                throw RiffleError("", "a text must be tokens [\(n), length, \(tokens)] and a summary [\(n), \(summary)] (\(Self.told(tensors)))")
+            }
+        }
+    }
+
+    private static func told(_ tensors: [Tensor]) -> String { tensors.map { "\($0.dtype) \($0.shape)" }.joined(separator: ", ") }
+}

@@ -1,0 +1,36 @@
+import RiffleTensor
+
+/// What weighs the losses of samples by the times of their jumps.
+open class LossWeight: Module {
+    public override init() {}
+
+    /// losses, s and t [n] -> [n].
+    open func weigh(_ losses: Tensor, _ s: Tensor, _ t: Tensor) throws -> Tensor {
+        throw RiffleError(kind, "this weight has no function")
+    }
+}
+
+/// A learned uncertainty w(s, t), which evens out the sizes of losses at different times: exp(-w) loss + w
+/// (Karras et al. 2024, 2312.02696; Boffi et al. 2025, 2505.18825). It starts as 0 and is trained with the student.
+public final class LearnedWeight: LossWeight {
+    private static let features = 128
+    private let linear: Linear
+
+    public override init() {
+        // A layer of zeros of this size cannot fail.
+        linear = try! Linear(LearnedWeight.features, 1, zero: true)
+        super.init()
+    }
+
+    public override var kind: String { "loss_weight" }
+    public override var summary: String { "learned, of s and t - s" }
+    public override var children: [(name: String, module: Module)] { [("linear", linear)] }
+    public override func blank() throws -> Module { LearnedWeight() }
+
+    public override func weigh(_ losses: Tensor, _ s: Tensor, _ t: Tensor) throws -> Tensor {
+        let half = LearnedWeight.features / 2
+        let features = try Tensor.cat([timeFeatures(s, width: half, largest: 30), timeFeatures(t - s, width: half, largest: 30)], 1)
+        let w = try linear(features).reshaped(to: losses.shape)
+        return try losses * (-w).exp() + w
+    }
+}

@@ -1,0 +1,309 @@
+import Glibc
+import RiffleNN
+import RiffleTensor
+import Testing
+
+@testable import RiffleFlow
+
+/// A loss with its formula as the documentation states it, so that value, gradient and stop-gradients can be held to it.
+struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
+    /// What a formula is made of. `live` takes gradients; `held` is the student as a constant.
+    struct Setting {
+        let live: GaussianFlow
+        let held: GaussianFlow
+        let target: GaussianFlow
+        let teacher: GaussianFlow
+        let batch: FlowBatch
+
+        var jumps: Jumps { batch.jumps }
+        var span: Tensor { get throws { try jumps.span() } }
+        /// The teacher's velocity where the jumps start.
+        var v: Tensor { get throws { try teacher.velocity(jumps.x, jumps.s) } }
+        func u(_ network: Network) throws -> Tensor { try u(network, jumps) }
+        func u(_ network: Network, _ jumps: Jumps) throws -> Tensor { try network.average(jumps.x, jumps.s, jumps.t) }
+        func arrival(_ network: Network) throws -> Tensor { try jumps.end(u(network)) }
+        func slopeAtEnd(_ network: Network) throws -> Tensor {
+            try jvp([jumps.t], [.ones(jumps.t.shape, .float64)]) { try u(network, jumps.to($0[0])) }.tangent
+        }
+        func slopeAtStart(_ network: Network, along v: Tensor, time: Double = 1) throws -> Tensor {
+            try jvp([jumps.x, jumps.s], [v, .full(jumps.s.shape, time, .float64)]) { try u(network, jumps.from($0[0], $0[1])) }.tangent
+        }
+    }
+
+    let name: String
+    /// The library's loss for student, teacher, data and target.
+    let loss: @Sendable (Network, Network, Tensor, Network) throws -> Loss
+    /// What it squares, by the documentation.
+    let residual: @Sendable (Setting) throws -> Tensor
+
+    init(
+        _ name: String, _ loss: @escaping @Sendable (Network, Network, Tensor, Network) throws -> Loss,
+        residual: @escaping @Sendable (Setting) throws -> Tensor
+    ) {
+        (self.name, self.loss, self.residual) = (name, loss, residual)
+    }
+
+    var testDescription: String { name }
+
+    /// Losses that vanish on the exact flow map, whatever the times.
+    static let exact: [LossCase] = [
+        LossCase("lfmd", { student, teacher, x, _ in try LFMDLoss()(student, teacher, x) }) { try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.held), $0.jumps.t) },
+        LossCase("lfmd full", { student, teacher, x, _ in
+            var loss = LFMDLoss()
+            loss.gradient = .full
+            return try loss(student, teacher, x)
+        }) { try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.live), $0.jumps.t) },
+        LossCase("efmd", { student, teacher, x, _ in try EFMDLoss()(student, teacher, x) }) { try $0.v - $0.u($0.live) + $0.span * $0.slopeAtStart($0.live, along: $0.v) },
+        LossCase("efmd semi", { student, teacher, x, _ in
+            var loss = EFMDLoss()
+            loss.gradient = .semi
+            return try loss(student, teacher, x)
+        }) { try semiEulerian($0, $0.v, from: $0.held) },
+        LossCase("lsd", { try selfDistillation(.lagrangian)($0, $1, $2, target: $3) }) {
+            try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.held), $0.jumps.t)
+        },
+        LossCase("esd", { try selfDistillation(.eulerian)($0, $1, $2, target: $3) }) { try semiEulerian($0, $0.v, from: $0.target) },
+        LossCase("psd", { try selfDistillation(.middle)($0, $1, $2, target: $3) }) { try $0.u($0.live) - halves($0) },
+        LossCase("meanflow", { try meanFlow(improved: false)($0, $1, $2, target: $3) }) {
+            try $0.u($0.live) - ($0.v + $0.span * $0.slopeAtStart($0.target, along: $0.v))
+        },
+        LossCase("imf", { try meanFlow(improved: true)($0, $1, $2, target: $3) }) {
+            let along = try $0.u($0.target, $0.jumps.starts)
+            return try $0.u($0.live) - $0.span * $0.slopeAtStart($0.target, along: along) - $0.v
+        },
+        LossCase("tvm", { student, teacher, x, target in
+            var loss = TVMLoss()
+            (loss.options.times, loss.velocityWeight) = (.uniform, 0)
+            return try loss(student, teacher, x, target: target)
+        }) { try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.held), $0.jumps.t) },
+        LossCase("ayf eulerian", { try AYFLoss()($0, $1, $2, target: $3) }) {
+            let now = try $0.u($0.target), g = try $0.v - now + $0.span * $0.slopeAtStart($0.target, along: $0.v)
+            return try $0.u($0.live) - (now + g / (g.abs() + 0.1))
+        },
+        LossCase("ayf lagrangian", { student, teacher, x, target in
+            var loss = AYFLoss()
+            (loss.form, loss.normaliser) = (.lagrangian, nil)
+            return try loss(student, teacher, x, target: target)
+        }) {
+            let now = try $0.u($0.target), end = try $0.jumps.end(now)
+            return try $0.u($0.live) - ($0.teacher.velocity(end, $0.jumps.t) - $0.span * $0.slopeAtEnd($0.target))
+        },
+        LossCase("itvm segment_quotient", { student, teacher, x, target in
+            var loss = ITVMLoss()
+            (loss.terminal, loss.initialWeight, loss.offset, loss.isOffsetRelative) = (.segmentQuotient, 0, 0.25, true)
+            return try loss(student, teacher, x, target: target)
+        }) { setting in
+            let jumps = setting.jumps, middle = try jumps.t - (jumps.t - jumps.s) * 0.25, first = jumps.to(middle)
+            let rest = try jumps.from(first.end(setting.u(setting.target, first)), middle)
+            let difference = try jumps.end(setting.u(setting.live)) - first.end(setting.u(setting.live, first))
+            return try difference / rest.span() - setting.u(setting.target, rest)
+        },
+    ]
+
+    private static func semiEulerian(_ setting: Setting, _ v: Tensor, from frozen: GaussianFlow) throws -> Tensor {
+        let zero = try v * 0
+        let inTime = try setting.span * setting.slopeAtStart(setting.live, along: zero) - setting.u(setting.live)
+        return try inTime + v + setting.span * setting.slopeAtStart(frozen, along: v, time: 0)
+    }
+
+    private static func halves(_ setting: Setting) throws -> Tensor {
+        let jumps = setting.jumps, middle = try (jumps.s + jumps.t) * 0.5, first = jumps.to(middle)
+        let before = try setting.u(setting.target, first)
+        return try (before + setting.u(setting.target, jumps.from(first.end(before), middle))) * 0.5
+    }
+
+    private static func selfDistillation(_ form: SelfDistillationLoss.Form) -> SelfDistillationLoss {
+        var loss = SelfDistillationLoss(form)
+        loss.diagonal = 0
+        return loss
+    }
+
+    private static func meanFlow(improved: Bool) -> MeanFlowLoss {
+        var loss = MeanFlowLoss()
+        (loss.isImproved, loss.diagonal, loss.options.adaptivePower) = (improved, 0, 0)
+        return loss
+    }
+}
+
+@Suite struct LossTests {
+    private let seed: UInt64 = 5
+
+    private func data(_ n: Int) throws -> Tensor {
+        Context.current.random = RandomSource(seed: seed)
+        return try .randn([n, 1], .float64)
+    }
+
+    @Test(arguments: LossCase.exact) func vanishesOnTheExactMap(_ one: LossCase) throws {
+        func value(_ error: Double) throws -> Double {
+            let student = try GaussianFlow(times: 2, error: error)
+            return try one.loss(student, GaussianFlow(times: 1), data(512), student).total.item()
+        }
+        #expect(try value(0) < 1e-20)
+        #expect(try value(0.1) > 1e-4)
+    }
+
+    /// The loss and its gradient are those of the stated formula, where only what it calls live moves.
+    @Test(arguments: LossCase.exact) func statesItsGradient(_ one: LossCase) throws {
+        let (place, h, x) = (0.3, 1e-5, try data(256))
+        let drawn = Context.current.random
+        func stated(_ error: Double) throws -> Double {
+            Context.current.random = drawn
+            let setting = LossCase.Setting(
+                live: try GaussianFlow(times: 2, error: error), held: try GaussianFlow(times: 2, error: place),
+                target: try GaussianFlow(times: 2, error: 0.2), teacher: try GaussianFlow(times: 1),
+                batch: try FlowBatch(x, nil, LossOptions(), for: GaussianFlow(times: 2), operation: "test"))
+            return try one.residual(setting).square().mean().item()
+        }
+        Context.current.random = drawn
+        let student = try GaussianFlow(times: 2, error: place)
+        let loss = try one.loss(student, GaussianFlow(times: 1), x, GaussianFlow(times: 2, error: 0.2))
+        try loss.total.backward()
+        let value = try stated(place), slope = try (stated(place + h) - stated(place - h)) / (2 * h)
+        #expect(abs(try loss.total.item() - value) < 1e-10 * value, "value")
+        let found = try #require(student.error.gradient).item()
+        #expect(abs(found - slope) < 1e-6 * max(abs(slope), 1e-3), "gradient \(found), stated \(slope)")
+    }
+
+    /// Where the student is its own target, one evaluation serves for both and changes nothing.
+    @Test(arguments: LossCase.exact) func targetIsTheStudentByDefault(_ one: LossCase) throws {
+        func slope(_ target: (GaussianFlow) throws -> GaussianFlow) throws -> Double {
+            let x = try data(128), student = try GaussianFlow(times: 2, error: 0.3)
+            try one.loss(student, GaussianFlow(times: 1), x, target(student)).total.backward()
+            return try #require(student.error.gradient).item()
+        }
+        let (own, twin) = (try slope { $0 }, try slope { _ in try GaussianFlow(times: 2, error: 0.3) })
+        #expect(abs(own - twin) < 1e-12)
+    }
+
+    /// The segment forms ask the student alone, which is exact; the others have the last step's error.
+    @Test(arguments: ITVMLoss.Terminal.allCases, [FixedStepMethod.euler, .midpoint, .heun])
+    func itvmShrinks(_ terminal: ITVMLoss.Terminal, _ lastStep: FixedStepMethod) throws {
+        let values = try [0.1, 0.05].map { offset in
+            var method = ITVMLoss()
+            (method.terminal, method.lastStep, method.offset, method.isOffsetRelative) = (terminal, lastStep, offset, true)
+            return try method(GaussianFlow(times: 2), GaussianFlow(times: 1), data(4096))
+        }
+        let residuals = values.map { ($0.parts.last?.value ?? 0).squareRoot() }
+        #expect(values.allSatisfy { $0.parts[0].value < 1e-20 }, "the initial term")
+        if terminal == .segment || terminal == .segmentQuotient {
+            #expect(residuals.allSatisfy { $0 < 1e-8 }, "\(residuals)")
+            return
+        }
+        // Offsets relative to t - s: the error of w is O(offset^order), and `lagged` divides it by another offset's worth.
+        let expected = terminal == .tangent ? 1 : Double(lastStep.order) + (terminal == .lagged ? 1 : 0)
+        // For this flow the midpoint rule does better than its order.
+        let order = log2(residuals[0] / residuals[1])
+        #expect(order > expected - 0.4, "measured order \(order), residuals \(residuals)")
+    }
+
+    /// Losses that follow the teacher by a solver, or skip a part of the way: exact but for an error of known order.
+    @Test(arguments: ["pfmm euler", "pfmm heun", "progressive", "consistency euler", "consistency heun", "alphaflow", "consistency_fm"])
+    func shrinks(_ name: String) throws {
+        let (student, teacher) = (try GaussianFlow(times: 2), try GaussianFlow(times: 1))
+        func residual(_ level: Int) throws -> Double {
+            let (x, method) = (try data(4096), name.hasSuffix("euler") ? FixedStepMethod.euler : .heun), steps = 8 << level
+            let loss: Loss
+            switch name.prefix(while: { $0 != " " }) {
+            case "pfmm":
+                var pfmm = PFMMLoss()
+                (pfmm.steps, pfmm.method) = (steps, method)
+                loss = try pfmm(student, teacher, x)
+            case "progressive": loss = try ProgressiveLoss(steps: steps)(student, teacher, x)
+            case "consistency":
+                var consistency = ConsistencyLoss()
+                (consistency.schedule, consistency.method) = (.even(steps), method)
+                loss = try consistency(student, teacher, x)
+            case "alphaflow": loss = try AlphaFlowLoss(alpha: 1 / Double(steps))(student, teacher, x)
+            default:
+                var consistency = ConsistencyFMLoss()
+                (consistency.segments, consistency.gap, consistency.velocityWeight) = (1, 1 / Double(steps), 0)
+                loss = try consistency(student, teacher, x)
+            }
+            return try #require(loss.parts.last).value.squareRoot()
+        }
+        let order = try log2(residual(0) / residual(1))
+        let expected = ["pfmm heun": 2, "consistency euler": 2, "consistency heun": 3, "alphaflow": 2, "consistency_fm": 2][name] ?? 1
+        #expect(abs(order - Double(expected)) < 0.4, "measured order \(order)")
+    }
+
+    /// A two-timed teacher is followed by its jumps, which are exact.
+    @Test func roundsOfExactMapsAreExact() throws {
+        let (student, teacher) = (try GaussianFlow(times: 2), try GaussianFlow(times: 2))
+        var pfmm = PFMMLoss()
+        pfmm.reach = 0.25
+        #expect(try pfmm(student, teacher, data(256)).total.item() < 1e-20)
+        #expect(try ProgressiveLoss(steps: 4)(student, teacher, data(256)).total.item() < 1e-20)
+        #expect(try ShortcutLoss()(student, GaussianFlow(times: 1), data(256)).total.item() < 1e-20)
+        #expect(try AYFLoss.consistency(student, GaussianFlow(times: 1), data(256)).total.item() < 1e-20)
+        for form in SelfDistillationLoss.Form.allCases {
+            #expect(try SelfDistillationLoss(form)(student, GaussianFlow(times: 1), data(256)).total.item() < 1e-20, "\(form)")
+        }
+    }
+
+    /// From data alone, the flow of the data is the minimiser: the loss is a parabola in an error, with its bottom at zero.
+    @Test(arguments: ["matching", "fmm", "meanflow", "tvm", "lsd"]) func learnsFromData(_ name: String) throws {
+        func value(_ error: Double) throws -> Double {
+            let x = try data(40000).affine(0.5, 0.7), student = try GaussianFlow(times: 2, error: error)
+            switch name {
+            case "matching": return try MatchingLoss()(student, x).total.item()
+            case "fmm": return try FMMLoss()(student, x).total.item()
+            case "meanflow":
+                // At the fixed point alone the semi-gradient's target is the velocity's mean.
+                var loss = MeanFlowLoss()
+                loss.options.adaptivePower = 0
+                return try loss(student, nil, x, target: GaussianFlow(times: 2)).total.item()
+            case "tvm":
+                var loss = TVMLoss()
+                loss.options.times = .uniform
+                return try loss(student, nil, x, target: GaussianFlow(times: 2)).total.item()
+            default: return try SelfDistillationLoss(.lagrangian)(student, nil, x, target: GaussianFlow(times: 2)).total.item()
+            }
+        }
+        let h = 0.1, (below, here, above) = (try value(-h), try value(0), try value(h))
+        let bottom = h * (below - above) / (2 * (above + below - 2 * here))
+        #expect(abs(bottom) < 0.03 && above + below > 2 * here, "bottom at \(bottom)")
+    }
+
+    /// FMM's second term is zero for a map that its backward jumps undo; its gradient is full.
+    @Test func flowMapMatching() throws {
+        let h = 1e-5
+        func loss(_ error: Double) throws -> (loss: Loss, student: GaussianFlow) {
+            let x = try data(256), student = try GaussianFlow(times: 2, error: error)
+            return (try FMMLoss()(student, x), student)
+        }
+        #expect(try loss(0).loss.parts[1].value < 1e-20)
+        let (here, student) = try loss(0.3)
+        try here.total.backward()
+        let slope = try (loss(0.3 + h).loss.total.item() - loss(0.3 - h).loss.total.item()) / (2 * h)
+        #expect(abs(try #require(student.error.gradient).item() - slope) < 1e-6 * abs(slope))
+    }
+
+    /// Noise, coupling, path and weights: the options that every loss takes.
+    @Test func options() throws {
+        let x = try data(64), net = try GaussianFlow(times: 2, error: 0.1)
+        func loss(_ change: (inout LossOptions) -> Void) throws -> Double {
+            var method = SelfDistillationLoss(.middle)
+            change(&method.options)
+            Context.current.random = RandomSource(seed: 8)
+            return try method(net, GaussianFlow(times: 1), x).total.item()
+        }
+        let plain = try loss { _ in }
+        #expect(try loss { $0.norm = .huber(1e3) } < plain / 1000)
+        #expect(abs(try loss { $0.weight = LearnedWeight() } - plain) < 1e-6, "it starts as weight one")
+        #expect(try loss { $0.adaptivePower = 1 } > plain)
+        #expect(try loss { $0.path = .cosine } != plain)
+    }
+
+    @Test func mistakesNameTheRole() throws {
+        let (student, teacher) = (try GaussianFlow(times: 1), try MLP(.init(dim: 3)))
+        let data = try Tensor.randn([4, 2])
+        let noJump = #expect(throws: RiffleError.self) { try ITVMLoss()(student, teacher, data) }
+        #expect(noJump?.description.contains("two_timed") == true)
+        let other = #expect(throws: RiffleError.self) { try ITVMLoss()(MLP(.init(times: 2)), teacher, data) }
+        #expect(other?.description.contains("teacher") == true && other?.description.contains("must be [n, 3]") == true)
+        let classes = #expect(throws: RiffleError.self) {
+            try LFMDLoss()(MLP(.init(conditioning: .classes(3, hasNull: false), times: 2)), MLP(.init(conditioning: .classes(4, hasNull: false))), data)
+        }
+        #expect(classes?.description.contains("3 classes and the teacher 4") == true)
+    }
+}
