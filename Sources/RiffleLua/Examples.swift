@@ -5,6 +5,9 @@ public enum Examples {
         ("quickstart", PackageResources.quickstart_lua),
         ("cifar10", PackageResources.cifar10_lua),
         ("own_loss", PackageResources.own_loss_lua),
+        ("compare", PackageResources.compare_lua),
+        ("one_step", PackageResources.one_step_lua),
+        ("guided", PackageResources.guided_lua),
     ]
 
     /// The comment that begins a script: what it shows and how long it takes.

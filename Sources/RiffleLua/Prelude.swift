@@ -4,6 +4,7 @@ enum Prelude {
         ("base", PackageResources.base_lua),
         ("differentiation", PackageResources.differentiation_lua),
         ("module", PackageResources.module_lua),
+        ("flow", PackageResources.flow_lua),
         ("profile", PackageResources.profile_lua),
         ("progress", PackageResources.progress_lua),
         ("help", PackageResources.help_lua),

@@ -45,7 +45,7 @@ define("progress", {
       i = (i or 0) + 1
       if list[i] ~= nil then return i, list[i] end
     end
-  elseif type(steps) == "function" or type(steps) == "userdata" then
+  elseif type(steps) == "function" or type(steps) == "userdata" or (getmetatable(steps) or {}).__call then
     iterate = steps
   else
     fail("riffle.progress: argument 1 'steps' must be an integer or something to go through, got " .. kind(steps))

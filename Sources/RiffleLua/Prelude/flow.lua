@@ -1,0 +1,62 @@
+-- Loops of methods that alternate between networks or go in rounds.
+local riffle, internal = ...
+local define, fail, kind = internal.define, internal.fail, internal.kind
+
+local function whole(name, place, value)
+  if math.type(value) ~= "integer" or value < 1 then
+    fail(("%s: argument %s must be an integer from 1 on, got %s"):format(name, place, kind(value) == "number" and tostring(value) or kind(value)))
+  end
+  return value
+end
+
+define("flow.turns", {
+  summary = "Goes through steps in which networks take turns, such as FGM's online network and generator.",
+  arguments = {
+    { "steps", "integer", "how often all have had their turns" },
+    { "turns", "list", "names, each followed by how many turns it has in a step" },
+  },
+  example = '> local order = {}; for step, who in riffle.flow.turns(2, { "online", 2, "generator", 1 }) do order[#order + 1] = step .. who end\n'
+    .. "> table.concat(order, \" \")\n1online 1online 1generator 2online 2online 2generator",
+}, function(steps, turns)
+  whole("riffle.flow.turns", "1 'steps'", steps)
+  if type(turns) ~= "table" or #turns == 0 or #turns % 2 == 1 then
+    fail('riffle.flow.turns: argument 2 \'turns\' must be a list such as { "online", 5, "generator", 1 }, got ' .. kind(turns))
+  end
+  local order = {}
+  for place = 1, #turns, 2 do
+    if type(turns[place]) ~= "string" then fail("riffle.flow.turns: item " .. place .. " must be a name, got " .. kind(turns[place])) end
+    for _ = 1, whole("riffle.flow.turns", "2 'turns', item " .. place + 1, turns[place + 1]) do order[#order + 1] = turns[place] end
+  end
+  local done, total = 0, steps * #order
+  local function next_turn()
+    if done == total then return nil end
+    done = done + 1
+    return (done - 1) // #order + 1, order[(done - 1) % #order + 1]
+  end
+  return setmetatable({}, { __call = next_turn, __len = function() return total end })
+end)
+
+define("flow.rounds", {
+  summary = "Goes through rounds in which the student of one is the teacher of the next: progressive methods and reflow.",
+  arguments = {
+    { "count", "integer", "of rounds" },
+    { "teacher", "network", "of the first round" },
+    { "student", "network", "a frozen copy of it teaches the next round; usually its average" },
+  },
+  example = "> local net = riffle.nn.mlp { width = 32 }; local rounds = 0\n"
+    .. "> for round, teacher in riffle.flow.rounds(3, net, net:two_timed()) do rounds = rounds + teacher:times() end; return rounds\n5",
+}, function(count, teacher, student)
+  whole("riffle.flow.rounds", "1 'count'", count)
+  for place, network in ipairs { teacher, student } do
+    if kind(network) ~= "network" then
+      fail(("riffle.flow.rounds: argument %d must be a network, got %s"):format(place + 1, kind(network)))
+    end
+  end
+  local round = 0
+  return function()
+    if round == count then return nil end
+    round = round + 1
+    if round > 1 then teacher = student:copy(true) end
+    return round, teacher
+  end
+end)

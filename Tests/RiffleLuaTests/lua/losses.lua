@@ -1,0 +1,79 @@
+-- The losses from the front door: every one of them trains, mixes, and says what is wrong with what it is given.
+local riffle = require "riffle"
+local nn, flow, optim = riffle.nn, riffle.flow, riffle.optim
+
+local function refused(pattern, body, ...)
+  local ok, message = pcall(body, ...)
+  assert(not ok, "no error, expected: " .. pattern)
+  assert(tostring(message):find(pattern, 1, true), ("expected '%s' in: %s"):format(pattern, message))
+end
+
+riffle.seed(3)
+local teacher = nn.mlp { width = 16 }
+local own = { alphaflow = { alpha = 0.5 }, progressive = { steps = 4 } }
+local names = {
+  "lfmd", "itvm", "efmd", "pfmm", "lsd", "esd", "psd", "meanflow", "imf", "tvm", "alphaflow", "shortcut", "ayf", "scm", "consistency",
+  "consistency_fm", "progressive",
+}
+for _, name in ipairs(names) do
+  local student = teacher:two_timed()
+  local opt = optim.adamw(student, { lr = 1e-3 })
+  local options = own[name] or {}
+  options.target = student:copy(true)
+  local loss, parts = flow.loss[name](student, teacher, riffle.randn(16, 2), options)
+  assert(loss:item() == loss:item() and next(parts), name)
+  assert(opt:step(loss).grad_norm >= 0, name)
+end
+
+-- From data alone, with a learned weight that trains along, and a function as the weight.
+for _, name in ipairs { "lsd", "esd", "psd", "meanflow", "imf", "tvm", "shortcut", "ayf", "scm", "consistency", "consistency_fm" } do
+  local student, weight = teacher:two_timed(), nn.loss_weight()
+  local result = optim.adamw({ student, weight }, { lr = 1e-3 }):step((flow.loss[name](student, nil, riffle.randn(16, 2), { weight = weight })))
+  assert(result.grad_norm > 0, name)
+  flow.loss[name](student, nil, riffle.randn(16, 2), { weight = function(s, t) return 1 + t - s end, huber = 0.1, path = "cosine" })
+end
+for _, name in ipairs { "lfmd", "itvm", "efmd", "pfmm", "progressive" } do
+  refused("'teacher' must be a network", flow.loss[name], teacher:two_timed(), nil, riffle.randn(4, 2))
+end
+
+-- A mixture of losses is a loss.
+local student = teacher:two_timed()
+local a, b = flow.loss.lfmd(student, teacher, riffle.randn(8, 2)), flow.loss.psd(student, nil, riffle.randn(8, 2))
+assert(optim.adamw(student):step(0.75 * a + 0.25 * b).grad_norm > 0)
+
+-- A generator and its online network take turns.
+local generator, online = teacher:copy(), teacher:copy()
+local before = online:parameters()["output.weight"]:tolist()[1][1]
+flow.loss.fgm(generator, online, teacher, riffle.randn(8, 2)):backward()
+assert(online:parameters()["output.weight"].grad == nil and generator:parameters()["output.weight"].grad ~= nil)
+optim.adamw(online):step((flow.loss.fgm_online(generator, online, riffle.randn(8, 2))))
+assert(online:parameters()["output.weight"]:tolist()[1][1] ~= before)
+refused("alpha below 1 needs real data", flow.loss.fgm_online, generator, online, riffle.randn(8, 2), { alpha = 0.9 })
+flow.loss.fgm_online(generator, online, riffle.randn(8, 2), { alpha = 0.9, x = riffle.randn(4, 2) })
+assert(flow.generate(generator, riffle.randn(5, 2)):shape()[1] == 5)
+refused("dmd: the path must be linear", flow.loss.dmd, generator, online, teacher, riffle.randn(4, 2), { path = "vp" })
+
+-- Classes, guidance and their mistakes.
+local net = nn.mlp { width = 16, classes = 3, null_class = true }
+local labels = riffle.tensor({ 1, 2, 3, 1 }, "int32")
+local guided = flow.guide(net, { scale = 2, from = 0.2, to = 0.8 })
+assert(flow.loss.lfmd(guided:two_timed(), guided, riffle.randn(4, 2), { labels = labels }):item() >= 0)
+flow.matching_loss(net, riffle.randn(4, 2), { labels = labels, label_dropout = 0.5 })
+refused("not conditioned on anything", flow.guide, teacher, { scale = 2 })
+refused("no label for none", flow.guide, nn.mlp { width = 8, classes = 3 }, { scale = 2 })
+refused("from (0.8) lies after to (0.2)", flow.guide, net, { scale = 2, from = 0.8, to = 0.2 })
+refused("has 3 classes and needs labels", flow.matching_loss, net, riffle.randn(4, 2), { labels = {} })
+refused("labels must be one int32 tensor [4]", flow.matching_loss, net, riffle.randn(4, 2), { labels = riffle.zeros(4) })
+refused("index 5", flow.matching_loss, net, riffle.randn(4, 2), { labels = riffle.tensor({ 1, 2, 3, 5 }, "int32") })
+refused("no label for none", flow.matching_loss, nn.mlp { classes = 3 }, riffle.randn(4, 2), { labels = labels, label_dropout = 0.1 })
+refused("the student has 3 classes and the teacher 4", flow.loss.lfmd, net:two_timed(), nn.mlp { classes = 4 }, riffle.randn(4, 2), { labels = labels })
+
+-- Wrong networks, shapes and options.
+refused("net:two_timed()", flow.loss.itvm, teacher, teacher, riffle.randn(4, 2))
+refused("in teacher", flow.loss.lfmd, student, nn.mlp { dim = 3 }, riffle.randn(4, 2))
+refused("noise and x are pairs", flow.matching_loss, teacher, riffle.randn(4, 2), { noise = riffle.randn(3, 2) })
+refused("a number for each sample", flow.loss.lsd, student, nil, riffle.randn(4, 2), { weight = function() return riffle.ones(3) end })
+refused("steps or stage, not both", flow.loss.consistency, student, teacher, riffle.randn(4, 2), { steps = 4, stage = 1 })
+refused("did you mean 'diagonal'", flow.loss.lsd, student, nil, riffle.randn(4, 2), { diagnal = 0.5 })
+refused("flow.turns", flow.turns, 3, { "online" })
+refused("argument 2 must be a network", flow.rounds, 3, 4, student)
