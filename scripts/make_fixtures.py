@@ -1,12 +1,12 @@
-"""Writes Tests/Fixtures/*.safetensors: what PyTorch, torchcfm and POT answer, for Riffle's tests to agree with.
+"""Writes Tests/Fixtures/*.safetensors: the answers of PyTorch, torchcfm, diffusers and POT that Riffle's tests expect.
 
     python3 -m venv venv
-    venv/bin/pip install torch numpy POT
+    venv/bin/pip install torch numpy POT diffusers
     venv/bin/pip install --no-deps torchcfm==1.0.7
     venv/bin/python scripts/make_fixtures.py
 
-The files kept in the repository were written with torch 2.15.0 and POT 0.9.7. Everything is computed in float64 and
-stored as float32, so a fixture is exact to the last digit it holds.
+The files kept in the repository were written with torch 2.15.0, diffusers 0.42.1 and POT 0.9.7. Everything is
+computed in float64 and stored as float32, so a fixture is exact to the last digit it holds.
 
 Weights are not stored. They are drawn by `draw`, from a name and an index alone, so that any language can draw the same
 ones. What a test needs besides (inputs, loss weights `c`, settings) is in the files; gradients are those of
@@ -23,7 +23,12 @@ import numpy as np
 import ot
 import torch
 import torch.nn.functional as F
+from diffusers import SD3Transformer2DModel
+from diffusers.models import embeddings, normalization
+from diffusers.utils import logging
 from torchcfm.models.unet import unet
+
+from reference_dit import DiT, time_features
 
 FOLDER = Path(__file__).resolve().parent.parent / "Tests" / "Fixtures"
 UNIT = math.sqrt(3)  # the half-width at which a uniform number has variance one
@@ -88,6 +93,76 @@ def strings(settings):
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
 
 
+# Networks
+
+
+def rms_norm(self, x):
+    """diffusers' RMSNorm, without its float32."""
+    return F.rms_norm(x, self.dim, self.weight, self.eps)
+
+
+@contextmanager
+def in_double():
+    """torchcfm and diffusers go through float32 in embeddings, norms and torchcfm's softmax; here they do not."""
+    with (
+        patch.object(torch.Tensor, "float", torch.Tensor.double),
+        patch.object(unet, "timestep_embedding", time_features),
+        patch.object(embeddings, "get_timestep_embedding", time_features),
+        patch.object(normalization.RMSNorm, "forward", rms_norm),
+    ):
+        yield
+
+
+def run(make, call, dtype, x, c, inputs):
+    """The output, its gradient for x, the gradients for the parameters, and the shapes of all that the state holds.
+
+    Some gradients are zero: a key's bias does not change a softmax, and with as many groups as channels a group norm
+    takes away whatever was added to a channel. The 1e-15 that rounding leaves of them is made zero too.
+    """
+    model = make().to(dtype)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    for name, p in trained.items():
+        p.data = parameter(name, p.shape).to(dtype)
+    inputs = {key: value.to(dtype) if value.is_floating_point() else value for key, value in inputs.items()}
+    x = x.detach().to(dtype).requires_grad_()
+    output = call(model, x, **inputs)
+    (c.to(dtype) * output).sum().backward()
+    gradients = {name: torch.where(p.grad.abs() < 1e-12, 0, p.grad) for name, p in trained.items()}
+    return output.detach(), x.grad, gradients, {name: list(value.shape) for name, value in model.state_dict().items()}
+
+
+def traces(name, gradient):
+    """What is kept of a parameter's gradient: 64 of its elements, its norm, and its product with a drawn direction."""
+    flat = gradient.flatten()
+    return {
+        f"grad.{name}": flat[:: max(1, len(flat) // 64)][:64],
+        f"norm.{name}": flat.norm()[None],
+        f"dot.{name}": (flat @ centred(f"probe.{name}", flat.shape))[None],
+    }
+
+
+def difference(a, b):
+    """The greatest difference in terms of the greatest number, or in itself where all should be zero."""
+    return ((a - b).abs().max() / (b.abs().max() or 1)).item()
+
+
+def write_network(file, settings, make, call, shape, inputs):
+    """A network's answer call(make(), x, **inputs) for a drawn x [2, channels, height, width], with gradients."""
+    x, c = centred("input.x", (2, *shape)), centred("input.c", (2, *shape))
+    with in_double():
+        output, grad_x, gradients, shapes = run(make, call, torch.float64, x, c, inputs)
+    tensors = {"x": x, "c": c, "output": output, "grad_x": grad_x} | inputs
+    for name, gradient in gradients.items():
+        tensors |= traces(name, gradient)
+    save(file, tensors, strings(settings | {"shapes": shapes}))
+
+    single, single_x, singles, _ = run(make, call, torch.float32, x, c, inputs)
+    worst = max(difference(singles[name], gradients[name]) for name in gradients)
+    count = sum(gradient.numel() for gradient in gradients.values())
+    print(f"  {count} parameters; float32 differs by {difference(single, output):.1e} in the output, "
+          f"{difference(single_x, grad_x):.1e} in grad_x, up to {worst:.1e} in a parameter's gradient")
+
+
 # The U-Net of torchcfm
 
 UNETS = {
@@ -106,70 +181,68 @@ UNET_DEFAULTS = dict(
     use_scale_shift_norm=False, resblock_updown=False, use_new_attention_order=False, learn_sigma=False)
 
 
-def embedding(t, width, period=10000.0):
-    """torchcfm's timestep_embedding, without its float32."""
-    frequencies = torch.exp(-math.log(period) * torch.arange(width // 2, dtype=t.dtype) / (width // 2))
-    angles = t[:, None] * frequencies
-    return torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)
-
-
-@contextmanager
-def in_double():
-    """torchcfm goes through float32 in its embedding, its norms and its softmax; here it does not."""
-    with patch.object(torch.Tensor, "float", torch.Tensor.double), patch.object(unet, "timestep_embedding", embedding):
-        yield
-
-
-def run_unet(settings, dtype, x, t, y, c):
-    """The output, its gradient for x, and the gradients for the parameters.
-
-    Some gradients are zero: a key's bias does not change a softmax, and with as many groups as channels a group norm
-    takes away whatever was added to a channel. The 1e-15 that rounding leaves of them is made zero too.
-    """
-    model = unet.UNetModelWrapper(**settings)
-    for name, p in model.named_parameters():
-        p.data = parameter(name, p.shape).to(dtype)
-    model.dtype = dtype
-    x = x.detach().to(dtype).requires_grad_()
-    output = model(t.to(dtype), x, y)
-    (c.to(dtype) * output).sum().backward()
-    gradients = {name: torch.where(p.grad.abs() < 1e-12, 0, p.grad) for name, p in model.named_parameters()}
-    return output.detach(), x.grad, gradients
-
-
-def traces(name, gradient):
-    """What is kept of a parameter's gradient: 64 of its elements, its norm, and its product with a drawn direction."""
-    flat = gradient.flatten()
-    return {
-        f"grad.{name}": flat[:: max(1, len(flat) // 64)][:64],
-        f"norm.{name}": flat.norm()[None],
-        f"dot.{name}": (flat @ centred(f"probe.{name}", flat.shape))[None],
-    }
-
-
-def difference(a, b):
-    """The greatest difference in terms of the greatest number, or in itself where all should be zero."""
-    return ((a - b).abs().max() / (b.abs().max() or 1)).item()
-
-
 def write_unet(file, settings):
+    def call(model, x, t, y=None):
+        model.dtype = x.dtype
+        return model(t, x, y)
+
     settings = UNET_DEFAULTS | settings
-    shape = (2, *settings["dim"])
-    x, c, t = centred("input.x", shape), centred("input.c", shape), draw("input.t", (2,))
-    y = torch.tensor([3, 0]) if settings["class_cond"] else None
+    inputs = {"t": draw("input.t", (2,))} | ({"y": torch.tensor([3, 0])} if settings["class_cond"] else {})
+    write_network(file, settings, lambda: unet.UNetModelWrapper(**settings), call, settings["dim"], inputs)
 
-    with in_double():
-        output, grad_x, gradients = run_unet(settings, torch.float64, x, t, y, c)
-    tensors = {"x": x, "t": t, "c": c, "output": output, "grad_x": grad_x} | ({} if y is None else {"y": y})
-    for name, gradient in gradients.items():
-        tensors |= traces(name, gradient)
-    shapes = {name: list(gradient.shape) for name, gradient in gradients.items()}
-    save(file, tensors, strings(settings | {"shapes": shapes}))
 
-    single, single_x, singles = run_unet(settings, torch.float32, x, t, y, c)
-    worst = max(difference(singles[name], gradients[name]) for name in gradients)
-    print(f"  {sum(map(math.prod, shapes.values()))} parameters; float32 differs by {difference(single, output):.1e} "
-          f"in the output, {difference(single_x, grad_x):.1e} in grad_x, up to {worst:.1e} in a parameter's gradient")
+# DiT
+
+DITS = {
+    "dit-two-times": dict(image=[8, 12, 3], patch=2, width=32, depth=2, heads=4, two_times=True),
+    "dit-classes": dict(image=[8, 8, 2], patch=4, width=48, depth=2, heads=3, classes=5, learn_sigma=True),
+}
+DIT_DEFAULTS = dict(classes=None, learn_sigma=False, two_times=False)
+
+
+def write_dit(file, settings):
+    def call(model, x, **inputs):
+        return model(x, **inputs)
+
+    settings = DIT_DEFAULTS | settings
+    height, breadth, channels = settings["image"]
+    inputs = {"s": draw("input.s", (2,))}
+    if settings["two_times"]:
+        inputs |= {"t": draw("input.t", (2,))}
+    if settings["classes"] is not None:
+        inputs |= {"y": torch.tensor([3, settings["classes"]])}  # the second is of no class
+    write_network(file, settings, lambda: DiT(**settings), call, (channels, height, breadth), inputs)
+
+
+# The MM-DiT of diffusers
+
+MMDITS = {
+    "mmdit-plain": dict(
+        size=[8, 8], sample_size=8, in_channels=4, num_layers=2, num_attention_heads=4, attention_head_dim=8,
+        pos_embed_max_size=6),
+    "mmdit-dual": dict(
+        size=[8, 12], sample_size=10, in_channels=3, num_layers=3, num_attention_heads=2, attention_head_dim=16,
+        pos_embed_max_size=9, qk_norm="rms_norm", dual_attention_layers=[1]),
+}
+MMDIT_DEFAULTS = dict(
+    patch_size=2, joint_attention_dim=24, caption_projection_dim=32, pooled_projection_dim=20, qk_norm=None,
+    dual_attention_layers=[])
+
+
+def write_mmdit(file, settings):
+    """Our times run from noise to data; diffusers' run from data to noise, at 1000, and it predicts noise - data."""
+    def call(model, x, t, tokens, summary):
+        return -model(x, tokens, summary, 1000 * (1 - t), return_dict=False)[0]
+
+    settings = MMDIT_DEFAULTS | settings
+    own = {key: value for key, value in settings.items() if key != "size"}
+    own["out_channels"] = channels = settings["in_channels"]
+    inputs = {
+        "t": draw("input.t", (2,)),
+        "tokens": centred("input.tokens", (2, 5, settings["joint_attention_dim"])),
+        "summary": centred("input.summary", (2, settings["pooled_projection_dim"])),
+    }
+    write_network(file, settings, lambda: SD3Transformer2DModel(**own), call, (channels, *settings["size"]), inputs)
 
 
 # Operations
@@ -275,8 +348,13 @@ def write_distances():
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    logging.set_verbosity_error()
     FOLDER.mkdir(parents=True, exist_ok=True)
     for file, settings in UNETS.items():
         write_unet(file, settings)
+    for file, settings in DITS.items():
+        write_dit(file, settings)
+    for file, settings in MMDITS.items():
+        write_mmdit(file, settings)
     write_operations()
     write_distances()

@@ -2,8 +2,8 @@ import RiffleTensor
 
 /// A part of a network: parameters and smaller parts, each with a name.
 ///
-/// A subclass keeps its parts in constants, lists them in `children` and `ownParameters`, and makes a blank twin of
-/// itself in `blank()`; names, counting, copying, loading and saving follow from those.
+/// A subclass keeps its parts in constants, lists them in `children`, `ownParameters` and `ownBuffers`, and makes a
+/// blank twin of itself in `blank()`; names, counting, copying, loading and saving follow from those.
 open class Module {
     /// Whether dropout acts. Averages and samplers evaluate without it.
     public var isTraining: Bool {
@@ -21,6 +21,8 @@ open class Module {
     open var children: [(name: String, module: Module)] { [] }
     /// Parameters that belong to no part, by name.
     open var ownParameters: [NamedParameter] { [] }
+    /// Numbers that files hold and training leaves alone, such as fixed positions, by name: parameters always frozen.
+    open var ownBuffers: [NamedParameter] { [] }
     /// The word that describes the kind, such as `linear`.
     open var kind: String { "module" }
     /// What a reader is told of its sizes.
@@ -37,6 +39,11 @@ open class Module {
         ownParameters + children.flatMap { child in child.module.parameters.map { $0.within(child.name) } }
     }
 
+    /// What files hold: every parameter and buffer, depth first, with its full name.
+    public var entries: [NamedParameter] {
+        ownParameters + ownBuffers + children.flatMap { child in child.module.entries.map { $0.within(child.name) } }
+    }
+
     /// How many numbers the parameters hold; one that stands in two places counts once.
     public var count: Int {
         var known: Set<ObjectIdentifier> = []
@@ -48,10 +55,8 @@ open class Module {
         let random = Context.current.random
         defer { Context.current.random = random }
         let copy = try blank()
-        for (from, to) in zip(parameters, copy.parameters) {
-            try to.parameter.assign(from.parameter.value)
-            to.parameter.isTrainable = trainable
-        }
+        for (from, to) in zip(entries, copy.entries) { try to.parameter.assign(from.parameter.value) }
+        for named in copy.parameters { named.parameter.isTrainable = trainable }
         copy.isTraining = trainable && isTraining
         return copy
     }
@@ -134,14 +139,14 @@ public struct NamedParameter {
 // MARK: - States
 
 extension Module {
-    /// Every parameter's value under its name, in the layout of files.
+    /// The value of every parameter and buffer under its name, in the layout of files.
     public func state() throws -> [(name: String, tensor: Tensor)] {
         try withoutGradient {
-            try parameters.map { ($0.name, try $0.layout.toFile($0.parameter.value)) }
+            try entries.map { ($0.name, try $0.layout.toFile($0.parameter.value)) }
         }
     }
 
-    /// Sets every parameter from a state in the layout of files; all of them or none.
+    /// Sets every parameter and buffer from a state in the layout of files; all of them or none.
     /// - Parameter strict: whether missing and unexpected names are errors. Shapes always have to agree.
     /// - Returns: the names that were missing and those that were unexpected.
     /// - Throws: `RiffleError` that lists missing, unexpected and mis-shaped names.
@@ -149,7 +154,7 @@ extension Module {
     public func load(
         shapes: [String: Shape], strict: Bool = true, tensor: (String) throws -> Tensor
     ) throws -> (missing: [String], unexpected: [String]) {
-        let named = parameters
+        let named = entries
         let missing = named.map(\.name).filter { shapes[$0] == nil }
         let unexpected = Set(shapes.keys).subtracting(named.map(\.name)).sorted()
         let misshaped = named.compactMap { entry -> String? in

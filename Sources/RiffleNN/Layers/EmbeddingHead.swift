@@ -1,43 +1,56 @@
 import RiffleTensor
 
-/// Times and class labels as one vector a sample, which the rest of a network is told.
+/// Times and a condition as one vector a sample, which the rest of a network is told.
 ///
-///     e = time(s) [+ span(t - s)] [+ label(y)]
+///     e = time(s) [+ span(t - s)] [+ label(y) or text(summary)]
 ///
 /// The second time's last layer starts as zeros, so that a student starts as its teacher.
 struct EmbeddingHead {
-    let conditioning: Conditioning
+    /// How files name the parts, and the two layers of each that has two.
+    struct Names {
+        var time = "time_embed"
+        var span = "span_embed"
+        var condition = "label_emb"
+        var layers = ["0", "2"]
+    }
+
     private let time: TimeEmbedding
     private let span: TimeEmbedding?
-    private let label: Embedding?
-    private let names: [String]
+    private let condition: Module?
+    private let timeOfNoise: Bool
+    private let names: Names
 
     /// - Parameters:
-    ///   - names: of the three parts in files.
     ///   - features, largest: of the times, see `TimeEmbedding`.
+    ///   - start: of all weights; PyTorch's defaults where not given.
+    ///   - timeOfNoise: whether the time is told as 1 - s, which is 1 at noise.
     init(
-        times: Int, features: Int, width: Int, largest: Double, _ conditioning: Conditioning,
-        names: [String] = ["time_embed", "span_embed", "label_emb"]
+        times: Int, features: Int, width: Int, largest: Double, _ conditioning: Conditioning, names: Names = Names(),
+        start: Start? = nil, timeOfNoise: Bool = false
     ) throws {
-        (self.conditioning, self.names) = (conditioning, names)
-        time = try TimeEmbedding(features: features, width: width, largest: largest)
-        span = times == 2 ? try TimeEmbedding(features: features, width: width, largest: largest, zero: true) : nil
-        if case .classes(let count, let hasNull) = conditioning {
-            label = try Embedding(hasNull ? count + 1 : count, width)
-        } else {
-            label = nil
+        (self.names, self.timeOfNoise) = (names, timeOfNoise)
+        func embedding(zero: Bool) throws -> TimeEmbedding {
+            try TimeEmbedding(features: features, width: width, largest: largest, names: names.layers, start: start ?? .fanIn, zero: zero)
+        }
+        time = try embedding(zero: false)
+        span = times == 2 ? try embedding(zero: true) : nil
+        switch conditioning {
+        case .none: condition = nil
+        case .classes(let count, let hasNull): condition = try Embedding(hasNull ? count + 1 : count, width, start: start ?? .normal(1))
+        case .text(_, let summary): condition = try FeedForward(summary, width, width, .silu, names: names.layers, start: start ?? .fanIn)
         }
     }
 
     var children: [(name: String, module: Module)] {
-        zip(names, [time, span, label] as [Module?]).compactMap { name, module in module.map { (name, $0) } }
+        [(names.time, time), (names.span, span), (names.condition, condition)].compactMap { name, module in module.map { (name, $0) } }
     }
 
     /// times [n], one or two -> [n, width].
-    func callAsFunction(_ times: [Tensor], _ condition: Condition?) throws -> Tensor {
-        var e = try time(times[0])
+    func callAsFunction(_ times: [Tensor], _ told: Condition?) throws -> Tensor {
+        var e = try time(timeOfNoise ? 1 - times[0] : times[0])
         if let span { e = try e + span(times[1] - times[0]) }
-        guard let label, let labels = condition?.tensors.first else { return e }
-        do { return try e + label(labels) } catch let error as RiffleError { throw error.within(names[2]) }
+        // Labels are a condition's only tensor, a text's summary is its second.
+        guard let condition, let told = told?.tensors.last else { return e }
+        return try e + condition.named(names.condition) { try condition.forward([told]) }
     }
 }

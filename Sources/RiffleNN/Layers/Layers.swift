@@ -1,20 +1,13 @@
 import RiffleTensor
 
-/// Uniform numbers in +-1 / sqrt(inputs of one output): PyTorch's default for linear and convolution layers.
-func uniformFanIn(_ shape: Shape, fanIn: Int) throws -> Parameter {
-    let bound = 1 / Double(max(fanIn, 1)).squareRoot()
-    return Parameter(try withoutGradient { try Tensor.rand(shape).affine(2 * bound, -bound) })
-}
-
 /// y = x weight^T + bias, over the last dimension. weight [out, in], bias [out].
 public final class Linear: Module {
     public let weight: Parameter
     public let bias: Parameter?
 
-    /// - Parameter zero: whether weight and bias start as zeros.
-    public init(_ inputs: Int, _ outputs: Int, bias: Bool = true, zero: Bool = false) throws {
-        weight = zero ? Parameter(try .zeros([outputs, inputs])) : try uniformFanIn([outputs, inputs], fanIn: inputs)
-        self.bias = !bias ? nil : zero ? Parameter(try .zeros([outputs])) : try uniformFanIn([outputs], fanIn: inputs)
+    public init(_ inputs: Int, _ outputs: Int, bias: Bool = true, start: Start = .fanIn) throws {
+        weight = try start.weight([outputs, inputs])
+        self.bias = bias ? try start.bias([outputs, inputs]) : nil
     }
 
     public override var kind: String { "linear" }
@@ -22,7 +15,7 @@ public final class Linear: Module {
     public override var ownParameters: [NamedParameter] {
         [NamedParameter("weight", weight)] + (bias.map { [NamedParameter("bias", $0)] } ?? [])
     }
-    public override func blank() throws -> Module { try Linear(weight.shape[1], weight.shape[0], bias: bias != nil, zero: true) }
+    public override func blank() throws -> Module { try Linear(weight.shape[1], weight.shape[0], bias: bias != nil, start: .zero) }
     public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
     public func callAsFunction(_ x: Tensor) throws -> Tensor { try x.linear(weight.tensor, bias?.tensor) }
 }
@@ -35,11 +28,11 @@ public final class Conv2d: Module {
     private let padding: Int
 
     public init(
-        _ inputs: Int, _ outputs: Int, kernel: Int = 3, stride: Int = 1, padding: Int? = nil, bias: Bool = true, zero: Bool = false
+        _ inputs: Int, _ outputs: Int, kernel: Int = 3, stride: Int = 1, padding: Int? = nil, bias: Bool = true, start: Start = .fanIn
     ) throws {
-        let shape: Shape = [outputs, kernel, kernel, inputs], fanIn = inputs * kernel * kernel
-        weight = zero ? Parameter(try .zeros(shape)) : try uniformFanIn(shape, fanIn: fanIn)
-        self.bias = !bias ? nil : zero ? Parameter(try .zeros([outputs])) : try uniformFanIn([outputs], fanIn: fanIn)
+        let shape: Shape = [outputs, kernel, kernel, inputs]
+        weight = try start.weight(shape)
+        self.bias = bias ? try start.bias(shape) : nil
         self.stride = stride
         self.padding = padding ?? kernel / 2
     }
@@ -53,7 +46,7 @@ public final class Conv2d: Module {
     }
     public override func blank() throws -> Module {
         try Conv2d(
-            weight.shape[3], weight.shape[0], kernel: weight.shape[1], stride: stride, padding: padding, bias: bias != nil, zero: true)
+            weight.shape[3], weight.shape[0], kernel: weight.shape[1], stride: stride, padding: padding, bias: bias != nil, start: .zero)
     }
     public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
@@ -134,7 +127,7 @@ public final class RMSNorm: Module {
 public final class Embedding: Module {
     public let weight: Parameter
 
-    public init(_ count: Int, _ width: Int) throws { weight = Parameter(try .randn([count, width])) }
+    public init(_ count: Int, _ width: Int, start: Start = .normal(1)) throws { weight = try start.weight([count, width]) }
 
     public override var kind: String { "embedding" }
     public override var summary: String { "\(weight.shape[0]) of \(weight.shape[1])" }
@@ -201,9 +194,9 @@ public final class SelfAttention: Module {
     private let projection: Linear
     private let heads: Int
 
-    public init(_ width: Int, heads: Int) throws {
+    public init(_ width: Int, heads: Int, start: Start = .fanIn) throws {
         guard heads >= 1, width % heads == 0 else { throw RiffleError("attention", "a width of \(width) does not make \(heads) equal heads") }
-        (qkv, projection, self.heads) = (try Linear(width, 3 * width), try Linear(width, width), heads)
+        (qkv, projection, self.heads) = (try Linear(width, 3 * width, start: start), try Linear(width, width, start: start), heads)
     }
 
     public override var kind: String { "attention" }

@@ -14,32 +14,33 @@ public func timeFeatures(_ t: Tensor, width: Int, largest: Double) throws -> Ten
 
 /// Features of a time through two linear layers with SiLU between. t [n] -> [n, width].
 ///
-/// In files the layers are `0` and `2`, as in PyTorch's Sequential of linear, SiLU, linear.
+/// In files the layers are `0` and `2`, as in PyTorch's Sequential of linear, SiLU, linear, or what `names` says.
 public final class TimeEmbedding: Module {
     private let features: Int
     private let largest: Double
-    private let layers: [Linear]
+    private let layers: FeedForward
+    private let names: [String]
 
     /// - Parameters:
     ///   - features: how many cosines and sines.
     ///   - largest: the largest frequency in rad for times in [0, 1].
     ///   - zero: whether the last layer starts as zeros, so that the embedding has no effect at first.
-    public init(features: Int, width: Int, largest: Double, zero: Bool = false) throws {
+    public init(
+        features: Int, width: Int, largest: Double, names: [String] = ["0", "2"], start: Start = .fanIn, zero: Bool = false
+    ) throws {
         guard features >= 2, features % 2 == 0 else {
             throw RiffleError("time_embedding", "features come in pairs of cosine and sine, got \(features)")
         }
-        (self.features, self.largest) = (features, largest)
-        layers = [try Linear(features, width), try Linear(width, width, zero: zero)]
+        (self.features, self.largest, self.names) = (features, largest, names)
+        layers = try FeedForward(features, width, width, .silu, names: names, start: start, zero: zero)
     }
 
     public override var kind: String { "time_embedding" }
-    public override var summary: String { "\(features) features up to \(riffleFormat(largest)) rad -> \(layers[1].weight.shape[0])" }
-    public override var children: [(name: String, module: Module)] { [("0", layers[0]), ("2", layers[1])] }
+    public override var summary: String { "\(features) features up to \(riffleFormat(largest)) rad -> \(layers.outputs)" }
+    public override var children: [(name: String, module: Module)] { layers.children }
     public override func blank() throws -> Module {
-        try TimeEmbedding(features: features, width: layers[1].weight.shape[0], largest: largest)
+        try TimeEmbedding(features: features, width: layers.outputs, largest: largest, names: names)
     }
     public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
-    public func callAsFunction(_ t: Tensor) throws -> Tensor {
-        try layers[1](layers[0](timeFeatures(t, width: features, largest: largest)).silu())
-    }
+    public func callAsFunction(_ t: Tensor) throws -> Tensor { try layers(timeFeatures(t, width: features, largest: largest)) }
 }

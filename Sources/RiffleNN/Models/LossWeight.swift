@@ -18,7 +18,7 @@ public final class LearnedWeight: LossWeight {
 
     public override init() {
         // A layer of zeros of this size cannot fail.
-        linear = try! Linear(LearnedWeight.features, 1, zero: true)
+        linear = try! Linear(LearnedWeight.features, 1, start: .zero)
         super.init()
     }
 

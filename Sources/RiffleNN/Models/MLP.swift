@@ -64,10 +64,10 @@ public final class MLP: Network {
 }
 
 extension Network {
-    /// This network with the parameters of another wherever the names agree.
+    /// This network with the parameters and buffers of another wherever the names agree.
     func taking(_ other: Network) throws -> Network {
-        let values = Dictionary(other.parameters.map { ($0.name, $0.parameter) }, uniquingKeysWith: { first, _ in first })
-        for named in parameters { try values[named.name].map { try named.parameter.assign($0.value) } }
+        let values = Dictionary(other.entries.map { ($0.name, $0.parameter) }, uniquingKeysWith: { first, _ in first })
+        for named in entries { try values[named.name].map { try named.parameter.assign($0.value) } }
         isTraining = true
         return self
     }

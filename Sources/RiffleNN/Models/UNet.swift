@@ -73,7 +73,7 @@ public final class UNet: Network {
         middle = try builder.middle()
         up = try builder.up()
         norm = try GroupNorm(builder.channels)
-        last = try Conv2d(builder.channels, c.image[2], zero: true)
+        last = try Conv2d(builder.channels, c.image[2], start: .zero)
     }
 
     public override var kind: String { "unet" }

@@ -48,7 +48,7 @@ final class ResidualBlock: Module {
         time = try Linear(width, scaleShift ? 2 * outputs : outputs)
         secondNorm = try GroupNorm(outputs)
         dropout = Dropout(probability)
-        secondConv = try Conv2d(outputs, outputs, zero: true)
+        secondConv = try Conv2d(outputs, outputs, start: .zero)
         skip = inputs == outputs ? nil : try Conv2d(inputs, outputs, kernel: 1)
     }
 
@@ -86,7 +86,7 @@ final class AttentionBlock: Module {
         self.heads = heads
         norm = try GroupNorm(channels)
         qkv = try Linear(channels, 3 * channels)
-        projection = try Linear(channels, channels, zero: true)
+        projection = try Linear(channels, channels, start: .zero)
     }
 
     override var kind: String { "attention" }

@@ -70,7 +70,7 @@ extension Op {
         "silu", Doc("The SiLU, or swish, activation.", formula: "y = x sigmoid(x)", example: "> riffle.tensor({ 0, 1 }):silu()\ntensor float32 [2]: 0 0.731059"),
         kernel: RK_SILU, rule: { call, moved in [try moved[0].map { try siluGrad(call.inputs[0], $0) }] })
 
-    static let gelu: Op = elementwise(
+    package static let gelu: Op = elementwise(
         "gelu",
         Doc("The GELU activation in its tanh form.", formula: "y = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))",
             example: "> riffle.tensor({ 0, 1 }):gelu()\ntensor float32 [2]: 0 0.841192", source: "Hendrycks and Gimpel 2016"),

@@ -1,0 +1,67 @@
+import RiffleTensor
+
+extension Tensor {
+    /// Layer norm without parameters, [..., width], whose scale and shift a condition decides.
+    func normalised() throws -> Tensor { try layerNorm(eps: 1e-6) }
+
+    /// self (1 + scale) + shift.
+    func modulated(shift: Tensor, scale: Tensor) throws -> Tensor { try self * (1 + scale) + shift }
+
+    /// [n, parts x width] -> as many tensors [n, 1, width], which broadcast over tokens.
+    fileprivate func parts(_ count: Int) throws -> [Tensor] {
+        let width = shape[1] / count
+        return try reshaped(to: [shape[0], 1, shape[1]]).split([Int](repeating: width, count: count), 2)
+    }
+}
+
+/// What a condition makes of the branches of a residual block: linear in it, and all zeros at first, so that the block
+/// starts as the identity (adaLN-zero, Peebles and Xie 2023).
+final class Modulation: Module {
+    /// One branch, x + gate f(norm(x) (1 + scale) + shift); [n, 1, width] each.
+    struct Branch {
+        let shift: Tensor, scale: Tensor, gate: Tensor
+
+        /// What the branch's function gets, normal [n, tokens, width].
+        func input(_ normal: Tensor) throws -> Tensor { try normal.modulated(shift: shift, scale: scale) }
+    }
+
+    private let linear: Linear
+    private let branches: Int
+
+    init(_ width: Int, branches: Int) throws {
+        self.branches = branches
+        linear = try Linear(width, 3 * branches * width, start: .zero)
+    }
+
+    override var kind: String { "modulation" }
+    override var summary: String { "of \(branches) branches, \(linear.summary)" }
+    override var ownParameters: [NamedParameter] { linear.ownParameters }
+
+    /// told [n, width], after SiLU -> the branches.
+    func callAsFunction(_ told: Tensor) throws -> [Branch] {
+        let parts = try linear(told).parts(3 * branches)
+        return (0..<branches).map { Branch(shift: parts[3 * $0], scale: parts[3 * $0 + 1], gate: parts[3 * $0 + 2]) }
+    }
+}
+
+/// Layer norm whose shift and scale are linear in a condition, and zeros at first.
+final class AdaptiveNorm: Module {
+    private let linear: Linear
+    private let scaleFirst: Bool
+
+    /// - Parameter scaleFirst: whether files hold the scale's rows before the shift's.
+    init(_ width: Int, scaleFirst: Bool = false) throws {
+        self.scaleFirst = scaleFirst
+        linear = try Linear(width, 2 * width, start: .zero)
+    }
+
+    override var kind: String { "adaptive_norm" }
+    override var summary: String { linear.summary }
+    override var ownParameters: [NamedParameter] { linear.ownParameters }
+
+    /// x [n, tokens, width], told [n, width] after SiLU -> as x.
+    func callAsFunction(_ x: Tensor, _ told: Tensor) throws -> Tensor {
+        let parts = try linear(told).parts(2)
+        return try x.normalised().modulated(shift: parts[scaleFirst ? 1 : 0], scale: parts[scaleFirst ? 0 : 1])
+    }
+}

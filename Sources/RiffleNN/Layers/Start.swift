@@ -1,0 +1,37 @@
+import RiffleTensor
+
+/// How a layer's weight and bias start.
+public enum Start: Sendable {
+    /// Uniform in +-1 / sqrt(inputs of one output), the bias too: PyTorch's default.
+    case fanIn
+    /// Uniform in +-sqrt(6 / (inputs of one output + outputs)), the bias zero (Glorot and Bengio 2010).
+    case xavier
+    /// Normal with this standard deviation, the bias zero.
+    case normal(Double)
+    /// All zeros, so that the layer has no effect at first.
+    case zero
+
+    /// A weight [outputs, ...], where the other dimensions are the inputs of one output.
+    func weight(_ shape: Shape) throws -> Parameter {
+        switch self {
+        case .fanIn: try Self.uniform(shape, Self.bound(fanIn(shape)))
+        case .xavier: try Self.uniform(shape, (6 / Double(fanIn(shape) + shape[0])).squareRoot())
+        case .normal(let deviation): Parameter(try withoutGradient { try Tensor.randn(shape) * deviation })
+        case .zero: Parameter(try .zeros(shape))
+        }
+    }
+
+    /// The bias [outputs] that goes with a weight of this shape.
+    func bias(_ weight: Shape) throws -> Parameter {
+        if case .fanIn = self { return try Self.uniform([weight[0]], Self.bound(fanIn(weight))) }
+        return Parameter(try .zeros([weight[0]]))
+    }
+
+    private func fanIn(_ weight: Shape) -> Int { weight.sizes.dropFirst().reduce(1, *) }
+
+    private static func bound(_ fanIn: Int) -> Double { 1 / Double(max(fanIn, 1)).squareRoot() }
+
+    private static func uniform(_ shape: Shape, _ bound: Double) throws -> Parameter {
+        Parameter(try withoutGradient { try Tensor.rand(shape).affine(2 * bound, -bound) })
+    }
+}

@@ -1,0 +1,153 @@
+import RiffleTensor
+
+/// The diffusion transformer (Peebles and Xie 2023) with adaLN-zero, with the published checkpoints' names in files.
+///
+/// Images are [n, height, width, channels]. DiT's checkpoints predict noise; SiT's, of the same form (Ma et al. 2024),
+/// predict our velocity, with `frequency` 1 and `learnedSigma`. `span_embedder` is ours: the second time.
+public final class DiT: Network {
+    /// The published sizes.
+    public enum Size: String, CaseIterable, Sendable {
+        case small = "S", base = "B", large = "L", extraLarge = "XL"
+
+        var sizes: (width: Int, depth: Int, heads: Int) {
+            switch self {
+            case .small: (384, 12, 6)
+            case .base: (768, 12, 12)
+            case .large: (1024, 24, 16)
+            case .extraLarge: (1152, 28, 16)
+            }
+        }
+    }
+
+    public struct Configuration: Sendable {
+        /// [height, width, channels].
+        public var image: Shape
+        /// Pixels along the side of a patch.
+        public var patch = 2
+        public var width: Int
+        /// Blocks.
+        public var depth: Int
+        public var heads: Int
+        /// Width of a block's hidden layer, in units of `width`.
+        public var ratio = 4
+        /// Whether the last layer also has the variances that diffusion learns. They are dropped: the velocity is the rest.
+        public var learnedSigma = false
+        public var conditioning: Conditioning = .none
+        /// Largest frequency of the time embedding, in rad.
+        public var frequency = 1000.0
+        public var times = 1
+
+        public init(image: Shape, size: Size = .small) {
+            self.image = image
+            (width, depth, heads) = size.sizes
+        }
+
+        /// - Throws: `RiffleError` that names the setting that cannot be.
+        func checked() throws -> Configuration {
+            guard image.rank == 3, image.sizes.allSatisfy({ $0 > 0 }) else {
+                throw RiffleError("dit", "image must be { height, width, channels }, got \(image)")
+            }
+            guard patch > 0, image[0] % patch == 0, image[1] % patch == 0 else {
+                throw RiffleError("dit", "patches of \(patch) x \(patch) pixels do not fill the image \(image)")
+            }
+            guard width > 0, width % 4 == 0 else { throw RiffleError("dit", "width must be a multiple of 4, got \(width)") }
+            guard heads > 0, width % heads == 0 else { throw RiffleError("dit", "a width of \(width) does not make \(heads) equal heads") }
+            guard depth > 0, ratio > 0 else { throw RiffleError("dit", "depth and ratio must be positive, got \(depth) and \(ratio)") }
+            return self
+        }
+    }
+
+    private static let features = 256
+    public let configuration: Configuration
+    private let grid: PatchGrid
+    private let patches: Conv2d
+    private let positions: Parameter
+    private let head: EmbeddingHead
+    private let blocks: [DiTBlock]
+    private let last: FinalLayer
+
+    public init(_ configuration: Configuration) throws {
+        let c = try configuration.checked()
+        self.configuration = c
+        grid = PatchGrid(image: c.image, patch: c.patch)
+        patches = try Conv2d(c.image[2], c.width, kernel: c.patch, stride: c.patch, padding: 0, start: .xavier)
+        positions = try .positions(rows: grid.rows, columns: grid.columns, width: c.width)
+        head = try EmbeddingHead(
+            times: c.times, features: DiT.features, width: c.width, largest: c.frequency, c.conditioning,
+            names: .init(time: "t_embedder.mlp", span: "span_embedder.mlp", condition: "y_embedder.embedding_table"), start: .normal(0.02))
+        blocks = try (0..<c.depth).map { _ in try DiTBlock(c.width, heads: c.heads, ratio: c.ratio) }
+        last = try FinalLayer(c.width, c.patch * c.patch * c.image[2] * (c.learnedSigma ? 2 : 1))
+    }
+
+    public override var kind: String { "dit" }
+    public override var summary: String {
+        "\(configuration.image), patch \(configuration.patch), width \(configuration.width), depth \(configuration.depth)"
+            + conditioning.summary + (times == 2 ? ", two times" : "")
+    }
+    public override var times: Int { configuration.times }
+    public override var conditioning: Conditioning { configuration.conditioning }
+    public override var sampleShape: Shape? { configuration.image }
+
+    public override var children: [(name: String, module: Module)] {
+        [("x_embedder.proj", patches)] + head.children + [("blocks", ModuleList(blocks)), ("final_layer", last)]
+    }
+    public override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed", positions)] }
+
+    public override func blank() throws -> Module { try DiT(configuration) }
+
+    public override func twoTimed() throws -> Network {
+        var two = configuration
+        two.times = 2
+        return try DiT(two).taking(self)
+    }
+
+    public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        let told = try head(times, condition).silu()
+        var h = try named("x_embedder") { try grid.tokens(patches(x)) + positions.tensor }
+        for (place, block) in blocks.enumerated() {
+            h = try named("blocks.\(place)") { try block(h, told) }
+        }
+        return try named("final_layer") { try grid.images(last(h, told)) }
+    }
+}
+
+/// x + gate attention(norm(x)), then x + gate mlp(norm(x)), with gates and norms that the condition decides.
+private final class DiTBlock: Module {
+    private let attention: SelfAttention
+    private let mlp: FeedForward
+    private let modulation: Modulation
+
+    init(_ width: Int, heads: Int, ratio: Int) throws {
+        attention = try SelfAttention(width, heads: heads, start: .xavier)
+        mlp = try FeedForward(width, ratio * width, width, .gelu, names: ["fc1", "fc2"], start: .xavier)
+        modulation = try Modulation(width, branches: 2)
+    }
+
+    override var kind: String { "block" }
+    override var children: [(name: String, module: Module)] { [("attn", attention), ("mlp", mlp), ("adaLN_modulation.1", modulation)] }
+
+    /// x [n, tokens, width], told [n, width] after SiLU -> as x.
+    func callAsFunction(_ x: Tensor, _ told: Tensor) throws -> Tensor {
+        let branches = try modulation(told), (across, within) = (branches[0], branches[1])
+        let h = try x + across.gate * attention(across.input(x.normalised()))
+        return try h + within.gate * mlp(within.input(h.normalised()))
+    }
+}
+
+/// From tokens to the numbers of their patches; zeros at first.
+private final class FinalLayer: Module {
+    private let norm: AdaptiveNorm
+    private let linear: Linear
+
+    init(_ width: Int, _ outputs: Int) throws {
+        norm = try AdaptiveNorm(width)
+        linear = try Linear(width, outputs, start: .zero)
+    }
+
+    override var kind: String { "final_layer" }
+    override var summary: String { linear.summary }
+    override var children: [(name: String, module: Module)] { [("linear", linear), ("adaLN_modulation.1", norm)] }
+
+    /// x [n, tokens, width], told [n, width] after SiLU -> [n, tokens, outputs].
+    func callAsFunction(_ x: Tensor, _ told: Tensor) throws -> Tensor { try linear(norm(x, told)) }
+}
