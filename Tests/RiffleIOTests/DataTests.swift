@@ -139,6 +139,8 @@ import Testing
         let board = PlaneSet.checkerboard, bounds = try #require(board.bounds), masses = try board.binMasses(50)
         let exact = try Metrics.histogramKL(board.sample(64_000), masses: masses, bounds: bounds)
         #expect(exact > 0.005 && exact < 0.015, "\(exact)")
+        let sampled = try Metrics.histogramKL(board.sample(64_000), truth: board.sample(1_000_000), bins: 50)
+        #expect(abs(sampled - exact) < 0.003, "\(sampled), exactly \(exact)")
         let moved = try Metrics.histogramKL(board.sample(64_000) + 0.2, masses: masses, bounds: bounds)
         #expect(moved > 0.5)
         #expect(try Metrics.histogramKL(.full([10, 2], 100), masses: masses, bounds: bounds) > 2)

@@ -23,13 +23,18 @@ enum MetricsLibrary {
         ) { [.number(try Metrics.energyDistance($0.tensor(0), $0.tensor(1)))] },
         Function(
             "metrics.histogram_kl", [
-                Argument("samples", .tensor, "[n, 2]"), Argument("set", .object("plane_set"), "the checkerboard, whose bins' masses are known"),
+                Argument("samples", .tensor, "[n, 2]"), Argument("truth", .any, "the checkerboard, whose bins' masses are known, or many true samples [m, 2]"),
                 Argument("bins", .integer(1...1000), "along each coordinate", default: .integer(50)),
             ],
-            Doc("The divergence of the samples' histogram from a set's exact masses.", formula: "sum p log(p / q)", example: "> riffle.seed(1); local set = riffle.data.checkerboard(); return riffle.metrics.histogram_kl(set:sample(64000), set) < 0.02\ntrue", source: "Boffi et al. 2025")
+            Doc("The divergence of the samples' histogram from a set's masses, or from that of many true samples.", formula: "sum p log(p / q)", example: "> riffle.seed(1); local set = riffle.data.checkerboard(); return riffle.metrics.histogram_kl(set:sample(64000), set) < 0.02\ntrue", source: "Boffi et al. 2025")
         ) { arguments in
-            let set: PlaneSet = arguments.object(1), masses = try set.binMasses(arguments.integer(2))
-            return [.number(try Metrics.histogramKL(arguments.tensor(0), masses: masses, bounds: set.bounds ?? -1...1))]
+            if let truth = arguments.optionalTensor(1) {
+                return [.number(try Metrics.histogramKL(arguments.tensor(0), truth: truth, bins: arguments.integer(2)))]
+            }
+            guard let set = arguments.optionalObject(1, as: PlaneSet.self) else {
+                throw RiffleError("", "argument 2 'truth' must be a set of points or a tensor of samples [m, 2]")
+            }
+            return [.number(try Metrics.histogramKL(arguments.tensor(0), masses: set.binMasses(arguments.integer(2)), bounds: set.bounds ?? -1...1))]
         },
         Function(
             "metrics.endpoint_mse", pair,

@@ -1,0 +1,59 @@
+-- Reflow: pairs of noise and what the flow makes of it, streamed to disk and back, straighten the flow round by round, until
+-- few Euler steps suffice. Takes about six minutes on two cores; draws reflow.png. riffle reflow.lua [SET]
+local riffle = require "riffle"
+local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
+riffle.seed(1)
+local name, rounds, steps, pairs_made = arg[1] or "checkerboard", 2, 6000, 100000
+if not data[name] then error(("no set '%s' of points"):format(name), 0) end
+local set = data[name]()
+
+local function train(title, net, loss)
+  local average = optim.ema(net, { decay = 0.999 })
+  local opt = optim.adamw(net, { lr = 2e-3, clip = 1.0 })
+  for step in riffle.progress(steps, title) do
+    opt.lr = optim.cosine(step, { peak = 2e-3, warmup = 100, total = steps })
+    opt:step((loss(step)))
+    average:update()
+  end
+  return average.model
+end
+
+local noise, truth = riffle.randn(20000, 2), set:sample(20000)
+local pictures = { { "data", truth } }
+print(("sliced Wasserstein distance to the data by Euler steps, set %s"):format(name))
+print(("%-10s %8s %8s %8s %8s"):format("", "1", "2", "4", "50"))
+local function row(title, net)
+  local cells, one = {}, nil
+  for _, count in ipairs { 1, 2, 4, 50 } do
+    local x = flow.ode(net, noise, { method = "euler", steps = count })
+    one = one or x
+    cells[#cells + 1] = ("%8.4f"):format(metrics.sliced_wasserstein(x, truth))
+  end
+  pictures[#pictures + 1] = { title .. ", 1 step", one }
+  print(("%-10s %s"):format(title, table.concat(cells, " ")))
+end
+
+local net = nn.mlp { dim = 2, width = 128 }
+local teacher = train("flow", net, function() return flow.matching_loss(net, set:sample(512)) end)
+row("flow", teacher)
+
+for round = 1, rounds do
+  local path = os.tmpname()
+  do
+    local writer <close> = data.pair_writer(path, { n = pairs_made, shape = { 2 } })
+    for _ = 1, pairs_made // 10000 do
+      local x0 = riffle.randn(10000, 2)
+      writer:add(x0, flow.ode(teacher, x0, { method = "heun", steps = 50 }))
+    end
+    writer:close()
+  end
+  local student, pairs = teacher:copy(), data.pairs(path):batches { size = 512, shuffle = true, repeat_ = true }
+  teacher = train("round " .. round, student, function()
+    local pair = pairs:next()
+    return flow.matching_loss(student, pair.x, { noise = pair.noise })
+  end)
+  row("round " .. round, teacher)
+  os.remove(path)
+end
+plot.scatter("reflow.png", pictures)
+print("drawn in reflow.png")
