@@ -26,9 +26,9 @@ let package = Package(
 
         .target(name: "RiffleTensor", dependencies: ["CKernels"]),
         .target(name: "RiffleNN", dependencies: ["RiffleTensor", "CKernels"]),
-        .target(name: "RiffleFlow", dependencies: ["RiffleNN"]),
+        .target(name: "RiffleFlow", dependencies: ["RiffleNN", "CKernels"]),
         .target(name: "RiffleMetrics", dependencies: ["RiffleTensor", "CKernels"]),
-        .target(name: "RiffleIO", dependencies: ["RiffleTensor", "CImage", "CCairo"]),
+        .target(name: "RiffleIO", dependencies: ["RiffleNN", "CImage", "CCairo"]),
         .target(
             name: "RiffleLua",
             dependencies: ["RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleIO", "CLuaBridge", "CEdit"],

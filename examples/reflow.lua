@@ -7,12 +7,13 @@ local name, rounds, steps, pairs_made = arg[1] or "checkerboard", 2, 6000, 10000
 if not data[name] then error(("no set '%s' of points"):format(name), 0) end
 local set = data[name]()
 
-local function train(title, net, loss)
+-- Goes through as many steps, or through a source of batches.
+local function train(title, net, source, loss)
   local average = optim.ema(net, { decay = 0.999 })
   local opt = optim.adamw(net, { lr = 2e-3, clip = 1.0 })
-  for step in riffle.progress(steps, title) do
+  for step, batch in riffle.progress(source, title) do
     opt.lr = optim.cosine(step, { peak = 2e-3, warmup = 100, total = steps })
-    opt:step((loss(step)))
+    opt:step(loss(batch))
     average:update()
   end
   return average.model
@@ -34,22 +35,21 @@ local function row(title, net)
 end
 
 local net = nn.mlp { dim = 2, width = 128 }
-local teacher = train("flow", net, function() return flow.matching_loss(net, set:sample(512)) end)
+local teacher = train("flow", net, steps, function() return flow.matching_loss(net, set:sample(512)) end)
 row("flow", teacher)
 
 for round = 1, rounds do
   local path = os.tmpname()
   do
     local writer <close> = data.pair_writer(path, { n = pairs_made, shape = { 2 } })
-    for _ = 1, pairs_made // 10000 do
-      local x0 = riffle.randn(10000, 2)
-      writer:add(x0, flow.ode(teacher, x0, { method = "heun", steps = 50 }))
+    while #writer < pairs_made do
+      local x0 = riffle.randn(math.min(10000, pairs_made - #writer), 2)
+      writer:add(x0, (flow.ode(teacher, x0, { method = "heun", steps = 50 })))
     end
     writer:close()
   end
   local student, pairs = teacher:copy(), data.pairs(path):batches { size = 512, shuffle = true, repeat_ = true }
-  teacher = train("round " .. round, student, function()
-    local pair = pairs:next()
+  teacher = train("round " .. round, student, pairs:take(steps), function(pair)
     return flow.matching_loss(student, pair.x, { noise = pair.noise })
   end)
   row("round " .. round, teacher)

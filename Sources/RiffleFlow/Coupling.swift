@@ -1,9 +1,93 @@
+import CKernels
 import RiffleTensor
 
-/// How noise is paired with data.
+/// Which noise goes with which sample of data in a batch.
 public enum Coupling: String, Sendable, CaseIterable {
+    /// As both come: every noise may meet every sample.
     case independent
+    /// The optimal transport between the two sides of the batch: the sum of |x0_i - x1_i|^2 is least (Pooladian et al. 2023;
+    /// Tong et al. 2023).
+    case optimal
 
-    /// The noise in the order in which its rows go with those of the data.
-    func pair(_ noise: Tensor, with data: Tensor) throws -> Tensor { noise }
+    /// The noise in the order in which it goes with the data.
+    ///
+    /// The optimal order is exact, the same wherever it is computed, and takes an n x n matrix of float64 and O(n^3) time:
+    /// a batch of 1024 takes one or two tenths of a second.
+    /// - Parameters:
+    ///   - noise: x0 [n, ...].
+    ///   - data: x1, of the same shape.
+    /// - Returns: the rows of `noise`, each once.
+    /// - Throws: `RiffleError` when the shapes differ, a number is not finite, or the matrix does not fit into memory.
+    public func pair(_ noise: Tensor, with data: Tensor) throws -> Tensor {
+        guard self == .optimal else { return noise }
+        guard noise.shape == data.shape, data.rank >= 1, noise.dtype.isFloating, data.dtype.isFloating else {
+            throw RiffleError(
+                "coupling", "noise and data must be batches [n, ...] of floats of one shape "
+                    + "(noise \(noise.dtype) \(noise.shape), data \(data.dtype) \(data.shape))")
+        }
+        guard data.count > 0, data.shape[0] > 1 else { return noise }
+        return try noise.take(Assignment(costs: Coupling.squaredDistances(data, noise)).columns())
+    }
+
+    /// |x_i - y_j|^2 for all pairs of n samples: float64 [n, n].
+    private static func squaredDistances(_ x: Tensor, _ y: Tensor) throws -> Tensor {
+        let n = x.shape[0], size = x.count / n
+        let distances: Tensor
+        do {
+            distances = try Tensor(uninitialized: [n, n], .float64)
+        } catch let error as RiffleError {
+            let bytes = n.multipliedReportingOverflow(by: n).overflow ? "more than any memory" : readable(bytes: n * n * 8)
+            throw RiffleError(
+                "coupling", "an optimal coupling of \(n) samples takes a matrix of \(bytes); use a smaller batch (\(error.message))",
+                kind: error.kind)
+        }
+        let (x, y) = (try x.detach().converted(to: .float64), try y.detach().converted(to: .float64))
+        try withExtendedLifetime((x, y, distances)) {
+            let (x, y) = (x.elements(Double.self), y.elements(Double.self)), places = distances.elements(Double.self)
+            for first in stride(from: 0, to: n, by: 1024) {
+                try Interrupt.check()
+                rk_squared_distances(
+                    min(1024, n - first), n, size, x.baseAddress.map { $0 + first * size }, y.baseAddress,
+                    places.baseAddress.map { $0 + first * n })
+            }
+        }
+        guard rk_count_nonfinite(RK_F64, distances.pointer, distances.count) == 0 else {
+            throw RiffleError("coupling", "noise or data holds numbers that are NaN, infinite, or too far apart")
+        }
+        return distances
+    }
+}
+
+/// Each row's own column of a square matrix of costs, for the least sum.
+private struct Assignment {
+    private let costs: Tensor
+    /// Columns' dual variables, distances and levels, [3, n].
+    private let numbers: Tensor
+    /// Columns of rows, rows of columns, and scratch, [4, n].
+    private let places: Tensor
+
+    /// - Parameter costs: float64 [n, n], all finite.
+    init(costs: Tensor) throws {
+        self.costs = costs
+        numbers = try Tensor(uninitialized: [3, costs.shape[0]], .float64)
+        places = try Tensor(uninitialized: [4, costs.shape[0]], .int32)
+    }
+
+    /// The rows' columns, counted from 1: int32 [n].
+    func columns() throws -> Tensor {
+        let n = costs.shape[0]
+        let number = numbers.pointer.assumingMemoryBound(to: Double.self)
+        let place = places.pointer.assumingMemoryBound(to: Int32.self)
+        var work = rk_assignment(
+            n: n, cost: costs.pointer.assumingMemoryBound(to: Double.self), column: place, row: place + n, v: number,
+            distance: number + n, level: number + 2 * n, from: place + 2 * n, scanned: place + 3 * n)
+        return try withExtendedLifetime(self) {
+            rk_assignment_begin(&work)
+            for row in 0..<n {
+                if row % 64 == 0 { try Interrupt.check() }
+                rk_assignment_add(&work, row)
+            }
+            return try Tensor((0..<n).map { place[$0] + 1 }, [n])
+        }
+    }
 }

@@ -19,6 +19,17 @@ package enum AtomicFile {
             }
         }
 
+        /// Writes behind `offset` without moving the place of the writes above.
+        fileprivate func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+            var done = 0
+            while done < bytes.count {
+                let put = pwrite(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done, off_t(offset + done))
+                if put < 0, errno == EINTR { continue }
+                guard put > 0 else { throw SystemError() }
+                done += put
+            }
+        }
+
         package func write(_ bytes: some Collection<UInt8>) throws {
             if try bytes.withContiguousStorageIfAvailable({ try write(UnsafeRawBufferPointer($0)) }) == nil {
                 try Array(bytes).withUnsafeBytes { try write($0) }
@@ -37,18 +48,12 @@ package enum AtomicFile {
     ///
     /// - Throws: `RiffleError` that names the file and the system's reason (no space, no permission, no such folder).
     package static func write(to path: String, _ body: (Output) throws -> Void) throws {
-        let target = try followingLinks(path)
-        var status = stat()
-        let exists = stat(target, &status) == 0
-        do {
-            if exists, status.st_mode & S_IFMT != S_IFREG {
-                try withOutput(to: target, O_WRONLY, body)
-            } else {
-                try replace(target, permissions: exists ? status.st_mode & 0o7777 : nil, body)
-            }
-        } catch let error as SystemError {
-            let remark = exists && status.st_mode & S_IFMT == S_IFREG ? " (the older file is as it was)" : ""
-            throw RiffleError("", "cannot write '\(path)': \(error.message)\(remark)")
+        let target = try Target(path)
+        try target.naming {
+            guard target.isReplaced else { return try writeThrough(to: target.resolved, body) }
+            let draft = try Draft(target)
+            try body(draft.output)
+            try draft.commit()
         }
     }
 
@@ -56,33 +61,116 @@ package enum AtomicFile {
         try write(to: path) { try $0.write(bytes) }
     }
 
-    private static let counter = Atomic<Int>(0)
+    /// Where a file is to appear.
+    fileprivate struct Target {
+        /// As the user wrote it.
+        let path: String
+        let resolved: String
+        /// Of what is there already.
+        private let mode: mode_t?
 
-    private static func replace(_ target: String, permissions: mode_t?, _ body: (Output) throws -> Void) throws {
-        let folder = folder(of: target)
-        let number = counter.add(1, ordering: .relaxed).newValue
-        let temporary = "\(folder)/.riffle-\(getpid())-\(number).part"
-        do {
-            try withOutput(to: temporary, O_WRONLY | O_CREAT | O_EXCL) { output in
-                try body(output)
-                if let permissions { _ = fchmod(output.descriptor, permissions) }
-                guard fsync(output.descriptor) == 0 else { throw SystemError() }
-            }
-            guard rename(temporary, target) == 0 else { throw SystemError() }
-        } catch {
-            unlink(temporary)
-            throw error
+        init(_ path: String) throws {
+            (self.path, resolved) = (path, try followingLinks(path))
+            var status = stat()
+            mode = stat(resolved, &status) == 0 ? status.st_mode : nil
         }
+
+        /// Whether a whole new file takes its place: not that of a device or a pipe.
+        var isReplaced: Bool { mode.map { $0 & S_IFMT == S_IFREG } ?? true }
+        var permissions: mode_t? { mode.map { $0 & 0o7777 } }
+
+        /// Runs `body`; what the system refuses is told with the file's name.
+        func naming<Result>(_ body: () throws -> Result) throws -> Result {
+            do {
+                return try body()
+            } catch let error as SystemError {
+                let remark = mode != nil && isReplaced ? " (the older file is as it was)" : ""
+                throw RiffleError("", "cannot write '\(path)': \(error.message)\(remark)")
+            }
+        }
+    }
+
+    /// A file in the making that stays open between writes: a sibling with a temporary name until `commit` puts it over its
+    /// path. One that is discarded or forgotten leaves nothing behind.
+    package final class Draft {
+        private static let counter = Atomic<Int>(0)
+
+        private let target: Target
+        private let temporary: String
+        fileprivate let output: Output
+        private var isOpen = true
+        private var isThere = true
+
+        /// - Throws: `RiffleError` when the file cannot be made, or `path` is a device, a pipe or a folder.
+        package convenience init(_ path: String) throws {
+            let target = try Target(path)
+            guard target.isReplaced else { throw RiffleError("", "cannot write '\(path)': it is not a regular file") }
+            self.init(target, try target.naming { try Draft.create(target) })
+        }
+
+        fileprivate convenience init(_ target: Target) throws { self.init(target, try Draft.create(target)) }
+
+        private init(_ target: Target, _ file: (path: String, output: Output)) {
+            (self.target, temporary, output) = (target, file.path, file.output)
+        }
+
+        deinit { discard() }
+
+        private static func create(_ target: Target) throws -> (path: String, output: Output) {
+            let number = counter.add(1, ordering: .relaxed).newValue
+            let path = "\(folder(of: target.resolved))/.riffle-\(getpid())-\(number).part"
+            let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+            guard descriptor >= 0 else { throw SystemError() }
+            return (path, Output(descriptor))
+        }
+
+        /// Takes so many bytes of the disk, where the file system can: a disk that is too small tells at once.
+        package func reserve(_ bytes: Int) throws {
+            try target.naming {
+                guard ftruncate(output.descriptor, off_t(bytes)) == 0 else { throw SystemError() }
+                let error = posix_fallocate(output.descriptor, 0, off_t(bytes))
+                guard error != ENOSPC, error != EFBIG else { throw SystemError(message: systemMessage(error)) }
+            }
+        }
+
+        package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+            guard isOpen else { throw RiffleError("", "'\(target.path)' is closed") }
+            try target.naming { try output.write(bytes, at: offset) }
+        }
+
+        /// Puts the file in its place, on the disk. After an error there is none.
+        package func commit() throws {
+            defer { discard() }
+            try target.naming {
+                if let permissions = target.permissions { _ = fchmod(output.descriptor, permissions) }
+                guard fsync(output.descriptor) == 0 else { throw SystemError() }
+                isOpen = false
+                // A network file system may tell of a full disk only here.
+                guard close(output.descriptor) == 0 else { throw SystemError() }
+                guard rename(temporary, target.resolved) == 0 else { throw SystemError() }
+                isThere = false
+                syncFolder()
+            }
+        }
+
+        /// Removes what there is of the file, unless it has been put in its place.
+        package func discard() {
+            if isOpen { close(output.descriptor) }
+            if isThere { unlink(temporary) }
+            (isOpen, isThere) = (false, false)
+        }
+
         // The name has to reach the disk as well. Not every file system can do that, and the file is there already.
-        let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        if descriptor >= 0 {
+        private func syncFolder() {
+            let descriptor = open(folder(of: target.resolved), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            guard descriptor >= 0 else { return }
             _ = fsync(descriptor)
             close(descriptor)
         }
     }
 
-    private static func withOutput(to path: String, _ flags: Int32, _ body: (Output) throws -> Void) throws {
-        let descriptor = open(path, flags | O_CLOEXEC, 0o666)
+    private static func writeThrough(to path: String, _ body: (Output) throws -> Void) throws {
+        let descriptor = open(path, O_WRONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw SystemError() }
         do {
             try body(Output(descriptor))
@@ -90,7 +178,6 @@ package enum AtomicFile {
             close(descriptor)
             throw error
         }
-        // A network file system may tell of a full disk only here.
         guard close(descriptor) == 0 else { throw SystemError() }
     }
 

@@ -1,6 +1,6 @@
 import RiffleTensor
 
-/// Batches of an image set, one after another.
+/// Batches of a set, one after another.
 public protocol BatchSequence: AnyObject {
     /// The next batch with its number, from 1; nil at the end.
     func next() throws -> (step: Int, batch: Batch)?
@@ -8,13 +8,13 @@ public protocol BatchSequence: AnyObject {
     var count: Int? { get }
 }
 
-/// An image set in batches, in an order that depends on the seed and the position alone.
+/// A set in batches, in an order that depends on the seed and the position alone.
 ///
-/// Epoch after epoch every image comes once, in an order of its own. Without `repeats`, `next` returns nil at the end of
+/// Epoch after epoch every sample comes once, in an order of its own. Without `repeats`, `next` returns nil at the end of
 /// each epoch and goes on with the following one; with it the epochs are one endless row and every batch is full.
 public final class Batches: BatchSequence {
-    public let set: any ImageSet
-    /// Images a batch.
+    public let set: any SampleSet
+    /// Samples a batch.
     public let size: Int
     public let seed: UInt64
     /// How many batches were given so far. Setting it resumes a run, or goes back: what follows is the same.
@@ -33,26 +33,27 @@ public final class Batches: BatchSequence {
     private var given = 0
     /// Whether the end of an epoch has still to be told.
     private var atEnd = false
-    /// What was drawn last: an epoch's order (numbers from 1) and which of its images are mirrored.
+    /// What was drawn last: an epoch's order (numbers from 1) and which of its samples are mirrored.
     private var drawn: (epoch: Int, order: Tensor?, mirrored: Tensor?)?
 
     /// - Parameters:
-    ///   - size: images a batch, at least 1.
+    ///   - size: samples a batch, at least 1.
     ///   - shuffle: whether each epoch has a random order.
-    ///   - flip: whether each image is mirrored left to right with probability one half.
+    ///   - flip: whether each sample is mirrored left to right with probability one half; of sets of images alone.
     ///   - repeats: whether the epochs follow each other without an end.
     ///   - dropLast: whether to leave out the batch at the end of an epoch that is not full.
     ///   - seed: the context's seed where it is nil.
     /// - Throws: `RiffleError` when there is no batch to give.
     public init(
-        _ set: any ImageSet, size: Int, shuffle: Bool = false, flip: Bool = false, repeats: Bool = false,
+        _ set: any SampleSet, size: Int, shuffle: Bool = false, flip: Bool = false, repeats: Bool = false,
         dropLast: Bool = false, seed: UInt64? = nil
     ) throws {
         guard (1...Batches.largest).contains(size), set.count >= 1 else {
-            throw RiffleError("", "a batch has 1 to \(Batches.largest) images, got \(size) of a set of \(set.count)")
+            throw RiffleError("", "a batch has 1 to \(Batches.largest) samples, got \(size) of a set of \(set.count)")
         }
+        guard !flip || set is any ImageSet else { throw RiffleError("", "only images can be mirrored") }
         guard repeats || !dropLast || size <= set.count else {
-            throw RiffleError("", "a batch of \(size) is more than the set's \(set.count) images, and drop_last leaves none")
+            throw RiffleError("", "a batch of \(size) is more than the set's \(set.count) samples, and drop_last leaves none")
         }
         (self.set, self.size, shuffles, flips, self.repeats, drops) = (set, size, shuffle, flip, repeats, dropLast)
         self.seed = seed ?? Context.current.random.seed
@@ -67,21 +68,21 @@ public final class Batches: BatchSequence {
             atEnd = false
             return nil
         }
-        var images: [(number: Int, mirrored: Bool)] = []
+        var samples: [(number: Int, mirrored: Bool)] = []
         var step = given + 1
         if repeats {
             for place in (given * size)..<((given + 1) * size) {
-                images.append(try image(epoch: place / set.count, place: place % set.count))
+                samples.append(try sample(epoch: place / set.count, place: place % set.count))
             }
         } else {
             let (epoch, batch) = given.quotientAndRemainder(dividingBy: perEpoch)
             for place in (batch * size)..<min((batch + 1) * size, set.count) {
-                images.append(try image(epoch: epoch, place: place))
+                samples.append(try sample(epoch: epoch, place: place))
             }
             step = batch + 1
             atEnd = step == perEpoch
         }
-        let batch = try set.batch(images)
+        let batch = try set.batch(samples)
         given += 1
         return (step, batch)
     }
@@ -89,7 +90,7 @@ public final class Batches: BatchSequence {
     /// The next `count` batches: what they give, this sequence has given.
     public func take(_ count: Int) -> Take { Take(self, count) }
 
-    private func image(epoch: Int, place: Int) throws -> (number: Int, mirrored: Bool) {
+    private func sample(epoch: Int, place: Int) throws -> (number: Int, mirrored: Bool) {
         if drawn?.epoch != epoch { drawn = (epoch, try order(of: epoch), try mirrored(in: epoch)) }
         let number = drawn?.order.map { Int($0.elements(Int32.self)[place]) - 1 } ?? place
         return (number, drawn?.mirrored.map { $0.elements(Float.self)[place] < 0.5 } ?? false)

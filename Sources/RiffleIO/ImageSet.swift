@@ -1,9 +1,7 @@
 import RiffleTensor
 
 /// Labelled images of one size, reached by number.
-public protocol ImageSet: AnyObject, Sendable {
-    /// How many images.
-    var count: Int { get }
+public protocol ImageSet: SampleSet {
     /// The shape of one: `[height, width, channels]`.
     var imageShape: Shape { get }
     /// The names of the classes.
@@ -18,7 +16,7 @@ public protocol ImageSet: AnyObject, Sendable {
 extension ImageSet {
     /// Images and labels by number.
     /// - Returns: `x` float32 `[n, height, width, channels]` in [-1, 1] and `y` int32 `[n]`, labels counted from 1.
-    func batch(_ images: [(number: Int, mirrored: Bool)]) throws -> Batch {
+    public func batch(_ images: [(number: Int, mirrored: Bool)]) throws -> Batch {
         let x = try Tensor(uninitialized: Shape([images.count] + imageShape.sizes))
         let y = try Tensor(uninitialized: [images.count], .int32)
         let (pixels, labels) = (x.elements(Float.self), y.elements(Int32.self))
@@ -28,12 +26,4 @@ extension ImageSet {
         }
         return Batch(x: x, y: y)
     }
-}
-
-/// Images with their labels.
-public struct Batch: Sendable {
-    /// float32 `[n, height, width, channels]` in [-1, 1].
-    public let x: Tensor
-    /// int32 `[n]`, counted from 1.
-    public let y: Tensor
 }

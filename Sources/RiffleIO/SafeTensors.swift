@@ -96,6 +96,17 @@ public final class SafeTensors: Sendable {
         }
     }
 
+    /// Reads rows of a tensor, along its first dimension, as the file has them: no type is converted.
+    func read(rows: Range<Int>, of entry: Entry, into target: UnsafeMutableRawPointer) throws {
+        let row = entry.range.count / max(1, entry.shape[0])
+        try file.read(
+            into: UnsafeMutableRawBufferPointer(start: target, count: rows.count * row),
+            at: buffer + entry.range.lowerBound + rows.lowerBound * row)
+    }
+
+    /// What is wrong with the file.
+    func error(_ message: String) -> RiffleError { file.error(message) }
+
     // MARK: - Header
 
     static let largestHeader: UInt64 = 100_000_000
@@ -115,36 +126,45 @@ public final class SafeTensors: Sendable {
     /// - Throws: `RiffleError` when a name occurs twice or is `__metadata__`, or the file cannot be written.
     public static func write(_ tensors: [(String, Tensor)], metadata: [String: String] = [:], to path: String) throws {
         let sorted = tensors.sorted { ($1.1.dtype.size, $0.0) < ($0.1.dtype.size, $1.0) }
+        let (header, _) = try header(sorted.map { ($0, $1.dtype, $1.shape) }, metadata: metadata, path)
+        try AtomicFile.write(to: path) { file in
+            try file.write(header)
+            for (_, tensor) in sorted {
+                try file.write(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
+            }
+        }
+    }
+
+    /// What stands in front of tensors that follow one another, and where in the file each of them begins and ends.
+    static func header(
+        _ tensors: [(name: String, dtype: DType, shape: Shape)], metadata: [String: String], _ path: String
+    ) throws -> (bytes: [UInt8], places: [Range<Int>]) {
         var items: [String] = []
         if !metadata.isEmpty {
             let texts = metadata.sorted { $0.key < $1.key }.map { "\(quoted($0.key)):\(quoted($0.value))" }
             items.append("\"__metadata__\":{\(texts.joined(separator: ","))}")
         }
         var seen: Set = ["__metadata__"]
-        var offset = 0
-        for (name, tensor) in sorted {
+        var ranges: [Range<Int>] = []
+        for (name, dtype, shape) in tensors {
             guard seen.insert(name).inserted else {
                 throw RiffleError("", "cannot write '\(path)': two tensors have the name '\(name)', or it is reserved")
             }
-            let type = switch tensor.dtype {
+            let type = switch dtype {
             case .float32: "F32"
             case .float64: "F64"
             case .int32: "I32"
             }
-            let sizes = tensor.shape.sizes.map(String.init).joined(separator: ","), end = offset + tensor.count * tensor.dtype.size
-            items.append("\(quoted(name)):{\"dtype\":\"\(type)\",\"shape\":[\(sizes)],\"data_offsets\":[\(offset),\(end)]}")
-            offset = end
+            let sizes = shape.sizes.map(String.init).joined(separator: ",")
+            let begin = ranges.last?.upperBound ?? 0, end = begin + shape.count * dtype.size
+            ranges.append(begin..<end)
+            items.append("\(quoted(name)):{\"dtype\":\"\(type)\",\"shape\":[\(sizes)],\"data_offsets\":[\(begin),\(end)]}")
         }
-        var header = Array("{\(items.joined(separator: ","))}".utf8)
-        header += [UInt8](repeating: 0x20, count: (8 - header.count % 8) % 8)
-        guard header.count <= largestHeader else { throw RiffleError("", "cannot write '\(path)': names and metadata pass 100 MB") }
-        try AtomicFile.write(to: path) { file in
-            try withUnsafeBytes(of: UInt64(header.count).littleEndian) { try file.write($0) }
-            try file.write(header)
-            for (_, tensor) in sorted {
-                try file.write(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
-            }
-        }
+        var text = Array("{\(items.joined(separator: ","))}".utf8)
+        text += [UInt8](repeating: 0x20, count: (8 - text.count % 8) % 8)
+        guard text.count <= largestHeader else { throw RiffleError("", "cannot write '\(path)': names and metadata pass 100 MB") }
+        let bytes = withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text
+        return (bytes, ranges.map { ($0.lowerBound + bytes.count)..<($0.upperBound + bytes.count) })
     }
 }
 

@@ -8,6 +8,7 @@ public enum Examples {
         ("compare", PackageResources.compare_lua),
         ("one_step", PackageResources.one_step_lua),
         ("guided", PackageResources.guided_lua),
+        ("reflow", PackageResources.reflow_lua),
     ]
 
     /// The comment that begins a script: what it shows and how long it takes.

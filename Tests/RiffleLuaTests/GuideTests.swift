@@ -11,10 +11,10 @@ import Testing
     /// A text of the repository with every count of steps made small and every file put in `folder`.
     private func text(_ path: String, folder: String) throws -> String {
         var text = String(decoding: try contents(of: "\(Self.root)/\(path)"), as: UTF8.self)
-        for count in ["6000", "4000", "3000", "2000"] { text.replace(count, with: "3") }
+        for count in ["100000", "6000", "4000", "3000", "2000"] { text.replace(count, with: "3") }
         // The largest part of the CIFAR-10 example is sampling.
         text.replace("method = \"heun\", steps = 15", with: "method = \"euler\", steps = 1")
-        for name in ["quickstart.png", "moons.png", "cifar10-", "compare.png", "one_step.png", "guided.png"] { text.replace("\"\(name)", with: "\"\(folder)/\(name)") }
+        for name in ["quickstart.png", "moons.png", "cifar10-", "compare.png", "one_step.png", "guided.png", "reflow.png"] { text.replace("\"\(name)", with: "\"\(folder)/\(name)") }
         return text
     }
 
@@ -33,7 +33,7 @@ import Testing
 
     @Test(arguments: [
         ("compare", ["--steps", "3", "--set", "moons", "itvm", "lfmd + shortcut"], "itvm"), ("one_step", ["moons"], "generator, 1 evaluation"),
-        ("guided", [], "student of it, 1 evaluation"),
+        ("guided", [], "student of it, 1 evaluation"), ("reflow", ["circles"], "round 2"),
     ])
     func pictures(_ name: String, _ arguments: [String], _ told: String) throws {
         let folder = temporaryFolder()

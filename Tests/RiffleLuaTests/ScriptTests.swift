@@ -8,7 +8,10 @@ import Testing
 /// Lua scripts that test through the front door, each in a state of its own.
 @Suite(.serialized) struct ScriptTests {
     static let folder = String(#filePath.prefix(upTo: #filePath.lastIndex(of: "/") ?? #filePath.endIndex)) + "/lua"
-    static let scripts = ["arguments.lua", "findings.lua", "hostile.lua", "losses.lua", "networks.lua", "objects.lua", "progress.lua", "sizes.lua"]
+    static let scripts = [
+        "arguments.lua", "findings.lua", "hostile.lua", "losses.lua", "networks.lua", "objects.lua", "pairs.lua", "progress.lua", "sizes.lua",
+        "solvers.lua",
+    ]
 
     @Test(arguments: scripts) func script(_ name: String) throws {
         let before = rk_memory_now().live

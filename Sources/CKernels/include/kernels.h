@@ -5,8 +5,10 @@
 // fixed order. Unless a comment says otherwise outputs are written (not accumulated) and may not alias inputs.
 #pragma once
 
+#include "kernels/assignment.h"
 #include "kernels/attention.h"
 #include "kernels/conv.h"
+#include "kernels/distances.h"
 #include "kernels/elementwise.h"
 #include "kernels/linear.h"
 #include "kernels/memory.h"

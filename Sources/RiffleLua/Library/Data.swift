@@ -100,7 +100,7 @@ enum DataLibrary {
             ],
             count: { $0.count }, describe: { "\($0.count) images \($0.imageShape) of \($0.classes.count) classes" }),
         ObjectClass(
-            "batches", Batches.self, Doc("Batches of an image set, for a loop: for step, batch in batches do ... end."),
+            "batches", Batches.self, Doc("Batches of a set, for a loop: for step, batch in batches do ... end."),
             methods: [
                 Method(
                     "take", [Argument("count", .integer(0...Int.max))],
@@ -111,7 +111,7 @@ enum DataLibrary {
                 Property(
                     "position", .integer(0...Batches.last), "How many batches were given; may be set, to go on where a run left off.",
                     get: { .integer($0.position) }, set: { $0.position = $1.integer(0) }),
-                Property("size", .integer(1...Int.max), "Images a batch.", get: { .integer($0.size) }),
+                Property("size", .integer(1...Int.max), "Samples a batch.", get: { .integer($0.size) }),
                 Property("seed", .integer(0...Int.max), "What fixes the order.", get: { .integer(Int(truncatingIfNeeded: $0.seed)) }),
             ],
             next: { batches, _ in try row(batches) },
@@ -121,7 +121,7 @@ enum DataLibrary {
                     return [.integer(count)]
                 }
             ],
-            describe: { "batches of \($0.size) images, \($0.position) given" }),
+            describe: { "batches of \($0.size) samples, \($0.position) given" }),
         ObjectClass(
             "taken_batches", Batches.Take.self, Doc("Some batches of others, for a loop."), count: { $0.count ?? 0 },
             next: { batches, _ in try row(batches) }, describe: { "\($0.count ?? 0) batches" }),
@@ -134,7 +134,12 @@ enum DataLibrary {
 
     /// What a loop gets: the number of the batch, and its tensors by name.
     private static func row(_ batches: some BatchSequence) throws -> [Value]? {
-        try batches.next().map { step, batch in [.integer(step), .table(["x": .tensor(batch.x), "y": .tensor(batch.y)])] }
+        try batches.next().map { step, batch in
+            var tensors = ["x": batch.x]
+            if let noise = batch.noise { tensors["noise"] = noise }
+            if let labels = batch.y { tensors[batch.noise == nil ? "y" : "labels"] = labels }
+            return [.integer(step), .table(tensors.mapValues(Value.tensor))]
+        }
     }
 }
 

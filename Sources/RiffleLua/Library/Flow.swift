@@ -50,14 +50,11 @@ enum FlowLibrary {
         Function(
             "flow.ode", [
                 Argument("net", .object("network")), Argument("x", .tensor, "where it starts: noise, for samples [n, ...]"),
-                Argument("method", .choice(FixedStepMethod.allCases.map(\.rawValue) + ["dopri5"]), default: .string("heun")),
-                Argument("steps", .integer(1...1_000_000), "equal steps", default: .none),
+                Argument("method", SolverArguments.methods, default: .string("heun")), SolverArguments.steps,
                 Argument("times", .list(.number), "the grid instead, from the first time to the last, up or down", default: .none),
                 Argument("from", .number, "the first time, without a grid", default: .none),
                 Argument("to", .number, "the last time, without a grid", default: .none),
-                Argument("rtol", .positive, "of dopri5; 1e-5 when not given", default: .none), Argument("atol", .positive, "likewise", default: .none),
-                Argument("max_steps", .integer(1...Int.max), "of dopri5; 10000 when not given", default: .none), Shared.labels,
-            ],
+            ] + SolverArguments.tolerances + [Shared.labels],
             Doc("Follows the velocity of a network from noise at 0 to data at 1. Returns x and { nfe, times, rejected }.", formula: "dx/dt = v(x, t)", example: "> local x, info = riffle.flow.ode(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2), { method = \"heun\", steps = 5 }); return info.nfe\n10", source: "dopri5: Dormand and Prince 1980")
         ) { try ode($0) },
         Function(
@@ -69,9 +66,8 @@ enum FlowLibrary {
             Doc("Jumps with a two-timed network, one evaluation a jump. Returns x and { nfe, times }.", formula: "x <- x + (t - s) u(x, s, t)", example: "> riffle.flow.jump(riffle.nn.mlp { width = 32 }:two_timed(), riffle.randn(4, 2), { steps = 2 }):shape()\n[4, 2]")
         ) { arguments in
             let (x, report) = try Sampler.jump(
-                arguments.object(0), arguments.tensor(1), along: grid(arguments, "flow.jump", steps: 2, times: 3),
-                Shared.condition(arguments))
-            return [.tensor(x), info(report)]
+                arguments.object(0), arguments.tensor(1), along: SolverArguments.grid(arguments, "flow.jump"), Shared.condition(arguments))
+            return [.tensor(x), .table(report.fields)]
         },
         Function(
             "flow.times", [Argument("n", .integer(1...1 << 40))] + Shared.shared().prefix(3),
@@ -85,39 +81,12 @@ enum FlowLibrary {
 
     static let classes: [ObjectClass] = []
 
-    private static func info(_ report: SolverReport) -> Value {
-        .table([
-            "nfe": .integer(report.evaluations), "times": .list(report.times.map(Value.number)), "rejected": .integer(report.rejected),
-        ])
-    }
-
-    /// The grid that was asked for, in the one way or the other.
-    private static func grid(_ arguments: Arguments, _ name: String, steps: Int, times: Int, from: Double = 0, to: Double = 1) throws -> [Double] {
-        guard arguments.has(steps) != arguments.has(times) else {
-            throw RiffleError(name, "give steps or times, \(arguments.has(steps) ? "not both" : "one of the two")")
-        }
-        if let count = arguments.optionalInteger(steps) { return evenGrid(from: from, to: to, steps: count) }
-        return arguments.list(times).map { Arguments([$0]).number(0) }
-    }
-
     private static func ode(_ arguments: Arguments) throws -> [Value] {
-        let (network, x, condition) = (arguments.object(0, as: Network.self), arguments.tensor(1), Shared.condition(arguments))
-        let (from, to) = (arguments.optionalNumber(5) ?? 0, arguments.optionalNumber(6) ?? 1)
-        func refuse(_ places: [Int], _ names: [String], _ why: String) throws {
-            if let place = places.indices.first(where: { arguments.has(places[$0]) }) { throw RiffleError("flow.ode", "\(names[place]) \(why)") }
+        let (network, x, condition) = (arguments.object("net", as: Network.self), arguments.tensor("x"), Shared.condition(arguments))
+        let (result, report) = switch try SolverArguments(arguments, "flow.ode", from: 0, to: 1).choice {
+        case .grid(let method, let times): try Sampler.ode(network, x, along: times, method, condition)
+        case .adaptive(let method, let from, let to): try Sampler.ode(network, x, from: from, to: to, method, condition)
         }
-        guard let method = FixedStepMethod(rawValue: arguments.string(2)) else {
-            try refuse([3, 4], ["steps", "times"], "is not for dopri5, which finds its own steps; give from and to, rtol and atol")
-            let method = DormandPrince(
-                relativeTolerance: arguments.optionalNumber(7) ?? 1e-5, absoluteTolerance: arguments.optionalNumber(8) ?? 1e-5,
-                maximumSteps: arguments.optionalInteger(9) ?? 10_000)
-            let (result, report) = try Sampler.ode(network, x, from: from, to: to, method, condition)
-            return [.tensor(result), info(report)]
-        }
-        try refuse([7, 8, 9], ["rtol", "atol", "max_steps"], "is for dopri5 alone; \(method.rawValue) takes steps or times")
-        if arguments.has(4) { try refuse([5, 6], ["from", "to"], "does not go with times, which say where to start and end") }
-        let grid = try grid(arguments, "flow.ode", steps: 3, times: 4, from: from, to: to)
-        let (result, report) = try Sampler.ode(network, x, along: grid, method, condition)
-        return [.tensor(result), info(report)]
+        return [.tensor(result), .table(report.fields)]
     }
 }

@@ -5,10 +5,10 @@ enum Library {
     static let functions: [Function] =
         Op.all.map(\.function) + Creation.functions + Differentiation.functions + TensorLibrary.functions
         + NetworkLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions + FlowLibrary.functions + LossLibrary.functions + GeneratorLibrary.functions
-        + DataLibrary.functions + ImageLibrary.functions + PlotLibrary.functions + MetricsLibrary.functions
-        + SystemLibrary.functions
+        + LikelihoodLibrary.functions + DataLibrary.functions + PairLibrary.functions + ImageLibrary.functions + PlotLibrary.functions
+        + MetricsLibrary.functions + SystemLibrary.functions
 
     static let classes: [ObjectClass] =
         TensorLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes + DataLibrary.classes
-        + SystemLibrary.classes
+        + PairLibrary.classes + SystemLibrary.classes
 }

@@ -1,3 +1,4 @@
+import RiffleIO
 import RiffleNN
 import RiffleTensor
 
@@ -46,6 +47,28 @@ enum OptimizerLibrary {
             guard arguments.has(1) != arguments.has(2) else { throw RiffleError("optim.ema", "give decay or half_life, one of the two") }
             let decay = try arguments.optionalNumber(1) ?? EMA.decay(halfLife: arguments.number(2))
             return [.object(try EMA(arguments.object(0), decay: decay, warmup: arguments.boolean(3)))]
+        },
+        Function(
+            "optim.power_ema", [
+                Argument("net", .object("module")),
+                Argument("lengths", .list(.positive), "relative to the steps so far, up to 0.2886; { 0.05, 0.10 }", default: .none),
+            ],
+            Doc("Power-function averages of a network, from which averages of any length are made after training.", formula: "average <- beta average + (1 - beta) net, beta = (1 - 1/t)^(gamma + 1)", example: "> local average = riffle.optim.power_ema(riffle.nn.linear(2, 1))\n> average:update()\n> average.steps, average.lengths, #average.models\n1\t[0.05, 0.1]\t2", source: "Karras et al. 2024, EDM2, 2312.02696")
+        ) { arguments in
+            let lengths = arguments.list(1).map { Arguments([$0]).number(0) }
+            return [.object(arguments.has(1) ? try PowerEMA(arguments.object(0), lengths: lengths) : try PowerEMA(arguments.object(0)))]
+        },
+        Function(
+            "optim.reconstruct_ema", [
+                Argument("net", .object("module"), "what is set to the average"), Argument("snapshots", .list(.string), "files of average:snapshot"),
+                Argument("length", .positive, "of the average wanted, up to 0.2886"),
+                Argument("step", .integer(1...Int.max), "where it ends; at the last snapshot when not given", default: .none),
+            ],
+            Doc("Sets a network to a power-function average of any length. Returns it and { error, weights } of the fit.", example: "> local net, prefix = riffle.nn.linear(2, 1), os.tmpname()\n> local average = riffle.optim.power_ema(net)\n> average:update()\n> local files = average:snapshot(prefix)\n> local _, fit = riffle.optim.reconstruct_ema(net, { snapshots = files, length = 0.07 })\n> for _, file in ipairs { prefix, table.unpack(files) } do os.remove(file) end\n> #files, #fit.weights\n2\t2", source: "Karras et al. 2024, EDM2, section 3.2")
+        ) { arguments in
+            let paths = arguments.list(1).map { Arguments([$0]).string(0) }, net = arguments.object(0, as: Module.self)
+            let mixture = try PowerEMA.reconstruct(net, snapshots: paths, length: arguments.number(2), step: arguments.optionalInteger(3))
+            return [.object(net), .table(["error": .number(mixture.error), "weights": .list(mixture.weights.map(Value.number))])]
         },
         Function(
             "optim.cosine", [
@@ -118,5 +141,31 @@ enum OptimizerLibrary {
                 Property("updates", .integer(0...Int.max), "Updates done.", get: { .integer($0.updates) }),
             ],
             describe: { "ema with decay \(riffleFormat($0.decay)), \($0.updates) updates done" }),
+        ObjectClass(
+            "power_ema", PowerEMA.self, Doc("Power-function averages of a network over its training, a frozen copy for each length."),
+            methods: [
+                Method("update", [], Doc("Moves every average towards the network as it is now.")) { average, _ in
+                    try average.update()
+                    return []
+                },
+                Method(
+                    "model", [Argument("i", .integer(1...1_000_000), "the length's place", default: .integer(1))],
+                    Doc("The averaged network of a length, frozen.", example: "> riffle.optim.power_ema(riffle.nn.linear(2, 1)):model(2):count()\n3")
+                ) { average, arguments in
+                    let models = average.models, place = arguments.integer(0)
+                    guard place <= models.count else { throw RiffleError("", "there are \(models.count) averages, got \(place)") }
+                    return [.object(models[place - 1])]
+                },
+                Method(
+                    "snapshot", [Argument("prefix", .string, "of the files' names, such as runs/a")],
+                    Doc("Writes each average to <prefix>-<step>-<length>.safetensors, whole or not at all. Returns the paths.")
+                ) { [.list(try $0.snapshot($1.string(0)).map(Value.string))] },
+            ],
+            properties: [
+                Property("models", .list(.object("module")), "The averaged networks, frozen.", get: { .list($0.models.map(Value.object)) }),
+                Property("lengths", .list(.number), "Relative to the steps so far.", get: { .list($0.lengths.map(Value.number)) }),
+                Property("steps", .integer(0...Int.max), "Updates done.", get: { .integer($0.steps) }),
+            ],
+            describe: { "power_ema of lengths \($0.lengths.map(riffleFormat).joined(separator: ", ")), \($0.steps) updates done" }),
     ]
 }

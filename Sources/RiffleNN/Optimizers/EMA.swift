@@ -1,4 +1,3 @@
-import CKernels
 import Glibc
 import RiffleTensor
 
@@ -7,21 +6,18 @@ import RiffleTensor
 /// Any number of averages can follow one network.
 public final class EMA {
     /// The averaged network: takes no gradients and evaluates without dropout.
-    public let model: Module
+    public var model: Module { average.model }
     public let decay: Double
     /// Whether early updates forget faster, so that the average is never stuck at the start: min(decay, (1 + n) / (10 + n)).
     public let warmup: Bool
     public private(set) var updates = 0
-    private let source: [Parameter]
-    private let averages: [Parameter]
+    private let average: Average
 
     /// - Parameter decay: how much of the average stays at an update, in [0, 1).
     public init(_ network: Module, decay: Double, warmup: Bool = true) throws {
         guard decay >= 0, decay < 1 else { throw RiffleError("ema", "decay must be from 0 to below 1, got \(riffleFormat(decay))") }
-        guard network.parameters.allSatisfy({ $0.parameter.dtype == .float32 }) else { throw RiffleError("ema", "parameters must be float32") }
-        model = try network.copied(trainable: false)
+        average = try Average(of: network, "ema")
         (self.decay, self.warmup) = (decay, warmup)
-        (source, averages) = (network.parameters.map(\.parameter), model.parameters.map(\.parameter))
     }
 
     /// The decay whose memory fades to a half in so many updates.
@@ -33,13 +29,8 @@ public final class EMA {
     /// Moves the average towards the network as it is now.
     public func update() throws {
         let now = warmup ? min(decay, Double(1 + updates) / Double(10 + updates)) : decay
-        for average in averages { try average.makeUnique() }
+        try average.prepare()
         updates += 1
-        for (from, to) in zip(source, averages) {
-            let value = from.value
-            try to.update {
-                rk_lerp(1 - now, value.elements(Float.self).baseAddress, $0.assumingMemoryBound(to: Float.self), value.count)
-            }
-        }
+        try average.move(by: 1 - now)
     }
 }

@@ -1,0 +1,142 @@
+import RiffleTensor
+
+/// Noise with the samples that a network makes of it, in a file to learn from (reflow: Liu et al. 2022).
+///
+/// A safetensors file of `noise` and `x`, float32 `[n, ...]`, and perhaps `labels`, int32 `[n]` from 1. Opening reads the
+/// header alone, and a batch the rows that it needs.
+public final class PairFile: SampleSet {
+    public let count: Int
+    /// The shape of one sample.
+    public let sampleShape: Shape
+    public var isLabelled: Bool { labels != nil }
+
+    private let file: SafeTensors
+    private let noise: SafeTensors.Entry, x: SafeTensors.Entry, labels: SafeTensors.Entry?
+
+    /// - Throws: `RiffleError` that names the file, what was expected and what was found.
+    public init(_ path: String) throws {
+        file = try SafeTensors(path)
+        let found = file.names.sorted(), told = found.prefix(5).joined(separator: ", ") + (found.count > 5 ? ", ..." : "")
+        guard let noise = file["noise"], let x = file["x"], found.count == 2 || file["labels"] != nil && found.count == 3 else {
+            throw file.error("expected pairs, the tensors noise and x and perhaps labels, found \(told.isEmpty ? "none" : told)")
+        }
+        (self.noise, self.x, labels) = (noise, x, file["labels"])
+        guard noise.type == "F32", x.type == "F32", noise.shape == x.shape, x.shape.rank >= 1, x.shape[0] >= 1 else {
+            throw file.error(
+                "expected pairs, noise and x of one shape F32 [n, ...], found noise \(noise.type) \(noise.shape), x \(x.type) \(x.shape)")
+        }
+        (count, sampleShape) = (x.shape[0], x.shape.removing(0))
+        if let labels, labels.type != "I32" || labels.shape != [count] {
+            throw file.error("expected labels I32 [\(count)], found \(labels.type) \(labels.shape)")
+        }
+    }
+
+    public func batch(_ samples: [(number: Int, mirrored: Bool)]) throws -> Batch {
+        let numbers = samples.map(\.number)
+        return Batch(
+            x: try rows(numbers, of: x, .float32), y: try labels.map { try rows(numbers, of: $0, .int32) },
+            noise: try rows(numbers, of: noise, .float32))
+    }
+
+    private func rows(_ numbers: [Int], of entry: SafeTensors.Entry, _ dtype: DType) throws -> Tensor {
+        let tensor = try Tensor(uninitialized: entry.shape.replacing(0, with: numbers.count), dtype)
+        let size = tensor.count / max(1, numbers.count) * dtype.size
+        var place = 0
+        while place < numbers.count {
+            // Rows that follow one another are read at once.
+            let first = numbers[place], length = zip(first..., numbers[place...]).prefix { $0 == $1 }.count
+            try file.read(rows: first..<(first + length), of: entry, into: tensor.pointer + place * size)
+            place += length
+        }
+        return tensor
+    }
+}
+
+/// Writes a `PairFile` batch by batch, never holding it whole.
+///
+/// The file appears with `close`, when all of its pairs are there; one that is discarded or forgotten leaves nothing.
+public final class PairWriter {
+    public let path: String
+    /// How many pairs there will be.
+    public let count: Int
+    /// The shape of one sample.
+    public let sampleShape: Shape
+    public let isLabelled: Bool
+    /// How many there are.
+    public private(set) var added = 0
+
+    private let draft: AtomicFile.Draft
+    /// Where the tensors lie in the file.
+    private let noise: Range<Int>, x: Range<Int>, labels: Range<Int>
+    private var isOpen = true
+
+    /// - Parameters:
+    ///   - count: pairs, at least 1.
+    ///   - shape: of one sample.
+    ///   - labels: whether each pair has a label.
+    /// - Throws: `RiffleError` when the file cannot be made, or the disk has no room for all of it.
+    public init(_ path: String, count: Int, shape: Shape, labels isLabelled: Bool = false) throws {
+        guard count >= 1, shape.sizes.allSatisfy({ $0 >= 1 }) else {
+            throw RiffleError("", "one pair or more of samples with one number or more are needed, got \(count) of shape \(shape)")
+        }
+        let all = try shape.inserting(count, at: 0).checked("")
+        (self.path, self.count, sampleShape, self.isLabelled) = (path, count, shape, isLabelled)
+        let tensors: [(name: String, dtype: DType, shape: Shape)] =
+            [("noise", .float32, all), ("x", .float32, all)] + (isLabelled ? [("labels", .int32, [count])] : [])
+        let (header, places) = try SafeTensors.header(tensors, metadata: ["riffle": "pairs"], path)
+        let end = places[places.count - 1].upperBound
+        (noise, x, labels) = (places[0], places[1], isLabelled ? places[2] : end..<end)
+        draft = try AtomicFile.Draft(path)
+        try draft.reserve(end)
+        try header.withUnsafeBytes { try draft.write($0, at: 0) }
+    }
+
+    /// Adds pairs behind those that are there.
+    /// - Parameters:
+    ///   - noise: `[m, ...]` floats; written as float32.
+    ///   - x: what was made of it, of the same shape.
+    ///   - labels: int32 `[m]`, where the file has labels.
+    /// - Throws: `RiffleError` when shapes or numbers do not fit; then nothing was added.
+    public func add(_ noise: Tensor, _ x: Tensor, labels: Tensor? = nil) throws {
+        guard isOpen else { throw closed }
+        guard noise.rank >= 1, noise.shape == x.shape, noise.shape.removing(0) == sampleShape, noise.dtype.isFloating, x.dtype.isFloating else {
+            let wanted = "[n" + sampleShape.sizes.map { ", \($0)" }.joined() + "]"
+            throw RiffleError("", "noise and x must be batches of floats \(wanted) (noise \(noise.dtype) \(noise.shape), x \(x.dtype) \(x.shape))")
+        }
+        let some = noise.shape[0]
+        guard (labels == nil) != isLabelled, labels.map({ $0.dtype == .int32 && $0.shape == [some] }) ?? true else {
+            throw RiffleError("", isLabelled
+                ? "labels must be int32 [\(some)], one a pair\(labels.map { " (labels \($0.dtype) \($0.shape))" } ?? ", and were not given")"
+                : "'\(path)' was begun without labels")
+        }
+        guard some <= count - added else { throw RiffleError("", "'\(path)' has room for \(count) pairs: \(added) are there, and \(some) more were given") }
+        try write(noise.converted(to: .float32), to: self.noise)
+        try write(x.converted(to: .float32), to: self.x)
+        if let labels { try write(labels, to: self.labels) }
+        added += some
+    }
+
+    /// Puts the file in its place.
+    /// - Throws: `RiffleError` when pairs are missing or the disk fails; then there is no file.
+    public func close() throws {
+        guard isOpen else { throw closed }
+        defer { discard() }
+        guard added == count else { throw RiffleError("", "'\(path)' was to have \(count) pairs, and was closed with \(added): it is not written") }
+        try draft.commit()
+    }
+
+    /// Gives up what was written, unless the file is in its place.
+    public func discard() {
+        isOpen = false
+        draft.discard()
+    }
+
+    private var closed: RiffleError { RiffleError("", "'\(path)' is closed") }
+
+    private func write(_ rows: Tensor, to place: Range<Int>) throws {
+        let offset = place.lowerBound + added * (place.count / count)
+        try withExtendedLifetime(rows) {
+            try draft.write(UnsafeRawBufferPointer(start: rows.pointer, count: rows.count * rows.dtype.size), at: offset)
+        }
+    }
+}

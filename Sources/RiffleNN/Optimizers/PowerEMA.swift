@@ -1,0 +1,40 @@
+import Glibc
+import RiffleTensor
+
+/// Power-function averages of a network, of several lengths at once, in frozen copies (Karras et al. 2024, EDM2,
+/// 2312.02696, section 3.1 and equation 127).
+///
+///     average(t) = beta(t) average(t - 1) + (1 - beta(t)) network(t),   beta(t) = (1 - 1/t)^(gamma + 1)
+///
+/// Unlike those of `EMA` they forget the start of training at every time and grow longer as it goes on. Snapshots of two
+/// lengths, taken now and then, are enough to reconstruct the average of any length at any step when training is over.
+public final class PowerEMA {
+    /// The averages' lengths: the deviation of the steps that an average weighs, as a part of the steps so far.
+    public let lengths: [Double]
+    /// The averaged networks, one for each length: they take no gradients and evaluate without dropout.
+    public var models: [Module] { averages.map(\.model) }
+    /// Updates so far.
+    public private(set) var steps = 0
+    private let averages: [Average]
+    private let exponents: [Double]
+
+    /// - Throws: `RiffleError` when a length is not in (0, 1/sqrt(12)] or occurs twice.
+    public init(_ network: Module, lengths: [Double] = [0.05, 0.10]) throws {
+        guard !lengths.isEmpty, Set(lengths).count == lengths.count else {
+            throw RiffleError("power_ema", "lengths should be one or more, all different, got \(lengths.map(riffleFormat).joined(separator: ", "))")
+        }
+        exponents = try lengths.map { try PowerProfile.exponent(length: $0) }
+        averages = try lengths.map { _ in try Average(of: network, "power_ema") }
+        self.lengths = lengths
+    }
+
+    /// Moves every average towards the network as it is now.
+    public func update() throws {
+        for average in averages { try average.prepare() }
+        steps += 1
+        for (average, exponent) in zip(averages, exponents) {
+            // 1 - beta, without the cancellation.
+            try average.move(by: -expm1((exponent + 1) * log1p(-1 / Double(steps))))
+        }
+    }
+}
