@@ -9,14 +9,16 @@ public enum Sampler {
     public static func ode(
         _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, _ condition: Condition? = nil
     ) throws -> (x: Tensor, report: SolverReport) {
-        try evaluating(network, x) { try solve(x, along: grid, method, velocity: field(network, x, condition)) }
+        try checkRange(grid, "ode")
+        return try evaluating(network, x) { try solve(x, along: grid, method, velocity: field(network, x, condition)) }
     }
 
     /// Follows the network's velocity with an adaptive step.
     public static func ode(
         _ network: Network, _ x: Tensor, from: Double = 0, to: Double = 1, _ method: DormandPrince, _ condition: Condition? = nil
     ) throws -> (x: Tensor, report: SolverReport) {
-        try evaluating(network, x) { try method.solve(x, from: from, to: to, velocity: field(network, x, condition)) }
+        try checkRange([from, to], "ode")
+        return try evaluating(network, x) { try method.solve(x, from: from, to: to, velocity: field(network, x, condition)) }
     }
 
     /// Jumps from time to time of a grid with a two-timed network, one evaluation a jump.
@@ -24,6 +26,7 @@ public enum Sampler {
         _ network: Network, _ x: Tensor, along grid: [Double], _ condition: Condition? = nil
     ) throws -> (x: Tensor, report: SolverReport) {
         try checkGrid(grid, "jump")
+        try checkRange(grid, "jump")
         return try evaluating(network, x) {
             var (x, report) = (x.detach(), SolverReport(times: grid))
             for (s, t) in zip(grid, grid.dropFirst()) {
@@ -38,6 +41,11 @@ public enum Sampler {
     /// One evaluation: a jump from 0 to 1, or of a network with one time an Euler step.
     public static func generate(_ network: Network, _ z: Tensor, _ condition: Condition? = nil) throws -> Tensor {
         try jump(network.stepping, z, along: [0, 1], condition).x
+    }
+
+    private static func checkRange(_ times: [Double], _ operation: String) throws {
+        guard let time = times.first(where: { !(0...1).contains($0) }) else { return }
+        throw RiffleError(operation, "times lie from 0, noise, to 1, data; got \(riffleFormat(time))")
     }
 
     private static func evaluating<Result>(_ network: Network, _ x: Tensor, _ body: () throws -> Result) throws -> Result {

@@ -22,6 +22,10 @@ enum MetricsLibrary {
             Doc("The energy distance over all pairs, not rooted: 0 for equal sets, never below.", formula: "2 E|X - Y| - E|X - X'| - E|Y - Y'|", shapes: "a [n, ...], b [m, ...] -> a number", example: "> riffle.metrics.energy_distance(riffle.zeros(4, 2), riffle.zeros(3, 2))\n0.0", source: "Székely and Rizzo 2013, equation 6")
         ) { [.number(try Metrics.energyDistance($0.tensor(0), $0.tensor(1)))] },
         Function(
+            "metrics.frechet_distance", pair,
+            Doc("The Frechet distance of two sets of features, not rooted: FID, on features of an image network.", formula: "|m - n|^2 + tr(S + T - 2 (S^1/2 T S^1/2)^1/2)", shapes: "a [n, ...], b [m, ...] -> a number", example: "> riffle.metrics.frechet_distance(riffle.tensor { { -1 }, { 1 } }, riffle.tensor { { 2 }, { 4 } })\n9.0", source: "Heusel et al. 2017, equation 6")
+        ) { [.number(try Metrics.frechetDistance($0.tensor(0), $0.tensor(1)))] },
+        Function(
             "metrics.histogram_kl", [
                 Argument("samples", .tensor, "[n, 2]"), Argument("truth", .any, "the checkerboard, whose bins' masses are known, or many true samples [m, 2]"),
                 Argument("bins", .integer(1...1000), "along each coordinate", default: .integer(50)),

@@ -77,3 +77,6 @@ refused("steps or stage, not both", flow.loss.consistency, student, teacher, rif
 refused("did you mean 'diagonal'", flow.loss.lsd, student, nil, riffle.randn(4, 2), { diagnal = 0.5 })
 refused("flow.turns", flow.turns, 3, { "online" })
 refused("argument 2 must be a network", flow.rounds, 3, 4, student)
+refused("times lie from 0, noise, to 1, data; got 1.5", flow.jump, student, riffle.randn(2, 2), { times = { 0, 1.5 } })
+refused("all rising or all falling", flow.jump, student, riffle.randn(2, 2), { times = { 0, 0.6, 0.4 } })
+refused("got -1", flow.ode, teacher, riffle.randn(2, 2), { method = "dopri5", from = -1 })
