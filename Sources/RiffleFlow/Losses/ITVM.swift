@@ -40,7 +40,8 @@ public struct ITVMLoss {
     public init() {}
 
     /// - Parameters:
-    ///   - target: what the student looks up to, usually its average with decay 0.99; the student itself when nil.
+    ///   - target: what the student looks up to, usually its average with decay 0.99; the student itself when nil, which
+    ///     saves an evaluation in the quotient forms.
     ///   - data: x1 [n, ...].
     public func callAsFunction(
         _ student: Network, _ teacher: Network, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
@@ -73,7 +74,7 @@ public struct ITVMLoss {
         func rest(from velocity: Tensor) throws -> Jumps { try jumps.from(jumps.x + before * velocity.detach(), parts.first.t) }
         switch terminal {
         case .laggedQuotient, .segmentQuotient:
-            let rest = try rest(from: roles.target(parts.first))
+            let rest = try rest(from: roles.studentIsTarget ? earlier ?? u : roles.target(parts.first))
             let wanted = terminal == .laggedQuotient ? try roles.teacherAverage(rest, lastStep) : try roles.target(rest)
             // x cancels in phi(t) - phi(t'), so the quotient is one of velocities and exact for short spans.
             return try u * (whole / last) - (earlier ?? u) * (before / last) - wanted

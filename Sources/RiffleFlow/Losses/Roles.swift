@@ -21,6 +21,8 @@ struct Roles {
     }
 
     var hasTeacher: Bool { teacher != nil }
+    /// Whether what the student just answered, held constant, stands for the target's answer.
+    var studentIsTarget: Bool { target_ === student_ }
 
     /// The student's average velocity over jumps.
     func student(_ jumps: Jumps) throws -> Tensor {
@@ -94,7 +96,7 @@ struct Roles {
     private func stopped(
         _ jumps: Jumps, _ inputs: [Tensor], _ tangents: [Tensor], _ moved: ([Tensor]) throws -> Jumps
     ) throws -> (u: Tensor, now: Tensor, du: Tensor) {
-        if target_ === student_ {
+        if studentIsTarget {
             let (u, du) = try jvp(inputs, tangents, constantTangents: true) { try student(moved($0)) }
             return (u, u.detach(), du.detach())
         }
