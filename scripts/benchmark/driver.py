@@ -1,0 +1,165 @@
+"""Runs workloads of Riffle, PyTorch and JAX side by side and prints a table of medians, ratios and peak memory.
+
+Every contender is a process of its own that has built its model, warmed up, and waits. In each round every contender in turn
+makes the same number of steps while the others sleep; a figure is the median over rounds. Same shapes, batch, number of
+network evaluations, clipping, AdamW and moving average on every side. Only Python's standard library is needed here; the
+peers live in .build/peers, an environment that is made when it is first asked for.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PEERS = ROOT / ".build" / "peers"
+MODELS = ["mlp", "mlp-wide", "unet", "unet-cifar", "dit", "dit-s"]
+WORKS = ["sample", "flow", "itvm", "lfmd", "fgm"]
+# Arithmetic of one forward pass of a batch, products and convolutions, as PyTorch's FlopCounterMode counts it.
+GFLOP = {"mlp": 0.2186, "mlp-wide": 13.44, "unet": 50.80, "unet-cifar": 99.55, "dit": 96.91, "dit-s": 96.86}
+PACKAGES = {"torch": ["torch", "numpy"], "jax": ["jax"]}
+# What one step asks, in forward passes of the network: a backward pass is two, one to the inputs alone is one, a derivative
+# doubles a pass.
+PASSES = {"sample": 1, "flow": 3, "itvm": 9, "lfmd": 7, "fgm": 7}
+
+
+def python_of(peers):
+    """The interpreter of the peers' environment, with their packages."""
+    python = PEERS / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True, stdout=sys.stderr)
+    for peer in peers:
+        if subprocess.run([python, "-c", f"import {peer}"], stderr=subprocess.DEVNULL).returncode:
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES[peer]], check=True, stdout=sys.stderr)
+    if "torch" in peers and subprocess.run([python, "-c", "import torchcfm.models.unet"], stderr=subprocess.DEVNULL).returncode:
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "torchcfm==1.0.7"], check=True, stdout=sys.stderr)
+    return str(python)
+
+
+class Contender:
+    """A worker process: it says "ready", then makes as many steps as each line asks for and says "done"."""
+
+    def __init__(self, name, command):
+        self.name, self.seconds, self.peak = name, [], 0.0
+        # A thread pool that spins while its process waits would steal the others' time.
+        quiet = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, **quiet})
+        self.expect("ready")
+
+    def expect(self, word):
+        line = self.process.stdout.readline().strip()
+        if line != word:
+            raise RuntimeError(f"{self.name}: {line} {self.process.stderr.read()[-2000:]}".strip())
+
+    def run(self, steps):
+        start = time.perf_counter()
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        self.expect("done")
+        return (time.perf_counter() - start) / steps
+
+    def finish(self):
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        self.peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def contenders(model, work, options, python):
+    """Names and commands of everyone who can do a workload."""
+    riffle = [str(ROOT / ".build" / "release" / "riffle"), str(HERE / "worker.lua"), model, work]
+    yield "riffle", riffle
+    if options.bf16 and "riffle" in options.bf16.split(","):
+        yield "riffle bf16", riffle + ["bf16"]
+    if "torch" in options.against:
+        worker = [python, str(HERE / "torch_worker.py"), model, work]
+        yield "torch", worker
+        yield "torch compiled", worker + ["--compile"]
+        if options.bf16:
+            yield "torch bf16", worker + ["--bf16"]
+            yield "torch bf16 compiled", worker + ["--bf16", "--compile"]
+    if "jax" in options.against and not model.startswith("unet"):
+        yield "jax", [python, str(HERE / "jax_worker.py"), model, work]
+
+
+def measure(model, work, options, python):
+    """Rows of one workload: what each contender took, in milliseconds and MiB."""
+    entered, failed = [], []
+    for name, command in contenders(model, work, options, python):
+        try:
+            entered.append(Contender(name, command))
+        except RuntimeError as error:
+            failed.append((name, str(error).splitlines()[-1][:200]))
+    slowest = max(entry.run(1) for entry in entered)
+    steps = max(1, round(0.1 / slowest))
+    for _ in range(options.rounds):
+        for entry in entered:
+            entry.seconds.append(entry.run(steps))
+    for entry in entered:
+        entry.finish()
+    return [
+        {"model": model, "work": work, "name": entry.name, "ms": 1e3 * statistics.median(entry.seconds), "least_ms": 1e3 * min(entry.seconds),
+         "peak_mib": entry.peak, "steps": steps * options.rounds}
+        for entry in entered
+    ], failed
+
+
+def peak():
+    """GFLOP/s of Riffle's own product of large matrices, for what a workload makes of the machine."""
+    code = """local riffle = require "riffle"
+local a, b = riffle.randn(2048, 2048), riffle.randn(2048, 2048)
+local best = math.huge
+for _ = 1, 8 do local start = riffle.clock(); local c = a:matmul(b); best = math.min(best, riffle.clock() - start) end
+print(2 * 2048 ^ 3 / best / 1e9)"""
+    return float(subprocess.run([ROOT / ".build" / "release" / "riffle", "-e", code], check=True, capture_output=True, text=True).stdout)
+
+
+def show(rows, failed, limit):
+    own = next(row for row in rows if row["name"] == "riffle")
+    share = PASSES[own["work"]] * GFLOP[own["model"]] / (own["ms"] / 1e3) / limit
+    for row in rows:
+        ratio = "" if row is own else f"{row['ms'] / own['ms']:6.2f}x time {row['peak_mib'] / own['peak_mib']:6.2f}x memory"
+        extra = f"{100 * share:5.0f} % of {limit:.0f} GFLOP/s" if row is own else ratio
+        print(f"{row['model']:<11}{row['work']:<8}{row['name']:<20}{row['ms']:>10.2f} ms {row['peak_mib']:>7.0f} MiB  {extra}", flush=True)
+    for name, why in failed:
+        print(f"{own['model']:<11}{own['work']:<8}{name:<20}   did not run: {why}", flush=True)
+
+
+def listed(text, known):
+    names = text.split(",")
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(known)}")
+    return names
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Times Riffle's workloads, alone or beside PyTorch and JAX.")
+    parser.add_argument("--against", type=lambda text: listed(text, list(PACKAGES)), default=[], help="torch, jax or both, by commas")
+    parser.add_argument("--models", type=lambda text: listed(text, MODELS), default=MODELS, help="by commas; all")
+    parser.add_argument("--works", type=lambda text: listed(text, WORKS), default=WORKS, help="by commas; all")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender")
+    parser.add_argument("--bf16", nargs="?", const="torch", help="also PyTorch in bfloat16; 'riffle,torch' for both")
+    parser.add_argument("--json", action="store_true", help="rows for machines instead of the table")
+    options = parser.parse_args()
+    python = python_of(options.against) if options.against else ""
+    limit, everything = peak(), []
+    for model in options.models:
+        for work in options.works:
+            rows, failed = measure(model, work, options, python)
+            everything += rows
+            if not options.json:
+                show(rows, failed, limit)
+    if options.json:
+        json.dump({"peak_gflops": limit, "rows": everything}, sys.stdout, indent=1)
+        print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+-- Riffle's side of a workload: riffle worker.lua MODEL WORK. Says "ready" when it has warmed up; then makes as many steps as each
+-- line of its input asks for, and says "done".
+local riffle = require "riffle"
+local nn, flow, optim = riffle.nn, riffle.flow, riffle.optim
+local model, work = arg[1], arg[2]
+riffle.seed(0)
+
+local function unet(channels, multipliers)
+  return nn.unet { image = { 32, 32, 3 }, channels = channels, multipliers = multipliers, blocks = 2, attention = { 16 } }
+end
+local models = {
+  mlp = { function() return nn.mlp { dim = 2, width = 256, frequency = 1000 } end, 256, { 2 } },
+  ["mlp-wide"] = { function() return nn.mlp { dim = 2, width = 512, frequency = 1000 } end, 4096, { 2 } },
+  unet = { function() return unet(64, { 1, 2, 2 }) end, 16, { 32, 32, 3 } },
+  ["unet-cifar"] = { function() return unet(128, { 1, 2, 2, 2 }) end, 8, { 32, 32, 3 } },
+  dit = { function() return nn.dit { image = { 32, 32, 3 }, depth = 6 } end, 16, { 32, 32, 3 } },
+  ["dit-s"] = { function() return nn.dit { image = { 32, 32, 3 } } end, 8, { 32, 32, 3 } },
+}
+local make, batch, sample = table.unpack(models[model])
+local shape = { batch, table.unpack(sample) }
+
+local net = make():two_timed()
+local teacher, average = net:copy(true), optim.ema(net, { decay = 0.999 })
+local opt = optim.adamw(net, { lr = 1e-4, weight_decay = 0.01, clip = 1.0 })
+local x = riffle.randn(shape)
+
+local function update(loss)
+  opt:step(loss)
+  average:update()
+end
+local works = {
+  sample = function() riffle.no_grad(function() return net(x, riffle.rand(batch), riffle.rand(batch)) end) end,
+  flow = function() update(flow.matching_loss(net, x)) end,
+  itvm = function()
+    update((flow.loss.itvm(net, teacher, x, {
+      terminal = "lagged", last_step = "euler", offset = 0.05, initial_fraction = 1, target = average.model,
+    })))
+  end,
+  lfmd = function() update((flow.loss.lfmd(net, teacher, x))) end,
+  fgm = function() update((flow.loss.fgm(net, average.model, teacher, riffle.randn(shape)))) end,
+}
+local step = works[work]
+for _ = 1, 3 do step() end
+print("ready")
+io.stdout:flush()
+for line in io.lines() do
+  for _ = 1, tonumber(line) do step() end
+  print("done")
+  io.stdout:flush()
+end
