@@ -32,6 +32,9 @@ public final class GuidedNetwork: Network {
             default: break
             }
         }
+        if let none, !none.tensors.allSatisfy({ $0.shape.sizes.first == 1 }) || none.tensors.count != network.conditioning.count {
+            throw RiffleError("guide", "none is a condition of one row, as the network takes it: \(network.conditioning.count) tensors, got \(none.tensors.map(\.shape))")
+        }
         if let weak {
             guard weak.times == network.times else { throw RiffleError("guide", "the weaker network takes \(weak.times) times and the other \(network.times)") }
             guard weak.sampleShape == network.sampleShape || weak.sampleShape == nil || network.sampleShape == nil else {

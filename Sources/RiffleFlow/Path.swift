@@ -10,7 +10,7 @@ public enum Path: String, Sendable, CaseIterable {
     case cosine
     /// b = exp(-(1 - t)^2 (20 - 0.1) / 4 - (1 - t) 0.1 / 2), a^2 + b^2 = 1: the variance-preserving diffusion (Song et al. 2020).
     ///
-    /// Its velocity has no bound at time 1 and is held at its value of time 0.999.
+    /// Its velocity has no bound at time 1; points and velocity are held at those of time 0.999, where a is 0.01.
     case variancePreserving = "vp"
 
     /// Values and derivatives of a and b at times [n], shaped to go along x [n, ...].
@@ -76,7 +76,7 @@ public enum Prediction: String, Sendable, CaseIterable {
 ///
 ///     of noise e:  v = a' e + b' (x - a e) / b        of data d:  v = a' (x - b d) / a + b' d
 ///
-/// The divisors are held above 0.001: at time 0 the noise tells nothing of the data, at time 1 the data nothing of the noise.
+/// The divisors are held above 0.01: at time 0 the noise tells nothing of the data, at time 1 the data nothing of the noise.
 public final class PredictedVelocity: Network {
     private let network: Network
     private let prediction: Prediction
@@ -99,7 +99,7 @@ public final class PredictedVelocity: Network {
 
     public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let told = try named("net") { try network.velocity(x, times[0], condition) }
-        let c = try path.coefficients(times[0], along: x), least = try Tensor.scalar(1e-3, x.dtype)
+        let c = try path.coefficients(times[0], along: x), least = try Tensor.scalar(1e-2, x.dtype)
         switch prediction {
         case .velocity: return told
         case .noise: return try c.da * told + c.db * (x - c.a * told) / c.b.maximum(least)

@@ -38,6 +38,28 @@ public enum Sampler {
         }
     }
 
+    /// Samples a consistency model (Song et al. 2023, algorithm 1): from each time of a rising grid it jumps to the data, which
+    /// then get fresh noise to stand at the next time. The last of the times is where the last jump begins.
+    public static func consistency(
+        _ network: Network, _ x: Tensor, along starts: [Double], _ path: Path = .linear, _ condition: Condition? = nil
+    ) throws -> (x: Tensor, report: SolverReport) {
+        try checkRange(starts, "consistency")
+        guard starts.first == 0, starts.count == 1 || zip(starts, starts.dropFirst()).allSatisfy({ $0 < $1 }), starts.last != 1 else {
+            throw RiffleError("consistency", "times must rise from 0 and end before 1, got \(starts.map(riffleFormat).joined(separator: ", "))")
+        }
+        return try evaluating(network, x) {
+            var (x, report) = (x.detach(), SolverReport(times: starts)), n = x.shape[0]
+            for start in starts {
+                try Interrupt.check()
+                let s = try Tensor.full([n], start, x.dtype)
+                if start > 0 { x = try path.point(.randn(x.shape, x.dtype), x, s) }
+                x = try network.stepping.jump(x, s, .ones([n], x.dtype), condition)
+                report.evaluations += 1
+            }
+            return (x, report)
+        }
+    }
+
     /// One evaluation: a jump from 0 to 1, or of a network with one time an Euler step.
     public static func generate(_ network: Network, _ z: Tensor, _ condition: Condition? = nil) throws -> Tensor {
         try jump(network.stepping, z, along: [0, 1], condition).x

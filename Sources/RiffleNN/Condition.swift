@@ -45,6 +45,15 @@ public enum Conditioning: Equatable, Sendable {
         }
     }
 
+    /// How many tensors a condition has.
+    public var count: Int {
+        switch self {
+        case .none: 0
+        case .classes: 1
+        case .text: 2
+        }
+    }
+
     /// What a reader is told of it, after the sizes.
     var summary: String {
         switch self {

@@ -81,7 +81,7 @@ private final class LinearField: Network {
         let expected = field.shear / Double(probes).squareRoot()
         #expect(abs(mean) < 4 * expected / 2000.0.squareRoot(), "mean \(mean)")
         #expect(abs(deviation / expected - 1) < 0.1, "deviation \(deviation), expected \(expected)")
-        #expect(try gap(found.latent, exact.latent.doubles()) < 1e-12 && rows.count == 4000)
+        #expect(try gap(found.latent, exact.latent.doubles()) < 1e-12)
     }
 
     /// Many directions share a call, or one takes several: the number of rows is that of the directions.

@@ -12,7 +12,7 @@ import RiffleTensor
 /// | lagrangian (AYF-LMD) | v_t(X*_{s,t}(x_s)) - u* - r (t - s) du*/dt |
 ///
 /// |g| is the root mean square of a sample, c = 0.1, and r warms up from 0 to 1. u* is the target; v the teacher's velocity,
-/// or without one the path's (eulerian) or the target's (lagrangian).
+/// or in the Eulerian form without one the path's.
 ///
 /// With t = 1 the Eulerian form is the continuous consistency model sCM (Lu and Song 2410.11081) on this path.
 public struct AYFLoss {
@@ -41,6 +41,7 @@ public struct AYFLoss {
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let name = endsAtData ? "scm" : "ayf"
+        guard teacher != nil || form == .eulerian else { throw RiffleError(name, "the lagrangian form needs a teacher") }
         let roles = try endsAtData
             ? Roles(student.stepping, teacher: teacher, target: target?.stepping) : Roles(student, teacher: teacher, target: target)
         var times = try options.times.pairs(FlowBatch.count(data, name), data.dtype)

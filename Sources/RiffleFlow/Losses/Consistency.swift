@@ -29,6 +29,9 @@ public struct ConsistencyLoss {
     public func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
+        if case .ect = schedule, options.path != .linear {
+            throw RiffleError("consistency", "a stage is of noise levels on the linear path, got \(options.path.rawValue)")
+        }
         let n = try FlowBatch.count(data, "consistency")
         let (s, r, weight) = try times(n, data.dtype)
         let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
@@ -49,7 +52,7 @@ public struct ConsistencyLoss {
     }
 
     /// Times s < r and the weights of their losses, [n].
-    private func times(_ n: Int, _ dtype: DType) throws -> (s: Tensor, r: Tensor, weight: Tensor?) {
+    func times(_ n: Int, _ dtype: DType) throws -> (s: Tensor, r: Tensor, weight: Tensor?) {
         switch schedule {
         case .even(let steps):
             let count = Double(steps)
@@ -99,7 +102,12 @@ public struct ConsistencyFMLoss {
         }
         var terms = Terms(options)
         try terms.add("consistency", jumps.end(v) - wanted, jumps)
-        if velocityWeight > 0 { try terms.add("velocity", v - u, jumps, weight: velocityWeight) }
+        if velocityWeight > 0 {
+            // Not across the end of a segment, where the velocity jumps, nor where the end is known.
+            var counts = try (end - s).gt(.scalar(1.01 * gap, s.dtype))
+            if !roles.hasTeacher { counts = try counts * s.lt(.scalar(boundary, s.dtype)) }
+            try terms.add("velocity", v - u, jumps, weight: velocityWeight, scale: counts)
+        }
         return try terms.loss("consistency_fm")
     }
 }

@@ -24,6 +24,7 @@ public struct FGMLoss {
         _ generator: Network, _ online: Network, _ teacher: Network, _ noise: Tensor, _ condition: Condition? = nil
     ) throws -> Loss {
         _ = try FlowBatch.count(noise, "fgm")
+        if options.weight is LearnedWeight { throw RiffleError("fgm", "a learned weight needs a loss that is never negative; give a function") }
         let data = try generated(generator, noise, condition)
         let t = try options.times.sample(noise.shape[0], noise.dtype)
         let batch = try FlowBatch(data, condition, options, for: teacher, operation: "fgm", times: (t, t))
@@ -55,8 +56,10 @@ public struct FGMLoss {
 ///     L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2
 public struct FGMOnlineLoss {
     public var options = LossOptions()
+    /// The share of generated data.
     public var alpha = 1.0
-    public var beta = 1.0
+    /// Near alpha; alpha itself when nil.
+    public var beta: Double?
 
     public init() {}
 
@@ -69,7 +72,7 @@ public struct FGMOnlineLoss {
     ) throws -> Loss {
         _ = try FlowBatch.count(noise, "fgm_online")
         guard alpha == 1 || data != nil else { throw RiffleError("fgm_online", "alpha below 1 needs real data") }
-        let made = try withoutGradient { try generator.evaluating { try generated(generator, noise, condition) } }
+        let made = try withoutGradient { try generated(generator, noise, condition) }, beta = beta ?? alpha
         var terms = Terms(options)
         func add(_ name: String, _ x: Tensor, _ condition: Condition?, weight: Double, factor: Double) throws {
             let t = try options.times.sample(x.shape[0], x.dtype)
@@ -116,11 +119,13 @@ public struct DMDLoss {
     }
 }
 
-/// What a generator makes of noise: one jump from 0 to 1, or of a network with one time an Euler step, z + v(z, 0).
+/// What a generator makes of noise, without dropout: one jump from 0 to 1, or of a network with one time an Euler step, z + v(z, 0).
 func generated(_ generator: Network, _ noise: Tensor, _ condition: Condition?) throws -> Tensor {
     try acting(as: "generator") {
         let n = noise.shape[0]
-        return try generator.stepping.jump(noise, .zeros([n], noise.dtype), .ones([n], noise.dtype), condition)
+        return try generator.evaluating {
+            try generator.stepping.jump(noise, .zeros([n], noise.dtype), .ones([n], noise.dtype), condition)
+        }
     }
 }
 

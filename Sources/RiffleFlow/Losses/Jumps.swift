@@ -36,15 +36,15 @@ struct FlowBatch {
     let jumps: Jumps
     /// The path's own velocity at those points.
     let velocity: Tensor
-    /// Which part it is of the batch that it was split from.
-    private(set) var share = 1.0
+    /// Which part it is of a whole batch.
+    let share: Double
 
     /// Points x_s of the path for fresh noise, coupled as the options say.
     /// - Parameter times: of the jumps, [n] each; drawn as the options say when nil.
     /// - Throws: `RiffleError` where the data are no batch of floats, or labels do not match it.
     init(
         _ data: Tensor, _ condition: Condition?, _ options: LossOptions, for network: Network, operation: String,
-        noise: Tensor? = nil, times: (s: Tensor, t: Tensor)? = nil
+        noise: Tensor? = nil, times: (s: Tensor, t: Tensor)? = nil, share: Double = 1
     ) throws {
         let n = try Self.count(data, operation)
         let times = try times ?? options.times.pairs(n, data.dtype)
@@ -52,7 +52,7 @@ struct FlowBatch {
             throw RiffleError(operation, "noise and x are pairs and must have one shape (noise \(noise.shape), x \(data.shape))")
         }
         self.noise = try noise ?? options.coupling.pair(.randn(data.shape, data.dtype), with: data)
-        self.data = data
+        (self.data, self.share) = (data, share)
         let condition = try condition.map { try $0.dropping(options.labelDropout, network.conditioning) }
         jumps = Jumps(x: try options.path.point(self.noise, data, times.s), s: times.s, t: times.t, condition: condition)
         velocity = try options.path.velocity(self.noise, data, times.s)
@@ -67,9 +67,16 @@ struct FlowBatch {
 
     var count: Int { jumps.count }
 
-    /// The first part of the batch, at least one sample and none where the fraction is 0, and the rest of it.
+    /// How many of n samples a fraction is: where it is neither 0 nor 1, neither none nor all of two or more.
+    static func part(_ fraction: Double, of n: Int) -> Int {
+        guard fraction > 0, fraction < 1 else { return fraction > 0 ? n : 0 }
+        let k = Int((Double(n) * fraction).rounded())
+        return n > 1 ? min(n - 1, max(1, k)) : k
+    }
+
+    /// The first part of the batch and the rest of it.
     func split(_ fraction: Double) throws -> (first: FlowBatch?, rest: FlowBatch?) {
-        let k = fraction > 0 ? min(count, max(1, Int((Double(count) * fraction).rounded(.up)))) : 0
+        let k = Self.part(fraction, of: count)
         return (k > 0 ? try FlowBatch(self, 0..<k) : nil, k < count ? try FlowBatch(self, k..<count) : nil)
     }
 

@@ -67,7 +67,8 @@ public struct AlphaFlowLoss {
             let middle = try jumps.s + (jumps.t - jumps.s) * alpha
             let later = try roles.target(jumps.from(jumps.to(middle).end(v), middle))
             let wanted = try v * alpha + later * (1 - alpha)
-            try terms.add("alphaflow", roles.student(jumps) - wanted, jumps, weight: rest.share / alpha)
+            // Divided by alpha the residual keeps its size as alpha goes to 0, which an adaptive weight needs.
+            try terms.add("alphaflow", (roles.student(jumps) - wanted) / alpha, jumps, weight: rest.share * alpha)
         }
         return try terms.loss("alphaflow")
     }

@@ -21,11 +21,17 @@ public struct PFMMLoss {
     /// - Parameter data: x1 [n, ...].
     public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
         let roles = try Roles(student, teacher: teacher)
-        let n = try FlowBatch.count(data, "pfmm"), (s, t) = try options.times.pairs(n, data.dtype)
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "pfmm", times: (s, s + (t - s) * reach))
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "pfmm", times: times(FlowBatch.count(data, "pfmm"), data.dtype))
         var terms = Terms(options)
         try terms.add("progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, method, steps: steps), batch.jumps)
         return try terms.loss("pfmm")
+    }
+
+    /// Pairs whose spans are the reach times those of the usual ones, and whose starts keep their part of the room.
+    func times(_ n: Int, _ dtype: DType) throws -> (s: Tensor, t: Tensor) {
+        let (s, t) = try options.times.pairs(n, dtype), span = try t - s, shorter = try span * reach
+        let start = try s * (1 - shorter) / (1 - span).clamp(1e-6, 1)
+        return (start, try (start + shorter).minimum(.scalar(1, dtype)))
     }
 }
 

@@ -7,7 +7,8 @@ import RiffleTensor
 ///
 ///     L = E |u(x_s, s, s) - v|^2 + E |u(x_s, s, s + 2d) - sg (u*(x_s, s, s + d) + u*(x', s + d, s + 2d)) / 2|^2
 ///
-/// u* is the target, an average of the student with decay 0.999 in the paper.
+/// u* is the target, an average of the student with decay 0.999 in the paper. The shortest halves, which are never learned as
+/// jumps, are asked for as velocities.
 public struct ShortcutLoss {
     public var options = LossOptions()
     /// The part of the batch that learns jumps.
@@ -22,8 +23,15 @@ public struct ShortcutLoss {
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "shortcut", times: times(data))
-        let (first, rest) = try batch.split(bootstrap)
+        let n = try FlowBatch.count(data, "shortcut"), k = FlowBatch.part(bootstrap, of: n)
+        func batch(_ rows: Range<Int>, _ times: (s: Tensor, t: Tensor)) throws -> FlowBatch? {
+            guard !rows.isEmpty else { return nil }
+            return try FlowBatch(
+                data.sliced(0, rows), condition?.rows(rows), options, for: student, operation: "shortcut", times: times,
+                share: Double(rows.count) / Double(n))
+        }
+        let first = try batch(0..<k, jumpTimes(k, data.dtype)), s = try options.times.sample(n - k, data.dtype)
+        let rest = try batch(k..<n, (s, s))
         var questions = Gathered()
         if let first { questions.add(first.jumps) }
         if let rest { questions.add(rest.jumps.starts) }
@@ -40,17 +48,18 @@ public struct ShortcutLoss {
 
     /// The mean of the target's two jumps of half the length.
     private func halves(_ jumps: Jumps, _ roles: Roles) throws -> Tensor {
-        let middle = try (jumps.s + jumps.t) * 0.5, first = jumps.to(middle)
-        let before = try roles.target(first)
-        return try (before + roles.target(jumps.from(first.end(before), middle))) * 0.5
+        let half = try (jumps.t - jumps.s) * 0.5, middle = try jumps.s + half
+        let isLearned = try half.gt(.scalar(pow(2, -Double(depth)) * 1.5, half.dtype))
+        let before = try roles.target(jumps.to(jumps.s + half * isLearned))
+        let place = try jumps.to(middle).end(before)
+        return try (before + roles.target(jumps.from(place, middle, to: middle + half * isLearned))) * 0.5
     }
 
     /// Jumps of length 2^-k, k below `depth`, from the multiples of their length.
-    private func times(_ data: Tensor) throws -> (s: Tensor, t: Tensor) {
-        let n = try FlowBatch.count(data, "shortcut")
-        let level = try (Tensor.rand([n], data.dtype) * Double(depth)).floor().clamp(0, Double(depth - 1))
+    private func jumpTimes(_ n: Int, _ dtype: DType) throws -> (s: Tensor, t: Tensor) {
+        let level = try (Tensor.rand([n], dtype) * Double(depth)).floor().clamp(0, Double(depth - 1))
         let length = try (level * -log(2)).exp()
-        let s = try (Tensor.rand([n], data.dtype) / length).floor() * length
-        return (s, try (s + length).minimum(.scalar(1, data.dtype)))
+        let s = try (Tensor.rand([n], dtype) / length).floor() * length
+        return (s, try (s + length).minimum(.scalar(1, dtype)))
     }
 }

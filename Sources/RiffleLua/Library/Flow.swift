@@ -70,7 +70,7 @@ enum FlowLibrary {
             return [.tensor(x), .table(report.fields)]
         },
         Function(
-            "flow.times", [Argument("n", .integer(1...1 << 40))] + Shared.shared().prefix(3),
+            "flow.times", [Argument("n", .integer(1...1 << 40))] + Shared.timing(),
             Doc("Training times in [0, 1], drawn as asked.", example: "> riffle.flow.times(3, { times = \"skewed\" }):shape()\n[3]")
         ) { [.tensor(try Shared.times($0).sample($0.integer(0)))] },
         Function(

@@ -16,7 +16,7 @@ enum GeneratorLibrary {
                 Argument("l1_weight", .nonNegative, "1 is exact; 0 is the setting of the paper's large run", default: .number(1)),
                 Argument("ratio", .positive, "beta / alpha of RealUID", default: .number(1)),
                 Argument("normalise", .boolean, "whether each sample's loss is divided by the mean of |c - v*| (SiD)", default: .boolean(false)),
-            ] + Shared.shared(),
+            ] + Shared.timing() + Shared.path + [Shared.weight],
             Doc("Flow generator matching, data-free: the generator's loss. Returns the loss and its parts.", formula: "L = l1_weight E |v* - v|^2 + E 2 <v* - v, v - c>, at x_t = (1 - t) e + t g(z), c = g(z) - e", example: networks + "> riffle.flow.loss.fgm(teacher:copy(), teacher:copy(), teacher, z):shape()\n[]", source: "Huang et al. 2024, 2410.19310, eq. 4.11 and 4.12; ratio: RealUID, 2509.22459")
         ) { arguments in
             var loss = FGMLoss()
@@ -37,7 +37,7 @@ enum GeneratorLibrary {
         ) { arguments in
             var loss = FGMOnlineLoss()
             (loss.options, loss.alpha) = (Shared.options(arguments), arguments.number("alpha"))
-            loss.beta = arguments.optionalNumber("beta") ?? loss.alpha
+            loss.beta = arguments.optionalNumber("beta")
             return Shared.values(try loss(
                 arguments.object("generator"), arguments.object("online"), arguments.tensor("z"), data: arguments.optionalTensor("x"),
                 Shared.condition(arguments), dataCondition: Shared.condition(arguments, "x_labels")))
@@ -50,6 +50,21 @@ enum GeneratorLibrary {
             loss.options = Shared.options(arguments)
             return Shared.values(try loss(
                 arguments.object("generator"), arguments.object("online"), arguments.object("teacher"), arguments.tensor("z"), Shared.condition(arguments)))
+        },
+        Function(
+            "flow.consistency", [
+                Argument("net", .object("network"), "a consistency model, of one time or two"), Argument("x", .tensor, "noise [n, ...]"),
+                Argument("steps", .integer(1...1_000_000), "evaluations, at equal times from 0", default: .none),
+                Argument("times", .list(.number), "where jumps begin instead, rising from 0", default: .none),
+                Argument("path", .choice(Path.allCases.map(\.rawValue)), default: .string("linear")), Shared.labels,
+            ],
+            Doc("Samples a consistency model: jumps to the data, each from the last one's with fresh noise. Returns x and { nfe, times }.", example: "> riffle.flow.consistency(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2), { steps = 2 }):shape()\n[4, 2]", source: "Song et al. 2023, 2303.01469, algorithm 1")
+        ) { arguments in
+            let starts = try SolverArguments.grid(arguments, "flow.consistency")
+            let (x, report) = try Sampler.consistency(
+                arguments.object("net"), arguments.tensor("x"), along: arguments.has("steps") ? Array(starts.dropLast()) : starts,
+                Path(rawValue: arguments.string("path")) ?? .linear, Shared.condition(arguments))
+            return [.tensor(x), .table(report.fields)]
         },
         Function(
             "flow.generate", [Argument("net", .object("network"), "of one time or two"), Argument("z", .tensor, "noise [n, ...]"), Shared.labels],

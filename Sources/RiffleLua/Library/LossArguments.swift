@@ -16,29 +16,47 @@ enum LossArguments {
         Argument("diagonal", .fraction(0...1), "the part of the batch that learns the velocity, with t = s", default: .number(part))
     }
 
-    /// The options of every loss, with the method's own defaults.
-    static func shared(times: String = "uniform", adaptive: Double = 0) -> [Argument] {
+    /// How times are drawn.
+    static func timing(_ usual: String = "uniform") -> [Argument] {
         [
-            Argument("times", .choice(TimeSampling.names), "how times are drawn", default: .string(times)),
+            Argument("times", .choice(TimeSampling.names), "how times are drawn", default: .string(usual)),
             Argument("time_mean", .number, "of the normal number behind logit_normal", default: .number(0)),
             Argument("time_std", .positive, default: .number(1)),
-            Argument("path", .choice(Path.allCases.map(\.rawValue)), "from noise to data", default: .string("linear")),
-            Argument("coupling", .choice(Coupling.allCases.map(\.rawValue)), "of noise with data", default: .string("independent")),
-            Argument("label_dropout", .fraction(0...1), "the part of the labels that is replaced by none", default: .number(0)),
-            Argument("huber", .positive, "c of sqrt(r^2 + c^2) - c instead of r^2", default: .none),
-            Argument("adaptive", .fraction(0...10), "p of the weight 1 / (r^2 + 0.001)^p, a constant", default: .number(adaptive)),
-            Argument("weight", .object("loss_weight"), "of each sample: function(s, t), or learned: nn.loss_weight()", default: .none),
         ]
     }
 
+    /// The path, what is paired on it, and which labels are told.
+    static let path = [
+        Argument("path", .choice(Path.allCases.map(\.rawValue)), "from noise to data", default: .string("linear")),
+        Argument("coupling", .choice(Coupling.allCases.map(\.rawValue)), "of noise with data", default: .string("independent")),
+        Argument("label_dropout", .fraction(0...1), "the part of the labels that is replaced by none", default: .number(0)),
+    ]
+
+    static let weight = Argument("weight", .object("loss_weight"), "of each sample: function(s, t), or learned: nn.loss_weight()", default: .none)
+
+    /// How residuals become numbers.
+    static func measure(adaptive: Double = 0) -> [Argument] {
+        [
+            Argument("huber", .positive, "c of sqrt(r^2 + c^2) - c instead of r^2, r the root mean square of a sample's residual", default: .none),
+            Argument("adaptive", .fraction(0...10), "p of the weight 1 / (r^2 + 0.001)^p, a constant", default: .number(adaptive)), weight,
+        ]
+    }
+
+    /// The options of most losses, with the method's own defaults.
+    static func shared(times: String = "uniform", adaptive: Double = 0) -> [Argument] { timing(times) + path + measure(adaptive: adaptive) }
+
+    /// Reads what a loss declares of these options.
     static func options(_ arguments: Arguments) -> LossOptions {
-        var options = LossOptions(times: times(arguments))
+        var options = LossOptions()
+        if arguments.declares("times") { options.times = times(arguments) }
         options.path = Path(rawValue: arguments.string("path")) ?? .linear
         options.coupling = Coupling(rawValue: arguments.string("coupling")) ?? .independent
         options.labelDropout = arguments.number("label_dropout")
-        options.norm = arguments.optionalNumber("huber").map { .huber($0) } ?? .square
-        options.adaptivePower = arguments.number("adaptive")
         options.weight = arguments.optionalObject("weight")
+        if arguments.declares("huber") {
+            options.norm = arguments.optionalNumber("huber").map { .huber($0) } ?? .square
+            options.adaptivePower = arguments.number("adaptive")
+        }
         return options
     }
 

@@ -124,8 +124,9 @@ enum LossLibrary {
             loss.method = FixedStepMethod(rawValue: arguments.string("method")) ?? .heun
             return try loss(networks.student, networks.teacher!, networks.data, networks.condition)
         },
-        distillation(
-            "progressive", target: Shared.unusedTarget, [Argument("steps", .integer(1...1_000_000), "the student's, from noise to data")],
+        loss(
+            "progressive", teacher: Shared.teacher, target: Shared.unusedTarget, [Argument("steps", .integer(1...1_000_000), "the student's, from noise to data")],
+            shared: Shared.path + Shared.measure(),
             Doc("Progressive distillation: one step for two of the teacher's. The student may take one time.", formula: "L = E |u(x, s, s + h) - (u'(x, s, s + h/2) + u'(x', s + h/2, s + h)) / 2|^2, h = 1 / steps", source: "Salimans and Ho 2022, 2202.00512"), example: ", { steps = 8 }"
         ) { arguments, options, networks in
             var loss = ProgressiveLoss(steps: arguments.integer("steps"))
@@ -155,7 +156,7 @@ enum LossLibrary {
         fromData(
             "consistency", [
                 Argument("steps", .integer(1...1_000_000), "equal ones, from each to the next; 32 where no stage is given", default: .none),
-                Argument("stage", .integer(0...60), "of easy consistency tuning's schedule instead", default: .none),
+                Argument("stage", .integer(0...20), "of easy consistency tuning's schedule instead", default: .none),
                 Argument("method", .choice(FixedStepMethod.allCases.map(\.rawValue)), "how the teacher is followed", default: .string("heun")),
             ],
             Doc("Consistency models: points of one trajectory lead to the same data. The student may take one time.", formula: "L = E |f(x_s, s) - sg f*(x_r, r)|^2, f(x, s) = x + (1 - s) u(x, s, 1), s < r", source: "Song et al. 2023, 2303.01469; Geng et al. 2024, 2406.14548")
