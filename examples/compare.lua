@@ -1,28 +1,30 @@
--- One teacher, every method: a student for each with one budget of steps, a table by evaluations (NFE), a picture of all.
+-- One teacher, all the losses for students: a student for each with one budget of steps, a table by evaluations (NFE), a picture of all.
 -- riffle compare.lua [--set moons] [--steps 1500] [METHOD ...]. All of them take about fifteen minutes on two cores, each a
 -- minute or less. Draws compare.png.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
 local loss, batch = flow.loss, 512
 
--- What a method's loss is made of: student, teacher, data, what the student looks up to, and how far training is, in [0, 1].
+-- What a method's loss is made of: student u, teacher v, data, what the student looks up to, and how far training is, in [0, 1].
+-- Self-distillation (lsd, esd, psd, tvm) starts as the teacher and goes on from data. Consistency models have their own sampler.
+local consistency = flow.consistency
 local methods = {
   { "lfmd", function(u, v, x) return loss.lfmd(u, v, x) end },
   { "itvm", function(u, v, x, target) return loss.itvm(u, v, x, { target = target }) end },
   { "efmd", function(u, v, x) return loss.efmd(u, v, x) end },
   { "pfmm", function(u, v, x) return loss.pfmm(u, v, x, { steps = 4 }) end },
   { "shortcut", function(u, v, x, target) return loss.shortcut(u, v, x, { target = target, bootstrap = 0.5 }) end },
-  { "lsd", function(u, v, x) return loss.lsd(u, v, x) end },
-  { "esd", function(u, v, x) return loss.esd(u, v, x) end },
-  { "psd", function(u, v, x) return loss.psd(u, v, x) end },
+  { "lsd", function(u, _, x) return loss.lsd(u, nil, x) end },
+  { "esd", function(u, _, x) return loss.esd(u, nil, x) end },
+  { "psd", function(u, _, x) return loss.psd(u, nil, x) end },
   { "meanflow", function(u, v, x) return loss.meanflow(u, v, x) end },
   { "imf", function(u, v, x) return loss.imf(u, v, x) end },
-  { "tvm", function(u, v, x, target) return loss.tvm(u, v, x, { target = target }) end },
+  { "tvm", function(u, _, x, target) return loss.tvm(u, nil, x, { target = target }) end },
   { "alphaflow", function(u, v, x, _, part) return loss.alphaflow(u, v, x, { alpha = math.max(0.05, 1 - part) }) end },
   { "ayf", function(u, v, x, _, part) return loss.ayf(u, v, x, { warmup = math.min(1, 4 * part) }) end },
-  { "scm", function(u, v, x, _, part) return loss.scm(u, v, x, { warmup = math.min(1, 4 * part) }) end },
-  { "consistency", function(u, v, x, target) return loss.consistency(u, v, x, { target = target, huber = 0.03 }) end },
-  { "consistency_fm", function(u, v, x, target) return loss.consistency_fm(u, v, x, { target = target, segments = 1, gap = 0.02 }) end },
+  { "scm", function(u, v, x, _, part) return loss.scm(u, v, x, { warmup = math.min(1, 4 * part) }) end, consistency },
+  { "consistency", function(u, v, x, target) return loss.consistency(u, v, x, { target = target, huber = 0.03 }) end, consistency },
+  { "consistency_fm", function(u, v, x, target) return loss.consistency_fm(u, v, x, { target = target, segments = 1, gap = 0.02 }) end, consistency },
   { "fmm, data only", function(u, _, x) return loss.fmm(u, x) end },
   -- Any of them mix: a loss is a number to differentiate.
   { "lfmd + shortcut", function(u, v, x, target)
@@ -83,7 +85,8 @@ for _, method in ipairs(methods) do
     riffle.seed(2)
     local student, start = teacher:two_timed(), os.time()
     local average = train(method[1], student, 1e-3, function(x, target, part) return method[2](student, teacher, x, target, part) end)
-    local one = row(method[1], os.time() - start, function(nfe) return flow.jump(average, noise, { steps = nfe }) end)
+    local sample = method[3] or flow.jump
+    local one = row(method[1], os.time() - start, function(nfe) return sample(average, noise, { steps = nfe }) end)
     pictures[#pictures + 1] = { method[1], one }
   end
 end
