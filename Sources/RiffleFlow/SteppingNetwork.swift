@@ -26,3 +26,13 @@ extension Network {
     /// This network, or where it takes one time, its Euler steps.
     var stepping: Network { times == 2 ? self : SteppingNetwork(self) }
 }
+
+/// What a generator makes of noise, without dropout: one jump from 0 to 1, or of a network with one time an Euler step, z + v(z, 0).
+func generated(_ generator: Network, _ noise: Tensor, _ condition: Condition?) throws -> Tensor {
+    try acting(as: "generator") {
+        let n = noise.shape[0]
+        return try generator.evaluating {
+            try generator.stepping.jump(noise, .zeros([n], noise.dtype), .ones([n], noise.dtype), condition)
+        }
+    }
+}

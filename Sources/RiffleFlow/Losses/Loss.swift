@@ -80,3 +80,6 @@ struct Terms {
         return Loss(total: total, parts: parts)
     }
 }
+
+/// The mean of each sample's elements. [n, ...] -> [n].
+func sampleMean(_ x: Tensor) throws -> Tensor { x.rank > 1 ? try x.mean(Array(1..<x.rank)) : x }

@@ -34,27 +34,3 @@ public struct PFMMLoss {
         return (start, try (start + shorter).minimum(.scalar(1, dtype)))
     }
 }
-
-/// Progressive distillation (Salimans and Ho 2202.00512) of velocities: one step for two of the teacher.
-///
-///     L = E |u(x, s, s + h) - (u'(x, s, s + h/2) + u'(x', s + h/2, s + h)) / 2|^2,  s = 0, h, 2h, ... 1 - h
-///
-/// Networks with one time step by their velocity. In rounds, `steps` halves and the teacher is the last student.
-public struct ProgressiveLoss {
-    public var options = LossOptions()
-    /// The student's steps from noise to data, 1 / h.
-    public var steps: Int
-
-    public init(steps: Int) { self.steps = steps }
-
-    /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
-        let n = try FlowBatch.count(data, "progressive"), h = 1 / Double(steps)
-        let s = try (Tensor.rand([n], data.dtype) * Double(steps)).floor().minimum(.scalar(Double(steps - 1), data.dtype)) * h
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "progressive", times: (s, s + h))
-        let roles = try Roles(student.stepping, teacher: teacher)
-        var terms = Terms(options)
-        try terms.add("progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, .euler, steps: 2), batch.jumps)
-        return try terms.loss("progressive")
-    }
-}

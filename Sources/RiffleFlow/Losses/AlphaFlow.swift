@@ -1,0 +1,36 @@
+import RiffleNN
+import RiffleTensor
+
+/// AlphaFlow (2510.20771): from trajectory flow matching (alpha 1) over shortcuts to MeanFlow (alpha towards 0).
+///
+///     L = E |u(x_s, s, t) - sg (alpha v + (1 - alpha) u(x_m, m, t))|^2 / alpha,  m = s + alpha (t - s),  x_m = x_s + (m - s) v
+public struct AlphaFlowLoss {
+    public var options = LossOptions()
+    public var alpha: Double
+    /// The part of the batch where t = s.
+    public var diagonal = 0.25
+
+    public init(alpha: Double) { self.alpha = alpha }
+
+    /// - Parameters:
+    ///   - target: answers for u(x_m, m, t); the student itself when nil.
+    ///   - data: x1 [n, ...].
+    public func callAsFunction(
+        _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
+    ) throws -> Loss {
+        let roles = try Roles(student, teacher: teacher, target: target)
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "alphaflow")
+        let (first, rest) = try batch.split(diagonal)
+        var terms = Terms(options)
+        if let first { try terms.add("velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts, weight: first.share) }
+        if let rest {
+            let v = try roles.velocity(rest), jumps = rest.jumps
+            let middle = try jumps.s + (jumps.t - jumps.s) * alpha
+            let later = try roles.target(jumps.from(jumps.to(middle).end(v), middle))
+            let wanted = try v * alpha + later * (1 - alpha)
+            // Divided by alpha the residual keeps its size as alpha goes to 0, which an adaptive weight needs.
+            try terms.add("alphaflow", (roles.student(jumps) - wanted) / alpha, jumps, weight: rest.share * alpha)
+        }
+        return try terms.loss("alphaflow")
+    }
+}

@@ -1,0 +1,47 @@
+import RiffleNN
+import RiffleTensor
+
+/// Consistency flow matching (Yang et al. 2407.02398): straight lines to the end of each of a few segments of time.
+///
+///     L = E |f(x_s, s) - sg f*(x_r, r)|^2 + alpha |v(x_s, s) - sg v*(x_r, r)|^2,  f(x, s) = x + (T - s) v(x, s),  r = min(s + gap, T)
+///
+/// T is the end of s's segment. From `boundary` on, f*(x_r, r) is the path's own point at T: with 0 everywhere, the first
+/// phase of the paper; it ends with 0.9. With a teacher x_r is an Euler step from x_s and there is no boundary.
+public struct ConsistencyFMLoss {
+    public var options = LossOptions()
+    public var segments = 2
+    public var gap = 1e-3
+    public var velocityWeight = 1e-5
+    public var boundary = 0.9
+
+    public init() {}
+
+    /// - Parameter data: x1 [n, ...].
+    public func callAsFunction(
+        _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
+    ) throws -> Loss {
+        let n = try FlowBatch.count(data, "consistency_fm"), parts = Double(segments)
+        let s = try options.times.sample(n, data.dtype)
+        let end = try ((s * parts).floor() + 1).clamp(1, parts) / parts, r = try (s + gap).minimum(end)
+        let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
+        let batch = try FlowBatch(data, condition, options, for: student, operation: "consistency_fm", times: (s, end))
+        let jumps = batch.jumps
+        let place = roles.hasTeacher
+            ? try jumps.to(r).end(roles.velocity(batch)) : try options.path.point(batch.noise, batch.data, r)
+        let later = jumps.from(place, r), (v, u) = (try roles.student(jumps), try roles.target(later))
+        var wanted = try later.end(u)
+        if !roles.hasTeacher {
+            let isKnown = try r.ge(.scalar(boundary, r.dtype)).alongside(jumps.x)
+            wanted = try options.path.point(batch.noise, batch.data, end).where(isKnown, else: wanted)
+        }
+        var terms = Terms(options)
+        try terms.add("consistency", jumps.end(v) - wanted, jumps)
+        if velocityWeight > 0 {
+            // Not across the end of a segment, where the velocity jumps, nor where the end is known.
+            var counts = try (end - s).gt(.scalar(1.01 * gap, s.dtype))
+            if !roles.hasTeacher { counts = try counts * s.lt(.scalar(boundary, s.dtype)) }
+            try terms.add("velocity", v - u, jumps, weight: velocityWeight, scale: counts)
+        }
+        return try terms.loss("consistency_fm")
+    }
+}

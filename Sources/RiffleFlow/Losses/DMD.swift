@@ -1,0 +1,35 @@
+import RiffleNN
+import RiffleTensor
+
+/// Distribution matching distillation's gradient (Yin et al. 2311.18828): the generator moves along the difference of two
+/// data predictions, the online network's and the teacher's, of its noised samples.
+///
+///     L = |x1 - sg (x1 - w (d(x_t) - d*(x_t)))|^2 / 2,  d = x_t + (1 - t) v(x_t),  w = 1 / mean |x1 - d*(x_t)|
+///
+/// On the linear path; t is drawn between 0.02 and 0.98. The online network learns by `FGMOnlineLoss`.
+public struct DMDLoss {
+    public var options = LossOptions()
+
+    public init() {}
+
+    /// - Parameter noise: z [n, ...].
+    public func callAsFunction(
+        _ generator: Network, _ online: Network, _ teacher: Network, _ noise: Tensor, _ condition: Condition? = nil
+    ) throws -> Loss {
+        _ = try FlowBatch.count(noise, "dmd")
+        guard options.path == .linear else { throw RiffleError("dmd", "the path must be linear, got \(options.path.rawValue)") }
+        let data = try generated(generator, noise, condition), made = data.detach()
+        let t = try options.times.sample(noise.shape[0], noise.dtype).affine(0.96, 0.02)
+        let batch = try FlowBatch(made, condition, options, for: teacher, operation: "dmd", times: (t, t)), jumps = batch.jumps
+        let taught = try Roles(generator.stepping, teacher: teacher).instant(jumps.x, t, jumps.condition)
+        let shown = try acting(as: "online") {
+            try withoutGradient { try online.evaluating { try online.velocity(jumps.x, t, jumps.condition) } }
+        }
+        let left = try (1 - t).alongside(made)
+        let size = try sampleMean((made - (jumps.x + left * taught)).abs()).maximum(.scalar(1e-6, made.dtype)).alongside(made)
+        let wanted = try made - left * (shown - taught) / size
+        var terms = Terms(options)
+        try terms.add("dmd", data - wanted, jumps, weight: 0.5)
+        return try terms.loss("dmd")
+    }
+}
