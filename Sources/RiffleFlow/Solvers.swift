@@ -27,32 +27,28 @@ public enum FixedStepMethod: String, Sendable, CaseIterable {
 
     /// One step from t to t + h.
     public func step(_ x: Tensor, _ t: Double, _ h: Double, _ velocity: (Tensor, Double) throws -> Tensor) throws -> Tensor {
-        let k1 = try velocity(x, t)
-        switch self {
-        case .euler: return try x + k1 * h
-        case .midpoint: return try x + velocity(x + k1 * (h / 2), t + h / 2) * h
-        case .heun: return try x + (k1 + velocity(x + k1 * h, t + h)) * (h / 2)
-        case .rk4:
-            let k2 = try velocity(x + k1 * (h / 2), t + h / 2)
-            let k3 = try velocity(x + k2 * (h / 2), t + h / 2)
-            let k4 = try velocity(x + k3 * h, t + h)
-            return try x + (k1 + (k2 + k3) * 2 + k4) * (h / 6)
-        }
+        try x + average { slope, part in try velocity(slope.map { try x + $0 * (h * part) } ?? x, t + h * part) } * h
     }
-}
 
-extension FixedStepMethod {
     /// The average velocity of one step from s to t, times [n] that may differ from sample to sample.
     func average(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ velocity: (Tensor, Tensor) throws -> Tensor) throws -> Tensor {
-        let h = try (t - s).alongside(x), k1 = try velocity(x, s)
+        let h = try (t - s).alongside(x)
+        return try average { slope, part in
+            let time = part == 0 ? s : part == 1 ? t : try s + (t - s) * part
+            return try velocity(slope.map { try x + $0 * (h * part) } ?? x, time)
+        }
+    }
+
+    /// The method itself: a step's average velocity.
+    /// - Parameter velocity: that at a part of the step, from 0 to 1, at the place which a slope leads to; at the start where nil.
+    private func average(_ velocity: (_ slope: Tensor?, _ part: Double) throws -> Tensor) throws -> Tensor {
+        let k1 = try velocity(nil, 0)
         switch self {
         case .euler: return k1
-        case .midpoint: return try velocity(x + k1 * h * 0.5, (s + t) * 0.5)
-        case .heun: return try (k1 + velocity(x + k1 * h, t)) * 0.5
+        case .midpoint: return try velocity(k1, 0.5)
+        case .heun: return try (k1 + velocity(k1, 1)) * 0.5
         case .rk4:
-            let middle = try (s + t) * 0.5
-            let k2 = try velocity(x + k1 * h * 0.5, middle), k3 = try velocity(x + k2 * h * 0.5, middle)
-            let k4 = try velocity(x + k3 * h, t)
+            let k2 = try velocity(k1, 0.5), k3 = try velocity(k2, 0.5), k4 = try velocity(k3, 1)
             return try (k1 + (k2 + k3) * 2 + k4) * (1.0 / 6)
         }
     }

@@ -432,7 +432,8 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
         }
         let plain = try loss { _ in }
         #expect(try loss { $0.norm = .huber(1e3) } < plain / 1000)
-        #expect(abs(try loss { $0.weight = LearnedWeight() } - plain) < 1e-6, "it starts as weight one")
+        let learned = try LearnedWeight()
+        #expect(abs(try loss { $0.weight = learned } - plain) < 1e-6, "it starts as weight one")
         #expect(try loss { $0.adaptivePower = 1 } > plain)
         #expect(try loss { $0.path = .cosine } != plain)
         Context.current.random = RandomSource(seed: 8)

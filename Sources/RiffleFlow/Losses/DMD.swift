@@ -21,10 +21,8 @@ public struct DMDLoss {
         let data = try generated(generator, noise, condition), made = data.detach()
         let t = try options.times.sample(noise.shape[0], noise.dtype).affine(0.96, 0.02)
         let batch = try FlowBatch(made, condition, options, for: teacher, operation: "dmd", times: (t, t)), jumps = batch.jumps
-        let taught = try Roles(generator.stepping, teacher: teacher).instant(jumps.x, t, jumps.condition)
-        let shown = try acting(as: "online") {
-            try withoutGradient { try online.evaluating { try online.velocity(jumps.x, t, jumps.condition) } }
-        }
+        let taught = try constant("teacher", teacher) { try $0.velocity(jumps.x, t, jumps.condition) }
+        let shown = try constant("online", online) { try $0.velocity(jumps.x, t, jumps.condition) }
         let left = try (1 - t).alongside(made)
         let size = try sampleMean((made - (jumps.x + left * taught)).abs()).maximum(.scalar(1e-6, made.dtype)).alongside(made)
         let wanted = try made - left * (shown - taught) / size

@@ -28,7 +28,9 @@ public struct FGMLoss {
         let data = try generated(generator, noise, condition)
         let t = try options.times.sample(noise.shape[0], noise.dtype)
         let batch = try FlowBatch(data, condition, options, for: teacher, operation: "fgm", times: (t, t))
-        let taught = try through(teacher, "teacher", batch), shown = try through(online, "online", batch)
+        let place = batch.jumps
+        let taught = try passing(through: teacher, as: "teacher") { try $0.velocity(place.x, t, place.condition) }
+        let shown = try passing(through: online, as: "online") { try $0.velocity(place.x, t, place.condition) }
         let known = ratio == 1 ? batch.velocity : try batch.velocity * ratio
         let gap = try taught - shown
         var (l1, l2) = (try sampleMean(gap.square()), try sampleMean(gap * (shown - known)) * 2)
@@ -40,13 +42,6 @@ public struct FGMLoss {
         try terms.add("l1", losses: l1, batch.jumps, weight: l1Weight)
         try terms.add("l2", losses: l2, batch.jumps)
         return try terms.loss("fgm")
-    }
-
-    /// A network's velocity at a batch's points; gradients pass through it to the points alone.
-    private func through(_ network: Network, _ role: String, _ batch: FlowBatch) throws -> Tensor {
-        try acting(as: role) {
-            try network.evaluating { try network.frozen { try network.velocity(batch.jumps.x, batch.jumps.s, batch.jumps.condition) } }
-        }
     }
 }
 

@@ -46,10 +46,7 @@ struct Roles {
 
     /// The velocity where gradients pass through the network, though not to its parameters.
     func instantThrough(_ x: Tensor, _ t: Tensor, _ condition: Condition?) throws -> Tensor {
-        let network = teacher ?? target_
-        return try acting(as: hasTeacher ? "teacher" : "target") {
-            try network.evaluating { try network.frozen { try network.velocity(x, t, condition) } }
-        }
+        try passing(through: teacher ?? target_, as: hasTeacher ? "teacher" : "target") { try $0.velocity(x, t, condition) }
     }
 
     /// The average velocity over jumps of the teacher: of one with two times in `steps` jumps, else in as many steps of a solver.
@@ -103,10 +100,16 @@ struct Roles {
         let (now, du) = try withoutGradient { try jvp(inputs, tangents) { try target(moved($0)) } }
         return (try student(jumps), now, du)
     }
+}
 
-    private func constant(_ role: String, _ network: Network, _ body: (Network) throws -> Tensor) throws -> Tensor {
-        try acting(as: role) { try withoutGradient { try network.evaluating { try body(network) } } }
-    }
+/// What a network answers in a role, without dropout, as a constant.
+func constant(_ role: String, _ network: Network, _ body: (Network) throws -> Tensor) throws -> Tensor {
+    try acting(as: role) { try withoutGradient { try network.evaluating { try body(network) } } }
+}
+
+/// What a network answers in a role, without dropout; gradients pass through it to its inputs, and not to its parameters.
+func passing(through network: Network, as role: String, _ body: (Network) throws -> Tensor) throws -> Tensor {
+    try acting(as: role) { try network.evaluating { try network.frozen { try body(network) } } }
 }
 
 /// Runs `body`; an error from inside says which role the network had.

@@ -41,7 +41,7 @@ enum LayerLibrary {
         layer(
             "loss_weight", [],
             Doc("A learned weight of losses by their times, option weight of every loss; trained with the student.", formula: "exp(-w(s, t)) loss + w(s, t)", example: "> riffle.nn.loss_weight():count()\n129", source: "Karras et al. 2024, 2312.02696; Boffi et al. 2025, 2505.18825")
-        ) { _ in LearnedWeight() },
+        ) { _ in try LearnedWeight() },
         layer(
             "embedding", [Argument("count", size), Argument("width", size)],
             Doc("A table of rows that numbers from 1 look up.", shapes: "index [...] int32 -> [..., width]", example: "> riffle.nn.embedding(10, 4)(riffle.tensor({ 1, 10 }, \"int32\")):shape()\n[2, 4]")

@@ -13,22 +13,23 @@ open class LossWeight: Module {
 /// A learned uncertainty w(s, t), which evens out the sizes of losses at different times: exp(-w) loss + w
 /// (Karras et al. 2024, 2312.02696; Boffi et al. 2025, 2505.18825). It starts as 0 and is trained with the student.
 public final class LearnedWeight: LossWeight {
-    private static let features = 128
+    private let features: Int
     private let linear: Linear
 
-    public override init() {
-        // A layer of zeros of this size cannot fail.
-        linear = try! Linear(LearnedWeight.features, 1, start: .zero)
+    /// - Parameter features: of both times together, a multiple of 4.
+    public init(features: Int = 128) throws {
+        self.features = features
+        linear = try Linear(features, 1, start: .zero)
         super.init()
     }
 
     public override var kind: String { "loss_weight" }
     public override var summary: String { "learned, of s and t - s" }
     public override var children: [(name: String, module: Module)] { [("linear", linear)] }
-    public override func blank() throws -> Module { LearnedWeight() }
+    public override func blank() throws -> Module { try LearnedWeight(features: features) }
 
     public override func weigh(_ losses: Tensor, _ s: Tensor, _ t: Tensor) throws -> Tensor {
-        let half = LearnedWeight.features / 2
+        let half = features / 2
         let features = try Tensor.cat([timeFeatures(s, width: half, largest: 30), timeFeatures(t - s, width: half, largest: 30)], 1)
         let w = try linear(features).reshaped(to: losses.shape)
         return try losses * (-w).exp() + w
