@@ -5,9 +5,17 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static _Atomic int process_level = -1;
 static _Thread_local int thread_level = -1;   // where set, comes before the process's
+
+/// Linux gives the tiles' registers to processes that ask for them.
+static bool allow_tiles(void) {
+    enum { REQUEST_COMPONENT = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST_COMPONENT, TILE_DATA) == 0;
+}
 
 static rk_cpu_level detect(void) {
     __builtin_cpu_init();
@@ -17,11 +25,13 @@ static rk_cpu_level detect(void) {
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
         && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
         && __builtin_cpu_supports("avx512cd");
-    return avx512 ? RK_CPU_AVX512 : RK_CPU_AVX2;
+    if (!avx512) return RK_CPU_AVX2;
+    bool amx = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16");
+    return amx && allow_tiles() ? RK_CPU_AMX : RK_CPU_AVX512;
 }
 
 static rk_cpu_level detect_and_lower(void) {
-    static const char *const names[] = {"baseline", "avx2", "avx512"};
+    static const char *const names[] = {"baseline", "avx2", "avx512", "amx"};
     rk_cpu_level level = detect();
     const char *wanted = getenv("RIFFLE_CPU");
     for (int i = 0; wanted != NULL && i < (int)level; i++)

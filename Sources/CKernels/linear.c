@@ -53,7 +53,8 @@ static void cut(gemm_job *job) {
     const rk_gemm_shape *s = job->shape;
     double work = (double)s->m * (double)s->n * (double)s->k * (double)s->batch;
     double most = work / PIECE_WORK < 8 ? work / PIECE_WORK : 8;
-    job->rows = even_block(s->m, BLOCK_ROWS, 12), job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
+    size_t unit = rk_row_unit();
+    job->rows = even_block(s->m, BLOCK_ROWS, unit), job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
     job->parts = 1, job->depth = s->k;
     size_t blocks = rk_ceil_div(s->m, job->rows) * rk_ceil_div(s->n, job->columns);
     if (s->batch == 1 && s->k >= 2048 && s->k > 4 * rk_max(s->m, s->n)) {
@@ -68,7 +69,7 @@ static void cut(gemm_job *job) {
         if (job->columns >= 128 && job->columns > job->rows)
             job->columns = rk_round_up(job->columns / 2, 64);
         else if (job->rows >= 72)
-            job->rows = rk_round_up(job->rows / 2, 12);
+            job->rows = rk_round_up(job->rows / 2, unit);
         else
             return;
     }
@@ -90,7 +91,7 @@ static void multiply_block(
     const float *b = job->b + matrix * s->stride_b + (s->transpose_b ? j * s->ldb + p : p * s->ldb + j);
     if (job->packed)
         rk_sgemm_packed(
-            rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a}, job->packed + j * s->k,
+            rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a}, rk_packed_at(job->packed, s->k, j),
             (float)beta, c + i * ldc + j, ldc);
     else
         rk_sgemm(
@@ -143,14 +144,15 @@ static bool gemm_in_parts(gemm_job *job) {
     return true;
 }
 
-/// A transposed B that several row blocks share is put in the kernel's order once; returns the bytes that this takes.
+/// A B that several row blocks share and that is costly to put in the kernel's order is put in it once; returns the bytes
+/// that this takes.
 static size_t prepack(gemm_job *job) {
     const rk_gemm_shape *s = job->shape;
     bool shared = s->batch == 1 ? job->row_blocks > 2 : s->stride_b == 0;
-    if (!shared || !s->transpose_b || rk_blas_sgemm()) return 0;
+    if (!shared || !rk_rearranges(job->rows, job->columns, s->k, s->transpose_b)) return 0;
     size_t bytes = rk_packed_floats(s->k, s->n) * sizeof(float);
     job->packed = rk_alloc(bytes);   // without memory each block packs for itself
-    if (job->packed) rk_pack((rk_operand){job->b, s->ldb, true}, s->k, s->n, job->packed);
+    if (job->packed) rk_pack((rk_operand){job->b, s->ldb, s->transpose_b}, s->k, s->n, job->packed);
     return bytes;
 }
 

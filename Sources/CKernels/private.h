@@ -24,13 +24,24 @@ typedef struct {
 /// C = alpha op(A) op(B) + beta C on the calling thread; op(A) is m x k, op(B) k x n.
 void rk_sgemm(size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc);
 
-/// A matrix k x n in panels, the order in which the product below reads it: rk_packed_floats of them.
-size_t rk_packed_floats(size_t k, size_t n);
+/// A matrix k x n in panels, the order in which the product below reads it: rk_packed_floats of them. A panel holds
+/// rk_panel() columns in rk_panel_floats(k) floats; what lies inside is the kernels' affair.
 void rk_pack(rk_operand b, size_t k, size_t n, float *packed);
-/// The columns of a panel; panel j begins at j * rk_panel() * k and holds k rows, missing columns being 0.
+size_t rk_packed_floats(size_t k, size_t n);
+/// A part of it: its rows [p, p + depth) and columns [j, j + columns), which are `part`. p is a multiple of 32, j of a panel.
+void rk_pack_slice(
+    rk_operand part, size_t k, size_t p, size_t depth, size_t j, size_t columns, float *packed);
 size_t rk_panel(void);
+size_t rk_panel_floats(size_t k);
+/// The panel that begins with a column, a multiple of rk_panel().
+const float *rk_packed_at(const float *packed, size_t k, size_t column);
 void rk_sgemm_packed(
     size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta, float *c, size_t ldc);
+
+/// Rows that a block of A should be a multiple of.
+size_t rk_row_unit(void);
+/// Whether rk_sgemm would put B in panels for a product of this size, so that one who multiplies by it often better does.
+bool rk_rearranges(size_t m, size_t n, size_t k, bool transpose_b);
 
 /// cblas_sgemm of the BLAS that RIFFLE_BLAS names; NULL when there is none.
 typedef void (*rk_cblas_sgemm)(

@@ -68,12 +68,26 @@ typedef struct {
     float *out;
 } weight_job;
 
+/// Rows and columns that are transformed at a time, so that their 36 planes are packed while they are in the cache.
+enum { WEIGHT_ROWS = 32, WEIGHT_COLUMNS = 64 };
+
+static void transform_weight_block(const weight_job *job, size_t r, size_t rows, size_t j, size_t columns) {
+    float planes[PLANES * WEIGHT_ROWS * WEIGHT_COLUMNS];
+    for (size_t i = 0; i < rows; i++)
+        RK_DISPATCH(weight_row)(
+            job->weight + (r + i) * job->row + j, job->tap, columns, planes + i * WEIGHT_COLUMNS, WEIGHT_ROWS * WEIGHT_COLUMNS);
+    for (size_t p = 0; p < PLANES; p++)
+        rk_pack_slice(
+            (rk_operand){planes + p * WEIGHT_ROWS * WEIGHT_COLUMNS, WEIGHT_COLUMNS, false}, job->rows, r, rows, j, columns,
+            job->out + p * job->plane);
+}
+
 static void transform_weight_rows(void *context, size_t begin, size_t end) {
     const weight_job *job = context;
-    size_t panel = rk_panel();
-    for (size_t r = begin; r < end; r++)
-        RK_DISPATCH(weight_row)(
-            job->weight + r * job->row, job->tap, job->columns, job->out + r * panel, panel * job->rows, job->plane);
+    for (size_t b = begin; b < end; b++)
+        for (size_t r = b * WEIGHT_ROWS, j = 0; j < job->columns; j += WEIGHT_COLUMNS)
+            transform_weight_block(
+                job, r, rk_min(job->rows - r, WEIGHT_ROWS), j, rk_min(job->columns - j, WEIGHT_COLUMNS));
 }
 
 typedef struct {
@@ -140,8 +154,8 @@ static void convolve_piece(void *context, size_t begin, size_t end) {
 /// Tiles a block, in rows of the product's kernel: both transformed blocks fit the second-level cache, weights that do
 /// not are read for as many tiles as that allows, and there should be eight blocks.
 static size_t block_tiles(size_t tiles, size_t in, size_t out) {
-    size_t fits = rk_max(24, rk_min(96, 8448 / (in + out) / 12 * 12));
-    return rk_min(fits, rk_max(12, rk_round_up(rk_ceil_div(tiles, 8), 12)));
+    size_t unit = rk_row_unit(), fits = rk_max(rk_round_up(24, unit), rk_min(96, 8448 / (in + out) / unit * unit));
+    return rk_min(fits, rk_max(unit, rk_round_up(rk_ceil_div(tiles, 8), unit)));
 }
 
 static bool convolve(
@@ -155,7 +169,7 @@ static bool convolve(
     size_t bytes = PLANES * job.weight_plane * sizeof(float);
     weights->out = rk_alloc(bytes);
     if (!weights->out) return false;
-    rk_parallel_for(in, rk_max(1, 1024 / out), transform_weight_rows, weights);
+    rk_parallel_for(rk_ceil_div(in, WEIGHT_ROWS), 1, transform_weight_rows, weights);
     job.weight = weights->out;
     rk_parallel_for(job.blocks, 1, convolve_piece, &job);
     rk_free(weights->out, bytes);

@@ -6,6 +6,7 @@ import RiffleTensor
 public enum Doctor {
     public static var report: String {
         let level = switch rk_cpu() {
+        case RK_CPU_AMX: "AVX-512 and AMX"
         case RK_CPU_AVX512: "AVX-512"
         case RK_CPU_AVX2: "AVX2"
         default: "baseline x86-64"

@@ -4,7 +4,7 @@ import CKernels
 func atEachLevel(_ body: (rk_cpu_level) throws -> Void) rethrows {
     let best = rk_cpu()
     defer { rk_cpu_set(best) }
-    for level in [RK_CPU_BASELINE, RK_CPU_AVX2, RK_CPU_AVX512] where level.rawValue <= best.rawValue {
+    for level in [RK_CPU_BASELINE, RK_CPU_AVX2, RK_CPU_AVX512, RK_CPU_AMX] where level.rawValue <= best.rawValue {
         rk_cpu_set(level)
         try body(level)
     }

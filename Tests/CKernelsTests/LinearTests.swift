@@ -1,4 +1,5 @@
 import CKernels
+import Glibc
 import Testing
 
 /// A product's shape and form; rows are stored with gaps of 3 elements, and each matrix with a gap behind it.
@@ -21,6 +22,9 @@ struct Product: CustomStringConvertible, Sendable {
     var strideA: Int { lda * (transposeA ? k : m) + 5 }
     var strideB: Int { ldb * (transposeB ? n : k) + 5 }
     var strideC: Int { ldc * m + 5 }
+
+    /// Where C's numbers lie.
+    var places: [Int] { (0..<m).flatMap { i in (0..<n).map { i * ldc + $0 } } }
 
     func run<T: BitwiseCopyable>(_ dtype: rk_dtype, _ a: [T], _ b: [T], _ c: [T], _ biasValues: [T]) -> [T] {
         var c = c
@@ -83,11 +87,49 @@ struct Product: CustomStringConvertible, Sendable {
             }
         }
         let plain = p.run(RK_F64, a, b, c, bias)
-        #expect(relativeError(p.run(RK_F32, a.f32, b.f32, start, bias.f32), plain) < 3e-6, "seed \(seed)")
+        atEachLevel { level in
+            let error = relativeError(p.run(RK_F32, a.f32, b.f32, start, bias.f32), plain)
+            #expect(error < 3e-6, "seed \(seed), level \(level.rawValue)")
+        }
         #expect(sameForAnyThreads { [p.run(RK_F32, a.f32, b.f32, start, bias.f32)] }, "seed \(seed)")
         // The gaps between rows and matrices belong to the caller.
         let inside = (0..<p.batch * p.strideC).map { $0 % p.strideC < p.ldc * p.m && $0 % p.strideC % p.ldc < p.n }
         #expect(zip(inside, zip(plain, c)).allSatisfy { $0 || $1.0 == $1.1 })
+    }
+
+    /// Operands whose rows and columns span many magnitudes, in a product small enough to be multiplied as it lies and one
+    /// that is packed before: each sum is within 2^-20 of the sum of its terms' magnitudes, as 200 roundings of float32 are
+    /// and as it would not be if a kernel left out what it can of a number's parts (2^-17).
+    @Test(arguments: [40, 500], [false, true]) func errorsAreFloat32s(m: Int, transposed: Bool) {
+        let p = Product(m: m, n: 70, k: 200, transposeA: transposed, transposeB: transposed)
+        let seed: UInt64 = 17
+        var (a, b, c, _) = p.inputs(seed: seed)
+        for i in a.indices { a[i] *= exp2(Double((i / p.lda * 7 + i % p.lda * 5) % 41 - 20)) }
+        for i in b.indices { b[i] *= exp2(Double((i / p.ldb * 3 + i % p.ldb * 11) % 41 - 20)) }
+        let plain = p.run(RK_F64, a, b, c, [0])
+        let size = p.run(RK_F64, a.map(abs), b.map(abs), c, [0])
+        atEachLevel { level in
+            let y = p.run(RK_F32, a.f32, b.f32, c.f32, [0])
+            let worst = p.places.map { abs(Double(y[$0]) - plain[$0]) / size[$0] }.max()!
+            #expect(worst < 0x1p-20, "seed \(seed), level \(level.rawValue)")
+        }
+    }
+
+    /// Infinity stays infinity and is not made NaN by how a kernel computes, and numbers at the ends of the range are kept.
+    @Test(arguments: [40, 500]) func extremesAreKept(m: Int) {
+        let p = Product(m: m, n: 70, k: 90)
+        for (number, other) in [(Float.infinity, 0.5), (-.infinity, 1), (.nan, 1), (3.4e38, 0.9), (1e-30, 1), (1e-40, 1), (2e38, -4)] as [(Float, Float)] {
+            // Row 3 of A and column 5 of B have one number each, elsewhere they are 0 or small.
+            var a = [Float](repeating: 0.25, count: p.strideA), b = [Float](repeating: other, count: p.strideB)
+            for q in 0..<p.k { (a[3 * p.lda + q], b[q * p.ldb + 5]) = (q == 40 ? number : 0, q == 41 ? number : 0) }
+            let c = [Float](repeating: 0, count: p.strideC)
+            let plain = p.run(RK_F64, a.map(Double.init), b.map(Double.init), c.map(Double.init), [0])
+            atEachLevel { level in
+                let y = p.run(RK_F32, a, b, c, [0])
+                let wrong = mismatch(p.places.map { y[$0] }, p.places.map { plain[$0] }, relative: 1e-6, absolute: { _ in 2e-38 })
+                #expect(wrong == nil, "\(number) at level \(level.rawValue): \(wrong ?? "")")
+            }
+        }
     }
 
     @Test func blasIsNamedOrItsAbsenceExplained() {

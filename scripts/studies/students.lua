@@ -1,6 +1,6 @@
--- Compares students of one teacher on a 2-D set: riffle students.lua SET SEED STEPS MEMBER[@RATE] ..., such as
--- riffle students.lua moons 1 6000 lfmd itvm@3e-3. Prints a CSV row for each student: milliseconds a step, steps, then sliced
--- Wasserstein, KL on the histogram and squared distance to the teacher's endpoints, each at 1, 2, 4 and 8 evaluations.
+-- Compares students of one teacher on a 2-D set: riffle students.lua SET SEED STEPS MEMBER[@RATE[xSTEPS]] ..., such as
+-- riffle students.lua moons 1 6000 lfmd itvm@3e-3 lfmd@1e-3x8000. Prints a CSV row for each student: milliseconds a step, steps,
+-- then sliced Wasserstein, KL on the histogram and squared distance to the teacher's endpoints, each at 1, 2, 4 and 8 evaluations.
 -- About a minute a student on one core, after two minutes for the teacher, which is kept in a file. RIFFLE_THREADS=1 lets
 -- several run side by side.
 local riffle = require "riffle"
@@ -10,7 +10,8 @@ local name, seed, steps = arg[1] or "checkerboard", math.tointeger(arg[2] or 1),
 local set = data[name]()
 local batch, usual_rate, teacher_steps = 512, 1e-3, 20000
 
--- Members: what the loss is called with, and the decay of the target's average (none: the student itself).
+-- Members: what the loss is called with, and the decay of the target's average (none: the student itself). A function gives an
+-- option anew at each step, from the part of the training that is done.
 local members = {
   ["lfmd"] = { "lfmd" },
   ["lfmd full"] = { "lfmd", gradient = "full" },
@@ -23,6 +24,11 @@ local members = {
   ["itvm lagged_quotient, offset 0.02"] = { "itvm", offset = 0.02, decay = 0.99 },
   ["itvm lagged_quotient, offset 0.05"] = { "itvm", offset = 0.05, decay = 0.99 },
   ["itvm lagged_quotient, offset 0.2"] = { "itvm", offset = 0.2, decay = 0.99 },
+  ["itvm lagged_quotient, random offset"] = { "itvm", offset = function() return 0.005 + 0.195 * math.random() end, decay = 0.99 },
+  ["itvm lagged_quotient, shrinking offset"] = { "itvm", offset = function(done) return 0.2 - 0.18 * done end, decay = 0.99 },
+  ["itvm lagged_quotient, random offset, no initial"] = { "itvm", offset = function() return 0.005 + 0.195 * math.random() end, initial_weight = 0, decay = 0.99 },
+  ["itvm lagged_quotient, random offset, no initial, no average"] = { "itvm", offset = function() return 0.005 + 0.195 * math.random() end, initial_weight = 0 },
+  ["itvm lagged_quotient, no initial, no average"] = { "itvm", initial_weight = 0 },
   ["itvm lagged_quotient, relative 0.2"] = { "itvm", offset = 0.2, relative = true, decay = 0.99 },
   ["itvm lagged"] = { "itvm", terminal = "lagged", offset = 0.05, decay = 0.9 },
   ["itvm segment"] = { "itvm", terminal = "segment", offset = 0.05, decay = 0.9 },
@@ -33,6 +39,7 @@ local members = {
   ["pfmm"] = { "pfmm" },
   ["pfmm, 4 steps"] = { "pfmm", steps = 4 },
   ["shortcut"] = { "shortcut", decay = 0.999 },
+  ["shortcut, three quarters"] = { "shortcut", bootstrap = 0.75, decay = 0.999 },
   ["shortcut, half"] = { "shortcut", bootstrap = 0.5, decay = 0.99 },
   ["meanflow"] = { "meanflow" },
   ["meanflow, square"] = { "meanflow", adaptive = 0 },
@@ -88,12 +95,14 @@ end
 
 local function train(title)
   riffle.seed(2000 + seed)
-  local base, rate = title:match("^(.-)@(.+)$")
-  local member, peak = members[base or title], tonumber(rate or usual_rate)
-  if not member then error(("no member '%s'"):format(base or title), 0) end
-  local options = {}
+  math.randomseed(seed)
+  local base, rate, count = title:match("^([^@]+)@?([^x]*)x?(%d*)$")
+  local member, peak, steps = members[base], tonumber(rate) or usual_rate, math.tointeger(count) or steps
+  if not member then error(("no member '%s'"):format(base), 0) end
+  local options, scheduled = {}, {}
   for key, value in pairs(member) do
-    if type(key) == "string" and key ~= "decay" then options[key] = value end
+    if type(value) == "function" then scheduled[key] = value
+    elseif type(key) == "string" and key ~= "decay" then options[key] = value end
   end
   local student = teacher.model:two_timed()
   local target = member.decay and optim.ema(student, { decay = member.decay })
@@ -103,6 +112,7 @@ local function train(title)
   local start = os.clock()
   for step = 1, steps do
     opt.lr = optim.cosine(step, { peak = peak, warmup = 100, total = steps })
+    for key, value in pairs(scheduled) do options[key] = value(step / steps) end
     opt:step((flow.loss[member[1]](student, teacher.model, set:sample(batch), options)))
     if target then target:update() end
     average:update()

@@ -146,12 +146,6 @@ static void RK_LEVEL(gemm)(
     }
 }
 
-/// Panels [begin, end) of a whole B, each k deep, one after the other.
-static void RK_LEVEL(pack)(rk_operand b, size_t k, size_t n, size_t begin, size_t end, float *out) {
-    for (size_t j = begin; j < end; j++)
-        RK_LEVEL(pack_panel)(b, 0, k, j * PANEL, rk_min(n - j * PANEL, PANEL), out + j * k * PANEL);
-}
-
 /// Products of rows of A with rows of B: c[i, j] = alpha a_i . b_j + beta c[i, j]. For few rows or columns nothing
 /// needs packing. `rows` and `columns` are constants.
 RK_INLINE void RK_LEVEL(dot_tile)(

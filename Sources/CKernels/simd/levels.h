@@ -28,4 +28,4 @@
 #pragma clang attribute pop
 
 #define RK_DISPATCH(name) \
-    (rk_cpu() == RK_CPU_AVX512 ? name##_avx512 : rk_cpu() == RK_CPU_AVX2 ? name##_avx2 : name##_baseline)
+    (rk_cpu() >= RK_CPU_AVX512 ? name##_avx512 : rk_cpu() == RK_CPU_AVX2 ? name##_avx2 : name##_baseline)

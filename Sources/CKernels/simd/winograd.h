@@ -125,13 +125,11 @@ static void RK_LEVEL(output_tile)(
     }
 }
 
-/// A row of weights, one tap `tap` floats after the other, to the row's places in planes of packed panels; `panel` floats
-/// lie from one panel to the next, and missing columns become 0.
-static void RK_LEVEL(weight_row)(
-    const float *weight, ptrdiff_t tap, size_t channels, float *out, size_t panel, size_t plane) {
-    for (size_t c = 0; c < rk_round_up(channels, 2 * LANES); c += LANES, weight += LANES) {
+/// A row of weights, one tap `tap` floats after the other, to a row of each plane; missing columns of the last vector
+/// become 0.
+static void RK_LEVEL(weight_row)(const float *weight, ptrdiff_t tap, size_t channels, float *out, size_t plane) {
+    for (size_t c = 0; c < channels; c += LANES, weight += LANES, out += LANES) {
         VECTOR w[9], half[18], done[6];
-        float *to = out + c / (2 * LANES) * panel + c % (2 * LANES);
         for (ptrdiff_t i = 0; i < 9; i++)
             if (c + LANES <= channels) w[i] = FROM(weight + i * tap);
             else
@@ -139,7 +137,7 @@ static void RK_LEVEL(weight_row)(
         for (size_t i = 0; i < 3; i++) RK_LEVEL(weight_line)(w + i, 3, half + i, 3);
         for (size_t i = 0; i < 6; i++) {
             RK_LEVEL(weight_line)(half + 3 * i, 1, done, 1);
-            for (size_t j = 0; j < 6; j++) AT(to + (6 * i + j) * plane) = done[j];
+            for (size_t j = 0; j < 6; j++) AT(out + (6 * i + j) * plane) = done[j];
         }
     }
 }

@@ -1,0 +1,324 @@
+// Matrix products on the tile unit of newer Xeons (AMX), float32 to the last bit that float32 has: a number is the exact
+// sum of three of bfloat16's, high + middle + low, and of the nine products of two numbers' parts the six that reach
+// float32's precision are summed in float32. That is two to three times as fast as float32's own instructions, and its
+// errors are smaller, since a product of bfloat16s is exact (Henry, Tang and Heinecke 2019, 1904.06376). The unit takes
+// denormal numbers for 0: what is below 1e-33 loses its low parts, and sums below 1.2e-38 become 0.
+//
+// A tile has 16 rows of 64 bytes. A cell is what 32 rows (or columns) and 32 inner indices become: two tiles of high
+// parts, two of middle and two of low ones. Within a cell the inner indices are taken in the order 0, 16, 1, 17, ...,
+// on both sides, so that two vectors are interleaved by a shift.
+#include "amx.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/memory.h"
+#include "private.h"
+#include "simd/transpose.h"
+
+enum { SIDE = RK_AMX_SIDE, HALF = SIDE / 2, PARTS = 3, TILE = 512, CELL = 2 * PARTS * TILE };   // the last two in bfloat16s
+/// Inner indices and rows of a block: a packed panel takes half of the first-level cache, a block of A an eighth of the second.
+enum { DEPTH = 128, ROWS = 384 };
+
+#pragma clang attribute push( \
+    __attribute__((target("avx2,fma,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512cd,amx-tile,amx-bf16"), \
+                   min_vector_width(512))), \
+    apply_to = function)
+
+// MARK: - Splitting
+
+/// x rounded to bfloat16, in the upper half of each lane.
+RK_INLINE __m512 rounded(__m512 x) {
+    __m512i up = _mm512_add_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(0x8000));
+    return _mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32((int)0xffff0000)));
+}
+
+/// The upper halves of x and y, interleaved.
+RK_INLINE __m512i interleaved(__m512 x, __m512 y) {
+    enum { CHOOSE = 0xd8 };   // bits of the second operand where the third has 1, else of the first
+    __m512i upper = _mm512_set1_epi32((int)0xffff0000);
+    return _mm512_ternarylogic_epi32(_mm512_srli_epi32(_mm512_castps_si512(x), 16), _mm512_castps_si512(y), upper, CHOOSE);
+}
+
+typedef struct {
+    __m512 high, middle, low;
+} parts;
+
+/// The parts of numbers of which some are not finite, or so large that rounding overflows: those are cut off instead.
+static __attribute__((noinline)) parts cut_off(__m512 x, bool *finite) {
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
+    __mmask16 special = _mm512_fpclass_ps_mask(x, 0x99), nan = _mm512_fpclass_ps_mask(x, 0x81);
+    __m512i high = _mm512_and_si512(_mm512_castps_si512(x), upper);
+    high = _mm512_mask_or_epi32(high, nan, high, _mm512_set1_epi32(0x00400000));
+    parts p = {.high = _mm512_castsi512_ps(high)};
+    __m512 rest = _mm512_maskz_sub_ps((__mmask16)~special, x, p.high);
+    p.middle = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(rest), upper));
+    p.low = _mm512_sub_ps(rest, p.middle);
+    *finite = *finite && !special;
+    return p;
+}
+
+/// A row of six tiles: the parts of 32 inner indices. `finite` becomes false where a number is not.
+RK_INLINE void split(__m512 x, __m512 y, uint16_t *row, bool *finite) {
+    parts p = {.high = rounded(x)}, q = {.high = rounded(y)};
+    p.low = _mm512_sub_ps(x, p.high), q.low = _mm512_sub_ps(y, q.high);
+    p.middle = rounded(p.low), q.middle = rounded(q.low);
+    p.low = _mm512_sub_ps(p.low, p.middle), q.low = _mm512_sub_ps(q.low, q.middle);
+    if (__builtin_expect(_mm512_cmp_ps_mask(p.low, q.low, _CMP_UNORD_Q) != 0, 0)) p = cut_off(x, finite), q = cut_off(y, finite);
+    _mm512_store_si512(row, interleaved(p.high, q.high));
+    _mm512_store_si512(row + 2 * TILE, interleaved(p.middle, q.middle));
+    _mm512_store_si512(row + 4 * TILE, interleaved(p.low, q.low));
+}
+
+/// What is left of an operand from a row and a column on.
+static rk_operand slice(rk_operand x, size_t row, size_t column) {
+    x.data += x.transpose ? column * x.row + row : row * x.row + column;
+    return x;
+}
+
+RK_INLINE __mmask16 first_lanes(size_t count) { return (__mmask16)(count >= 16 ? 0xffff : (1u << count) - 1); }
+RK_INLINE size_t past(size_t count, size_t begin) { return count > begin ? count - begin : 0; }
+
+// MARK: - Packing
+
+static size_t cells_of(size_t depth) { return rk_ceil_div(depth, SIDE); }
+
+/// Rows of A, [m, depth] where they lie, in cells: those of the first 32 rows, then of the next.
+static bool pack_rows(size_t m, size_t depth, const float *a, size_t row, uint16_t *out) {
+    bool finite = true;
+    size_t cells = cells_of(depth);
+    for (size_t i = 0; i < m; i += HALF)
+        for (size_t p = 0; p < depth; p += SIDE) {
+            uint16_t *to = out + (i / SIDE * cells + p / SIDE) * CELL + i % SIDE / HALF * TILE;
+            __mmask16 lower = first_lanes(depth - p), upper = first_lanes(past(depth, p + HALF));
+            const float *from = a + i * row + p;
+            for (size_t r = 0; r < rk_min(m - i, HALF); r++, from += row, to += SIDE)
+                split(_mm512_maskz_loadu_ps(lower, from), _mm512_maskz_loadu_ps(upper, from + HALF), to, &finite);
+        }
+    return finite;
+}
+
+/// The same for A stored as [depth, m].
+static bool pack_turned_rows(size_t m, size_t depth, const float *a, size_t row, uint16_t *out) {
+    bool finite = true;
+    float turned[HALF * SIDE] __attribute__((aligned(64)));
+    size_t cells = cells_of(depth);
+    for (size_t i = 0; i < m; i += HALF)
+        for (size_t p = 0; p < depth; p += SIDE) {
+            size_t rows = rk_min(m - i, HALF), count = rk_min(depth - p, SIDE);
+            if (count < SIDE) memset(turned, 0, sizeof turned);
+            rk_transpose(count, rows, a + p * row + i, row, turned, SIDE);
+            uint16_t *to = out + (i / SIDE * cells + p / SIDE) * CELL + i % SIDE / HALF * TILE;
+            for (size_t r = 0; r < rows; r++)
+                split(_mm512_load_ps(turned + r * SIDE), _mm512_load_ps(turned + r * SIDE + HALF), to + r * SIDE, &finite);
+        }
+    return finite;
+}
+
+/// Columns of B, [depth <= 32, columns <= 32] where they lie, in a cell; missing ones become 0.
+static bool pack_cell(size_t depth, size_t columns, const float *b, size_t row, uint16_t *out) {
+    bool finite = true;
+    __mmask16 lanes[2] = {first_lanes(columns), first_lanes(past(columns, HALF))};
+    for (size_t i = 0; i < HALF; i++)
+        for (size_t h = 0; h < 2; h++) {
+            const float *from = b + i * row + h * HALF;
+            __m512 x = _mm512_maskz_loadu_ps(i < depth ? lanes[h] : 0, from);
+            __m512 y = _mm512_maskz_loadu_ps(i + HALF < depth ? lanes[h] : 0, from + HALF * row);
+            split(x, y, out + h * TILE + i * SIDE, &finite);
+        }
+    return finite;
+}
+
+/// The same for B stored as [columns, depth].
+static bool pack_turned_cell(size_t depth, size_t columns, const float *b, size_t row, uint16_t *out) {
+    float turned[SIDE * SIDE] __attribute__((aligned(64)));
+    rk_transpose(columns, depth, b, row, turned, SIDE);
+    return pack_cell(depth, columns, turned, SIDE, out);
+}
+
+/// Numbers [depth, 32] of a panel again.
+static void unpack_columns(size_t depth, const uint16_t *panel, float *out) {
+    const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
+    for (size_t p = 0; p < depth; p++)
+        for (size_t h = 0; h < 2; h++) {
+            const uint16_t *from = panel + p / SIDE * CELL + h * TILE + p % HALF * SIDE;
+            __m512 sum = _mm512_setzero_ps();
+            for (size_t part = PARTS; part-- > 0;) {
+                __m512i pairs = _mm512_load_si512(from + 2 * part * TILE);
+                pairs = p % SIDE < HALF ? _mm512_slli_epi32(pairs, 16) : _mm512_and_si512(pairs, upper);
+                sum = _mm512_add_ps(sum, _mm512_castsi512_ps(pairs));
+            }
+            _mm512_storeu_ps(out + p * SIDE + h * HALF, sum);
+        }
+}
+
+// MARK: - Panels
+
+/// A panel of 32 columns: for each of its cells a byte that tells whether all of it is finite, then the cells.
+static size_t header(size_t k) { return rk_round_up(cells_of(k), 64); }
+
+size_t rk_amx_panel_floats(size_t k) { return (header(k) + cells_of(k) * CELL * sizeof(uint16_t)) / sizeof(float); }
+
+static const uint16_t *cells_at(const float *panel, size_t k, size_t p) {
+    return (const uint16_t *)((const char *)panel + header(k)) + p / SIDE * CELL;
+}
+
+static bool is_finite(const float *panel, size_t p, size_t depth) {
+    bool finite = true;
+    for (size_t i = p / SIDE; i < cells_of(p + depth); i++) finite = finite && ((const uint8_t *)panel)[i];
+    return finite;
+}
+
+void rk_amx_pack(rk_operand b, size_t depth, size_t columns, float *panel, size_t k, size_t p) {
+    uint8_t *finite = (uint8_t *)panel + p / SIDE;
+    uint16_t *to = (uint16_t *)((char *)panel + header(k)) + p / SIDE * CELL;
+    for (size_t q = 0; q < depth; q += SIDE, finite++, to += CELL) {
+        size_t count = rk_min(depth - q, SIDE);
+        *finite = b.transpose ? pack_turned_cell(count, columns, b.data + q, b.row, to)
+                              : pack_cell(count, columns, b.data + q * b.row, b.row, to);
+    }
+}
+
+// MARK: - Multiplying
+
+static void configure(void) {
+    struct {
+        uint8_t palette, start, reserved[14];
+        uint16_t bytes[16];
+        uint8_t rows[16];
+    } tiles = {.palette = 1};
+    for (size_t i = 0; i < 8; i++) tiles.bytes[i] = 64, tiles.rows[i] = HALF;
+    _tile_loadconfig(&tiles);
+}
+
+#define LOAD(tile, from, part, half) _tile_loadd(tile, from + (2 * (part) + (half)) * TILE, 64)
+
+/// c [32, 32], or its first 16 rows, (+)= the product of `cells` cells. Tiles 0 to 3 hold sums, 4 and 5 A's parts, 6 and 7
+/// B's; each is loaded while the products before it run.
+RK_INLINE void multiply_cells(bool both, size_t cells, const uint16_t *a, const uint16_t *b, bool add, float *c, size_t row) {
+    size_t bytes = row * sizeof(float);
+    if (add) {
+        _tile_loadd(0, c, bytes), _tile_loadd(1, c + HALF, bytes);
+        if (both) _tile_loadd(2, c + HALF * row, bytes), _tile_loadd(3, c + HALF * row + HALF, bytes);
+    } else {
+        _tile_zero(0), _tile_zero(1);
+        if (both) _tile_zero(2), _tile_zero(3);
+    }
+#define LEFT _tile_dpbf16ps(0, 4, 6); if (both) _tile_dpbf16ps(2, 5, 6)
+#define RIGHT _tile_dpbf16ps(1, 4, 7); if (both) _tile_dpbf16ps(3, 5, 7)
+#define UPPER _tile_dpbf16ps(0, 4, 6), _tile_dpbf16ps(1, 4, 7)
+#define LOWER if (both) _tile_dpbf16ps(2, 5, 6), _tile_dpbf16ps(3, 5, 7)
+    for (size_t p = 0; p < cells; p++, a += CELL, b += CELL) {
+        LOAD(4, a, 0, 0), LOAD(6, b, 2, 0), LOAD(7, b, 2, 1);
+        if (both) LOAD(5, a, 0, 1);
+        LEFT; LOAD(6, b, 0, 0);
+        RIGHT; LOAD(7, b, 0, 1);
+        LEFT; LOAD(6, b, 1, 0);
+        RIGHT; LOAD(7, b, 1, 1);
+        UPPER; LOAD(4, a, 1, 0);
+        LOWER; if (both) LOAD(5, a, 1, 1);
+        LEFT; LOAD(6, b, 0, 0);
+        RIGHT; LOAD(7, b, 0, 1);
+        UPPER; LOAD(4, a, 2, 0);
+        LOWER; if (both) LOAD(5, a, 2, 1);
+        UPPER;
+        LOWER;
+    }
+    _tile_stored(0, c, bytes), _tile_stored(1, c + HALF, bytes);
+    if (both) _tile_stored(2, c + HALF * row, bytes), _tile_stored(3, c + HALF * row + HALF, bytes);
+}
+
+#undef LOAD
+#undef LEFT
+#undef RIGHT
+#undef UPPER
+#undef LOWER
+
+/// C [rows, columns] = alpha sum + beta C.
+static void store(size_t rows, size_t columns, const float *sum, float alpha, float beta, float *c, size_t row) {
+    __m512 a = _mm512_set1_ps(alpha), b = _mm512_set1_ps(beta);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t h = 0; h * HALF < columns; h++) {
+            __mmask16 lanes = first_lanes(columns - h * HALF);
+            float *to = c + i * row + h * HALF;
+            __m512 y = _mm512_mul_ps(a, _mm512_load_ps(sum + i * SIDE + h * HALF));
+            if (beta != 0) y = _mm512_fmadd_ps(b, _mm512_maskz_loadu_ps(lanes, to), y);
+            _mm512_mask_storeu_ps(to, lanes, y);
+        }
+}
+
+typedef struct {
+    size_t m, columns, depth;   // of C's part and of the inner indices that are summed
+    float alpha, beta, *c;
+    size_t row;
+} target;
+
+/// All rows of a packed block of A over one panel.
+static void multiply_panel(const target *t, const uint16_t *a, const uint16_t *b) {
+    float sum[SIDE * SIDE] __attribute__((aligned(64)));
+    size_t cells = cells_of(t->depth);
+    for (size_t i = 0; i < t->m; i += SIDE, a += cells * CELL) {
+        size_t rows = rk_min(t->m - i, SIDE);
+        float *c = t->c + i * t->row;
+        bool direct = rows % HALF == 0 && t->columns == SIDE && t->alpha == 1 && (t->beta == 0 || t->beta == 1);
+        bool add = direct && t->beta == 1;
+        float *to = direct ? c : sum;
+        size_t row = direct ? t->row : SIDE;
+        if (rows > HALF) multiply_cells(true, cells, a, b, add, to, row);
+        else multiply_cells(false, cells, a, b, add, to, row);
+        if (!direct) store(rows, t->columns, sum, t->alpha, t->beta, c, t->row);
+    }
+}
+
+/// The same by float32's own instructions, for numbers that are not finite: their parts would make NaN of infinity.
+static void multiply_special(target t, rk_operand a, const uint16_t *panel) {
+    enum { AT_ONCE = 64 };
+    float b[AT_ONCE * SIDE];
+    for (size_t p = 0; p < t.depth; p += AT_ONCE, panel += AT_ONCE / SIDE * CELL, t.beta = 1) {
+        size_t depth = rk_min(t.depth - p, AT_ONCE);
+        unpack_columns(depth, panel, b);
+        rk_operand part = slice(a, 0, p);
+        rk_vector_gemm(t.m, t.columns, depth, t.alpha, part, (rk_operand){b, SIDE, false}, t.beta, t.c, t.row);
+    }
+}
+
+bool rk_amx_suits(size_t m, size_t n, size_t k) {
+    // What is filled up to whole cells must not cost more than is won.
+    return m >= HALF && n >= HALF && k >= HALF
+        && rk_round_up(m, HALF) * rk_round_up(n, SIDE) * rk_round_up(k, SIDE) <= 2 * m * n * k;
+}
+
+static bool pack_block(rk_operand a, size_t m, size_t depth, uint16_t *out) {
+    return a.transpose ? pack_turned_rows(m, depth, a.data, a.row, out) : pack_rows(m, depth, a.data, a.row, out);
+}
+
+bool rk_amx_gemm(
+    size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed, float beta, float *c,
+    size_t ldc) {
+    size_t block = rk_round_up(rk_min(m, ROWS), SIDE) * cells_of(rk_min(k, DEPTH)) * CELL / SIDE;
+    size_t bytes = block * sizeof(uint16_t) + rk_amx_panel_floats(packed ? 0 : rk_min(k, DEPTH)) * sizeof(float);
+    uint16_t *space = rk_alloc(bytes);
+    if (!space && !packed) return false;
+    float *own = (float *)(space + block);
+    configure();
+    for (size_t i = 0; i < m; i += ROWS)
+        for (size_t p = 0; p < k; p += DEPTH) {
+            size_t rows = rk_min(m - i, ROWS), depth = rk_min(k - p, DEPTH);
+            rk_operand part = slice(a, i, p);
+            bool finite = space && pack_block(part, rows, depth, space);   // without memory the slow way serves
+            for (size_t j = 0; j < n; j += SIDE) {
+                target t = {rows, rk_min(n - j, SIDE), depth, alpha, p == 0 ? beta : 1, c + i * ldc + j, ldc};
+                const float *panel = packed ? packed + j / SIDE * rk_amx_panel_floats(k) : own;
+                if (!packed) rk_amx_pack(slice(b, p, j), depth, t.columns, own, depth, 0);
+                size_t from = packed ? p : 0;
+                const uint16_t *cells = cells_at(panel, packed ? k : depth, from);
+                if (finite && is_finite(panel, from, depth)) multiply_panel(&t, space, cells);
+                else multiply_special(t, part, cells);
+            }
+        }
+    _tile_release();
+    if (space) rk_free(space, bytes);
+    return true;
+}
+
+#pragma clang attribute pop
