@@ -19,6 +19,8 @@
 enum { SIDE = RK_AMX_SIDE, HALF = SIDE / 2, PARTS = 3, TILE = 512, CELL = 2 * PARTS * TILE };   // the last two in bfloat16s
 /// Inner indices and rows of a block: a packed panel takes half of the first-level cache, a block of A an eighth of the second.
 enum { DEPTH = 128, ROWS = 384 };
+/// Scratch, in bfloat16s, that is not worth asking the allocator for.
+enum { SMALL = 1 << 15 };
 
 #pragma clang attribute push( \
     __attribute__((target("avx2,fma,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512cd,amx-tile,amx-bf16"), \
@@ -98,17 +100,48 @@ static bool pack_rows(size_t m, size_t depth, const float *a, size_t row, uint16
     return finite;
 }
 
+/// The columns of a 16 x 16 block: x is gathered by quarters of vectors, whose squares of four are then turned in place.
+RK_INLINE void load_columns(const float *x, size_t row, __m512 columns[HALF]) {
+    for (size_t q = 0; q < 4; q++, x += 4) {
+        __m512 r[4];
+        for (size_t i = 0; i < 4; i++) {
+            r[i] = _mm512_castps128_ps512(_mm_loadu_ps(x + i * row));
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(x + (i + 4) * row), 1);
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(x + (i + 8) * row), 2);
+            r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(x + (i + 12) * row), 3);
+        }
+        __m512d ab = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])), cd = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3]));
+        __m512d ab2 = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1])), cd2 = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+        columns[4 * q] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+        columns[4 * q + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+        columns[4 * q + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab2, cd2));
+        columns[4 * q + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab2, cd2));
+    }
+}
+
+/// A tile's rows from the columns of two 16 x 16 blocks.
+RK_INLINE void split_columns(const float *x, const float *y, size_t row, uint16_t *out, bool *finite) {
+    __m512 columns[2][HALF];
+    load_columns(x, row, columns[0]);
+    load_columns(y, row, columns[1]);
+    for (size_t i = 0; i < HALF; i++) split(columns[0][i], columns[1][i], out + i * SIDE, finite);
+}
+
 /// The same for A stored as [depth, m].
 static bool pack_turned_rows(size_t m, size_t depth, const float *a, size_t row, uint16_t *out) {
     bool finite = true;
-    float turned[HALF * SIDE] __attribute__((aligned(64)));
     size_t cells = cells_of(depth);
     for (size_t i = 0; i < m; i += HALF)
         for (size_t p = 0; p < depth; p += SIDE) {
-            size_t rows = rk_min(m - i, HALF), count = rk_min(depth - p, SIDE);
-            if (count < SIDE) memset(turned, 0, sizeof turned);
-            rk_transpose(count, rows, a + p * row + i, row, turned, SIDE);
             uint16_t *to = out + (i / SIDE * cells + p / SIDE) * CELL + i % SIDE / HALF * TILE;
+            size_t rows = rk_min(m - i, HALF), count = rk_min(depth - p, SIDE);
+            const float *from = a + p * row + i;
+            if (rows == HALF && count == SIDE) {
+                split_columns(from, from + HALF * row, row, to, &finite);
+                continue;
+            }
+            float turned[HALF * SIDE] __attribute__((aligned(64))) = {0};
+            rk_transpose(count, rows, from, row, turned, SIDE);
             for (size_t r = 0; r < rows; r++)
                 split(_mm512_load_ps(turned + r * SIDE), _mm512_load_ps(turned + r * SIDE + HALF), to + r * SIDE, &finite);
         }
@@ -131,6 +164,11 @@ static bool pack_cell(size_t depth, size_t columns, const float *b, size_t row, 
 
 /// The same for B stored as [columns, depth].
 static bool pack_turned_cell(size_t depth, size_t columns, const float *b, size_t row, uint16_t *out) {
+    if (depth == SIDE && columns == SIDE) {
+        bool finite = true;
+        for (size_t h = 0; h < 2; h++, b += HALF * row) split_columns(b, b + HALF, row, out + h * TILE, &finite);
+        return finite;
+    }
     float turned[SIDE * SIDE] __attribute__((aligned(64)));
     rk_transpose(columns, depth, b, row, turned, SIDE);
     return pack_cell(depth, columns, turned, SIDE, out);
@@ -297,7 +335,7 @@ bool rk_amx_gemm(
     size_t ldc) {
     size_t block = rk_round_up(rk_min(m, ROWS), SIDE) * cells_of(rk_min(k, DEPTH)) * CELL / SIDE;
     size_t bytes = block * sizeof(uint16_t) + rk_amx_panel_floats(packed ? 0 : rk_min(k, DEPTH)) * sizeof(float);
-    uint16_t *space = rk_alloc(bytes);
+    uint16_t small[SMALL] __attribute__((aligned(64))), *space = bytes <= sizeof small ? small : rk_alloc(bytes);
     if (!space && !packed) return false;
     float *own = (float *)(space + block);
     configure();
@@ -317,7 +355,7 @@ bool rk_amx_gemm(
             }
         }
     _tile_release();
-    if (space) rk_free(space, bytes);
+    if (space && space != small) rk_free(space, bytes);
     return true;
 }
 

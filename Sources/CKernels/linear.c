@@ -42,7 +42,7 @@ typedef struct {
 
 /// Blocks of about this many rows and columns; smaller ones where eight threads would otherwise go without, but none
 /// with much less than this many multiply-adds.
-enum { BLOCK_ROWS = 192, BLOCK_COLUMNS = 512, PIECE_WORK = 1 << 21 };
+enum { BLOCK_ROWS = 192, BLOCK_COLUMNS = 512, PIECE_WORK = 1 << 22 };
 
 /// The size of equal parts of `count`, none larger than `most`, in multiples of `unit`.
 static size_t even_block(size_t count, size_t most, size_t unit) {
@@ -148,7 +148,7 @@ static bool gemm_in_parts(gemm_job *job) {
 /// that this takes.
 static size_t prepack(gemm_job *job) {
     const rk_gemm_shape *s = job->shape;
-    bool shared = s->batch == 1 ? job->row_blocks > 2 : s->stride_b == 0;
+    bool shared = s->batch == 1 ? job->row_blocks >= 2 : s->stride_b == 0;
     if (!shared || !rk_rearranges(job->rows, job->columns, s->k, s->transpose_b)) return 0;
     size_t bytes = rk_packed_floats(s->k, s->n) * sizeof(float);
     job->packed = rk_alloc(bytes);   // without memory each block packs for itself
@@ -169,10 +169,6 @@ void rk_gemm(rk_dtype dtype, const rk_gemm_shape *shape, const void *a, const vo
     size_t pieces = shape->batch * job.row_blocks * job.column_blocks;
     double work = (double)shape->m * (double)shape->n * (double)rk_max(shape->k, 8) * (double)shape->batch;
     size_t grain = rk_max(1, (size_t)((double)pieces * PIECE_WORK / 4 / work));
-    if (pieces <= grain) {
-        gemm_piece(&job, 0, pieces);
-        return;
-    }
     size_t bytes = prepack(&job);
     rk_parallel_for(pieces, grain, gemm_piece, &job);
     if (job.packed) rk_free(job.packed, bytes);

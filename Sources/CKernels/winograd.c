@@ -265,7 +265,7 @@ static void weight_grad_piece(void *context, size_t begin, size_t end) {
 }
 
 bool rk_winograd_weight_grad(const rk_conv_shape *s, const float *x, const float *gy, float *gweight) {
-    weight_grad_job job = {.tiles = tile_images(s), .in = s->c_in, .out = s->c_out, .x = x, .gy = gy, .block = 32};
+    weight_grad_job job = {.tiles = tile_images(s), .in = s->c_in, .out = s->c_out, .x = x, .gy = gy, .block = 64};
     job.in_blocks = rk_ceil_div(s->c_in, CHANNEL_BLOCK), job.out_blocks = rk_ceil_div(s->c_out, CHANNEL_BLOCK);
     size_t blocks = job.in_blocks * job.out_blocks, count = s->c_out * 9 * s->c_in;
     job.parts = rk_max(1, rk_min(rk_ceil_div(8, blocks), tile_count(&job.tiles) / job.block));

@@ -22,7 +22,7 @@ MODELS = ["mlp", "mlp-wide", "unet", "unet-cifar", "dit", "dit-s"]
 WORKS = ["sample", "flow", "itvm", "lfmd", "fgm"]
 # Arithmetic of one forward pass of a batch, products and convolutions, as PyTorch's FlopCounterMode counts it.
 GFLOP = {"mlp": 0.2186, "mlp-wide": 13.44, "unet": 50.80, "unet-cifar": 99.55, "dit": 96.91, "dit-s": 96.86}
-PACKAGES = {"torch": ["torch", "numpy"], "jax": ["jax"]}
+PACKAGES = {"torch": ["torch", "numpy", "pot"], "jax": ["jax"]}
 # What one step asks, in forward passes of the network: a backward pass is two, one to the inputs alone is one, a derivative
 # doubles a pass.
 PASSES = {"sample": 1, "flow": 3, "itvm": 9, "lfmd": 7, "fgm": 7}

@@ -87,7 +87,7 @@ class Workload:
     def __init__(self, model, compiled):
         make, self.shape = MODELS[model]
         self.layout = torch.channels_last if model.startswith("unet") else torch.contiguous_format
-        self.student = make().to(memory_format=self.layout)
+        self.student = make().float().to(memory_format=self.layout)
         for parameter in self.student.parameters():
             # Layers of zeros would let a clever program skip work.
             if not parameter.detach().any():
