@@ -4,19 +4,22 @@
 // errors are smaller, since a product of bfloat16s is exact (Henry, Tang and Heinecke 2019, 1904.06376). The unit takes
 // denormal numbers for 0: what is below 1e-33 loses its low parts, and sums below 1.2e-38 become 0.
 //
+// Where bfloat16's precision is asked for, the high part alone is used: numbers rounded to 8 bits, sums of float32.
+//
 // A tile has 16 rows of 64 bytes. A cell is what 32 rows (or columns) and 32 inner indices become: two tiles of high
 // parts, two of middle and two of low ones. Within a cell the inner indices are taken in the order 0, 16, 1, 17, ...,
 // on both sides, so that two vectors are interleaved by a shift.
 #include "amx.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 #include "kernels/memory.h"
 #include "private.h"
 #include "simd/transpose.h"
 
-enum { SIDE = RK_AMX_SIDE, HALF = SIDE / 2, PARTS = 3, TILE = 512, CELL = 2 * PARTS * TILE };   // the last two in bfloat16s
+enum { SIDE = RK_AMX_SIDE, HALF = SIDE / 2, TILE = 512 };   // the last in bfloat16s
 /// Inner indices and rows of a block: a packed panel takes half of the first-level cache, a block of A an eighth of the second.
 enum { DEPTH = 128, ROWS = 384 };
 /// Scratch, in bfloat16s, that is not worth asking the allocator for.
@@ -44,15 +47,15 @@ RK_INLINE __m512i interleaved(__m512 x, __m512 y) {
 
 typedef struct {
     __m512 high, middle, low;
-} parts;
+} split_number;
 
 /// The parts of numbers of which some are not finite, or so large that rounding overflows: those are cut off instead.
-static __attribute__((noinline)) parts cut_off(__m512 x, bool *finite) {
+static __attribute__((noinline)) split_number cut_off(__m512 x, bool *finite) {
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
     __mmask16 special = _mm512_fpclass_ps_mask(x, 0x99), nan = _mm512_fpclass_ps_mask(x, 0x81);
     __m512i high = _mm512_and_si512(_mm512_castps_si512(x), upper);
     high = _mm512_mask_or_epi32(high, nan, high, _mm512_set1_epi32(0x00400000));
-    parts p = {.high = _mm512_castsi512_ps(high)};
+    split_number p = {.high = _mm512_castsi512_ps(high)};
     __m512 rest = _mm512_maskz_sub_ps((__mmask16)~special, x, p.high);
     p.middle = _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(rest), upper));
     p.low = _mm512_sub_ps(rest, p.middle);
@@ -60,9 +63,21 @@ static __attribute__((noinline)) parts cut_off(__m512 x, bool *finite) {
     return p;
 }
 
-/// A row of six tiles: the parts of 32 inner indices. `finite` becomes false where a number is not.
-RK_INLINE void split(__m512 x, __m512 y, uint16_t *row, bool *finite) {
-    parts p = {.high = rounded(x)}, q = {.high = rounded(y)};
+/// Parts of a number, 1 or 3; a constant wherever speed matters.
+RK_INLINE size_t parts_of(rk_precision precision) { return precision == RK_BFLOAT16 ? 1 : 3; }
+RK_INLINE size_t cell_of(size_t parts) { return 2 * parts * TILE; }
+
+/// A row of a cell's tiles: the parts of 32 inner indices. `finite` becomes false where a number is not and its parts
+/// would not multiply like it.
+RK_INLINE void split(size_t parts, __m512 x, __m512 y, uint16_t *row, bool *finite) {
+    if (parts == 1) {
+        // Rounding may carry a NaN over to a number.
+        __m512 p = _mm512_mask_mov_ps(rounded(x), _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), _mm512_set1_ps(NAN));
+        __m512 q = _mm512_mask_mov_ps(rounded(y), _mm512_cmp_ps_mask(y, y, _CMP_UNORD_Q), _mm512_set1_ps(NAN));
+        _mm512_store_si512(row, interleaved(p, q));
+        return;
+    }
+    split_number p = {.high = rounded(x)}, q = {.high = rounded(y)};
     p.low = _mm512_sub_ps(x, p.high), q.low = _mm512_sub_ps(y, q.high);
     p.middle = rounded(p.low), q.middle = rounded(q.low);
     p.low = _mm512_sub_ps(p.low, p.middle), q.low = _mm512_sub_ps(q.low, q.middle);
@@ -86,16 +101,16 @@ RK_INLINE size_t past(size_t count, size_t begin) { return count > begin ? count
 static size_t cells_of(size_t depth) { return rk_ceil_div(depth, SIDE); }
 
 /// Rows of A, [m, depth] where they lie, in cells: those of the first 32 rows, then of the next.
-static bool pack_rows(size_t m, size_t depth, const float *a, size_t row, uint16_t *out) {
+RK_INLINE bool pack_rows(size_t parts, size_t m, size_t depth, const float *a, size_t row, uint16_t *out) {
     bool finite = true;
     size_t cells = cells_of(depth);
     for (size_t i = 0; i < m; i += HALF)
         for (size_t p = 0; p < depth; p += SIDE) {
-            uint16_t *to = out + (i / SIDE * cells + p / SIDE) * CELL + i % SIDE / HALF * TILE;
+            uint16_t *to = out + (i / SIDE * cells + p / SIDE) * cell_of(parts) + i % SIDE / HALF * TILE;
             __mmask16 lower = first_lanes(depth - p), upper = first_lanes(past(depth, p + HALF));
             const float *from = a + i * row + p;
             for (size_t r = 0; r < rk_min(m - i, HALF); r++, from += row, to += SIDE)
-                split(_mm512_maskz_loadu_ps(lower, from), _mm512_maskz_loadu_ps(upper, from + HALF), to, &finite);
+                split(parts, _mm512_maskz_loadu_ps(lower, from), _mm512_maskz_loadu_ps(upper, from + HALF), to, &finite);
         }
     return finite;
 }
@@ -120,36 +135,36 @@ RK_INLINE void load_columns(const float *x, size_t row, __m512 columns[HALF]) {
 }
 
 /// A tile's rows from the columns of two 16 x 16 blocks.
-RK_INLINE void split_columns(const float *x, const float *y, size_t row, uint16_t *out, bool *finite) {
+RK_INLINE void split_columns(size_t parts, const float *x, const float *y, size_t row, uint16_t *out, bool *finite) {
     __m512 columns[2][HALF];
     load_columns(x, row, columns[0]);
     load_columns(y, row, columns[1]);
-    for (size_t i = 0; i < HALF; i++) split(columns[0][i], columns[1][i], out + i * SIDE, finite);
+    for (size_t i = 0; i < HALF; i++) split(parts, columns[0][i], columns[1][i], out + i * SIDE, finite);
 }
 
 /// The same for A stored as [depth, m].
-static bool pack_turned_rows(size_t m, size_t depth, const float *a, size_t row, uint16_t *out) {
+RK_INLINE bool pack_turned_rows(size_t parts, size_t m, size_t depth, const float *a, size_t row, uint16_t *out) {
     bool finite = true;
     size_t cells = cells_of(depth);
     for (size_t i = 0; i < m; i += HALF)
         for (size_t p = 0; p < depth; p += SIDE) {
-            uint16_t *to = out + (i / SIDE * cells + p / SIDE) * CELL + i % SIDE / HALF * TILE;
+            uint16_t *to = out + (i / SIDE * cells + p / SIDE) * cell_of(parts) + i % SIDE / HALF * TILE;
             size_t rows = rk_min(m - i, HALF), count = rk_min(depth - p, SIDE);
             const float *from = a + p * row + i;
             if (rows == HALF && count == SIDE) {
-                split_columns(from, from + HALF * row, row, to, &finite);
+                split_columns(parts, from, from + HALF * row, row, to, &finite);
                 continue;
             }
             float turned[HALF * SIDE] __attribute__((aligned(64))) = {0};
             rk_transpose(count, rows, from, row, turned, SIDE);
             for (size_t r = 0; r < rows; r++)
-                split(_mm512_load_ps(turned + r * SIDE), _mm512_load_ps(turned + r * SIDE + HALF), to + r * SIDE, &finite);
+                split(parts, _mm512_load_ps(turned + r * SIDE), _mm512_load_ps(turned + r * SIDE + HALF), to + r * SIDE, &finite);
         }
     return finite;
 }
 
 /// Columns of B, [depth <= 32, columns <= 32] where they lie, in a cell; missing ones become 0.
-static bool pack_cell(size_t depth, size_t columns, const float *b, size_t row, uint16_t *out) {
+RK_INLINE bool pack_cell(size_t parts, size_t depth, size_t columns, const float *b, size_t row, uint16_t *out) {
     bool finite = true;
     __mmask16 lanes[2] = {first_lanes(columns), first_lanes(past(columns, HALF))};
     for (size_t i = 0; i < HALF; i++)
@@ -157,31 +172,31 @@ static bool pack_cell(size_t depth, size_t columns, const float *b, size_t row, 
             const float *from = b + i * row + h * HALF;
             __m512 x = _mm512_maskz_loadu_ps(i < depth ? lanes[h] : 0, from);
             __m512 y = _mm512_maskz_loadu_ps(i + HALF < depth ? lanes[h] : 0, from + HALF * row);
-            split(x, y, out + h * TILE + i * SIDE, &finite);
+            split(parts, x, y, out + h * TILE + i * SIDE, &finite);
         }
     return finite;
 }
 
 /// The same for B stored as [columns, depth].
-static bool pack_turned_cell(size_t depth, size_t columns, const float *b, size_t row, uint16_t *out) {
+RK_INLINE bool pack_turned_cell(size_t parts, size_t depth, size_t columns, const float *b, size_t row, uint16_t *out) {
     if (depth == SIDE && columns == SIDE) {
         bool finite = true;
-        for (size_t h = 0; h < 2; h++, b += HALF * row) split_columns(b, b + HALF, row, out + h * TILE, &finite);
+        for (size_t h = 0; h < 2; h++, b += HALF * row) split_columns(parts, b, b + HALF, row, out + h * TILE, &finite);
         return finite;
     }
     float turned[SIDE * SIDE] __attribute__((aligned(64)));
     rk_transpose(columns, depth, b, row, turned, SIDE);
-    return pack_cell(depth, columns, turned, SIDE, out);
+    return pack_cell(parts, depth, columns, turned, SIDE, out);
 }
 
 /// Numbers [depth, 32] of a panel again.
-static void unpack_columns(size_t depth, const uint16_t *panel, float *out) {
+static void unpack_columns(size_t parts, size_t depth, const uint16_t *panel, float *out) {
     const __m512i upper = _mm512_set1_epi32((int)0xffff0000);
     for (size_t p = 0; p < depth; p++)
         for (size_t h = 0; h < 2; h++) {
-            const uint16_t *from = panel + p / SIDE * CELL + h * TILE + p % HALF * SIDE;
+            const uint16_t *from = panel + p / SIDE * cell_of(parts) + h * TILE + p % HALF * SIDE;
             __m512 sum = _mm512_setzero_ps();
-            for (size_t part = PARTS; part-- > 0;) {
+            for (size_t part = parts; part-- > 0;) {
                 __m512i pairs = _mm512_load_si512(from + 2 * part * TILE);
                 pairs = p % SIDE < HALF ? _mm512_slli_epi32(pairs, 16) : _mm512_and_si512(pairs, upper);
                 sum = _mm512_add_ps(sum, _mm512_castsi512_ps(pairs));
@@ -195,10 +210,12 @@ static void unpack_columns(size_t depth, const uint16_t *panel, float *out) {
 /// A panel of 32 columns: for each of its cells a byte that tells whether all of it is finite, then the cells.
 static size_t header(size_t k) { return rk_round_up(cells_of(k), 64); }
 
-size_t rk_amx_panel_floats(size_t k) { return (header(k) + cells_of(k) * CELL * sizeof(uint16_t)) / sizeof(float); }
+size_t rk_amx_panel_floats(rk_precision precision, size_t k) {
+    return (header(k) + cells_of(k) * cell_of(parts_of(precision)) * sizeof(uint16_t)) / sizeof(float);
+}
 
-static const uint16_t *cells_at(const float *panel, size_t k, size_t p) {
-    return (const uint16_t *)((const char *)panel + header(k)) + p / SIDE * CELL;
+static const uint16_t *cells_at(size_t parts, const float *panel, size_t k, size_t p) {
+    return (const uint16_t *)((const char *)panel + header(k)) + p / SIDE * cell_of(parts);
 }
 
 static bool is_finite(const float *panel, size_t p, size_t depth) {
@@ -207,14 +224,19 @@ static bool is_finite(const float *panel, size_t p, size_t depth) {
     return finite;
 }
 
-void rk_amx_pack(rk_operand b, size_t depth, size_t columns, float *panel, size_t k, size_t p) {
+RK_INLINE void pack_panel(size_t parts, rk_operand b, size_t depth, size_t columns, float *panel, size_t k, size_t p) {
     uint8_t *finite = (uint8_t *)panel + p / SIDE;
-    uint16_t *to = (uint16_t *)((char *)panel + header(k)) + p / SIDE * CELL;
-    for (size_t q = 0; q < depth; q += SIDE, finite++, to += CELL) {
+    uint16_t *to = (uint16_t *)((char *)panel + header(k)) + p / SIDE * cell_of(parts);
+    for (size_t q = 0; q < depth; q += SIDE, finite++, to += cell_of(parts)) {
         size_t count = rk_min(depth - q, SIDE);
-        *finite = b.transpose ? pack_turned_cell(count, columns, b.data + q, b.row, to)
-                              : pack_cell(count, columns, b.data + q * b.row, b.row, to);
+        *finite = b.transpose ? pack_turned_cell(parts, count, columns, b.data + q, b.row, to)
+                              : pack_cell(parts, count, columns, b.data + q * b.row, b.row, to);
     }
+}
+
+void rk_amx_pack(rk_precision precision, rk_operand b, size_t depth, size_t columns, float *panel, size_t k, size_t p) {
+    if (precision == RK_BFLOAT16) pack_panel(1, b, depth, columns, panel, k, p);
+    else pack_panel(3, b, depth, columns, panel, k, p);
 }
 
 // MARK: - Multiplying
@@ -233,7 +255,7 @@ static void configure(void) {
 
 /// c [32, 32], or its first 16 rows, (+)= the product of `cells` cells. Tiles 0 to 3 hold sums, 4 and 5 A's parts, 6 and 7
 /// B's; each is loaded while the products before it run.
-RK_INLINE void multiply_cells(bool both, size_t cells, const uint16_t *a, const uint16_t *b, bool add, float *c, size_t row) {
+RK_INLINE void multiply_cells(size_t parts, bool both, size_t cells, const uint16_t *a, const uint16_t *b, bool add, float *c, size_t row) {
     size_t bytes = row * sizeof(float);
     if (add) {
         _tile_loadd(0, c, bytes), _tile_loadd(1, c + HALF, bytes);
@@ -246,19 +268,21 @@ RK_INLINE void multiply_cells(bool both, size_t cells, const uint16_t *a, const 
 #define RIGHT _tile_dpbf16ps(1, 4, 7); if (both) _tile_dpbf16ps(3, 5, 7)
 #define UPPER _tile_dpbf16ps(0, 4, 6), _tile_dpbf16ps(1, 4, 7)
 #define LOWER if (both) _tile_dpbf16ps(2, 5, 6), _tile_dpbf16ps(3, 5, 7)
-    for (size_t p = 0; p < cells; p++, a += CELL, b += CELL) {
-        LOAD(4, a, 0, 0), LOAD(6, b, 2, 0), LOAD(7, b, 2, 1);
+    for (size_t p = 0; p < cells; p++, a += cell_of(parts), b += cell_of(parts)) {
+        LOAD(4, a, 0, 0), LOAD(6, b, parts - 1, 0), LOAD(7, b, parts - 1, 1);
         if (both) LOAD(5, a, 0, 1);
-        LEFT; LOAD(6, b, 0, 0);
-        RIGHT; LOAD(7, b, 0, 1);
-        LEFT; LOAD(6, b, 1, 0);
-        RIGHT; LOAD(7, b, 1, 1);
-        UPPER; LOAD(4, a, 1, 0);
-        LOWER; if (both) LOAD(5, a, 1, 1);
-        LEFT; LOAD(6, b, 0, 0);
-        RIGHT; LOAD(7, b, 0, 1);
-        UPPER; LOAD(4, a, 2, 0);
-        LOWER; if (both) LOAD(5, a, 2, 1);
+        if (parts > 1) {
+            LEFT; LOAD(6, b, 0, 0);
+            RIGHT; LOAD(7, b, 0, 1);
+            LEFT; LOAD(6, b, 1, 0);
+            RIGHT; LOAD(7, b, 1, 1);
+            UPPER; LOAD(4, a, 1, 0);
+            LOWER; if (both) LOAD(5, a, 1, 1);
+            LEFT; LOAD(6, b, 0, 0);
+            RIGHT; LOAD(7, b, 0, 1);
+            UPPER; LOAD(4, a, 2, 0);
+            LOWER; if (both) LOAD(5, a, 2, 1);
+        }
         UPPER;
         LOWER;
     }
@@ -291,30 +315,36 @@ typedef struct {
     size_t row;
 } target;
 
+RK_INLINE void multiply_rows(
+    size_t parts, size_t rows, size_t cells, const uint16_t *a, const uint16_t *b, bool add, float *c, size_t row) {
+    if (rows > HALF) multiply_cells(parts, true, cells, a, b, add, c, row);
+    else multiply_cells(parts, false, cells, a, b, add, c, row);
+}
+
 /// All rows of a packed block of A over one panel.
-static void multiply_panel(const target *t, const uint16_t *a, const uint16_t *b) {
+static void multiply_panel(rk_precision precision, const target *t, const uint16_t *a, const uint16_t *b) {
     float sum[SIDE * SIDE] __attribute__((aligned(64)));
     size_t cells = cells_of(t->depth);
-    for (size_t i = 0; i < t->m; i += SIDE, a += cells * CELL) {
+    for (size_t i = 0; i < t->m; i += SIDE, a += cells * cell_of(parts_of(precision))) {
         size_t rows = rk_min(t->m - i, SIDE);
         float *c = t->c + i * t->row;
         bool direct = rows % HALF == 0 && t->columns == SIDE && t->alpha == 1 && (t->beta == 0 || t->beta == 1);
         bool add = direct && t->beta == 1;
         float *to = direct ? c : sum;
         size_t row = direct ? t->row : SIDE;
-        if (rows > HALF) multiply_cells(true, cells, a, b, add, to, row);
-        else multiply_cells(false, cells, a, b, add, to, row);
+        if (precision == RK_BFLOAT16) multiply_rows(1, rows, cells, a, b, add, to, row);
+        else multiply_rows(3, rows, cells, a, b, add, to, row);
         if (!direct) store(rows, t->columns, sum, t->alpha, t->beta, c, t->row);
     }
 }
 
 /// The same by float32's own instructions, for numbers that are not finite: their parts would make NaN of infinity.
-static void multiply_special(target t, rk_operand a, const uint16_t *panel) {
+static void multiply_special(size_t parts, target t, rk_operand a, const uint16_t *panel) {
     enum { AT_ONCE = 64 };
     float b[AT_ONCE * SIDE];
-    for (size_t p = 0; p < t.depth; p += AT_ONCE, panel += AT_ONCE / SIDE * CELL, t.beta = 1) {
+    for (size_t p = 0; p < t.depth; p += AT_ONCE, panel += AT_ONCE / SIDE * cell_of(parts), t.beta = 1) {
         size_t depth = rk_min(t.depth - p, AT_ONCE);
-        unpack_columns(depth, panel, b);
+        unpack_columns(parts, depth, panel, b);
         rk_operand part = slice(a, 0, p);
         rk_vector_gemm(t.m, t.columns, depth, t.alpha, part, (rk_operand){b, SIDE, false}, t.beta, t.c, t.row);
     }
@@ -326,15 +356,20 @@ bool rk_amx_suits(size_t m, size_t n, size_t k) {
         && rk_round_up(m, HALF) * rk_round_up(n, SIDE) * rk_round_up(k, SIDE) <= 2 * m * n * k;
 }
 
-static bool pack_block(rk_operand a, size_t m, size_t depth, uint16_t *out) {
-    return a.transpose ? pack_turned_rows(m, depth, a.data, a.row, out) : pack_rows(m, depth, a.data, a.row, out);
+RK_INLINE bool pack_block_in(size_t parts, rk_operand a, size_t m, size_t depth, uint16_t *out) {
+    return a.transpose ? pack_turned_rows(parts, m, depth, a.data, a.row, out) : pack_rows(parts, m, depth, a.data, a.row, out);
+}
+
+static bool pack_block(rk_precision precision, rk_operand a, size_t m, size_t depth, uint16_t *out) {
+    return precision == RK_BFLOAT16 ? pack_block_in(1, a, m, depth, out) : pack_block_in(3, a, m, depth, out);
 }
 
 bool rk_amx_gemm(
-    size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed, float beta, float *c,
-    size_t ldc) {
-    size_t block = rk_round_up(rk_min(m, ROWS), SIDE) * cells_of(rk_min(k, DEPTH)) * CELL / SIDE;
-    size_t bytes = block * sizeof(uint16_t) + rk_amx_panel_floats(packed ? 0 : rk_min(k, DEPTH)) * sizeof(float);
+    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed,
+    float beta, float *c, size_t ldc) {
+    size_t parts = parts_of(precision), rows_of_cells = rk_ceil_div(rk_min(m, ROWS), SIDE);
+    size_t block = rows_of_cells * cells_of(rk_min(k, DEPTH)) * cell_of(parts);
+    size_t bytes = block * sizeof(uint16_t) + rk_amx_panel_floats(precision, packed ? 0 : rk_min(k, DEPTH)) * sizeof(float);
     uint16_t small[SMALL] __attribute__((aligned(64))), *space = bytes <= sizeof small ? small : rk_alloc(bytes);
     if (!space && !packed) return false;
     float *own = (float *)(space + block);
@@ -343,15 +378,15 @@ bool rk_amx_gemm(
         for (size_t p = 0; p < k; p += DEPTH) {
             size_t rows = rk_min(m - i, ROWS), depth = rk_min(k - p, DEPTH);
             rk_operand part = slice(a, i, p);
-            bool finite = space && pack_block(part, rows, depth, space);   // without memory the slow way serves
+            bool finite = space && pack_block(precision, part, rows, depth, space);   // without memory the slow way serves
             for (size_t j = 0; j < n; j += SIDE) {
                 target t = {rows, rk_min(n - j, SIDE), depth, alpha, p == 0 ? beta : 1, c + i * ldc + j, ldc};
-                const float *panel = packed ? packed + j / SIDE * rk_amx_panel_floats(k) : own;
-                if (!packed) rk_amx_pack(slice(b, p, j), depth, t.columns, own, depth, 0);
+                const float *panel = packed ? packed + j / SIDE * rk_amx_panel_floats(precision, k) : own;
+                if (!packed) rk_amx_pack(precision, slice(b, p, j), depth, t.columns, own, depth, 0);
                 size_t from = packed ? p : 0;
-                const uint16_t *cells = cells_at(panel, packed ? k : depth, from);
-                if (finite && is_finite(panel, from, depth)) multiply_panel(&t, space, cells);
-                else multiply_special(t, part, cells);
+                const uint16_t *cells = cells_at(parts, panel, packed ? k : depth, from);
+                if (finite && is_finite(panel, from, depth)) multiply_panel(precision, &t, space, cells);
+                else multiply_special(parts, t, part, cells);
             }
         }
     _tile_release();

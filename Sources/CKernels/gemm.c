@@ -71,11 +71,13 @@ void rk_vector_gemm(
 
 static bool has_tiles(void) { return rk_cpu() == RK_CPU_AMX; }
 
-void rk_sgemm(size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc) {
+void rk_sgemm(
+    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c,
+    size_t ldc) {
     if (m == 0 || n == 0) return;
     rk_cblas_sgemm blas = rk_blas_sgemm();
     if (!blas && has_tiles() && alpha != 0 && rk_amx_suits(m, n, k)
-        && rk_amx_gemm(m, n, k, alpha, a, b, NULL, beta, c, ldc))
+        && rk_amx_gemm(precision, m, n, k, alpha, a, b, NULL, beta, c, ldc))
         return;
     if (blas && k > 0 && alpha != 0)
         blas(CBLAS_ROW_MAJOR, a.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE,
@@ -86,10 +88,10 @@ void rk_sgemm(size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operan
 }
 
 void rk_sgemm_packed(
-    size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta, float *c, size_t ldc) {
+    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta, float *c, size_t ldc) {
     if (m == 0 || n == 0) return;
     if (has_tiles() && k > 0 && alpha != 0)
-        rk_amx_gemm(m, n, k, alpha, a, (rk_operand){0}, packed, beta, c, ldc);
+        rk_amx_gemm(precision, m, n, k, alpha, a, (rk_operand){0}, packed, beta, c, ldc);
     else
         multiply(m, n, k, alpha, a, (rk_operand){0}, packed, beta, c, ldc);
 }
@@ -104,28 +106,34 @@ bool rk_rearranges(size_t m, size_t n, size_t k, bool transpose_b) {
 
 size_t rk_panel(void) { return has_tiles() ? RK_AMX_SIDE : RK_DISPATCH(panel_columns)(); }
 
-size_t rk_panel_floats(size_t k) { return has_tiles() ? rk_amx_panel_floats(k) : rk_panel() * k; }
-
-size_t rk_packed_floats(size_t k, size_t n) { return rk_ceil_div(n, rk_panel()) * rk_panel_floats(k); }
-
-const float *rk_packed_at(const float *packed, size_t k, size_t column) {
-    return packed + column / rk_panel() * rk_panel_floats(k);
+size_t rk_panel_floats(rk_precision precision, size_t k) {
+    return has_tiles() ? rk_amx_panel_floats(precision, k) : rk_panel() * k;
 }
 
-void rk_pack_slice(rk_operand part, size_t k, size_t p, size_t depth, size_t j, size_t columns, float *packed) {
-    size_t panel = rk_panel(), floats = rk_panel_floats(k);
+size_t rk_packed_floats(rk_precision precision, size_t k, size_t n) {
+    return rk_ceil_div(n, rk_panel()) * rk_panel_floats(precision, k);
+}
+
+const float *rk_packed_at(rk_precision precision, const float *packed, size_t k, size_t column) {
+    return packed + column / rk_panel() * rk_panel_floats(precision, k);
+}
+
+void rk_pack_slice(
+    rk_precision precision, rk_operand part, size_t k, size_t p, size_t depth, size_t j, size_t columns, float *packed) {
+    size_t panel = rk_panel(), floats = rk_panel_floats(precision, k);
     for (size_t q = 0; q < columns; q += panel) {
         rk_operand piece = {part.data + (part.transpose ? q * part.row : q), part.row, part.transpose};
         size_t width = rk_min(columns - q, panel);
         float *to = packed + (j + q) / panel * floats;
         if (has_tiles())
-            rk_amx_pack(piece, depth, width, to, k, p);
+            rk_amx_pack(precision, piece, depth, width, to, k, p);
         else
             RK_DISPATCH(pack_panel)(piece, 0, depth, 0, width, to + p * panel);
     }
 }
 
 typedef struct {
+    rk_precision precision;
     rk_operand b;
     size_t k, n;
     float *packed;
@@ -135,11 +143,11 @@ static void pack_panels(void *context, size_t begin, size_t end) {
     const pack_job *job = context;
     size_t j = begin * rk_panel(), columns = rk_min(end * rk_panel(), job->n) - j;
     rk_operand part = {job->b.data + (job->b.transpose ? j * job->b.row : j), job->b.row, job->b.transpose};
-    rk_pack_slice(part, job->k, 0, job->k, j, columns, job->packed);
+    rk_pack_slice(job->precision, part, job->k, 0, job->k, j, columns, job->packed);
 }
 
-void rk_pack(rk_operand b, size_t k, size_t n, float *packed) {
-    pack_job job = {b, k, n, packed};
+void rk_pack(rk_precision precision, rk_operand b, size_t k, size_t n, float *packed) {
+    pack_job job = {precision, b, k, n, packed};
     size_t panel = rk_panel();
     rk_parallel_for(rk_ceil_div(n, panel), rk_max(1, 32768 / (panel * rk_max(1, k))), pack_panels, &job);
 }

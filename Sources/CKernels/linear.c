@@ -91,11 +91,11 @@ static void multiply_block(
     const float *b = job->b + matrix * s->stride_b + (s->transpose_b ? j * s->ldb + p : p * s->ldb + j);
     if (job->packed)
         rk_sgemm_packed(
-            rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a}, rk_packed_at(job->packed, s->k, j),
+            s->precision, rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a}, rk_packed_at(s->precision, job->packed, s->k, j),
             (float)beta, c + i * ldc + j, ldc);
     else
         rk_sgemm(
-            rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a},
+            s->precision, rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a},
             (rk_operand){b, s->ldb, s->transpose_b}, (float)beta, c + i * ldc + j, ldc);
 }
 
@@ -132,7 +132,7 @@ static bool gemm_in_parts(gemm_job *job) {
     if (!job->partial) return false;
     rk_parallel_for(job->parts * job->row_blocks * job->column_blocks, 1, partial_piece, job);
     if (s->beta != 0 && s->beta != 1)   // an empty product only scales
-        rk_sgemm(s->m, s->n, 0, 1, (rk_operand){0}, (rk_operand){0}, (float)s->beta, job->c, s->ldc);
+        rk_sgemm(s->precision, s->m, s->n, 0, 1, (rk_operand){0}, (rk_operand){0}, (float)s->beta, job->c, s->ldc);
     if (s->ldc == s->n)
         rk_sum_parts(job->parts, s->m * s->n, job->partial, s->beta != 0, job->c);
     else
@@ -150,9 +150,9 @@ static size_t prepack(gemm_job *job) {
     const rk_gemm_shape *s = job->shape;
     bool shared = s->batch == 1 ? job->row_blocks >= 2 : s->stride_b == 0;
     if (!shared || !rk_rearranges(job->rows, job->columns, s->k, s->transpose_b)) return 0;
-    size_t bytes = rk_packed_floats(s->k, s->n) * sizeof(float);
+    size_t bytes = rk_packed_floats(s->precision, s->k, s->n) * sizeof(float);
     job->packed = rk_alloc(bytes);   // without memory each block packs for itself
-    if (job->packed) rk_pack((rk_operand){job->b, s->ldb, s->transpose_b}, s->k, s->n, job->packed);
+    if (job->packed) rk_pack(s->precision, (rk_operand){job->b, s->ldb, s->transpose_b}, s->k, s->n, job->packed);
     return bytes;
 }
 

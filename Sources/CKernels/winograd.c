@@ -78,7 +78,7 @@ static void transform_weight_block(const weight_job *job, size_t r, size_t rows,
             job->weight + (r + i) * job->row + j, job->tap, columns, planes + i * WEIGHT_COLUMNS, WEIGHT_ROWS * WEIGHT_COLUMNS);
     for (size_t p = 0; p < PLANES; p++)
         rk_pack_slice(
-            (rk_operand){planes + p * WEIGHT_ROWS * WEIGHT_COLUMNS, WEIGHT_COLUMNS, false}, job->rows, r, rows, j, columns,
+            RK_FLOAT32, (rk_operand){planes + p * WEIGHT_ROWS * WEIGHT_COLUMNS, WEIGHT_COLUMNS, false}, job->rows, r, rows, j, columns,
             job->out + p * job->plane);
 }
 
@@ -123,7 +123,7 @@ static void convolve_block(const forward_job *job, size_t begin, size_t count, c
     }
     for (size_t p = 0; p < PLANES; p++)
         rk_sgemm_packed(
-            count, job->out, job->in, 1, (rk_operand){v + p * job->in_plane, job->in, false},
+            RK_FLOAT32, count, job->out, job->in, 1, (rk_operand){v + p * job->in_plane, job->in, false},
             job->weight + p * job->weight_plane, 0, m + p * job->out_plane, job->out);
     for (size_t t = 0; t < count; t++) {
         tile_place at = locate(&job->tiles, begin + t);
@@ -164,7 +164,7 @@ static bool convolve(
     job.block = block_tiles(tile_count(&job.tiles), in, out);
     job.blocks = rk_ceil_div(tile_count(&job.tiles), job.block);
     job.in_plane = plane_size(job.block, in), job.out_plane = plane_size(job.block, out);
-    job.weight_plane = weights->plane = rk_packed_floats(in, out) + 16;
+    job.weight_plane = weights->plane = rk_packed_floats(RK_FLOAT32, in, out) + 16;
     weights->rows = in;
     size_t bytes = PLANES * job.weight_plane * sizeof(float);
     weights->out = rk_alloc(bytes);
@@ -227,7 +227,7 @@ static void add_tiles(
     }
     for (size_t p = 0; p < PLANES; p++)
         rk_sgemm(
-            space->out, space->in, count, 1, (rk_operand){space->gy + p * space->gy_plane, space->out, true},
+            RK_FLOAT32, space->out, space->in, count, 1, (rk_operand){space->gy + p * space->gy_plane, space->out, true},
             (rk_operand){space->x + p * space->x_plane, space->in, false}, first ? 0 : 1,
             space->sum + p * space->sum_plane, space->in);
 }

@@ -58,6 +58,7 @@ open class Module {
         for (from, to) in zip(entries, copy.entries) { try to.parameter.assign(from.parameter.value) }
         for named in copy.parameters { named.parameter.isTrainable = trainable }
         copy.isTraining = trainable && isTraining
+        (copy as? Network)?.precision = (self as? Network)?.precision ?? .float32
         return copy
     }
 

@@ -12,6 +12,10 @@ open class Network: Module {
     /// The shape of one sample, where the network is made for one.
     open var sampleShape: Shape? { nil }
 
+    /// How its products are made: float32, or faster from numbers rounded to bfloat16. Parameters, sums and everything else
+    /// are float32 in both. Copies and students take it over.
+    public var precision = Precision.float32
+
     /// The network's function, of as many times as `times` says. Called through `velocity` and `average`.
     open func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         throw RiffleError(kind, "this network has no function")
@@ -69,7 +73,7 @@ open class Network: Module {
             return t
         }
         do { try conditioning.check(condition, n) } catch let error as RiffleError { throw RiffleError(kind, error.message) }
-        let result = try evaluate(x, times, condition)
+        let result = try multiplying(in: precision) { try evaluate(x, times, condition) }
         guard result.shape == x.shape else {
             throw RiffleError(kind, "the network gave \(result.shape) for x \(x.shape); a velocity has the shape of x")
         }

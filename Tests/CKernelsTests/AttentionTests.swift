@@ -15,7 +15,7 @@ struct Attention: CustomStringConvertible, Sendable {
         return rk_attention_shape(
             batch: batch, heads: heads, queries: queries, keys: keys, width: width, scale: 0.7, q: packed(queries),
             k: packed(keys), v: packed(keys),
-            out: rk_attention_stride(batch: queries * heads * width, row: heads * width, head: width))
+            out: rk_attention_stride(batch: queries * heads * width, row: heads * width, head: width), precision: RK_FLOAT32)
     }
 
     /// `q` and `kv` are packed rows of queries and of keys; where they are the same, so are the rows.

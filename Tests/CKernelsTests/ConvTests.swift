@@ -15,7 +15,7 @@ struct Convolution: CustomStringConvertible, Sendable {
     var shape: rk_conv_shape {
         rk_conv_shape(
             n: n, h: h, w: w, c_in: cIn, c_out: cOut, kernel_h: kh, kernel_w: kw, stride: stride, pad: pad, out_h: outH,
-            out_w: outW)
+            out_w: outW, precision: RK_FLOAT32)
     }
 
     func forward<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ weight: [T], _ bias: [T]?) -> [T] {

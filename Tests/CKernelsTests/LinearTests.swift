@@ -10,6 +10,7 @@ struct Product: CustomStringConvertible, Sendable {
     var alpha = 1.0, beta = 0.0
     var bias = false
     var activation = RK_ACT_NONE
+    var precision = RK_FLOAT32
 
     var description: String {
         "\(batch) x [\(m), \(n), \(k)] \(transposeA ? "T" : "N")\(transposeB ? "T" : "N") alpha \(alpha) beta \(beta)"
@@ -32,7 +33,7 @@ struct Product: CustomStringConvertible, Sendable {
             var shape = rk_gemm_shape(
                 batch: batch, m: m, n: n, k: k, transpose_a: transposeA, transpose_b: transposeB, lda: lda, ldb: ldb,
                 ldc: ldc, stride_a: strideA, stride_b: repeatB ? 0 : strideB, stride_c: strideC, alpha: alpha,
-                beta: beta, bias: bias ? pointer.baseAddress : nil, activation: activation)
+                beta: beta, bias: bias ? pointer.baseAddress : nil, activation: activation, precision: precision)
             rk_gemm(dtype, &shape, a, b, &c)
         }
         return c
@@ -115,6 +116,23 @@ struct Product: CustomStringConvertible, Sendable {
         }
     }
 
+    /// bfloat16 rounds both factors by 2^-9 at most, on tiles; elsewhere nothing is rounded.
+    @Test(arguments: products.filter { $0.m > 30 && $0.n > 30 && $0.activation == RK_ACT_NONE }) func bfloat16RoundsFactors(p: Product) {
+        let seed: UInt64 = 19
+        let (a, b, c, bias) = p.inputs(seed: seed)
+        let plain = p.run(RK_F64, a, b, c, bias)
+        var rounded = p
+        rounded.precision = RK_BFLOAT16
+        let size = p.run(RK_F64, a.map(abs), b.map(abs), [Double](repeating: 0, count: c.count), [Double](repeating: 0, count: bias.count))
+        atEachLevel { level in
+            let y = rounded.run(RK_F32, a.f32, b.f32, c.f32, bias.f32)
+            if level != RK_CPU_AMX { #expect(y == p.run(RK_F32, a.f32, b.f32, c.f32, bias.f32), "seed \(seed), level \(level.rawValue)") }
+            let errors = p.places.map { abs(Double(y[$0]) - plain[$0]) / size[$0] }
+            #expect(errors.max()! < 0x1p-8, "seed \(seed), level \(level.rawValue)")
+        }
+        #expect(sameForAnyThreads { [rounded.run(RK_F32, a.f32, b.f32, c.f32, bias.f32)] }, "seed \(seed)")
+    }
+
     /// Infinity stays infinity and is not made NaN by how a kernel computes, and numbers at the ends of the range are kept.
     @Test(arguments: [40, 500]) func extremesAreKept(m: Int) {
         let p = Product(m: m, n: 70, k: 90)
@@ -128,6 +146,11 @@ struct Product: CustomStringConvertible, Sendable {
                 let y = p.run(RK_F32, a, b, c, [0])
                 let wrong = mismatch(p.places.map { y[$0] }, p.places.map { plain[$0] }, relative: 1e-6, absolute: { _ in 2e-38 })
                 #expect(wrong == nil, "\(number) at level \(level.rawValue): \(wrong ?? "")")
+                guard number.magnitude < 3.38e38 || !number.isFinite else { return }  // bfloat16 ends there
+                var rounded = p
+                rounded.precision = RK_BFLOAT16
+                let same = zip(y, rounded.run(RK_F32, a, b, c, [0])).allSatisfy { $0.isFinite == $1.isFinite && $0.isNaN == $1.isNaN }
+                #expect(same, "\(number) in bfloat16")
             }
         }
     }

@@ -1,8 +1,9 @@
+import CKernels
 import RiffleNN
-import RiffleTensor
 import Testing
 
 @testable import RiffleFlow
+@testable import RiffleTensor
 
 /// Losses with derivatives run through every network's attention and norms in float32, without a switch.
 @Suite struct DerivativeTests {
@@ -50,5 +51,35 @@ import Testing
             let size = try gradient.abs().max().item()
             #expect(size.isFinite, "\(named.name)")
         }
+    }
+
+    /// Gradients of LFMD's loss, which asks for values, derivatives and their gradients, with every parameter moved off zero.
+    private static func gradients(_ name: String, _ precision: Precision) throws -> [Tensor] {
+        Context.current.random = RandomSource(seed: 37)
+        let teacher = try network(name)
+        for named in teacher.parameters { try named.parameter.assign(named.parameter.value + Tensor.randn(named.parameter.shape) * 0.05) }
+        teacher.precision = precision
+        let student = try teacher.twoTimed(), copy = try #require(try student.copied() as? Network)
+        #expect(copy.precision == precision)
+        let condition = name == "mmdit" ? Condition([try .randn([2, 5, 12]), try .randn([2, 10])]) : nil
+        try LFMDLoss()(copy, teacher, .randn(Shape([2] + image.sizes)), condition).total.backward()
+        #expect(Context.current.precision == .float32)
+        return copy.parameters.compactMap(\.parameter.gradient)
+    }
+
+    /// Nothing that training sees is far from float32 in bfloat16, and all of it is float32 where there are no tiles.
+    @Test(arguments: ["unet", "dit", "mmdit"]) func bfloat16IsNearFloat32(_ name: String) throws {
+        func distance(_ a: [Tensor], _ b: [Tensor]) throws -> Double {
+            let sums = try zip(a, b).map { a, b in (try (a - b).square().sum().item(), try b.square().sum().item()) }
+            return (sums.map(\.0).reduce(0, +) / sums.map(\.1).reduce(0, +)).squareRoot()
+        }
+        let best = rk_cpu()
+        defer { rk_cpu_set(best) }
+        let exact = try Self.gradients(name, .float32), rounded = try Self.gradients(name, .bfloat16)
+        let difference = try distance(rounded, exact)
+        #expect(difference < 0.05)
+        #expect((difference > 1e-4) == (best == RK_CPU_AMX), "\(difference)")
+        guard rk_cpu_set(RK_CPU_AVX512) != RK_CPU_AMX else { return }
+        #expect(try distance(Self.gradients(name, .bfloat16), Self.gradients(name, .float32)) == 0)
     }
 }

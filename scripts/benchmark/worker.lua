@@ -1,20 +1,20 @@
--- Riffle's side of a workload: riffle worker.lua MODEL WORK. Says "ready" when it has warmed up; then makes as many steps as each
+-- Riffle's side of a workload: riffle worker.lua MODEL WORK [bf16]. Says "ready" when it has warmed up; then makes as many steps as each
 -- line of its input asks for, and says "done".
 local riffle = require "riffle"
 local nn, flow, optim = riffle.nn, riffle.flow, riffle.optim
-local model, work = arg[1], arg[2]
+local model, work, precision = arg[1], arg[2], arg[3] or "float32"
 riffle.seed(0)
 
 local function unet(channels, multipliers)
-  return nn.unet { image = { 32, 32, 3 }, channels = channels, multipliers = multipliers, blocks = 2, attention = { 16 } }
+  return nn.unet { image = { 32, 32, 3 }, channels = channels, multipliers = multipliers, blocks = 2, attention = { 16 }, precision = precision }
 end
 local models = {
-  mlp = { function() return nn.mlp { dim = 2, width = 256, frequency = 1000 } end, 256, { 2 } },
-  ["mlp-wide"] = { function() return nn.mlp { dim = 2, width = 512, frequency = 1000 } end, 4096, { 2 } },
+  mlp = { function() return nn.mlp { dim = 2, width = 256, frequency = 1000, precision = precision } end, 256, { 2 } },
+  ["mlp-wide"] = { function() return nn.mlp { dim = 2, width = 512, frequency = 1000, precision = precision } end, 4096, { 2 } },
   unet = { function() return unet(64, { 1, 2, 2 }) end, 16, { 32, 32, 3 } },
   ["unet-cifar"] = { function() return unet(128, { 1, 2, 2, 2 }) end, 8, { 32, 32, 3 } },
-  dit = { function() return nn.dit { image = { 32, 32, 3 }, depth = 6 } end, 16, { 32, 32, 3 } },
-  ["dit-s"] = { function() return nn.dit { image = { 32, 32, 3 } } end, 8, { 32, 32, 3 } },
+  dit = { function() return nn.dit { image = { 32, 32, 3 }, depth = 6, precision = precision } end, 16, { 32, 32, 3 } },
+  ["dit-s"] = { function() return nn.dit { image = { 32, 32, 3 }, precision = precision } end, 8, { 32, 32, 3 } },
 }
 local make, batch, sample = table.unpack(models[model])
 local shape = { batch, table.unpack(sample) }

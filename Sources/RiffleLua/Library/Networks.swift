@@ -5,6 +5,10 @@ import RiffleTensor
 /// Whole networks, and what every module can do.
 enum NetworkLibrary {
     private static let module = Argument("module", .object("module"))
+    private static let precision = Argument(
+        "precision", .choice(Precision.allCases.map(\.rawValue)),
+        "of products: bf16 rounds their factors where the processor has matrix tiles (AMX), which is faster; sums and parameters stay float32",
+        default: .string(Precision.float32.rawValue))
     private static func labels(nullClass: Bool = false) -> [Argument] {
         [
             Argument("classes", .integer(1...1_000_000), "how many labels choose from", default: .none),
@@ -19,12 +23,12 @@ enum NetworkLibrary {
                 Argument("width", .integer(1...100_000), "of the hidden layers", default: .integer(256)),
                 Argument("depth", .integer(1...1000), "hidden layers", default: .integer(4)),
                 Argument("frequency", .positive, "the largest of the time embedding, in rad", default: .number(30)),
-            ] + labels(),
+            ] + labels() + [precision],
             Doc("A velocity network for points: linear layers with SiLU, the time added to the first.", shapes: "x [n, dim], t [n] (, labels [n]) -> [n, dim]", example: "> riffle.nn.mlp { dim = 2, width = 64 }:count()\n25282")
         ) { arguments in
-            [.object(try MLP(.init(
+            made(try MLP(.init(
                 dim: arguments.integer("dim"), width: arguments.integer("width"), depth: arguments.integer("depth"),
-                frequency: arguments.number("frequency"), conditioning: conditioning(arguments))))]
+                frequency: arguments.number("frequency"), conditioning: conditioning(arguments))), arguments)
         },
         Function(
             "nn.unet", [
@@ -39,9 +43,9 @@ enum NetworkLibrary {
                 Argument("scale_shift", .boolean, "whether the time scales and shifts the second norm", default: .boolean(false)),
                 Argument("residual_resampling", .boolean, "whether residual blocks halve and double the image", default: .boolean(false)),
                 Argument("frequency", .positive, "the largest of the time embedding, in rad", default: .number(1)),
-            ] + labels(),
+            ] + labels() + [precision],
             Doc("A velocity network for images: guided diffusion's U-Net as torchcfm has it, with the same names in files.", shapes: "x [n, height, width, channels], t [n] (, labels [n]) -> as x", example: "> riffle.nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = {} }:count()\n163331", source: "Dhariwal and Nichol 2021; Tong et al. 2023")
-        ) { [.object(try UNet(configuration($0)))] },
+        ) { made(try UNet(configuration($0)), $0) },
         Function(
             "nn.dit", [
                 Argument("image", .list(.integer(1...65536)), "{ height, width, channels }"),
@@ -52,9 +56,9 @@ enum NetworkLibrary {
                 Argument("heads", .integer(1...1024), "of attention, instead of the size's", default: .none),
                 Argument("learned_sigma", .boolean, "whether the last layer also has diffusion's variances, which are dropped", default: .boolean(false)),
                 Argument("frequency", .positive, "the largest of the time embedding, in rad", default: .number(1000)),
-            ] + labels(nullClass: true),
+            ] + labels(nullClass: true) + [precision],
             Doc("A velocity network for images: the diffusion transformer, with the published checkpoints' names in files.", shapes: "x [n, height, width, channels], t [n] (, labels [n]) -> as x", example: "> riffle.nn.dit { image = { 8, 8, 3 }, width = 32, depth = 2, heads = 4 }:count()\n50028", source: "Peebles and Xie 2023; Ma et al. 2024 (SiT: learned_sigma = true, frequency = 1)")
-        ) { [.object(try DiT(dit($0)))] },
+        ) { made(try DiT(dit($0)), $0) },
         Function(
             "nn.mmdit", [
                 Argument("image", .list(.integer(1...65536)), "{ height, width, channels }, in practice of latents (in_channels = out_channels)"),
@@ -70,9 +74,10 @@ enum NetworkLibrary {
                 Argument("sample_size", .integer(1...65536), "side of the images that a new table is scaled for; the image's when not given", default: .none),
                 Argument("frequency", .positive, "the largest of the time embedding, in rad", default: .number(1000)),
                 Argument("time_of_noise", .boolean, "whether the weights count time from data and predict noise - data, as published ones do", default: .boolean(true)),
+                precision,
             ],
             Doc("A velocity network for images and text: diffusers' SD3 transformer, with its names in files (and here in parentheses).", shapes: "x [n, height, width, channels], t [n], tokens [n, length, tokens], summary [n, summary] -> as x", example: "> local net = riffle.nn.mmdit { image = { 4, 4, 2 }, depth = 2, heads = 2, head_channels = 8, tokens = 6, summary = 5 }\n> net(riffle.ones(1, 4, 4, 2), riffle.zeros(1), riffle.ones(1, 3, 6), riffle.ones(1, 5)):shape()\n[1, 4, 4, 2]", source: "Esser et al. 2024")
-        ) { [.object(try MMDiT(mmdit($0)))] },
+        ) { made(try MMDiT(mmdit($0)), $0) },
         Function(
             "network:two_timed", [Argument("net", .object("network"))],
             Doc("A student of this network: a copy that takes a second time and equals it at first.", formula: "u(x, s, t) = v(x, s) at first", example: "> riffle.nn.mlp { width = 32 }:two_timed():times()\n2")
@@ -122,6 +127,12 @@ enum NetworkLibrary {
             }
         },
     ]
+
+    /// A new network with what all of them have.
+    private static func made(_ network: Network, _ arguments: Arguments) -> [Value] {
+        network.precision = Precision(rawValue: arguments.string("precision")) ?? .float32
+        return [.object(network)]
+    }
 
     private static func configuration(_ arguments: Arguments) -> UNet.Configuration {
         var c = UNet.Configuration(image: arguments.shape("image"))

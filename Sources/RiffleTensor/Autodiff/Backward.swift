@@ -148,8 +148,10 @@ private final class ReverseSweep {
                 return output
             },
             wanted: record.inputs.map(\.needsGradient))
-        let results = try Context.current.profiler?.measure("\(record.op.name) backward") { try record.op.vjp(call, padded) }
-            ?? record.op.vjp(call, padded)
+        let results = try multiplying(in: record.precision) {
+            try Context.current.profiler?.measure("\(record.op.name) backward") { try record.op.vjp(call, padded) }
+                ?? record.op.vjp(call, padded)
+        }
         if !retain {
             tape.spend(index)
             spent.append(index)

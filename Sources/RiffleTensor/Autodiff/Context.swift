@@ -8,6 +8,8 @@ public final class Context {
     /// Whether every operation checks its result for NaN and infinity.
     public var guardsAgainstNaN = false
     public var random = RandomSource()
+    /// How matrix products, attention and convolutions multiply; derivatives take what their operation had.
+    package var precision = Precision.float32
     /// Where operations tell their time, while someone asks.
     public var profiler: Profiler?
     /// Forward-mode levels that are open, innermost last; numbers are never used twice.
@@ -35,6 +37,25 @@ public final class Context {
     func close(_ level: Int) {
         while let last = levels.last, last >= level { constantLevels.remove(levels.removeLast()) }
     }
+}
+
+/// How numbers of type float32 are multiplied by matrix products, attention and convolutions. Sums are float32 in both.
+public enum Precision: String, Sendable, CaseIterable {
+    case float32
+    /// Factors are rounded to bfloat16 (8 bits), on processors with matrix tiles (AMX); elsewhere, in small products and in
+    /// 3 x 3 convolutions of stride 1 it is float32.
+    case bfloat16 = "bf16"
+
+    var kernel: rk_precision { self == .bfloat16 ? RK_BFLOAT16 : RK_FLOAT32 }
+}
+
+/// Runs `body` with another precision.
+package func multiplying<Result>(in precision: Precision, _ body: () throws -> Result) rethrows -> Result {
+    let context = Context.current
+    let before = context.precision
+    context.precision = precision
+    defer { context.precision = before }
+    return try body()
 }
 
 /// Runs `body` without recording for reverse mode.

@@ -118,7 +118,7 @@ public final class Op: Sendable {
         let outputs = try compute(inputs, attributes)
         if context.guardsAgainstNaN { try checkFinite(outputs, from: inputs) }
         if kind == .primitive, context.isRecording, inputs.contains(where: \.needsGradient) {
-            context.tape.append(self, attributes, inputs: inputs, outputs: outputs)
+            context.tape.append(self, attributes, inputs: inputs, outputs: outputs, precision: context.precision)
         }
         return outputs
     }

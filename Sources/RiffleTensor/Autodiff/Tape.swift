@@ -4,6 +4,7 @@ package struct Record {
     let attributes: [Value]
     let inputs: [Saved]
     let outputs: [Saved]
+    let precision: Precision
     /// Counts the records of a tape: a record's inputs have smaller ones.
     let serial: Int
     /// Tensors alive that are outputs, and records alive that have an output as input.
@@ -52,7 +53,7 @@ package final class Tape {
     subscript(_ index: Int) -> Record? { records[index] }
 
     /// Adds a record and makes `outputs` its outputs.
-    func append(_ op: Op, _ attributes: [Value], inputs: [Tensor], outputs: [Tensor]) {
+    func append(_ op: Op, _ attributes: [Value], inputs: [Tensor], outputs: [Tensor], precision: Precision) {
         var saved: [Saved] = []
         saved.reserveCapacity(inputs.count)
         for (place, input) in inputs.enumerated() {
@@ -61,7 +62,7 @@ package final class Tape {
         }
         let record = Record(
             op: op, attributes: attributes, inputs: saved, outputs: outputs.map { Saved($0, keep: op.keep.outputs) },
-            serial: nextSerial)
+            precision: precision, serial: nextSerial)
         nextSerial += 1
         let index: Int
         if let slot = free.popLast() {
@@ -91,8 +92,8 @@ package final class Tape {
     func spend(_ index: Int) {
         guard let record = records[index] else { return }
         records[index] = Record(
-            op: record.op, attributes: [], inputs: record.inputs.map(\.withoutStorage), outputs: [], serial: record.serial,
-            users: record.users, isSpent: true)
+            op: record.op, attributes: [], inputs: record.inputs.map(\.withoutStorage), outputs: [], precision: record.precision,
+            serial: record.serial, users: record.users, isSpent: true)
     }
 
     /// Lets go of what spent records were computed from, once nobody walks through them any more.
@@ -100,7 +101,8 @@ package final class Tape {
         for index in spent {
             guard let record = records[index], record.isSpent, !record.inputs.isEmpty else { continue }
             records[index] = Record(
-                op: record.op, attributes: [], inputs: [], outputs: [], serial: record.serial, users: record.users, isSpent: true)
+                op: record.op, attributes: [], inputs: [], outputs: [], precision: record.precision, serial: record.serial,
+                users: record.users, isSpent: true)
             for input in record.inputs where input.node >= 0 { release(input.node) }
         }
     }

@@ -81,7 +81,7 @@ extension Op {
         let queries = rk_attention_stride(batch: q[1] * row, row: row, head: q[3]), keys = rk_attention_stride(batch: k[1] * row, row: row, head: q[3])
         return rk_attention_shape(
             batch: q[0], heads: q[2], queries: q[1], keys: k[1], width: q[3], scale: attentionScale(call), q: queries, k: keys, v: keys,
-            out: queries)
+            out: queries, precision: Context.current.precision.kernel)
     }
 }
 

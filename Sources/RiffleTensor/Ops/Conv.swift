@@ -19,7 +19,8 @@ extension Op {
         }
         return rk_conv_shape(
             n: x[0], h: x[1], w: x[2], c_in: x[3], c_out: weight[0], kernel_h: weight[1], kernel_w: weight[2], stride: stride,
-            pad: padding, out_h: (x[1] + 2 * padding - weight[1]) / stride + 1, out_w: (x[2] + 2 * padding - weight[2]) / stride + 1)
+            pad: padding, out_h: (x[1] + 2 * padding - weight[1]) / stride + 1, out_w: (x[2] + 2 * padding - weight[2]) / stride + 1,
+            precision: Context.current.precision.kernel)
     }
 
     static let conv2d: Op = Op(

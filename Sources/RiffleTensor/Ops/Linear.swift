@@ -56,6 +56,7 @@ extension Op {
         }
         let y = try Tensor(uninitialized: Shape(lead.sizes + [m, n]), dtype)
         var shape = rk_gemm_shape()
+        shape.precision = Context.current.precision.kernel
         (shape.batch, shape.m, shape.n, shape.k) = (lead.count, m, n, k)
         (shape.transpose_a, shape.transpose_b, shape.alpha) = (ta, tb, 1)
         (shape.lda, shape.ldb, shape.ldc) = (columnsA, columnsB, n)
@@ -93,6 +94,7 @@ extension Op {
             let y = try Tensor(uninitialized: x.shape.replacing(x.rank - 1, with: weight.shape[0]), dtype)
             let (left, right, shift) = (try x.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype))
             var shape = rk_gemm_shape()
+            shape.precision = Context.current.precision.kernel
             (shape.batch, shape.m, shape.n, shape.k) = (1, x.count / Swift.max(weight.shape[1], 1), weight.shape[0], weight.shape[1])
             if weight.shape[1] == 0 { shape.m = y.count / Swift.max(weight.shape[0], 1) }
             (shape.transpose_b, shape.alpha) = (true, 1)

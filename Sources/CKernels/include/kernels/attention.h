@@ -14,6 +14,7 @@ typedef struct {
     size_t batch, heads, queries, keys, width;
     double scale;
     rk_attention_stride q, k, v, out;
+    rk_precision precision;
 } rk_attention_shape;
 
 /// out = softmax(scale q k^T) v for each batch and head, without storing the scores. `lse` [batch, heads, queries]

@@ -16,6 +16,7 @@ typedef struct {
     double alpha, beta;
     const void *bias;
     rk_activation activation;
+    rk_precision precision;
 } rk_gemm_shape;
 
 void rk_gemm(rk_dtype dtype, const rk_gemm_shape *shape, const void *a, const void *b, void *c);
