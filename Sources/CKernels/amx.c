@@ -81,7 +81,8 @@ RK_INLINE void split(size_t parts, __m512 x, __m512 y, uint16_t *row, bool *fini
     p.low = _mm512_sub_ps(x, p.high), q.low = _mm512_sub_ps(y, q.high);
     p.middle = rounded(p.low), q.middle = rounded(q.low);
     p.low = _mm512_sub_ps(p.low, p.middle), q.low = _mm512_sub_ps(q.low, q.middle);
-    if (__builtin_expect(_mm512_cmp_ps_mask(p.low, q.low, _CMP_UNORD_Q) != 0, 0)) p = cut_off(x, finite), q = cut_off(y, finite);
+    if (__builtin_expect(_mm512_cmp_ps_mask(p.low, q.low, _CMP_UNORD_Q) != 0, 0))
+        p = cut_off(x, finite), q = cut_off(y, finite);
     _mm512_store_si512(row, interleaved(p.high, q.high));
     _mm512_store_si512(row + 2 * TILE, interleaved(p.middle, q.middle));
     _mm512_store_si512(row + 4 * TILE, interleaved(p.low, q.low));
@@ -255,7 +256,8 @@ static void configure(void) {
 
 /// c [32, 32], or its first 16 rows, (+)= the product of `cells` cells. Tiles 0 to 3 hold sums, 4 and 5 A's parts, 6 and 7
 /// B's; each is loaded while the products before it run.
-RK_INLINE void multiply_cells(size_t parts, bool both, size_t cells, const uint16_t *a, const uint16_t *b, bool add, float *c, size_t row) {
+RK_INLINE void multiply_cells(
+    size_t parts, bool both, size_t cells, const uint16_t *a, const uint16_t *b, bool add, float *c, size_t row) {
     size_t bytes = row * sizeof(float);
     if (add) {
         _tile_loadd(0, c, bytes), _tile_loadd(1, c + HALF, bytes);

@@ -216,10 +216,10 @@ static void grad_tile(
     RK_DISPATCH(score_slopes)(keys, scale, space->p, space->mean + at, space->slope);
     if (job->want_key) {
         rk_operand rows_of_q = {space->q_rows + at * w, w, false}, rows_of_gout = {space->gout_rows + at * w, w, false};
-        rk_sgemm(s->precision, keys, w, rows, 1, (rk_operand){space->p, TILE_QUERIES, false}, rows_of_gout, add_key, job->gv + value,
-                 s->v.row);
-        rk_sgemm(s->precision, keys, w, rows, 1, (rk_operand){space->slope, TILE_QUERIES, false}, rows_of_q, add_key, job->gk + key,
-                 s->k.row);
+        rk_sgemm(s->precision, keys, w, rows, 1, (rk_operand){space->p, TILE_QUERIES, false}, rows_of_gout, add_key,
+                 job->gv + value, s->v.row);
+        rk_sgemm(s->precision, keys, w, rows, 1, (rk_operand){space->slope, TILE_QUERIES, false}, rows_of_q, add_key,
+                 job->gk + key, s->k.row);
     }
     if (job->want_query)
         rk_sgemm(s->precision, rows, w, keys, 1, (rk_operand){space->slope, TILE_QUERIES, true}, k, add_query, job->gq + query,

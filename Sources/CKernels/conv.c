@@ -139,8 +139,8 @@ bool rk_conv2d(rk_dtype dtype, const rk_conv_shape *s, const void *x, const void
     correlation job = {
         .view = {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride, -(ptrdiff_t)s->pad, -(ptrdiff_t)s->pad,
                  s->kernel_h, s->kernel_w},
-        .weight = {weight, depth, true}, .bias = bias, .y = y, .precision = s->precision, .total = total, .depth = depth, .c_out = s->c_out,
-        .spread = 1};
+        .weight = {weight, depth, true}, .bias = bias, .y = y, .precision = s->precision, .total = total, .depth = depth,
+        .c_out = s->c_out, .spread = 1};
     return correlate(&job);
 }
 

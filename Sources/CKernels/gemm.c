@@ -88,7 +88,8 @@ void rk_sgemm(
 }
 
 void rk_sgemm_packed(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta, float *c, size_t ldc) {
+    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta, float *c,
+    size_t ldc) {
     if (m == 0 || n == 0) return;
     if (has_tiles() && k > 0 && alpha != 0)
         rk_amx_gemm(precision, m, n, k, alpha, a, (rk_operand){0}, packed, beta, c, ldc);

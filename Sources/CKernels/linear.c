@@ -91,7 +91,8 @@ static void multiply_block(
     const float *b = job->b + matrix * s->stride_b + (s->transpose_b ? j * s->ldb + p : p * s->ldb + j);
     if (job->packed)
         rk_sgemm_packed(
-            s->precision, rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a}, rk_packed_at(s->precision, job->packed, s->k, j),
+            s->precision, rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a},
+            rk_packed_at(s->precision, job->packed, s->k, j),
             (float)beta, c + i * ldc + j, ldc);
     else
         rk_sgemm(

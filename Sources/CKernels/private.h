@@ -26,8 +26,8 @@ void rk_sgemm(
     rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c,
     size_t ldc);
 
-/// A matrix k x n in panels, the order in which the product below reads it: rk_packed_floats of them, the same for the same precision alone. A panel holds
-/// rk_panel() columns in rk_panel_floats(k) floats; what lies inside is the kernels' affair.
+/// A matrix k x n in panels, the order in which the product below reads it for one precision: rk_packed_floats of them. A
+/// panel holds rk_panel() columns in rk_panel_floats(k) floats; what lies inside is the kernels' affair.
 void rk_pack(rk_precision precision, rk_operand b, size_t k, size_t n, float *packed);
 size_t rk_packed_floats(rk_precision precision, size_t k, size_t n);
 /// A part of it: its rows [p, p + depth) and columns [j, j + columns), which are `part`. p is a multiple of 32, j of a panel.
@@ -38,7 +38,8 @@ size_t rk_panel_floats(rk_precision precision, size_t k);
 /// The panel that begins with a column, a multiple of rk_panel().
 const float *rk_packed_at(rk_precision precision, const float *packed, size_t k, size_t column);
 void rk_sgemm_packed(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta, float *c, size_t ldc);
+    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta, float *c,
+    size_t ldc);
 
 /// Rows that a block of A should be a multiple of.
 size_t rk_row_unit(void);

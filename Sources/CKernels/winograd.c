@@ -78,8 +78,8 @@ static void transform_weight_block(const weight_job *job, size_t r, size_t rows,
             job->weight + (r + i) * job->row + j, job->tap, columns, planes + i * WEIGHT_COLUMNS, WEIGHT_ROWS * WEIGHT_COLUMNS);
     for (size_t p = 0; p < PLANES; p++)
         rk_pack_slice(
-            RK_FLOAT32, (rk_operand){planes + p * WEIGHT_ROWS * WEIGHT_COLUMNS, WEIGHT_COLUMNS, false}, job->rows, r, rows, j, columns,
-            job->out + p * job->plane);
+            RK_FLOAT32, (rk_operand){planes + p * WEIGHT_ROWS * WEIGHT_COLUMNS, WEIGHT_COLUMNS, false}, job->rows, r, rows, j,
+            columns, job->out + p * job->plane);
 }
 
 static void transform_weight_rows(void *context, size_t begin, size_t end) {
