@@ -99,9 +99,15 @@ local function report(title, milliseconds, sample)
   io.stdout:flush()
 end
 
+-- What a loss is called with, and the decay of its target's average (none: the student itself).
 local members = {
-  lfmd = { "lfmd" }, itvm = { "itvm", decay = 0.99 }, efmd = { "efmd" }, pfmm = { "pfmm" }, shortcut = { "shortcut", decay = 0.999 },
-  meanflow = { "meanflow" }, ["shortcut, half"] = { "shortcut", bootstrap = 0.5, decay = 0.99 },
+  lfmd = { "lfmd" },
+  itvm = { "itvm", decay = 0.99 },
+  ["itvm, no initial, no average"] = { "itvm", initial_weight = 0 },
+  efmd = { "efmd" },
+  ["pfmm, 4 steps"] = { "pfmm", steps = 4 },
+  ["shortcut, three quarters"] = { "shortcut", bootstrap = 0.75, decay = 0.999 },
+  meanflow = { "meanflow" },
 }
 report("teacher, Euler", 0, function(z, nfe) return flow.ode(teacher, z, { method = "euler", steps = nfe }) end)
 report("teacher, 40", 0, function(z) return flow.ode(teacher, z, { method = "heun", steps = 20 }) end)
@@ -113,7 +119,10 @@ for i = 6, #arg do
   local student = teacher:two_timed()
   local average = optim.ema(student, { decay = 0.995 })
   local target = member.decay and optim.ema(student, { decay = member.decay })
-  local options = { bootstrap = member.bootstrap, target = target and target.model }
+  local options = { target = target and target.model }
+  for key, value in pairs(member) do
+    if type(key) == "string" and key ~= "decay" then options[key] = value end
+  end
   local opt, start = optim.adamw(student, { lr = peak, clip = 1.0 }), os.clock()
   for step, b in riffle.progress(batches(batch):take(steps), arg[i]) do
     opt.lr = optim.cosine(step, { peak = peak, warmup = 50, total = steps })
