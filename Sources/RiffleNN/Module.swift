@@ -58,7 +58,7 @@ open class Module {
         for (from, to) in zip(entries, copy.entries) { try to.parameter.assign(from.parameter.value) }
         for named in copy.parameters { named.parameter.isTrainable = trainable }
         copy.isTraining = trainable && isTraining
-        (copy as? Network)?.precision = (self as? Network)?.precision ?? .float32
+        for case (let from as Network, let to as Network) in zip(everyModule, copy.everyModule) { to.precision = from.precision }
         return copy
     }
 

@@ -61,6 +61,9 @@ import Testing
         teacher.precision = precision
         let student = try teacher.twoTimed(), copy = try #require(try student.copied() as? Network)
         #expect(copy.precision == precision)
+        // A network inside another one keeps its own.
+        let wrapped = try PredictedVelocity(teacher, .data, .linear), inner = try wrapped.copied().children[0].module
+        #expect((inner as? Network)?.precision == precision)
         let condition = name == "mmdit" ? Condition([try .randn([2, 5, 12]), try .randn([2, 10])]) : nil
         try LFMDLoss()(copy, teacher, .randn(Shape([2] + image.sizes)), condition).total.backward()
         #expect(Context.current.precision == .float32)
