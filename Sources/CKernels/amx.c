@@ -88,12 +88,6 @@ RK_INLINE void split(size_t parts, __m512 x, __m512 y, uint16_t *row, bool *fini
     _mm512_store_si512(row + 4 * TILE, interleaved(p.low, q.low));
 }
 
-/// What is left of an operand from a row and a column on.
-static rk_operand slice(rk_operand x, size_t row, size_t column) {
-    x.data += x.transpose ? column * x.row + row : row * x.row + column;
-    return x;
-}
-
 RK_INLINE __mmask16 first_lanes(size_t count) { return (__mmask16)(count >= 16 ? 0xffff : (1u << count) - 1); }
 RK_INLINE size_t past(size_t count, size_t begin) { return count > begin ? count - begin : 0; }
 
@@ -101,18 +95,12 @@ RK_INLINE size_t past(size_t count, size_t begin) { return count > begin ? count
 
 static size_t cells_of(size_t depth) { return rk_ceil_div(depth, SIDE); }
 
-/// Rows of A, [m, depth] where they lie, in cells: those of the first 32 rows, then of the next.
-RK_INLINE bool pack_rows(size_t parts, size_t m, size_t depth, const float *a, size_t row, uint16_t *out) {
+/// Rows of A, [rows <= 16, depth <= 32] where they lie, in a tile of each part.
+RK_INLINE bool pack_tile(size_t parts, size_t rows, size_t depth, const float *a, size_t row, uint16_t *out) {
     bool finite = true;
-    size_t cells = cells_of(depth);
-    for (size_t i = 0; i < m; i += HALF)
-        for (size_t p = 0; p < depth; p += SIDE) {
-            uint16_t *to = out + (i / SIDE * cells + p / SIDE) * cell_of(parts) + i % SIDE / HALF * TILE;
-            __mmask16 lower = first_lanes(depth - p), upper = first_lanes(past(depth, p + HALF));
-            const float *from = a + i * row + p;
-            for (size_t r = 0; r < rk_min(m - i, HALF); r++, from += row, to += SIDE)
-                split(parts, _mm512_maskz_loadu_ps(lower, from), _mm512_maskz_loadu_ps(upper, from + HALF), to, &finite);
-        }
+    __mmask16 lower = first_lanes(depth), upper = first_lanes(past(depth, HALF));
+    for (size_t r = 0; r < rows; r++, a += row, out += SIDE)
+        split(parts, _mm512_maskz_loadu_ps(lower, a), _mm512_maskz_loadu_ps(upper, a + HALF), out, &finite);
     return finite;
 }
 
@@ -143,23 +131,29 @@ RK_INLINE void split_columns(size_t parts, const float *x, const float *y, size_
     for (size_t i = 0; i < HALF; i++) split(parts, columns[0][i], columns[1][i], out + i * SIDE, finite);
 }
 
-/// The same for A stored as [depth, m].
-RK_INLINE bool pack_turned_rows(size_t parts, size_t m, size_t depth, const float *a, size_t row, uint16_t *out) {
+/// The same for A stored as [depth, rows].
+RK_INLINE bool pack_turned_tile(size_t parts, size_t rows, size_t depth, const float *a, size_t row, uint16_t *out) {
+    if (rows == HALF && depth == SIDE) {
+        bool finite = true;
+        split_columns(parts, a, a + HALF * row, row, out, &finite);
+        return finite;
+    }
+    float turned[HALF * SIDE] __attribute__((aligned(64)));
+    rk_transpose(depth, rows, a, row, turned, SIDE);
+    return pack_tile(parts, rows, depth, turned, SIDE, out);
+}
+
+/// Rows of op(A), m x depth, in cells: those of the first 32 rows, then of the next.
+RK_INLINE bool pack_rows(size_t parts, rk_operand a, size_t m, size_t depth, uint16_t *out) {
     bool finite = true;
     size_t cells = cells_of(depth);
     for (size_t i = 0; i < m; i += HALF)
         for (size_t p = 0; p < depth; p += SIDE) {
             uint16_t *to = out + (i / SIDE * cells + p / SIDE) * cell_of(parts) + i % SIDE / HALF * TILE;
             size_t rows = rk_min(m - i, HALF), count = rk_min(depth - p, SIDE);
-            const float *from = a + p * row + i;
-            if (rows == HALF && count == SIDE) {
-                split_columns(parts, from, from + HALF * row, row, to, &finite);
-                continue;
-            }
-            float turned[HALF * SIDE] __attribute__((aligned(64))) = {0};
-            rk_transpose(count, rows, from, row, turned, SIDE);
-            for (size_t r = 0; r < rows; r++)
-                split(parts, _mm512_load_ps(turned + r * SIDE), _mm512_load_ps(turned + r * SIDE + HALF), to + r * SIDE, &finite);
+            const float *from = rk_slice(a, i, p).data;
+            finite &= a.transpose ? pack_turned_tile(parts, rows, count, from, a.row, to)
+                                  : pack_tile(parts, rows, count, from, a.row, to);
         }
     return finite;
 }
@@ -227,11 +221,12 @@ static bool is_finite(const float *panel, size_t p, size_t depth) {
 
 RK_INLINE void pack_panel(size_t parts, rk_operand b, size_t depth, size_t columns, float *panel, size_t k, size_t p) {
     uint8_t *finite = (uint8_t *)panel + p / SIDE;
-    uint16_t *to = (uint16_t *)((char *)panel + header(k)) + p / SIDE * cell_of(parts);
+    uint16_t *to = (uint16_t *)cells_at(parts, panel, k, p);
     for (size_t q = 0; q < depth; q += SIDE, finite++, to += cell_of(parts)) {
         size_t count = rk_min(depth - q, SIDE);
-        *finite = b.transpose ? pack_turned_cell(parts, count, columns, b.data + q, b.row, to)
-                              : pack_cell(parts, count, columns, b.data + q * b.row, b.row, to);
+        const float *from = rk_slice(b, q, 0).data;
+        *finite = b.transpose ? pack_turned_cell(parts, count, columns, from, b.row, to)
+                              : pack_cell(parts, count, columns, from, b.row, to);
     }
 }
 
@@ -347,7 +342,7 @@ static void multiply_special(size_t parts, target t, rk_operand a, const uint16_
     for (size_t p = 0; p < t.depth; p += AT_ONCE, panel += AT_ONCE / SIDE * cell_of(parts), t.beta = 1) {
         size_t depth = rk_min(t.depth - p, AT_ONCE);
         unpack_columns(parts, depth, panel, b);
-        rk_operand part = slice(a, 0, p);
+        rk_operand part = rk_slice(a, 0, p);
         rk_vector_gemm(t.m, t.columns, depth, t.alpha, part, (rk_operand){b, SIDE, false}, t.beta, t.c, t.row);
     }
 }
@@ -358,12 +353,8 @@ bool rk_amx_suits(size_t m, size_t n, size_t k) {
         && rk_round_up(m, HALF) * rk_round_up(n, SIDE) * rk_round_up(k, SIDE) <= 2 * m * n * k;
 }
 
-RK_INLINE bool pack_block_in(size_t parts, rk_operand a, size_t m, size_t depth, uint16_t *out) {
-    return a.transpose ? pack_turned_rows(parts, m, depth, a.data, a.row, out) : pack_rows(parts, m, depth, a.data, a.row, out);
-}
-
 static bool pack_block(rk_precision precision, rk_operand a, size_t m, size_t depth, uint16_t *out) {
-    return precision == RK_BFLOAT16 ? pack_block_in(1, a, m, depth, out) : pack_block_in(3, a, m, depth, out);
+    return precision == RK_BFLOAT16 ? pack_rows(1, a, m, depth, out) : pack_rows(3, a, m, depth, out);
 }
 
 bool rk_amx_gemm(
@@ -379,12 +370,12 @@ bool rk_amx_gemm(
     for (size_t i = 0; i < m; i += ROWS)
         for (size_t p = 0; p < k; p += DEPTH) {
             size_t rows = rk_min(m - i, ROWS), depth = rk_min(k - p, DEPTH);
-            rk_operand part = slice(a, i, p);
+            rk_operand part = rk_slice(a, i, p);
             bool finite = space && pack_block(precision, part, rows, depth, space);   // without memory the slow way serves
             for (size_t j = 0; j < n; j += SIDE) {
                 target t = {rows, rk_min(n - j, SIDE), depth, alpha, p == 0 ? beta : 1, c + i * ldc + j, ldc};
                 const float *panel = packed ? packed + j / SIDE * rk_amx_panel_floats(precision, k) : own;
-                if (!packed) rk_amx_pack(precision, slice(b, p, j), depth, t.columns, own, depth, 0);
+                if (!packed) rk_amx_pack(precision, rk_slice(b, p, j), depth, t.columns, own, depth, 0);
                 size_t from = packed ? p : 0;
                 const uint16_t *cells = cells_at(parts, panel, packed ? k : depth, from);
                 if (finite && is_finite(panel, from, depth)) multiply_panel(precision, &t, space, cells);

@@ -58,8 +58,7 @@ static void multiply(
     size_t bytes = RK_DEPTH * RK_COPY_ROW * sizeof(float);
     float *space = n >= 128 && m >= 24 && a.row >= (a.transpose ? 192 : 512) ? rk_alloc(bytes) : NULL;
     for (size_t i = 0; i < m; i += RK_BLOCK_ROWS) {
-        rk_operand rows = {a.data + i * (a.transpose ? 1 : a.row), a.row, a.transpose};
-        RK_DISPATCH(gemm)(rk_min(m - i, RK_BLOCK_ROWS), n, k, alpha, rows, b, packed, beta, c + i * ldc, ldc, space);
+        RK_DISPATCH(gemm)(rk_min(m - i, RK_BLOCK_ROWS), n, k, alpha, rk_slice(a, i, 0), b, packed, beta, c + i * ldc, ldc, space);
     }
     if (space) rk_free(space, bytes);
 }
@@ -123,7 +122,7 @@ void rk_pack_slice(
     rk_precision precision, rk_operand part, size_t k, size_t p, size_t depth, size_t j, size_t columns, float *packed) {
     size_t panel = rk_panel(), floats = rk_panel_floats(precision, k);
     for (size_t q = 0; q < columns; q += panel) {
-        rk_operand piece = {part.data + (part.transpose ? q * part.row : q), part.row, part.transpose};
+        rk_operand piece = rk_slice(part, 0, q);
         size_t width = rk_min(columns - q, panel);
         float *to = packed + (j + q) / panel * floats;
         if (has_tiles())
@@ -143,8 +142,7 @@ typedef struct {
 static void pack_panels(void *context, size_t begin, size_t end) {
     const pack_job *job = context;
     size_t j = begin * rk_panel(), columns = rk_min(end * rk_panel(), job->n) - j;
-    rk_operand part = {job->b.data + (job->b.transpose ? j * job->b.row : j), job->b.row, job->b.transpose};
-    rk_pack_slice(job->precision, part, job->k, 0, job->k, j, columns, job->packed);
+    rk_pack_slice(job->precision, rk_slice(job->b, 0, j), job->k, 0, job->k, j, columns, job->packed);
 }
 
 void rk_pack(rk_precision precision, rk_operand b, size_t k, size_t n, float *packed) {

@@ -87,17 +87,15 @@ static void multiply_block(
     const gemm_job *job, size_t matrix, size_t i, size_t rows, size_t j, size_t columns, size_t p, size_t depth,
     double beta, float *c, size_t ldc) {
     const rk_gemm_shape *s = job->shape;
-    const float *a = job->a + matrix * s->stride_a + (s->transpose_a ? p * s->lda + i : i * s->lda + p);
-    const float *b = job->b + matrix * s->stride_b + (s->transpose_b ? j * s->ldb + p : p * s->ldb + j);
+    rk_operand a = rk_slice((rk_operand){job->a + matrix * s->stride_a, s->lda, s->transpose_a}, i, p);
+    rk_operand b = rk_slice((rk_operand){job->b + matrix * s->stride_b, s->ldb, s->transpose_b}, p, j);
     if (job->packed)
         rk_sgemm_packed(
-            s->precision, rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a},
-            rk_packed_at(s->precision, job->packed, s->k, j),
+            s->precision, rows, columns, depth, (float)s->alpha, a, rk_packed_at(s->precision, job->packed, s->k, j),
             (float)beta, c + i * ldc + j, ldc);
     else
         rk_sgemm(
-            s->precision, rows, columns, depth, (float)s->alpha, (rk_operand){a, s->lda, s->transpose_a},
-            (rk_operand){b, s->ldb, s->transpose_b}, (float)beta, c + i * ldc + j, ldc);
+            s->precision, rows, columns, depth, (float)s->alpha, a, b, (float)beta, c + i * ldc + j, ldc);
 }
 
 static void gemm_piece(void *context, size_t begin, size_t end) {

@@ -21,6 +21,12 @@ typedef struct {
     bool transpose;
 } rk_operand;
 
+/// What is left of op(x) from a row and a column on.
+static inline rk_operand rk_slice(rk_operand x, size_t row, size_t column) {
+    x.data += x.transpose ? column * x.row + row : row * x.row + column;
+    return x;
+}
+
 /// C = alpha op(A) op(B) + beta C on the calling thread; op(A) is m x k, op(B) k x n.
 void rk_sgemm(
     rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c,

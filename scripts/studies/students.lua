@@ -12,6 +12,7 @@ local batch, usual_rate, teacher_steps = 512, 1e-3, 20000
 
 -- Members: what the loss is called with, and the decay of the target's average (none: the student itself). A function gives an
 -- option anew at each step, from the part of the training that is done.
+local function random_offset() return 0.005 + 0.195 * math.random() end
 local members = {
   ["lfmd"] = { "lfmd" },
   ["lfmd full"] = { "lfmd", gradient = "full" },
@@ -24,10 +25,10 @@ local members = {
   ["itvm lagged_quotient, offset 0.02"] = { "itvm", offset = 0.02, decay = 0.99 },
   ["itvm lagged_quotient, offset 0.05"] = { "itvm", offset = 0.05, decay = 0.99 },
   ["itvm lagged_quotient, offset 0.2"] = { "itvm", offset = 0.2, decay = 0.99 },
-  ["itvm lagged_quotient, random offset"] = { "itvm", offset = function() return 0.005 + 0.195 * math.random() end, decay = 0.99 },
+  ["itvm lagged_quotient, random offset"] = { "itvm", offset = random_offset, decay = 0.99 },
   ["itvm lagged_quotient, shrinking offset"] = { "itvm", offset = function(done) return 0.2 - 0.18 * done end, decay = 0.99 },
-  ["itvm lagged_quotient, random offset, no initial"] = { "itvm", offset = function() return 0.005 + 0.195 * math.random() end, initial_weight = 0, decay = 0.99 },
-  ["itvm lagged_quotient, random offset, no initial, no average"] = { "itvm", offset = function() return 0.005 + 0.195 * math.random() end, initial_weight = 0 },
+  ["itvm lagged_quotient, random offset, no initial"] = { "itvm", offset = random_offset, initial_weight = 0, decay = 0.99 },
+  ["itvm lagged_quotient, random offset, no initial, no average"] = { "itvm", offset = random_offset, initial_weight = 0 },
   ["itvm lagged_quotient, no initial, no average"] = { "itvm", initial_weight = 0 },
   ["itvm lagged_quotient, relative 0.2"] = { "itvm", offset = 0.2, relative = true, decay = 0.99 },
   ["itvm lagged"] = { "itvm", terminal = "lagged", offset = 0.05, decay = 0.9 },

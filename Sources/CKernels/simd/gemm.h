@@ -117,7 +117,7 @@ static void RK_LEVEL(pack_panel)(rk_operand b, size_t p, size_t depth, size_t j,
 /// op(A)'s columns [p, p + depth): where they lie, or copied to `space` (NULL
 /// without) so that rows do not displace each other from the cache.
 static rk_operand RK_LEVEL(slice)(rk_operand a, size_t m, size_t p, size_t depth, float *space) {
-    a.data += a.transpose ? p * a.row : p;
+    a = rk_slice(a, 0, p);
     if (!space) return a;
     size_t rows = a.transpose ? depth : m, columns = a.transpose ? m : depth;
     for (size_t r = 0; r < rows; r++) memcpy(space + r * RK_COPY_ROW, a.data + r * a.row, columns * sizeof(float));
