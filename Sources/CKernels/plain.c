@@ -1,5 +1,5 @@
-// The float64 forms of products, convolutions, norms and attention: loops over their definitions, for tests and for
-// metrics that need the digits. Clarity comes before speed here.
+// The float64 forms of products, convolutions and attention: loops over their definitions, for tests and for metrics that
+// need the digits. Clarity comes before speed here.
 #include <math.h>
 #include <string.h>
 
@@ -99,71 +99,6 @@ void rk_plain_conv2d_input_grad(const rk_conv_shape *s, const double *gy, const 
 void rk_plain_conv2d_weight_grad(const rk_conv_shape *s, const double *x, const double *gy, double *gweight) {
     memset(gweight, 0, s->c_out * s->kernel_h * s->kernel_w * s->c_in * sizeof(double));
     each_meeting(&(meeting){s, x, gy, NULL, gweight}, visit_weight_grad);
-}
-
-// MARK: - Norms. A layer norm is the group norm of samples of one pixel and one group.
-
-/// Calls `each` for every element of sample i's group g.
-#define EACH_IN_GROUP(i, g, c, at) \
-    for (size_t p_ = 0; p_ < pixels; p_++) \
-        for (size_t c = (g) * width, at = ((i) * pixels + p_) * channels + c; c < ((g) + 1) * width; c++, at++)
-
-void rk_plain_group_norm(
-    size_t n, size_t pixels, size_t channels, size_t groups, double eps, const double *x, const double *weight,
-    const double *bias, double *y, double *mean, double *rstd) {
-    size_t width = channels / groups;
-    double count = (double)(pixels * width);
-    for (size_t i = 0; i < n; i++)
-        for (size_t g = 0; g < groups; g++) {
-            double sum = 0, squares = 0;
-            EACH_IN_GROUP(i, g, c, at) sum += x[at];
-            double m = sum / count;
-            EACH_IN_GROUP(i, g, c, at) squares += (x[at] - m) * (x[at] - m);
-            double r = 1 / sqrt(squares / count + eps);
-            EACH_IN_GROUP(i, g, c, at) y[at] = (x[at] - m) * r * (weight ? weight[c] : 1) + (bias ? bias[c] : 0);
-            mean[i * groups + g] = m, rstd[i * groups + g] = r;
-        }
-}
-
-void rk_plain_group_norm_grad(
-    size_t n, size_t pixels, size_t channels, size_t groups, const double *x, const double *weight, const double *mean,
-    const double *rstd, const double *gy, double *gx, double *gweight, double *gbias) {
-    size_t width = groups ? channels / groups : 0;
-    double count = (double)(pixels * width);
-    if (gweight) memset(gweight, 0, channels * sizeof(double));
-    if (gbias) memset(gbias, 0, channels * sizeof(double));
-    for (size_t i = 0; i < n; i++)
-        for (size_t g = 0; g < groups; g++) {
-            double m = mean[i * groups + g], r = rstd[i * groups + g], sum = 0, product = 0;
-            EACH_IN_GROUP(i, g, c, at) {
-                double normal = (x[at] - m) * r, slope = gy[at] * (weight ? weight[c] : 1);
-                sum += slope, product += slope * normal;
-                if (gweight) gweight[c] += gy[at] * normal;
-                if (gbias) gbias[c] += gy[at];
-            }
-            EACH_IN_GROUP(i, g, c, at) {
-                double normal = (x[at] - m) * r, slope = gy[at] * (weight ? weight[c] : 1);
-                gx[at] = r * (slope - (sum + normal * product) / count);
-            }
-        }
-}
-
-void rk_plain_softmax(bool logarithm, size_t rows, size_t width, const double *x, double *y) {
-    for (size_t r = 0; r < rows; r++, x += width, y += width) {
-        double largest = -INFINITY, sum = 0;
-        for (size_t j = 0; j < width; j++) largest = fmax(largest, x[j]);
-        for (size_t j = 0; j < width; j++) sum += exp(x[j] - largest);
-        for (size_t j = 0; j < width; j++) y[j] = logarithm ? x[j] - largest - log(sum) : exp(x[j] - largest) / sum;
-    }
-}
-
-void rk_plain_softmax_grad(
-    bool logarithm, size_t rows, size_t width, const double *y, const double *gy, double *gx) {
-    for (size_t r = 0; r < rows; r++, y += width, gy += width, gx += width) {
-        double sum = 0;
-        for (size_t j = 0; j < width; j++) sum += logarithm ? gy[j] : gy[j] * y[j];
-        for (size_t j = 0; j < width; j++) gx[j] = logarithm ? gy[j] - exp(y[j]) * sum : y[j] * (gy[j] - sum);
-    }
 }
 
 // MARK: - Attention

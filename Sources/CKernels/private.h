@@ -78,6 +78,24 @@ void rk_plain_group_norm(
 void rk_plain_group_norm_grad(
     size_t n, size_t pixels, size_t channels, size_t groups, const double *x, const double *weight, const double *mean,
     const double *rstd, const double *gy, double *gx, double *gweight, double *gbias);
+void rk_plain_group_norm_tangent(
+    size_t n, size_t pixels, size_t channels, size_t groups, double eps, const double *x, const double *d,
+    const double *weight, double *y, double *mean, double *rstd);
+void rk_plain_group_norm_tangent_grad(
+    size_t n, size_t pixels, size_t channels, size_t groups, const double *x, const double *d, const double *weight,
+    const double *mean, const double *rstd, const double *gy, double *gx, double *gd, double *gweight);
+void rk_plain_layer_norm(
+    size_t rows, size_t width, size_t sets, double eps, const double *x, const double *weight, const double *bias,
+    double *y, double *mean, double *rstd);
+void rk_plain_layer_norm_grad(
+    size_t rows, size_t width, size_t sets, const double *x, const double *weight, const double *mean,
+    const double *rstd, const double *gy, double *gx, double *gweight, double *gbias);
+void rk_plain_layer_norm_tangent(
+    size_t rows, size_t width, size_t sets, double eps, const double *x, const double *d, const double *weight,
+    double *y, double *mean, double *rstd);
+void rk_plain_layer_norm_tangent_grad(
+    size_t rows, size_t width, size_t sets, const double *x, const double *d, const double *weight,
+    const double *mean, const double *rstd, const double *gy, double *gx, double *gd, double *gweight);
 void rk_plain_softmax(bool logarithm, size_t rows, size_t width, const double *x, double *y);
 void rk_plain_softmax_grad(
     bool logarithm, size_t rows, size_t width, const double *y, const double *gy, double *gx);

@@ -10,13 +10,17 @@ struct NormGradient<T> {
     var x: [T], weight: [T], bias: [T]
 }
 
-/// A group norm's sizes; as a layer norm: rows of `channels`.
+struct NormTangentGradient<T> {
+    var x: [T], d: [T], weight: [T]
+}
+
+/// A group norm's sizes; as a layer norm: rows of `channels`, with `sets` of weights.
 struct Norm: CustomStringConvertible, Sendable {
     var n: Int, pixels: Int, channels: Int, groups: Int
-    var affine = true, layer = false
+    var affine = true, layer = false, sets = 1
 
     var description: String {
-        "[\(n), \(pixels), \(channels)] in \(groups) groups, affine \(affine), \(layer ? "layer norm" : "group norm")"
+        "[\(n), \(pixels), \(channels)] in \(groups) groups, affine \(affine), \(sets) sets, \(layer ? "layer norm" : "group norm")"
     }
     var count: Int { n * pixels * channels }
 
@@ -28,24 +32,53 @@ struct Norm: CustomStringConvertible, Sendable {
             rstd: .init(repeating: .nan, count: n * groups))
         let weight = affine ? weight : nil
         let bias = affine ? bias : nil
+        if layer {
+            rk_layer_norm(dtype, n, channels, sets, 1e-5, x, weight, bias, &r.y, &r.mean, &r.rstd)
+        } else {
+            #expect(rk_group_norm(dtype, n, pixels, channels, groups, 1e-5, x, weight, bias, &r.y, &r.mean, &r.rstd))
+        }
+        return r
+    }
+
+    func tangent<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ d: [T], _ weight: [T]) -> Normed<T> {
+        var r = Normed<T>(
+            y: .init(repeating: .nan, count: count), mean: .init(repeating: .nan, count: n * groups),
+            rstd: .init(repeating: .nan, count: n * groups))
+        let weight = affine ? weight : nil
+        if layer {
+            rk_layer_norm_tangent(dtype, n, channels, sets, 1e-5, x, d, weight, &r.y, &r.mean, &r.rstd)
+        } else {
+            #expect(rk_group_norm_tangent(dtype, n, pixels, channels, groups, 1e-5, x, d, weight, &r.y, &r.mean, &r.rstd))
+        }
+        return r
+    }
+
+    func tangentGradient<T: FloatingPoint & BitwiseCopyable>(
+        _ dtype: rk_dtype, _ x: [T], _ d: [T], _ weight: [T], _ f: Normed<T>, _ gy: [T]
+    ) -> NormTangentGradient<T> {
+        var g = NormTangentGradient<T>(
+            x: .init(repeating: .nan, count: count), d: .init(repeating: .nan, count: count),
+            weight: .init(repeating: .nan, count: sets * channels))
+        let weight = affine ? weight : nil
         let done =
             layer
-            ? rk_layer_norm(dtype, n, channels, 1e-5, x, weight, bias, &r.y, &r.mean, &r.rstd)
-            : rk_group_norm(dtype, n, pixels, channels, groups, 1e-5, x, weight, bias, &r.y, &r.mean, &r.rstd)
+            ? rk_layer_norm_tangent_grad(dtype, n, channels, sets, x, d, weight, f.mean, f.rstd, gy, &g.x, &g.d, &g.weight)
+            : rk_group_norm_tangent_grad(
+                dtype, n, pixels, channels, groups, x, d, weight, f.mean, f.rstd, gy, &g.x, &g.d, &g.weight)
         #expect(done)
-        return r
+        return g
     }
 
     func gradient<T: FloatingPoint & BitwiseCopyable>(
         _ dtype: rk_dtype, _ x: [T], _ weight: [T], _ f: Normed<T>, _ gy: [T]
     ) -> NormGradient<T> {
         var g = NormGradient<T>(
-            x: .init(repeating: .nan, count: count), weight: .init(repeating: .nan, count: channels),
-            bias: .init(repeating: .nan, count: channels))
+            x: .init(repeating: .nan, count: count), weight: .init(repeating: .nan, count: sets * channels),
+            bias: .init(repeating: .nan, count: sets * channels))
         let weight = affine ? weight : nil
         let done =
             layer
-            ? rk_layer_norm_grad(dtype, n, channels, x, weight, f.mean, f.rstd, gy, &g.x, &g.weight, &g.bias)
+            ? rk_layer_norm_grad(dtype, n, channels, sets, x, weight, f.mean, f.rstd, gy, &g.x, &g.weight, &g.bias)
             : rk_group_norm_grad(
                 dtype, n, pixels, channels, groups, x, weight, f.mean, f.rstd, gy, &g.x, &g.weight, &g.bias)
         #expect(done)
@@ -61,6 +94,8 @@ struct Norm: CustomStringConvertible, Sendable {
         Norm(n: 2, pixels: 30, channels: 7, groups: 7),
         Norm(n: 0, pixels: 3, channels: 4, groups: 2), Norm(n: 40, pixels: 1, channels: 96, groups: 1, layer: true),
         Norm(n: 3, pixels: 1, channels: 5, groups: 1, layer: true),
+        Norm(n: 12, pixels: 1, channels: 40, groups: 1, layer: true, sets: 3),
+        Norm(n: 600, pixels: 1, channels: 260, groups: 1, layer: true, sets: 2),
         Norm(n: 0, pixels: 1, channels: 5, groups: 1, layer: true),
         Norm(n: 700, pixels: 1, channels: 257, groups: 1, affine: false, layer: true),
     ]
@@ -68,8 +103,8 @@ struct Norm: CustomStringConvertible, Sendable {
     @Test(arguments: norms, [0.0, 100]) func matchesPlainForm(norm: Norm, offset: Double) {
         let seed: UInt64 = 41
         let x = noise(norm.count, seed: seed).map { Double(Float($0 + offset)) }
-        let weight = noise(norm.channels, seed: seed + 1)
-        let bias = noise(norm.channels, seed: seed + 2)
+        let weight = noise(norm.sets * norm.channels, seed: seed + 1)
+        let bias = noise(norm.sets * norm.channels, seed: seed + 2)
         let gy = noise(norm.count, seed: seed + 3)
         let tolerance = offset == 0 ? 3e-6 : 1e-4
         let plain = norm.forward(RK_F64, x, weight, bias)
@@ -92,12 +127,39 @@ struct Norm: CustomStringConvertible, Sendable {
             }, "seed \(seed)")
     }
 
-    @Test(arguments: norms[..<3]) func plainGradientsAreSlopes(norm: Norm) {
+    @Test(arguments: norms, [0.0, 30]) func tangentsMatchPlainForm(norm: Norm, offset: Double) {
+        let seed: UInt64 = 45
+        let x = noise(norm.count, seed: seed).map { Double(Float($0 + offset)) }
+        let d = noise(norm.count, seed: seed + 1)
+        let weight = noise(norm.sets * norm.channels, seed: seed + 2)
+        let gy = noise(norm.count, seed: seed + 3)
+        let tolerance = offset == 0 ? 3e-6 : 1e-4
+        let plain = norm.tangent(RK_F64, x, d, weight)
+        let plainGrad = norm.tangentGradient(RK_F64, x, d, weight, plain, gy)
+        func run() -> (Normed<Float>, NormTangentGradient<Float>) {
+            let f = norm.tangent(RK_F32, x.f32, d.f32, weight.f32)
+            return (f, norm.tangentGradient(RK_F32, x.f32, d.f32, weight.f32, f, gy.f32))
+        }
+        atEachLevel { _ in
+            let (f, g) = run()
+            #expect(relativeError(f.y, plain.y) < tolerance, "seed \(seed)")
+            for (got, wanted) in [(g.x, plainGrad.x), (g.d, plainGrad.d), (g.weight, plainGrad.weight)] {
+                #expect(relativeError(got, wanted) < tolerance, "seed \(seed)")
+            }
+        }
+        #expect(
+            sameForAnyThreads {
+                let (f, g) = run()
+                return [f.y, g.x, g.d, g.weight]
+            }, "seed \(seed)")
+    }
+
+    @Test(arguments: norms[..<3] + norms[8...9]) func plainGradientsAreSlopes(norm: Norm) {
         let seed: UInt64 = 51
         let x = noise(norm.count, seed: seed)
         let gy = noise(norm.count, seed: seed + 1)
-        let weight = noise(norm.channels, seed: seed + 2)
-        let bias = noise(norm.channels, seed: seed + 3)
+        let weight = noise(norm.sets * norm.channels, seed: seed + 2)
+        let bias = noise(norm.sets * norm.channels, seed: seed + 3)
         let g = norm.gradient(RK_F64, x, weight, norm.forward(RK_F64, x, weight, bias), gy)
         func error(_ gradient: [Double], _ at: [Double], _ y: ([Double]) -> Normed<Double>) -> Double {
             slopeError(of: gradient, at: at, seed: seed + 4) { dot(gy, y($0).y) }
@@ -105,6 +167,14 @@ struct Norm: CustomStringConvertible, Sendable {
         #expect(error(g.x, x) { norm.forward(RK_F64, $0, weight, bias) } < 1e-6, "seed \(seed)")
         #expect(error(g.weight, weight) { norm.forward(RK_F64, x, $0, bias) } < 1e-6, "seed \(seed)")
         #expect(error(g.bias, bias) { norm.forward(RK_F64, x, weight, $0) } < 1e-6, "seed \(seed)")
+        // The tangent is the adjoint of the gradient, and its own gradients are slopes of it.
+        let d = noise(norm.count, seed: seed + 5)
+        let tangent = norm.tangent(RK_F64, x, d, weight)
+        #expect(abs(dot(gy, tangent.y) - dot(g.x, d)) < 1e-10, "seed \(seed)")
+        let second = norm.tangentGradient(RK_F64, x, d, weight, tangent, gy)
+        #expect(error(second.x, x) { norm.tangent(RK_F64, $0, d, weight) } < 1e-6, "seed \(seed)")
+        #expect(error(second.d, d) { norm.tangent(RK_F64, x, $0, weight) } < 1e-6, "seed \(seed)")
+        #expect(error(second.weight, weight) { norm.tangent(RK_F64, x, d, $0) } < 1e-6, "seed \(seed)")
     }
 
     @Test(arguments: [(0, 3), (1, 1), (5, 7), (33, 64), (300, 101)], [false, true])

@@ -73,7 +73,7 @@ private final class LinearField: Network {
 
     /// e . A e = 2 rate + shear e1 e2: each probe misses by the shear, up or down, and their mean by shear / sqrt(probes).
     @Test(arguments: [1, 4, 64]) func probesAreUnbiased(_ probes: Int) throws {
-        let field = LinearField(), x = try Tensor.randn([2000, 2], .float64), rows = try x.doubles()
+        let field = LinearField(), x = try Tensor.randn([2000, 2], .float64)
         let found = try Likelihood(field, x, along: [1, 0.5, 0], .rk4, .probes(probes))
         let exact = try Likelihood(field, x, along: [1, 0.5, 0], .rk4)
         let errors = zip(try found.logDensity.doubles(), try exact.logDensity.doubles()).map { $0 - $1 }

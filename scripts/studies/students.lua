@@ -77,7 +77,7 @@ riffle.seed(1000 + seed)
 local noise, truth = riffle.randn(20000, 2), set:sample(20000)
 local many = riffle.randn(64000, 2)
 local masses = name == "checkerboard" and set or set:sample(4000000)
-local function solve(x) return flow.ode(teacher.model, x, { method = "rk4", steps = 100 }) end
+local function solve(x) return flow.ode(teacher.model, x, { method = "rk4", steps = 25 }) end
 local exact, exact_many = solve(noise), solve(many)
 
 local function measure(sample)
@@ -122,5 +122,5 @@ local function train(title)
 end
 
 report("teacher, euler", 0, teacher_steps, measure(function(x, nfe) return flow.ode(teacher.model, x, { method = "euler", steps = nfe }) end))
-report("teacher, rk4 100", 0, teacher_steps, measure(function(x) return x == noise and exact or exact_many end))
+report("teacher, rk4 25", 0, teacher_steps, measure(function(x) return x == noise and exact or exact_many end))
 for i = 4, #arg do train(arg[i]) end

@@ -136,7 +136,7 @@ static void RK_LEVEL(gemm)(
             gemm_target t = {alpha, p == 0 ? beta : 1, c + j, ldc, rk_min(n - j, PANEL)};
             const float *from = packed ? packed + j * k + p * PANEL : panel;
             bool direct = !packed && !b.transpose && t.columns == PANEL
-                && (m <= 2 * MICRO_ROWS || b.row <= 128 || depth * b.row <= 8192);   // read seldom, or small
+                && (m <= 2 * MICRO_ROWS || depth * b.row <= 8192);   // read seldom, or small
             if (direct)
                 from = b.data + p * b.row + j;
             else if (!packed)

@@ -1,11 +1,8 @@
 import RiffleTensor
 
 extension Tensor {
-    /// Layer norm without parameters, [..., width], whose scale and shift a condition decides.
-    func normalised() throws -> Tensor { try layerNorm(eps: 1e-6) }
-
-    /// self (1 + scale) + shift.
-    func modulated(shift: Tensor, scale: Tensor) throws -> Tensor { try self * (1 + scale) + shift }
+    /// Layer norm over the last dimension of [n, tokens, width], times 1 + scale, plus shift, which are [n, 1, width].
+    fileprivate func normalised(shift: Tensor, scale: Tensor) throws -> Tensor { try layerNorm(1 + scale, shift, eps: 1e-6) }
 
     /// [n, parts x width] -> as many tensors [n, 1, width], which broadcast over tokens.
     fileprivate func parts(_ count: Int) throws -> [Tensor] {
@@ -21,8 +18,8 @@ final class Modulation: Module {
     struct Branch {
         let shift: Tensor, scale: Tensor, gate: Tensor
 
-        /// What the branch's function gets, normal [n, tokens, width].
-        func input(_ normal: Tensor) throws -> Tensor { try normal.modulated(shift: shift, scale: scale) }
+        /// What the branch's function gets, of x [n, tokens, width].
+        func input(_ x: Tensor) throws -> Tensor { try x.normalised(shift: shift, scale: scale) }
     }
 
     private let linear: Linear
@@ -62,6 +59,6 @@ final class AdaptiveNorm: Module {
     /// x [n, tokens, width], told [n, width] after SiLU -> as x.
     func callAsFunction(_ x: Tensor, _ told: Tensor) throws -> Tensor {
         let parts = try linear(told).parts(2)
-        return try x.normalised().modulated(shift: parts[scaleFirst ? 1 : 0], scale: parts[scaleFirst ? 0 : 1])
+        return try x.normalised(shift: parts[scaleFirst ? 1 : 0], scale: parts[scaleFirst ? 0 : 1])
     }
 }

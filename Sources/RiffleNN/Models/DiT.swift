@@ -129,8 +129,8 @@ private final class DiTBlock: Module {
     /// x [n, tokens, width], told [n, width] after SiLU -> as x.
     func callAsFunction(_ x: Tensor, _ told: Tensor) throws -> Tensor {
         let branches = try modulation(told), (across, within) = (branches[0], branches[1])
-        let h = try x + across.gate * attention(across.input(x.normalised()))
-        return try h + within.gate * mlp(within.input(h.normalised()))
+        let h = try x + across.gate * attention(across.input(x))
+        return try h + within.gate * mlp(within.input(h))
     }
 }
 

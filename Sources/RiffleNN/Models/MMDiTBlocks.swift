@@ -41,24 +41,24 @@ final class JointBlock: Module {
 
     /// x [n, tokens, width], context [n, length, width], told [n, width] after SiLU -> both streams.
     func callAsFunction(_ x: Tensor, _ context: Tensor, _ told: Tensor) throws -> (x: Tensor, context: Tensor) {
-        let branches = try modulation(told), normal = try x.normalised()
+        let branches = try modulation(told)
         switch text {
         case .updated(let modulation, let feedForward):
             let parts = try modulation(told), (across, within) = (parts[0], parts[1])
-            let mixed = try attention(branches[0].input(normal), across.input(context.normalised()))
+            let mixed = try attention(branches[0].input(x), across.input(context))
             let h = try context + across.gate * mixed.context
-            return (try image(x, normal, mixed.x, branches), try h + within.gate * feedForward(within.input(h.normalised())))
+            return (try image(x, mixed.x, branches), try h + within.gate * feedForward(within.input(h)))
         case .read(let norm):
-            let mixed = try attention.image(branches[0].input(normal), reading: norm(context, told))
-            return (try image(x, normal, mixed, branches), context)
+            let mixed = try attention.image(branches[0].input(x), reading: norm(context, told))
+            return (try image(x, mixed, branches), context)
         }
     }
 
     /// The image's stream from joint attention on. The branches are joint attention, feed-forward, attention to itself.
-    private func image(_ x: Tensor, _ normal: Tensor, _ mixed: Tensor, _ branches: [Modulation.Branch]) throws -> Tensor {
+    private func image(_ x: Tensor, _ mixed: Tensor, _ branches: [Modulation.Branch]) throws -> Tensor {
         var h = try x + branches[0].gate * mixed
-        if let own { h = try h + branches[2].gate * own(branches[2].input(normal)) }
-        return try h + branches[1].gate * feedForward(branches[1].input(h.normalised()))
+        if let own { h = try h + branches[2].gate * own(branches[2].input(x)) }
+        return try h + branches[1].gate * feedForward(branches[1].input(h))
     }
 }
 

@@ -1,7 +1,7 @@
 import CKernels
 
 extension Op {
-    static let norms: [Op] = [groupNorm, layerNorm, rmsNorm, softmax, logSoftmax]
+    static let norms: [Op] = [groupNorm, layerNorm, groupNormTangent, layerNormTangent, rmsNorm, softmax, logSoftmax]
 
     static let groupNorm: Op = Op(
         "group_norm", [
@@ -33,79 +33,57 @@ extension Op {
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
-            if Context.current.isRecording { return try call.differentiated(g, by: normalisedInGroups) }
+            if Context.current.isRecording { return try Normalisation(inGroups: call).gradients(call, g) }
             let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
             let (weight, gy) = (try call.inputs.dropFirst().first?.converted(to: x.dtype), try g.converted(to: x.dtype))
             return try withExtendedLifetime((weight, gy)) {
-                try call.normGradients(channels) { gx, gw, gb in
+                try call.normGradients { gx, gw, gb in
                     rk_group_norm_grad(
                         x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer(0), x.pointer,
                         weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
                 }
             }
         },
-        jvp: { call, d in try call.normTangent(d, by: normalisedInGroups) })
-
-    /// The same in basic operations, for derivatives of derivatives.
-    private static func normalisedInGroups(_ call: Call) throws -> (normal: Tensor, spread: (Tensor) throws -> Tensor) {
-        let x = call.inputs[0], groups = call.attributes.integer(0)
-        let split: Shape = [x.shape[0], -1, groups, x.shape.last / groups]
-        let grouped = try x.reshaped(to: split)
-        let centred = try grouped - grouped.mean([1, 3], keep: true)
-        let rstd = try (centred.square().mean([1, 3], keep: true) + call.attributes.number(1)).rsqrt()
-        let normal = try centred * rstd
-        return (try normal.reshaped(to: x.shape), { dx in
-            let moved = try dx.reshaped(to: split)
-            let along = try (moved * normal).mean([1, 3], keep: true)
-            return try ((moved - moved.mean([1, 3], keep: true) - normal * along) * rstd).reshaped(to: x.shape)
-        })
-    }
+        jvp: { call, d in [try Normalisation(inGroups: call).tangent(call, d), nil, nil] })
 
     static let layerNorm: Op = Op(
         "layer_norm", [
             Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, default: .none),
             Argument("eps", .positive, default: .number(1e-5)),
         ],
-        Doc("Normalises over the last dimension, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias", shapes: "x [..., width], weight [width], bias [width] -> as x", example: "> riffle.tensor({ 1, 3 }):layer_norm()\ntensor float32 [2]: -0.999995 0.999995", source: "Ba, Kiros and Hinton 2016"),
+        Doc("Normalises over the last dimension, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias", shapes: "x [..., width], weight and bias [width], or [n, 1, ..., width] for each of n samples its own -> as x", example: "> riffle.tensor({ 1, 3 }):layer_norm()\ntensor float32 [2]: -0.999995 0.999995", source: "Ba, Kiros and Hinton 2016"),
         keep: Keep(inputs: 0b11, outputs: true), results: 1,
-        samples: [Sample([3, 5], [5], [5], with: [.number(1e-3)]), Sample([2, 3, 6], with: [.number(1e-3)])],
-        mistakes: [Sample([3, 5], [4], [5], with: [.number(1e-3)])],
+        samples: [
+            Sample([3, 5], [5], [5], with: [.number(1e-3)]), Sample([2, 3, 6], with: [.number(1e-3)]),
+            Sample([2, 3, 6], [2, 1, 6], [2, 1, 6], with: [.number(1e-3)]),
+        ],
+        mistakes: [Sample([3, 5], [4], [5], with: [.number(1e-3)]), Sample([2, 3, 5], [2, 3, 5], [2, 3, 5], with: [.number(1e-3)])],
         forward: { call in
             let x = try call.inputs[0].floating(), width = x.shape.last, rows = x.count / Swift.max(width, 1)
-            let (weight, bias) = try scaleAndShift(call, width)
+            let (weight, bias) = try scaleAndShift(call, width, perSample: true)
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
-            try withExtendedLifetime((weight, bias)) {
-                try workspace(rk_layer_norm(
-                    x.dtype.kernel, rows, width, call.attributes.number(0), x.pointer, weight?.pointer, bias?.pointer, y.pointer,
-                    mean.pointer, rstd.pointer))
+            withExtendedLifetime((weight, bias)) {
+                rk_layer_norm(
+                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number(0), x.pointer, weight?.pointer, bias?.pointer,
+                    y.pointer, mean.pointer, rstd.pointer)
             }
             return [y, mean, rstd]
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
-            if Context.current.isRecording { return try call.differentiated(g, by: normalisedRows) }
+            if Context.current.isRecording { return try Normalisation(rows: call).gradients(call, g) }
             let x = call.inputs[0], width = x.shape.last
             let (weight, gy) = (try call.inputs.dropFirst().first?.converted(to: x.dtype), try g.converted(to: x.dtype))
             return try withExtendedLifetime((weight, gy)) {
-                try call.normGradients(width) { gx, gw, gb in
+                try call.normGradients { gx, gw, gb in
                     rk_layer_norm_grad(
-                        x.dtype.kernel, x.count / Swift.max(width, 1), width, x.pointer, weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+                        x.dtype.kernel, x.count / Swift.max(width, 1), width, sets(weight), x.pointer, weight?.pointer, call.outputs[1].pointer,
+                        call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
                 }
             }
         },
-        jvp: { call, d in try call.normTangent(d, by: normalisedRows) })
-
-    private static func normalisedRows(_ call: Call) throws -> (normal: Tensor, spread: (Tensor) throws -> Tensor) {
-        let x = call.inputs[0]
-        let centred = try x - x.mean([-1], keep: true)
-        let rstd = try (centred.square().mean([-1], keep: true) + call.attributes.number(0)).rsqrt()
-        let normal = try centred * rstd
-        return (normal, { dx in
-            let along = try (dx * normal).mean([-1], keep: true)
-            return try (dx - dx.mean([-1], keep: true) - normal * along) * rstd
-        })
-    }
+        jvp: { call, d in [try Normalisation(rows: call).tangent(call, d), nil, nil] })
 
     static let rmsNorm: Op = composed(
         "rms_norm", [Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("eps", .positive, default: .number(1e-6))],
@@ -121,15 +99,25 @@ extension Op {
             return try normal * call.inputs[1]
         })
 
-    /// Weight and bias of a norm: both or neither, a number for each channel.
-    private static func scaleAndShift(_ call: Call, _ channels: Int) throws -> (Tensor?, Tensor?) {
+    /// Weight and bias of a norm: both or neither, a number for each channel, or `perSample` for each channel of each sample.
+    private static func scaleAndShift(_ call: Call, _ channels: Int, perSample: Bool = false) throws -> (Tensor?, Tensor?) {
         guard call.inputs.count > 1 else { return (nil, nil) }
-        guard call.inputs.count == 3, call.inputs[1].shape == [channels], call.inputs[2].shape == [channels] else {
-            throw RiffleError("", "weight and bias need a number for each of \(channels) channels (\(told(call)))")
+        let x = call.inputs[0]
+        guard call.inputs.count == 3, call.inputs[1].shape == call.inputs[2].shape, isScale(call.inputs[1].shape, of: x, perSample: perSample) else {
+            let each = perSample ? ", or for each channel of each sample" : ""
+            throw RiffleError("", "weight and bias need a number for each of \(channels) channels\(each) (\(told(call)))")
         }
-        let dtype = call.inputs[0].dtype
-        return (try call.inputs[1].converted(to: dtype), try call.inputs[2].converted(to: dtype))
+        return (try call.inputs[1].converted(to: x.dtype), try call.inputs[2].converted(to: x.dtype))
     }
+
+    /// Whether a weight scales x's channels: [channels] or, `perSample`, [n, 1, ..., channels].
+    static func isScale(_ shape: Shape, of x: Tensor, perSample: Bool) -> Bool {
+        let own = Shape(x.shape.sizes.indices.map { $0 == 0 || $0 == x.rank - 1 ? x.shape[$0] : 1 })
+        return shape == [x.shape.last] || perSample && x.rank > 1 && shape == own
+    }
+
+    /// How many sets of channels a layer norm's weight holds.
+    static func sets(_ weight: Tensor?) -> Int { weight.map { $0.count / Swift.max($0.shape.last, 1) } ?? 1 }
 
     private static func told(_ call: Call) -> String {
         zip(["x", "weight", "bias"], call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
@@ -169,31 +157,13 @@ extension Op {
 }
 
 extension Op.Call {
-    package typealias Normaliser = (Op.Call) throws -> (normal: Tensor, spread: (Tensor) throws -> Tensor)
-
     /// Gradients of a norm with scale and shift, by its fused kernel.
-    fileprivate func normGradients(_ channels: Int, kernel: (Tensor, Tensor?, Tensor?) -> Bool) throws -> [Tensor?] {
+    fileprivate func normGradients(kernel: (Tensor, Tensor?, Tensor?) -> Bool) throws -> [Tensor?] {
         let x = inputs[0], affine = inputs.count > 1 && (wants(1) || wants(2))
         let gx = try Tensor(uninitialized: x.shape, x.dtype)
-        let gw = affine ? try Tensor(uninitialized: [channels], x.dtype) : nil
-        let gb = affine ? try Tensor(uninitialized: [channels], x.dtype) : nil
+        let gw = affine ? try Tensor(uninitialized: inputs[1].shape, x.dtype) : nil
+        let gb = affine ? try Tensor(uninitialized: inputs[2].shape, x.dtype) : nil
         try Op.workspace(kernel(gx, gw, gb))
         return [gx, gw, gb]
-    }
-
-    /// The same in recorded operations.
-    fileprivate func differentiated(_ g: Tensor, by normalise: Normaliser) throws -> [Tensor?] {
-        let (normal, spread) = try normalise(self)
-        guard inputs.count > 1 else { return [try spread(g)] }
-        return [try spread(g * inputs[1]), try (g * normal).reduced(to: inputs[1].shape), try g.reduced(to: inputs[2].shape)]
-    }
-
-    /// The tangent of a norm with scale and shift. A norm's Jacobian is symmetric, so `spread` serves both ways.
-    fileprivate func normTangent(_ d: [Tensor?], by normalise: Normaliser) throws -> [Tensor?] {
-        let (normal, spread) = try normalise(self)
-        let moved = try d[0].map { inputs.count > 1 ? try spread($0) * inputs[1] : try spread($0) }
-        let scaled = d.count > 1 ? try d[1].map { try normal * $0 } : nil
-        let shifted = d.count > 2 ? try d[2].map { try $0.expanded(to: inputs[0].shape) } : nil
-        return [try Op.total([moved, scaled, shifted]), nil, nil]
     }
 }

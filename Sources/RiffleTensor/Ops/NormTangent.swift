@@ -1,0 +1,190 @@
+import CKernels
+
+// The tangents of norms are operations of their own, with fused gradients: what is differentiated through a derivative
+// in time (LFMD and its kin) would otherwise spend a third of a U-Net's time in them.
+
+extension Op {
+    static let groupNormTangent: Op = Op(
+        "group_norm_tangent", [
+            Argument("x", .tensor), Argument("d", .tensor), Argument("weight", .tensor, default: .none),
+            Argument("groups", .integer(1...Int.max), default: .integer(32)), Argument("eps", .positive, default: .number(1e-5)),
+        ],
+        Doc("The derivative of group_norm as x moves along d.", formula: "y = weight (d - mean(d) - n mean(d n)) / sqrt(var(x) + eps), n the normal x", shapes: "x and d [n, ..., channels], weight [channels] -> as x", example: "> riffle.group_norm_tangent(riffle.tensor({ { -1, 1 } }), riffle.tensor({ { 1, 1 } }), { groups = 1 }):sum():item()\n0.0"),
+        keep: .everything, results: 1,
+        samples: [
+            Sample([2, 3, 4], [2, 3, 4], [4], with: [.integer(2), .number(1e-3)]),
+            Sample([2, 2, 3, 6], [2, 2, 3, 6], with: [.integer(3), .number(1e-3)]),
+        ],
+        mistakes: [Sample([2, 3, 4], [2, 3, 4], [3], with: [.integer(2), .number(1e-3)]), Sample([2, 3, 4], [2, 3, 2], with: [.integer(2), .number(1e-3)])],
+        forward: { call in
+            let (x, d, weight) = try tangentInputs(call), channels = x.shape.last, groups = call.attributes.integer(0), n = x.shape[0]
+            guard x.rank >= 2, channels % groups == 0, weight.map({ $0.shape == [channels] }) ?? true else {
+                throw RiffleError("", "\(channels) channels need \(groups) equal groups and as many weights (\(toldTangent(call)))")
+            }
+            let y = try Tensor(uninitialized: x.shape, x.dtype)
+            let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
+            try withExtendedLifetime((d, weight)) {
+                try workspace(rk_group_norm_tangent(
+                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, groups, call.attributes.number(1), x.pointer, d.pointer,
+                    weight?.pointer, y.pointer, mean.pointer, rstd.pointer))
+            }
+            return [y, mean, rstd]
+        },
+        vjp: { call, g in
+            guard let g = g[0] else { return call.inputs.map { _ in nil } }
+            if Context.current.isRecording { return try Normalisation(inGroups: call).tangentGradients(call, g) }
+            let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
+            return try call.tangentGradients(g) { d, weight, gy, gx, gd, gw in
+                rk_group_norm_tangent_grad(
+                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer(0), x.pointer, d.pointer,
+                    weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gd.pointer, gw?.pointer)
+            }
+        },
+        jvp: { call, moved in [try Normalisation(inGroups: call).tangentTangent(call, moved), nil, nil] })
+
+    static let layerNormTangent: Op = Op(
+        "layer_norm_tangent", [
+            Argument("x", .tensor), Argument("d", .tensor), Argument("weight", .tensor, default: .none),
+            Argument("eps", .positive, default: .number(1e-5)),
+        ],
+        Doc("The derivative of layer_norm as x moves along d.", formula: "y = weight (d - mean(d) - n mean(d n)) / sqrt(var(x) + eps), n the normal x", shapes: "x and d [..., width], weight [width], or [n, 1, ..., width] for each of n samples its own -> as x", example: "> riffle.layer_norm_tangent(riffle.tensor({ -1, 1 }), riffle.tensor({ 1, 1 })):sum():item()\n0.0"),
+        keep: .everything, results: 1,
+        samples: [
+            Sample([3, 5], [3, 5], [5], with: [.number(1e-3)]), Sample([2, 3, 6], [2, 3, 6], with: [.number(1e-3)]),
+            Sample([2, 3, 6], [2, 3, 6], [2, 1, 6], with: [.number(1e-3)]),
+        ],
+        mistakes: [Sample([3, 5], [3, 5], [4], with: [.number(1e-3)]), Sample([3, 5], [3, 4], with: [.number(1e-3)])],
+        forward: { call in
+            let (x, d, weight) = try tangentInputs(call), width = x.shape.last, rows = x.count / Swift.max(width, 1)
+            guard weight.map({ isScale($0.shape, of: x, perSample: true) }) ?? true else {
+                throw RiffleError("", "the weight needs a number for each of \(width) channels (\(toldTangent(call)))")
+            }
+            let y = try Tensor(uninitialized: x.shape, x.dtype)
+            let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
+            withExtendedLifetime((d, weight)) {
+                rk_layer_norm_tangent(
+                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number(0), x.pointer, d.pointer, weight?.pointer, y.pointer,
+                    mean.pointer, rstd.pointer)
+            }
+            return [y, mean, rstd]
+        },
+        vjp: { call, g in
+            guard let g = g[0] else { return call.inputs.map { _ in nil } }
+            if Context.current.isRecording { return try Normalisation(rows: call).tangentGradients(call, g) }
+            let x = call.inputs[0], width = x.shape.last
+            return try call.tangentGradients(g) { d, weight, gy, gx, gd, gw in
+                rk_layer_norm_tangent_grad(
+                    x.dtype.kernel, x.count / Swift.max(width, 1), width, sets(weight), x.pointer, d.pointer, weight?.pointer,
+                    call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gd.pointer, gw?.pointer)
+            }
+        },
+        jvp: { call, moved in [try Normalisation(rows: call).tangentTangent(call, moved), nil, nil] })
+
+    /// x, d and the weight in x's type.
+    private static func tangentInputs(_ call: Call) throws -> (x: Tensor, d: Tensor, weight: Tensor?) {
+        let x = try call.inputs[0].floating()
+        guard call.inputs[1].shape == x.shape else { throw RiffleError("", "x and d need one shape (\(toldTangent(call)))") }
+        return (x, try call.inputs[1].converted(to: x.dtype), try call.weight?.converted(to: x.dtype))
+    }
+
+    private static func toldTangent(_ call: Call) -> String {
+        zip(["x", "d", "weight"], call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
+    }
+}
+
+extension Op.Call {
+    fileprivate var weight: Tensor? { inputs.count > 2 ? inputs[2] : nil }
+
+    /// Gradients of a norm's tangent, by its fused kernel: of d, weight, gy into gx, gd, gweight.
+    fileprivate func tangentGradients(
+        _ g: Tensor, kernel: (Tensor, Tensor?, Tensor, Tensor, Tensor, Tensor?) -> Bool
+    ) throws -> [Tensor?] {
+        let x = inputs[0]
+        let (d, weight, gy) = (try inputs[1].converted(to: x.dtype), try weight?.converted(to: x.dtype), try g.converted(to: x.dtype))
+        let (gx, gd) = (try Tensor(uninitialized: x.shape, x.dtype), try Tensor(uninitialized: x.shape, x.dtype))
+        let gw = try weight.flatMap { wants(2) ? try Tensor(uninitialized: $0.shape, x.dtype) : nil }
+        try withExtendedLifetime((d, weight, gy)) { try Op.workspace(kernel(d, weight, gy, gx, gd, gw)) }
+        return [gx, gd] + (weight == nil ? [] : [gw])
+    }
+}
+
+/// A norm without its weight and bias, as the rules of norms and of their tangents see it.
+///
+/// Its Jacobian J is symmetric, and so is its second derivative: gradients and tangents are the same functions.
+struct Normalisation {
+    /// Groups of channels whose numbers in one sample are normalised; nil: the last dimension is.
+    let groups: Int?
+    let eps: Double
+
+    init(inGroups call: Op.Call) { (groups, eps) = (call.attributes.integer(0), call.attributes.number(1)) }
+    init(rows call: Op.Call) { (groups, eps) = (nil, call.attributes.number(0)) }
+
+    private var settings: [Value] { (groups.map { [.integer($0)] } ?? []) + [.number(eps)] }
+
+    private func normal(_ x: Tensor, _ weight: Tensor? = nil, _ bias: Tensor? = nil) throws -> Tensor {
+        try (groups == nil ? Op.layerNorm : Op.groupNorm).apply([x] + [weight, bias].compactMap { $0 }, settings)[0]
+    }
+
+    /// weight J d.
+    private func along(_ x: Tensor, _ d: Tensor, _ weight: Tensor? = nil) throws -> Tensor {
+        try (groups == nil ? Op.layerNormTangent : Op.groupNormTangent).apply([x, d] + [weight].compactMap { $0 }, settings)[0]
+    }
+
+    /// How J a changes as x moves along b: -r^2 (n (<a b> - <a><b> - 3 <a n><b n>) + <b n> (a - <a>) + <a n> (b - <b>)), with
+    /// n the normal x, r its factor and means over the group written < >.
+    private func curve(_ x: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
+        let whole = x.shape, split: Shape = groups.map { [x.shape[0], -1, $0, x.shape.last / $0] } ?? x.shape
+        let over = groups == nil ? [-1] : [1, 3]
+        let (x, a, b) = (try x.reshaped(to: split), try a.reshaped(to: split), try b.reshaped(to: split))
+        func centred(_ x: Tensor) throws -> Tensor { try x - x.mean(over, keep: true) }
+        func mean(_ a: Tensor, _ b: Tensor) throws -> Tensor { try (a * b).mean(over, keep: true) }
+        let (offset, u, v) = (try centred(x), try centred(a), try centred(b))
+        let factor = try (mean(offset, offset) + eps).rsqrt()
+        let normal = try offset * factor
+        let (un, vn) = (try mean(u, normal), try mean(v, normal))
+        let sum = try normal * (mean(u, v) - un * vn * 3) + vn * u + un * v
+        return try -(factor.square() * sum).reshaped(to: whole)
+    }
+
+    // MARK: - Rules
+
+    /// Gradients of a norm, recorded.
+    func gradients(_ call: Op.Call, _ g: Tensor) throws -> [Tensor?] {
+        let x = call.inputs[0]
+        guard call.inputs.count > 1 else { return [try along(x, g)] }
+        return [
+            call.wants(0) ? try along(x, g * call.inputs[1]) : nil,
+            call.wants(1) ? try (g * normal(x)).reduced(to: call.inputs[1].shape) : nil,
+            call.wants(2) ? try g.reduced(to: call.inputs[2].shape) : nil,
+        ]
+    }
+
+    /// The tangent of a norm.
+    func tangent(_ call: Op.Call, _ d: [Tensor?]) throws -> Tensor? {
+        let x = call.inputs[0], moved = try d[0].map { try along(x, $0, call.inputs.count > 1 ? call.inputs[1] : nil) }
+        guard d.count > 1 else { return moved }
+        let affine = try d[1].map { try normal(x, $0, d[2] ?? .zeros($0.shape, $0.dtype)) } ?? d[2].map { try $0.expanded(to: x.shape) }
+        return try Op.total([moved, affine])
+    }
+
+    /// Gradients of a norm's tangent, recorded.
+    func tangentGradients(_ call: Op.Call, _ g: Tensor) throws -> [Tensor?] {
+        let (x, d) = (call.inputs[0], call.inputs[1]), weighted = try call.weight.map { try g * $0 } ?? g
+        let towards = [
+            call.wants(0) ? try curve(x, weighted, d) : nil,
+            call.wants(1) ? try along(x, weighted) : nil,
+        ]
+        return try towards + (call.weight.map { [call.wants(2) ? try (g * along(x, d)).reduced(to: $0.shape) : nil] } ?? [])
+    }
+
+    /// The tangent of a norm's tangent.
+    func tangentTangent(_ call: Op.Call, _ moved: [Tensor?]) throws -> Tensor? {
+        let (x, d) = (call.inputs[0], call.inputs[1])
+        let curved = try moved[0].map { try curve(x, d, $0) }
+        return try Op.total([
+            curved.map { curved in try call.weight.map { try curved * $0 } ?? curved },
+            moved[1].map { try along(x, $0, call.weight) },
+            moved.count > 2 ? moved[2].map { try along(x, d, $0) } : nil,
+        ])
+    }
+}
