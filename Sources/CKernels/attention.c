@@ -1,34 +1,13 @@
 // softmax(scale q k^T) v in tiles, with an online softmax: the scores of a tile live in the cache and nowhere else.
-#include "kernels/attention.h"
-
 #include <math.h>
 #include <stdatomic.h>
-#include <string.h>
 
+#include "attention_tiles.h"
 #include "kernels/memory.h"
 #include "kernels/threads.h"
-#include "private.h"
-#include "simd/math.h"
-#include "simd/transpose.h"
-
-enum { TILE_QUERIES = 64, TILE_KEYS = 128 };
 
 #define RK_BODY "attention.h"
 #include "simd/levels.h"
-
-static size_t place(rk_attention_stride s, size_t batch, size_t head, size_t row) {
-    return batch * s.batch + head * s.head + row * s.row;
-}
-
-/// Tiles that one piece of work takes, so that it is worth handing to a thread.
-static size_t tile_grain(const rk_attention_shape *s, double tiles_seen) {
-    return rk_max(1, (size_t)(2e6 / (tiles_seen * TILE_QUERIES * TILE_KEYS * (double)rk_max(1, s->width))));
-}
-
-/// Rows of one head, brought together: elsewhere they may lie so that they displace each other from the cache.
-static void gather_rows(size_t rows, size_t width, const float *x, size_t stride, float *out) {
-    for (size_t r = 0; r < rows; r++) memcpy(out + r * width, x + r * stride, width * sizeof(float));
-}
 
 // MARK: - Forward
 
@@ -99,22 +78,22 @@ static void attend_span(
     for (size_t i = begin; i < end; i += TILE_QUERIES) {
         query_tile *t = tile_at(space, (i - begin) / TILE_QUERIES);
         RK_DISPATCH(transpose_tile)(
-            rk_min(TILE_QUERIES, end - i), s->width, job->q + place(s->q, b, h, i), s->q.row, t->query);
+            rk_min(TILE_QUERIES, end - i), s->width, job->q + rk_place(s->q, b, h, i), s->q.row, t->query);
         for (size_t r = 0; r < TILE_QUERIES; r++) t->largest[r] = -INFINITY, t->sum[r] = 0;
     }
     for (size_t j = 0; j < s->keys; j += TILE_KEYS) {
         size_t keys = rk_min(TILE_KEYS, s->keys - j);
-        gather_rows(keys, s->width, job->k + place(s->k, b, h, j), s->k.row, space->k);
-        gather_rows(keys, s->width, job->v + place(s->v, b, h, j), s->v.row, space->v);
+        rk_gather_rows(keys, s->width, job->k + rk_place(s->k, b, h, j), s->k.row, space->k);
+        rk_gather_rows(keys, s->width, job->v + rk_place(s->v, b, h, j), s->v.row, space->v);
         for (size_t i = begin; i < end; i += TILE_QUERIES)
             attend_tile(
                 s, space, tile_at(space, (i - begin) / TILE_QUERIES), rk_min(TILE_QUERIES, end - i), keys, j == 0,
-                job->out + place(s->out, b, h, i));
+                job->out + rk_place(s->out, b, h, i));
     }
     for (size_t i = begin; i < end; i += TILE_QUERIES)
         finish_tile(
             s, tile_at(space, (i - begin) / TILE_QUERIES), rk_min(TILE_QUERIES, end - i),
-            job->out + place(s->out, b, h, i), job->lse + (b * s->heads + h) * s->queries + i);
+            job->out + rk_place(s->out, b, h, i), job->lse + (b * s->heads + h) * s->queries + i);
 }
 
 static void attend_piece(void *context, size_t begin, size_t end) {
@@ -143,7 +122,7 @@ bool rk_attention(
     job.tiles = rk_ceil_div(s->queries, TILE_QUERIES);
     job.span = rk_max(1, rk_min(4, s->batch * s->heads * job.tiles / 8));   // four, or enough pieces for eight threads
     job.spans = rk_ceil_div(job.tiles, job.span);
-    size_t grain = tile_grain(s, 2.0 * (double)job.span * (double)rk_max(1, rk_ceil_div(s->keys, TILE_KEYS)));
+    size_t grain = rk_tile_grain(s, 2.0 * (double)job.span * (double)rk_max(1, rk_ceil_div(s->keys, TILE_KEYS)));
     rk_parallel_for(s->batch * s->heads * job.spans, grain, attend_piece, &job);
     return !atomic_load(&job.failed);
 }
@@ -188,9 +167,9 @@ static void prepare_queries(
     const grad_job *job, const grad_space *space, size_t b, size_t h, size_t begin, size_t end) {
     const rk_attention_shape *s = job->shape;
     for (size_t i = begin; i < end; i += TILE_QUERIES) {
-        size_t rows = rk_min(TILE_QUERIES, end - i), at = i - begin, w = s->width, out = place(s->out, b, h, i);
-        gather_rows(rows, w, job->q + place(s->q, b, h, i), s->q.row, space->q_rows + at * w);
-        gather_rows(rows, w, job->gout + out, s->out.row, space->gout_rows + at * w);
+        size_t rows = rk_min(TILE_QUERIES, end - i), at = i - begin, w = s->width, out = rk_place(s->out, b, h, i);
+        rk_gather_rows(rows, w, job->q + rk_place(s->q, b, h, i), s->q.row, space->q_rows + at * w);
+        rk_gather_rows(rows, w, job->gout + out, s->out.row, space->gout_rows + at * w);
         RK_DISPATCH(transpose_tile)(rows, w, space->q_rows + at * w, w, space->query + at * w);
         RK_DISPATCH(transpose_tile)(rows, w, space->gout_rows + at * w, w, space->gout + at * w);
         memset(space->lse + at, 0, TILE_QUERIES * sizeof(float));
@@ -205,7 +184,7 @@ static void grad_tile(
     const grad_job *job, const grad_space *space, size_t b, size_t h, size_t i, size_t at, size_t j) {
     const rk_attention_shape *s = job->shape;
     size_t rows = rk_min(TILE_QUERIES, s->queries - i), keys = rk_min(TILE_KEYS, s->keys - j), w = s->width;
-    size_t query = place(s->q, b, h, i), key = place(s->k, b, h, j), value = place(s->v, b, h, j);
+    size_t query = rk_place(s->q, b, h, i), key = rk_place(s->k, b, h, j), value = rk_place(s->v, b, h, j);
     rk_operand k = {space->k, w, false}, v = {space->v, w, false};
     rk_operand columns = {space->query + at * w, TILE_QUERIES, false};
     rk_operand gout = {space->gout + at * w, TILE_QUERIES, false};
@@ -241,8 +220,8 @@ static void grad_piece(void *context, size_t begin, size_t end) {
         size_t i1 = rk_min(i0 + job->query_span, s->queries), j1 = rk_min(j0 + job->key_span, s->keys);
         prepare_queries(job, &space, b, h, i0, i1);
         for (size_t j = j0; j < j1; j += TILE_KEYS) {
-            gather_rows(rk_min(TILE_KEYS, j1 - j), s->width, job->k + place(s->k, b, h, j), s->k.row, space.k);
-            gather_rows(rk_min(TILE_KEYS, j1 - j), s->width, job->v + place(s->v, b, h, j), s->v.row, space.v);
+            rk_gather_rows(rk_min(TILE_KEYS, j1 - j), s->width, job->k + rk_place(s->k, b, h, j), s->k.row, space.k);
+            rk_gather_rows(rk_min(TILE_KEYS, j1 - j), s->width, job->v + rk_place(s->v, b, h, j), s->v.row, space.v);
             for (size_t i = i0; i < i1; i += TILE_QUERIES) grad_tile(job, &space, b, h, i, i - i0, j);
         }
     }
@@ -254,12 +233,7 @@ static void run_grad(grad_job *job, size_t query_span, size_t key_span, bool wan
     job->query_span = query_span, job->key_span = key_span, job->want_query = want_query, job->want_key = want_key;
     size_t pieces = rk_ceil_div(s->queries, query_span) * rk_ceil_div(s->keys, key_span);
     double tiles = (double)rk_ceil_div(query_span, TILE_QUERIES) * (double)rk_ceil_div(key_span, TILE_KEYS);
-    rk_parallel_for(s->batch * s->heads * pieces, tile_grain(s, 5 * tiles), grad_piece, job);
-}
-
-static void clear_rows(const rk_attention_shape *s, rk_attention_stride stride, size_t rows, float *g) {
-    for (size_t at = 0; at < s->batch * s->heads * rows; at++)
-        memset(g + place(stride, at / rows / s->heads, at / rows % s->heads, at % rows), 0, s->width * sizeof(float));
+    rk_parallel_for(s->batch * s->heads * pieces, rk_tile_grain(s, 5 * tiles), grad_piece, job);
 }
 
 bool rk_attention_grad(
@@ -270,9 +244,9 @@ bool rk_attention_grad(
         return true;
     }
     if (s->queries == 0 || s->keys == 0) {
-        clear_rows(s, s->q, s->queries, gq);
-        clear_rows(s, s->k, s->keys, gk);
-        clear_rows(s, s->v, s->keys, gv);
+        rk_clear_rows(s, s->q, s->queries, gq);
+        rk_clear_rows(s, s->k, s->keys, gk);
+        rk_clear_rows(s, s->v, s->keys, gv);
         return true;
     }
     grad_job job = {

@@ -1,5 +1,5 @@
-// The float64 forms of products, convolutions and attention: loops over their definitions, for tests and for metrics that
-// need the digits. Clarity comes before speed here.
+// The float64 forms of products and convolutions: loops over their definitions, for tests and for metrics that need the
+// digits. Clarity comes before speed here.
 #include <math.h>
 #include <string.h>
 
@@ -99,66 +99,4 @@ void rk_plain_conv2d_input_grad(const rk_conv_shape *s, const double *gy, const 
 void rk_plain_conv2d_weight_grad(const rk_conv_shape *s, const double *x, const double *gy, double *gweight) {
     memset(gweight, 0, s->c_out * s->kernel_h * s->kernel_w * s->c_in * sizeof(double));
     each_meeting(&(meeting){s, x, gy, NULL, gweight}, visit_weight_grad);
-}
-
-// MARK: - Attention
-
-static double dot(size_t width, const double *a, const double *b) {
-    double sum = 0;
-    for (size_t i = 0; i < width; i++) sum += a[i] * b[i];
-    return sum;
-}
-
-static void add_scaled(size_t width, double factor, const double *x, double *y) {
-    for (size_t i = 0; i < width; i++) y[i] += factor * x[i];
-}
-
-static size_t place(rk_attention_stride s, size_t batch, size_t head, size_t row) {
-    return batch * s.batch + head * s.head + row * s.row;
-}
-
-void rk_plain_attention(
-    const rk_attention_shape *s, const double *q, const double *k, const double *v, double *out, double *lse) {
-    for (size_t at = 0; at < s->batch * s->heads * s->queries; at++) {
-        size_t i = at % s->queries, h = at / s->queries % s->heads, b = at / s->queries / s->heads;
-        const double *query = q + place(s->q, b, h, i);
-        double largest = -INFINITY, sum = 0, *row = out + place(s->out, b, h, i);
-        for (size_t j = 0; j < s->keys; j++)
-            largest = fmax(largest, s->scale * dot(s->width, query, k + place(s->k, b, h, j)));
-        memset(row, 0, s->width * sizeof(double));
-        for (size_t j = 0; j < s->keys; j++) {
-            double weight = exp(s->scale * dot(s->width, query, k + place(s->k, b, h, j)) - largest);
-            sum += weight;
-            add_scaled(s->width, weight, v + place(s->v, b, h, j), row);
-        }
-        for (size_t d = 0; d < s->width && sum > 0; d++) row[d] /= sum;
-        lse[at] = sum > 0 ? largest + log(sum) : -INFINITY;
-    }
-}
-
-static void clear_rows(const rk_attention_shape *s, rk_attention_stride stride, size_t rows, double *g) {
-    for (size_t b = 0; b < s->batch; b++)
-        for (size_t h = 0; h < s->heads; h++)
-            for (size_t i = 0; i < rows; i++) memset(g + place(stride, b, h, i), 0, s->width * sizeof(double));
-}
-
-void rk_plain_attention_grad(
-    const rk_attention_shape *s, const double *q, const double *k, const double *v, const double *out,
-    const double *lse, const double *gout, double *gq, double *gk, double *gv) {
-    clear_rows(s, s->q, s->queries, gq);
-    clear_rows(s, s->k, s->keys, gk);
-    clear_rows(s, s->v, s->keys, gv);
-    for (size_t at = 0; at < s->batch * s->heads * s->queries; at++) {
-        size_t i = at % s->queries, h = at / s->queries % s->heads, b = at / s->queries / s->heads;
-        size_t query = place(s->q, b, h, i), row = place(s->out, b, h, i);
-        double mean = dot(s->width, out + row, gout + row);
-        for (size_t j = 0; j < s->keys; j++) {
-            size_t key = place(s->k, b, h, j), value = place(s->v, b, h, j);
-            double p = exp(s->scale * dot(s->width, q + query, k + key) - lse[at]);
-            double slope = s->scale * p * (dot(s->width, gout + row, v + value) - mean);
-            add_scaled(s->width, p, gout + row, gv + value);
-            add_scaled(s->width, slope, k + key, gq + query);
-            add_scaled(s->width, slope, q + query, gk + key);
-        }
-    }
 }

@@ -104,3 +104,10 @@ void rk_plain_attention(
 void rk_plain_attention_grad(
     const rk_attention_shape *shape, const double *q, const double *k, const double *v, const double *out,
     const double *lse, const double *gout, double *gq, double *gk, double *gv);
+void rk_plain_attention_tangent(
+    const rk_attention_shape *shape, const double *q, const double *k, const double *v, const double *dq,
+    const double *dk, const double *dv, const double *out, const double *lse, double *tangent, double *mean);
+void rk_plain_attention_tangent_grad(
+    const rk_attention_shape *shape, const double *q, const double *k, const double *v, const double *dq,
+    const double *dk, const double *dv, const double *out, const double *lse, const double *tangent,
+    const double *mean, const double *g, double *gq, double *gk, double *gv, double *gdq, double *gdk, double *gdv);

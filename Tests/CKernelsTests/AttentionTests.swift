@@ -54,6 +54,67 @@ struct Attention: CustomStringConvertible, Sendable {
         }
         return (gq, gkv)
     }
+
+    /// How the output moves as the packed rows do, with what the gradient needs.
+    func tangent<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: Moving<T>, _ f: (out: [T], lse: [T])) -> (y: [T], mean: [T]) {
+        var y = [T](repeating: .nan, count: outCount)
+        var mean = [T](repeating: .nan, count: lseCount)
+        var shape = shape
+        x.withPointers(keys: heads * width, values: 2 * heads * width) { q, k, v, dq, dk, dv in
+            #expect(rk_attention_tangent(dtype, &shape, q, k, v, dq, dk, dv, f.out, f.lse, &y, &mean))
+        }
+        return (y, mean)
+    }
+
+    func tangentGradient<T: FloatingPoint & BitwiseCopyable>(
+        _ dtype: rk_dtype, _ x: Moving<T>, _ f: (out: [T], lse: [T]), _ t: (y: [T], mean: [T]), _ g: [T]
+    ) -> Moving<T> {
+        func zeros(_ like: [T]) -> [T] { .init(repeating: 0, count: like.count) }
+        var r = Moving(q: zeros(x.q), kv: zeros(x.kv), dq: zeros(x.dq), dkv: zeros(x.dkv))
+        var shape = shape
+        let (keys, values) = (heads * width, 2 * heads * width)
+        x.withPointers(keys: keys, values: values) { q, k, v, dq, dk, dv in
+            r.kv.withUnsafeMutableBufferPointer { gkv in
+                r.dkv.withUnsafeMutableBufferPointer { gdkv in
+                    #expect(
+                        rk_attention_tangent_grad(
+                            dtype, &shape, q, k, v, dq, dk, dv, f.out, f.lse, t.y, t.mean, g, &r.q, gkv.baseAddress! + keys,
+                            gkv.baseAddress! + values, &r.dq, gdkv.baseAddress! + keys, gdkv.baseAddress! + values))
+                }
+            }
+        }
+        return r
+    }
+}
+
+/// Packed rows of queries and keys, and how they move.
+struct Moving<T: BitwiseCopyable> {
+    var q: [T], kv: [T], dq: [T], dkv: [T]
+
+    var all: [[T]] { [q, kv, dq, dkv] }
+
+    func withPointers(
+        keys: Int, values: Int, _ body: (UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>) -> Void
+    ) {
+        q.withUnsafeBufferPointer { q in
+            kv.withUnsafeBufferPointer { kv in
+                dq.withUnsafeBufferPointer { dq in
+                    dkv.withUnsafeBufferPointer { dkv in
+                        let (x, y, u, w) = (q.baseAddress!, kv.baseAddress!, dq.baseAddress!, dkv.baseAddress!)
+                        body(x, y + keys, y + values, u, w + keys, w + values)
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension Moving<Double> {
+    init(_ a: Attention, seed: UInt64) {
+        let (queries, keys) = (a.batch * a.queries * a.row + 1, a.batch * a.keys * a.row + 1)
+        self.init(q: noise(queries, seed: seed), kv: noise(keys, seed: seed + 1), dq: noise(queries, seed: seed + 2), dkv: noise(keys, seed: seed + 3))
+    }
+    var f32: Moving<Float> { Moving<Float>(q: q.f32, kv: kv.f32, dq: dq.f32, dkv: dkv.f32) }
 }
 
 @Suite(.serialized) struct AttentionTests {
@@ -96,6 +157,40 @@ struct Attention: CustomStringConvertible, Sendable {
             slopeError(of: g.q, at: q, seed: seed) { dot(gout, a.forward(RK_F64, $0, kv).out) } < 1e-6, "seed \(seed)")
         #expect(
             slopeError(of: g.kv, at: kv, seed: seed) { dot(gout, a.forward(RK_F64, q, $0).out) } < 1e-6, "seed \(seed)")
+    }
+
+    @Test(arguments: cases) func tangentMatchesPlainForm(a: Attention) {
+        let seed: UInt64 = 61
+        let x = Moving(a, seed: seed), g = noise(a.outCount, seed: seed + 4)
+        let plain = a.forward(RK_F64, x.q, x.kv), plainTangent = a.tangent(RK_F64, x, plain)
+        let plainGradient = a.tangentGradient(RK_F64, x, plain, plainTangent, g)
+        func run() -> [[Float]] {
+            let f = a.forward(RK_F32, x.q.f32, x.kv.f32), t = a.tangent(RK_F32, x.f32, f)
+            return [t.y, t.mean] + a.tangentGradient(RK_F32, x.f32, f, t, g.f32).all
+        }
+        atEachLevel { _ in
+            for (result, expected) in zip(run(), [plainTangent.y, plainTangent.mean] + plainGradient.all) {
+                #expect(relativeError(result, expected) < 2e-5, "seed \(seed)")
+            }
+        }
+        #expect(sameForAnyThreads(run), "seed \(seed)")
+    }
+
+    @Test(arguments: cases[..<3]) func plainTangentIsTheSlope(a: Attention) {
+        let seed: UInt64 = 63
+        let x = Moving(a, seed: seed), g = noise(a.outCount, seed: seed + 4), f = a.forward(RK_F64, x.q, x.kv)
+        let t = a.tangent(RK_F64, x, f), pulled = a.gradient(RK_F64, x.q, x.kv, f, g)
+        #expect(abs(dot(g, t.y) - dot(pulled.q, x.dq) - dot(pulled.kv, x.dkv)) < 1e-9, "seed \(seed)")
+        let gradient = a.tangentGradient(RK_F64, x, f, t, g)
+        func error(_ gradient: [Double], _ part: WritableKeyPath<Moving<Double>, [Double]>) -> Double {
+            slopeError(of: gradient, at: x[keyPath: part], seed: seed) { values in
+                var moved = x
+                moved[keyPath: part] = values
+                return dot(g, a.tangent(RK_F64, moved, a.forward(RK_F64, moved.q, moved.kv)).y)
+            }
+        }
+        #expect(error(gradient.q, \.q) < 1e-6 && error(gradient.kv, \.kv) < 1e-6, "seed \(seed)")
+        #expect(error(gradient.dq, \.dq) < 1e-6 && error(gradient.dkv, \.dkv) < 1e-6, "seed \(seed)")
     }
 
     /// Scores in the thousands neither overflow nor lose the row's sum.

@@ -1,7 +1,7 @@
 import CKernels
 
 extension Op {
-    static let attentions: [Op] = [attention]
+    static let attentions: [Op] = [attention, attentionTangent]
 
     static let attention: Op = Op(
         "attention", [
@@ -47,14 +47,56 @@ extension Op {
             return gradients
         },
         jvp: { call, d in
-            let parts = try Parts(call)
-            let scores = try total([
-                d[0].map { try $0.swapped().matmul(parts.k, transposeB: true) }, d[1].map { try parts.q.matmul($0.swapped(), transposeB: true) },
-            ])
-            let moved = try total([
-                scores.map { try parts.slope($0 * parts.scale).matmul(parts.v) }, d[2].map { try parts.weights.matmul($0.swapped()) },
-            ])
-            return [try moved?.swapped(), nil]
+            guard d.contains(where: { $0 != nil }) else { return [nil, nil] }
+            let moved = try zip(d, call.inputs).map { try $0 ?? .zeros($1.shape, $1.dtype) }
+            return [try attentionTangent.apply(call.inputs + moved, call.attributes.values)[0], nil]
+        })
+
+    static let attentionTangent: Op = Op(
+        "attention_tangent", [
+            Argument("q", .tensor), Argument("k", .tensor), Argument("v", .tensor),
+            Argument("dq", .tensor), Argument("dk", .tensor), Argument("dv", .tensor),
+            Argument("scale", .positive, "1 / sqrt(width) when not given", default: .none),
+        ],
+        Doc("The derivative of attention as q, k and v move along dq, dk and dv.", formula: "y = dp v + p dv, p the softmax and dp its tangent", shapes: "as attention's; dq, dk and dv as q, k and v -> as q", example: "> local q, z = riffle.ones(1, 2, 1, 4), riffle.zeros(1, 2, 1, 4)\n> riffle.attention_tangent(q, q, q, z, z, q):shape()\n[1, 2, 1, 4]"),
+        keep: .everything, results: 1,
+        samples: [
+            Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4], [2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4]),
+            Sample([1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], with: [.number(0.3)]),
+        ],
+        mistakes: [Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4], [2, 3, 2, 4], [2, 5, 2, 4], [2, 4, 2, 4])],
+        forward: { call in
+            let x = Array(call.inputs[..<3]), d = Array(call.inputs[3...])
+            guard zip(x, d).allSatisfy({ $0.shape == $1.shape && $0.dtype == $1.dtype }) else {
+                let told = zip(["q", "k", "v", "dq", "dk", "dv"], call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
+                throw RiffleError("", "dq, dk and dv must be as q, k and v (\(told))")
+            }
+            let values = try withoutGradient { try attention.apply(x, call.attributes.values) }
+            let (out, lse) = (values[0], values[1])
+            let (tangent, mean) = (try Tensor(uninitialized: out.shape, out.dtype), try Tensor(uninitialized: lse.shape, lse.dtype))
+            var shape = attentionShape(call)
+            try workspace(rk_attention_tangent(
+                out.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, d[0].pointer, d[1].pointer, d[2].pointer, out.pointer,
+                lse.pointer, tangent.pointer, mean.pointer))
+            return [tangent, out, lse, mean]
+        },
+        vjp: { call, g in
+            guard let g = g[0] else { return call.inputs.map { _ in nil } }
+            if Context.current.isRecording { return try Parts(call).tangentGradients(call, g.swapped()) }
+            let x = call.inputs, saved = call.outputs, gradients = try x.map { try Tensor(uninitialized: $0.shape, $0.dtype) }
+            var shape = attentionShape(call)
+            try workspace(rk_attention_tangent_grad(
+                g.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, x[3].pointer, x[4].pointer, x[5].pointer, saved[1].pointer,
+                saved[2].pointer, saved[0].pointer, saved[3].pointer, g.pointer, gradients[0].pointer, gradients[1].pointer,
+                gradients[2].pointer, gradients[3].pointer, gradients[4].pointer, gradients[5].pointer))
+            return gradients
+        },
+        jvp: { call, moved in
+            // Forward mode through its basic operations.
+            let level = ForwardLevel()
+            defer { level.close() }
+            let inputs = try zip(call.inputs, moved).map { input, moved in try moved.map { try level.dual(input, $0) } ?? input }
+            return [try level.split(Parts(Call(inputs: inputs, attributes: call.attributes)).tangent(inputs)).tangent, nil, nil, nil]
         })
 
     /// Attention in basic operations, for derivatives of derivatives: heads before positions.
@@ -70,6 +112,30 @@ extension Op {
 
         /// What a change of the scores makes of the weights (the softmax's symmetric Jacobian).
         func slope(_ change: Tensor) throws -> Tensor { try weights * (change - (weights * change).sum([-1], keep: true)) }
+
+        /// How the scores move as `inputs`, q, k, v, dq, dk, dv, say.
+        private func scoresTangent(_ inputs: [Tensor]) throws -> Tensor {
+            try (inputs[3].swapped().matmul(k, transposeB: true) + q.matmul(inputs[4].swapped(), transposeB: true)) * scale
+        }
+
+        /// The output's tangent.
+        func tangent(_ inputs: [Tensor]) throws -> Tensor {
+            try (slope(scoresTangent(inputs)).matmul(v) + weights.matmul(inputs[5].swapped())).swapped()
+        }
+
+        /// Gradients of the output's tangent from g, heads first; the formulas are the kernel's.
+        func tangentGradients(_ call: Call, _ g: Tensor) throws -> [Tensor?] {
+            let (dq, dk, dv) = (try call.inputs[3].swapped(), try call.inputs[4].swapped(), try call.inputs[5].swapped())
+            let d = try scoresTangent(call.inputs), a = try g.matmul(v, transposeB: true)
+            func mean(_ x: Tensor) throws -> Tensor { try (weights * x).sum([-1], keep: true) }
+            let u = try slope(a) * scale
+            let w = try slope(a * (d - mean(d)) - mean(a) * d + g.matmul(dv, transposeB: true)) * scale
+            return [
+                try (w.matmul(k) + u.matmul(dk)).swapped(), try (w.matmul(q, transposeA: true) + u.matmul(dq, transposeA: true)).swapped(),
+                try slope(d).matmul(g, transposeA: true).swapped(),
+                try u.matmul(k).swapped(), try u.matmul(q, transposeA: true).swapped(), try weights.matmul(g, transposeA: true).swapped(),
+            ]
+        }
     }
 
     private static func attentionScale(_ call: Call) -> Double {

@@ -26,3 +26,15 @@ bool rk_attention(
 bool rk_attention_grad(
     rk_dtype dtype, const rk_attention_shape *shape, const void *q, const void *k, const void *v, const void *out,
     const void *lse, const void *gout, void *gq, void *gk, void *gv);
+
+/// How out changes as q, k and v move along dq, dk and dv, which lie as they do; laid out as out. `mean` [batch, heads,
+/// queries] gets what its gradient needs. There must be keys.
+bool rk_attention_tangent(
+    rk_dtype dtype, const rk_attention_shape *shape, const void *q, const void *k, const void *v, const void *dq,
+    const void *dk, const void *dv, const void *out, const void *lse, void *tangent, void *mean);
+
+/// Gradients of rk_attention_tangent from its output's, laid out as what they are the gradients of.
+bool rk_attention_tangent_grad(
+    rk_dtype dtype, const rk_attention_shape *shape, const void *q, const void *k, const void *v, const void *dq,
+    const void *dk, const void *dv, const void *out, const void *lse, const void *tangent, const void *mean,
+    const void *g, void *gq, void *gk, void *gv, void *gdq, void *gdk, void *gdv);
