@@ -17,16 +17,32 @@ typedef void (*binary_loop)(const void *a, bool a_runs, const void *b, bool b_ru
 
 // MARK: - The plain forms
 
-static double silu_slope(double x) {
-    double c = x < -800.0 ? -800.0 : x > 800.0 ? 800.0 : x, s = 1.0 / (1.0 + exp(-c));
-    return s * (1.0 + c * (1.0 - s));
+// What derivatives of x s(z) are made of, s the logistic function and z a function of x: x itself for silu, a cubic for
+// gelu. ds = s (1 - s) comes from e = exp(-|z|), since 1 - s would lose digits.
+typedef struct {
+    double x, s, ds, dz, ddz;
+} gate;
+
+static gate gate_at(double x, double z, double dz, double ddz) {
+    double e = exp(-fabs(z)), r = 1.0 / (1.0 + e);
+    return (gate){x, z < 0.0 ? e * r : r, e * r * r, dz, ddz};
 }
 
-static double gelu_slope(double x) {
-    double c = x < -40.0 ? -40.0 : x > 40.0 ? 40.0 : x;
-    double s = 1.0 / (1.0 + exp(-1.5957691216057308 * (c + 0.044715 * c * c * c)));
-    return s + c * s * (1.0 - s) * 1.5957691216057308 * (1.0 + 0.134145 * c * c);
+static double held(double x, double limit) { return x < -limit ? -limit : x > limit ? limit : x; }
+
+static gate silu_gate(double x) {
+    double c = held(x, 800.0);
+    return gate_at(c, c, 1.0, 0.0);
 }
+
+static gate gelu_gate(double x) {
+    double c = held(x, 40.0), k = 1.5957691216057308;
+    return gate_at(c, k * (c + 0.044715 * c * c * c), k * (1.0 + 0.134145 * c * c), k * 0.26829 * c);
+}
+
+static double gate_slope(gate g) { return g.s + g.x * g.ds * g.dz; }
+
+static double gate_curve(gate g) { return g.ds * (2.0 * g.dz + g.x * ((1.0 - 2.0 * g.s) * g.dz * g.dz + g.ddz)); }
 
 #define PLAIN(name, type, value) \
     static void name(const void *a, bool a_runs, const void *b, bool b_runs, void *y, size_t n) { \
@@ -53,8 +69,10 @@ PLAIN(mul_f64, double, u *v)
 PLAIN(div_f64, double, u / v)
 PLAIN(pow_f64, double, pow(u, v))
 PLAIN(atan2_f64, double, atan2(u, v))
-PLAIN(silu_grad_f64, double, v *silu_slope(u))
-PLAIN(gelu_grad_f64, double, v *gelu_slope(u))
+PLAIN(silu_grad_f64, double, v *gate_slope(silu_gate(u)))
+PLAIN(gelu_grad_f64, double, v *gate_slope(gelu_gate(u)))
+PLAIN(silu_curve_f64, double, v *gate_curve(silu_gate(u)))
+PLAIN(gelu_curve_f64, double, v *gate_curve(gelu_gate(u)))
 
 PLAIN_COMMON(int32_t, i32)
 PLAIN(add_i32, uint32_t, u + v)
@@ -68,7 +86,7 @@ PLAIN(mul_i32, uint32_t, u *v)
 
 static const binary_loop table_f64[RK_BINARY_COUNT] = {
     TABLE_COMMON(f64), [RK_DIV] = div_f64, [RK_POW] = pow_f64, [RK_ATAN2] = atan2_f64, [RK_SILU_GRAD] = silu_grad_f64,
-    [RK_GELU_GRAD] = gelu_grad_f64,
+    [RK_GELU_GRAD] = gelu_grad_f64, [RK_SILU_CURVE] = silu_curve_f64, [RK_GELU_CURVE] = gelu_curve_f64,
 };
 static const binary_loop table_i32[RK_BINARY_COUNT] = {TABLE_COMMON(i32)};
 

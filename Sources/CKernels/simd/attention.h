@@ -14,13 +14,13 @@ static void RK_LEVEL(exponentiate_tile)(
             most[i] = s > most[i] ? s : most[i];
         }
     for (size_t i = 0; i < TILE_QUERIES; i++) {
-        shrink[i] = most[i] > largest[i] ? rk_exp_f32(largest[i] - most[i]) : 1.0f;
+        shrink[i] = most[i] > largest[i] ? rk_exp_low_f32(largest[i] - most[i]) : 1.0f;
         largest[i] = most[i];
         most[i] = most[i] < -3e38f ? 0 : most[i];   // all scores -inf: exp(-inf - 0) = 0, not NaN
     }
     for (size_t j = 0; j < keys; j++)
         for (size_t i = 0; i < TILE_QUERIES; i++) {
-            float e = rk_exp_f32(scale * scores[j * TILE_QUERIES + i] - most[i]);
+            float e = rk_exp_low_f32(scale * scores[j * TILE_QUERIES + i] - most[i]);
             scores[j * TILE_QUERIES + i] = e;
             total[i] += e;
         }

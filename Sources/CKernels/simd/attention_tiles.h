@@ -12,7 +12,7 @@ static void RK_LEVEL(transpose_tile)(size_t rows, size_t width, const float *x, 
 static void RK_LEVEL(probabilities)(size_t keys, float scale, const float *lse, float *scores) {
     for (size_t j = 0; j < keys; j++)
         for (size_t i = 0; i < TILE_QUERIES; i++)
-            scores[j * TILE_QUERIES + i] = rk_exp_f32(scale * scores[j * TILE_QUERIES + i] - lse[i]);
+            scores[j * TILE_QUERIES + i] = rk_exp_low_f32(scale * scores[j * TILE_QUERIES + i] - lse[i]);
 }
 
 /// mean[i] = the product of rows i of a and b.

@@ -43,6 +43,8 @@ BINARY(binary_gt, u > v ? 1.0f : 0.0f)
 BINARY(binary_ge, u >= v ? 1.0f : 0.0f)
 BINARY(binary_silu_grad, v *rk_silu_slope_f32(u))
 BINARY(binary_gelu_grad, v *rk_gelu_slope_f32(u))
+BINARY(binary_silu_curve, v *rk_silu_curve_f32(u))
+BINARY(binary_gelu_curve, v *rk_gelu_curve_f32(u))
 BINARY(pow_positive, rk_pow_positive_f32(u, v))
 BINARY(pow_any, powf(u, v))
 
@@ -76,6 +78,7 @@ static const binary_loop RK_LEVEL(binary_table)[RK_BINARY_COUNT] = {
     [RK_LT] = RK_LEVEL(binary_lt),           [RK_LE] = RK_LEVEL(binary_le),
     [RK_GT] = RK_LEVEL(binary_gt),           [RK_GE] = RK_LEVEL(binary_ge),
     [RK_SILU_GRAD] = RK_LEVEL(binary_silu_grad), [RK_GELU_GRAD] = RK_LEVEL(binary_gelu_grad),
+    [RK_SILU_CURVE] = RK_LEVEL(binary_silu_curve), [RK_GELU_CURVE] = RK_LEVEL(binary_gelu_curve),
 };
 
 #undef BINARY

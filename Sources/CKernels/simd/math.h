@@ -41,8 +41,13 @@ RK_MATH double rk_from_bits_f64(uint64_t u) {
 RK_MATH float rk_at_least_f32(float x, float low) { return x < low ? low : x; }
 RK_MATH float rk_at_most_f32(float x, float high) { return x > high ? high : x; }
 
-RK_MATH float rk_exp_f32(float x) {
-    x = rk_at_most_f32(rk_at_least_f32(x, -104.0f), 89.0f);
+// exp(x) = p 2^k, with x = k ln 2 + r and p a polynomial in r; for |x| below 2^22 ln 2.
+typedef struct {
+    float p;
+    int32_t k;
+} rk_exp_parts;
+
+static inline __attribute__((always_inline, const)) rk_exp_parts rk_exp_split_f32(float x) {
     float t = x * 1.44269504f + RK_ROUND_F32;
     float n = t - RK_ROUND_F32;
     float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -53,9 +58,20 @@ RK_MATH float rk_exp_f32(float x) {
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
-    // 2^n in two factors: n reaches from the smallest denormal to one past the largest power.
-    int32_t k = (int32_t)(rk_bits_f32(t) - rk_bits_f32(RK_ROUND_F32)), half = k >> 1;
-    return p * rk_from_bits_f32((uint32_t)(half + 127) << 23) * rk_from_bits_f32((uint32_t)(k - half + 127) << 23);
+    return (rk_exp_parts){p, (int32_t)(rk_bits_f32(t) - rk_bits_f32(RK_ROUND_F32))};
+}
+
+RK_MATH float rk_exp_f32(float x) {
+    rk_exp_parts e = rk_exp_split_f32(rk_at_most_f32(rk_at_least_f32(x, -104.0f), 89.0f));
+    // 2^k in two factors: k reaches from the smallest denormal to one past the largest power.
+    int32_t half = e.k >> 1;
+    return e.p * rk_from_bits_f32((uint32_t)(half + 127) << 23) * rk_from_bits_f32((uint32_t)(e.k - half + 127) << 23);
+}
+
+// exp of at most 40, as everything that normalises by the largest takes it: a sixth faster.
+RK_MATH float rk_exp_low_f32(float x) {
+    rk_exp_parts e = rk_exp_split_f32(rk_at_least_f32(x, -104.0f));
+    return e.p * rk_from_bits_f32((uint32_t)(e.k + 191) << 23) * 0x1p-64f;
 }
 
 RK_MATH float rk_log_f32(float x) {
@@ -127,7 +143,7 @@ RK_MATH float rk_tanh_f32(float x) {
 
 // exp of a negative number only, so that the smallest results keep their digits.
 RK_MATH float rk_sigmoid_f32(float x) {
-    float e = rk_exp_f32(-fabsf(x)), d = 1.0f + e;
+    float e = rk_exp_low_f32(-fabsf(x)), d = 1.0f + e;
     return (x < 0.0f ? e : 1.0f) / d;
 }
 
@@ -139,7 +155,7 @@ RK_MATH float rk_erf_f32(float x) {
     u = u * a + -6.34846687e-1f;
     u = u * a + -1.28717512e-1f;
     u = u * a - a;
-    float far = 1.0f - rk_exp_f32(u);
+    float far = 1.0f - rk_exp_low_f32(u);
     float p = -5.96761703e-4f;
     p = p * s + 4.99119423e-3f;
     p = p * s + -2.67681349e-2f;
@@ -166,7 +182,7 @@ RK_MATH float rk_gelu_f32(float x) {
 // d/dx (x sigmoid(z)) = s + x s (1 - s) dz/dx, with s (1 - s) = e / (1 + e)^2 for e = exp(-|z|): 1 - s itself would
 // lose digits.
 RK_MATH float rk_gate_slope_f32(float x, float z, float dz) {
-    float e = rk_exp_f32(-fabsf(z)), r = 1.0f / (1.0f + e);
+    float e = rk_exp_low_f32(-fabsf(z)), r = 1.0f / (1.0f + e);
     return (z < 0.0f ? e * r : r) + x * dz * (e * r * r);
 }
 
@@ -180,8 +196,26 @@ RK_MATH float rk_gelu_slope_f32(float x) {
     return rk_gate_slope_f32(c, c * (1.59576912f + 0.0713548163f * q), 1.59576912f + 0.214064449f * q);
 }
 
+// The second derivative, 2 s' z' + x (s'' z'^2 + s' z''), with s'' = s (1 - s) (1 - 2 s).
+RK_MATH float rk_gate_curve_f32(float x, float z, float dz, float ddz) {
+    float e = rk_exp_low_f32(-fabsf(z)), r = 1.0f / (1.0f + e), slope = e * r * r;
+    float turn = copysignf((e - 1.0f) * r, -z) * dz;   // 1 - 2 s
+    return slope * (2.0f * dz + x * (turn * dz + ddz));
+}
+
+RK_MATH float rk_silu_curve_f32(float x) {
+    float c = rk_at_most_f32(rk_at_least_f32(x, -200.0f), 200.0f);
+    return rk_gate_curve_f32(c, c, 1.0f, 0.0f);
+}
+
+RK_MATH float rk_gelu_curve_f32(float x) {
+    float c = rk_at_most_f32(rk_at_least_f32(x, -20.0f), 20.0f), q = c * c;
+    float dz = 1.59576912f + 0.214064449f * q;
+    return rk_gate_curve_f32(c, c * (1.59576912f + 0.0713548163f * q), dz, 0.428128898f * c);
+}
+
 RK_MATH float rk_softplus_f32(float x) {
-    return (x > 0.0f ? x : 0.0f) + rk_log1p_unit_f32(rk_exp_f32(-fabsf(x)));
+    return (x > 0.0f ? x : 0.0f) + rk_log1p_unit_f32(rk_exp_low_f32(-fabsf(x)));
 }
 
 // x^y for 0 < x < inf and finite y, through float64 so that the error of y log(x) stays below a float's.

@@ -16,11 +16,11 @@ static void RK_LEVEL(softmax)(bool logarithm, size_t rows, size_t width, const f
     for (size_t r = 0; r < rows; r++, x += width, y += width) {
         float sum, largest = RK_LEVEL(row_largest)(width, x);
         if (logarithm) {
-            RK_ROW_SUM(sum, width, rk_exp_f32(x[i] - largest));
+            RK_ROW_SUM(sum, width, rk_exp_low_f32(x[i] - largest));
             float shift = logf(sum);
             for (size_t i = 0; i < width; i++) y[i] = x[i] - largest - shift;
         } else {
-            for (size_t i = 0; i < width; i++) y[i] = rk_exp_f32(x[i] - largest);
+            for (size_t i = 0; i < width; i++) y[i] = rk_exp_low_f32(x[i] - largest);
             RK_ROW_SUM(sum, width, y[i]);
             float factor = 1 / sum;
             for (size_t i = 0; i < width; i++) y[i] *= factor;
@@ -34,7 +34,7 @@ static void RK_LEVEL(softmax_grad)(
         float sum;
         if (logarithm) {
             RK_ROW_SUM(sum, width, gy[i]);
-            for (size_t i = 0; i < width; i++) gx[i] = gy[i] - rk_exp_f32(y[i]) * sum;
+            for (size_t i = 0; i < width; i++) gx[i] = gy[i] - rk_exp_low_f32(y[i]) * sum;
         } else {
             RK_ROW_SUM(sum, width, gy[i] * y[i]);
             for (size_t i = 0; i < width; i++) gx[i] = y[i] * (gy[i] - sum);

@@ -2,7 +2,7 @@ import CKernels
 
 extension Op {
     static let binary: [Op] = [
-        add, sub, mul, div, pow, maximum, minimum, atan2, eq, ne, lt, le, gt, ge, siluGrad, geluGrad, `where`,
+        add, sub, mul, div, pow, maximum, minimum, atan2, eq, ne, lt, le, gt, ge, siluGrad, geluGrad, siluCurve, geluCurve, `where`,
     ]
 
     /// Two tensors broadcast against each other.

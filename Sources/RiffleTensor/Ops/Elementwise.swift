@@ -187,32 +187,52 @@ extension Op {
         Doc("The same numbers, cut off from how they were computed.", example: "> riffle.parameter(riffle.ones(2)):detach()\ntensor float32 [2]: 1 1"),
         samples: [Sample([3])], mistakes: [], forward: { call in [call.inputs[0].detach()] })
 
-    // Halves of the rules of activations, fused because training spends its time in them.
-    static let siluGrad: Op = fusedSlope(
+    // What the rules of activations are made of, fused because training spends its time in them.
+    static let siluGrad: Op = slope(
         "silu_grad", RK_SILU_GRAD, Doc("The gradient of silu.", formula: "y = g silu'(x)", example: "> riffle.silu_grad(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 0.927671"),
-        second: { x in
-            let s = try x.sigmoid()
-            return try s * (1 - s) * (2 + x * (1 - s * 2))
-        })
+        of: { try siluGrad($0, $1) }, next: { try siluCurve($0, $1) })
 
-    static let geluGrad: Op = fusedSlope(
+    static let geluGrad: Op = slope(
         "gelu_grad", RK_GELU_GRAD, Doc("The gradient of gelu.", formula: "y = g gelu'(x)", example: "> riffle.gelu_grad(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 1.08296"),
-        second: { x in
-            let (c, a) = (0.7978845608028654, 0.044715)
-            let t = try ((x + x.pow(3) * a) * c).tanh()
-            let flat = try 1 - t.square()
-            let du = try x.square() * (3 * a * c) + c
-            return try flat * du + x * 0.5 * (flat * x * (6 * a * c) - t * flat * du.square() * 2)
+        of: { try geluGrad($0, $1) }, next: { try geluCurve($0, $1) })
+
+    static let siluCurve: Op = slope(
+        "silu_curve", RK_SILU_CURVE, Doc("The second derivative of silu.", formula: "y = g silu''(x)", example: "> riffle.silu_curve(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 0.302366"),
+        of: { try siluCurve($0, $1) },
+        next: { x, g in
+            let s = try x.sigmoid(), p = try s * (1 - s), turn = try 1 - s * 2
+            return try g * (p * (turn * (3 + x * turn) - x * p * 2))
         })
 
-    private static func fusedSlope(
-        _ name: String, _ kernel: rk_binary_op, _ doc: Doc, second: @escaping @Sendable (Tensor) throws -> Tensor
+    static let geluCurve: Op = slope(
+        "gelu_curve", RK_GELU_CURVE, Doc("The second derivative of gelu.", formula: "y = g gelu''(x)", example: "> riffle.gelu_curve(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.797885 -0.259275"),
+        of: { try geluCurve($0, $1) },
+        next: { x, g in
+            // Derivatives of x / 2 (1 + tanh(u)), u a cubic with the derivatives du, ddu and dddu.
+            let (c, a) = (0.7978845608028654, 0.044715)
+            let t = try ((x + x.pow(3) * a) * c).tanh(), flat = try 1 - t.square()
+            let du = try x.square() * (3 * a * c) + c, ddu = try x * (6 * a * c), dddu = 6 * a * c
+            let first = try ddu * 1.5 - t * du.square() * 3
+            let second = try dddu - t * du * ddu * 6 + du.pow(3) * (t.square() * 6 - 2)
+            return try g * flat * (first + x * second * 0.5)
+        })
+
+    /// A derivative of an activation times g, linear in g; `next` is the one after it.
+    private static func slope(
+        _ name: String, _ kernel: rk_binary_op, _ doc: Doc, of this: @escaping @Sendable (Tensor, Tensor) throws -> Tensor,
+        next: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
     ) -> Op {
         broadcasting(
             name, names: ("x", "g"), doc, kernel: kernel,
-            slope: { call, row in
+            vjp: { call, h in
+                guard let h = h[0] else { return [nil, nil] }
                 let (x, g) = (call.inputs[0], call.inputs[1])
-                return try (g * second(x), row(x, Tensor.ones([], x.dtype)))
+                return [call.wants(0) ? try next(x, g * h) : nil, call.wants(1) ? try this(x, h) : nil]
+            },
+            jvp: { call, d in
+                let (x, g) = (call.inputs[0], call.inputs[1])
+                let moved = try total([d[0].map { try next(x, g * $0) }, d[1].map { try this(x, $0) }])
+                return [try moved.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
             })
     }
 }

@@ -19,6 +19,8 @@ typedef enum {
     RK_EQ, RK_NE, RK_LT, RK_LE, RK_GT, RK_GE,
     RK_SILU_GRAD,     // b * silu'(a)
     RK_GELU_GRAD,     // b * gelu'(a), tanh form
+    RK_SILU_CURVE,    // b * silu''(a)
+    RK_GELU_CURVE,    // b * gelu''(a), tanh form
     RK_BINARY_COUNT
 } rk_binary_op;
 
