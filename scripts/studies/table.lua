@@ -1,84 +1,110 @@
--- Makes Markdown tables out of the rows of students.lua: riffle table.lua FILE.csv ...
--- A table for each measure and number of evaluations, with students down and sets across. Each cell is the mean over seeds, times
--- 1000, with the deviation where there is more than one seed; the best student of a set is bold.
-local nfes = { 1, 2, 4 }
-local metrics = {
-  { "Sliced Wasserstein distance to the data", 5 }, { "Squared distance to the teacher's endpoints", 13 }, { "KL", 9 },
-}
+-- Makes Markdown tables out of a study's rows: riffle table.lua students|generators|checkerboard|images FILE.csv ...
+-- Each cell is the mean over seeds, with the deviation where there is more than one; in a column the best of those that
+-- compete is bold, and the last column counts in how many columns a row is the best.
+local sizes = { 1, 2, 4 }
 
-local sets, members, cells = {}, {}, {}
-local function known(list, name)
-  if not list[name] then
-    list[name] = true
-    list[#list + 1] = name
+-- A table under way: rows and columns in the order in which they came, cells [row][column] of numbers.
+local function new_table(title, factor) return { title = title, factor = factor, rows = {}, columns = {}, cells = {} } end
+
+local function add(t, row, column, text)
+  if not t.cells[row] then
+    t.cells[row] = {}
+    t.rows[#t.rows + 1] = row
   end
-end
-for _, path in ipairs(arg) do
-  for line in io.lines(path) do
-    local fields = {}
-    for field in line:gmatch("[^,]+") do fields[#fields + 1] = field end
-    local set, member = fields[1], (fields[3]:gsub(";", ","))
-    known(sets, set)
-    known(members, member)
-    cells[member] = cells[member] or {}
-    cells[member][set] = cells[member][set] or {}
-    table.insert(cells[member][set], fields)
+  if not t.columns[column] then
+    t.columns[column] = true
+    t.columns[#t.columns + 1] = column
   end
+  t.cells[row][column] = t.cells[row][column] or {}
+  table.insert(t.cells[row][column], t.factor * tonumber(text))
 end
 
--- Mean and deviation of one column of the rows.
-local function statistics(rows, column)
+local function statistics(values)
   local sum, squares = 0, 0
-  for _, row in ipairs(rows) do
-    local value = 1000 * tonumber(row[column])
-    sum, squares = sum + value, squares + value * value
-  end
-  local mean = sum / #rows
-  return mean, #rows > 1 and math.sqrt(math.max(0, (squares - #rows * mean * mean) / (#rows - 1)))
+  for _, value in ipairs(values) do sum, squares = sum + value, squares + value * value end
+  local mean = sum / #values
+  return mean, #values > 1 and math.sqrt(math.max(0, (squares - #values * mean * mean) / (#values - 1)))
 end
 
-local function told(rows, column, best)
-  local mean, deviation = statistics(rows, column)
-  local form = mean < 9.95 and "%.2f" or mean < 99.5 and "%.1f" or "%.0f"
-  local text = form:format(mean)
-  return (mean == best and "**" .. text .. "**" or text) .. (deviation and (" ± " .. form:format(deviation)) or "")
-end
+local function competes(row) return not row:find "^teacher" end
 
-local function is_student(member) return not member:find "^teacher" end
-
--- The least mean of a set among the students.
-local function best_of(set, column)
+local function best_of(t, column)
   local best = math.huge
-  for _, member in ipairs(members) do
-    local rows = is_student(member) and cells[member][set]
-    if rows then best = math.min(best, (statistics(rows, column))) end
+  for _, row in ipairs(t.rows) do
+    local values = competes(row) and t.cells[row][column]
+    if values then best = math.min(best, (statistics(values))) end
   end
   return best
 end
 
-for _, metric in ipairs(metrics) do
-  for i, nfe in ipairs(nfes) do
-    local column = metric[2] + i
-    print(("\n%s, %d evaluation%s:\n"):format(metric[1], nfe, nfe == 1 and "" or "s"))
-    print("| student | " .. table.concat(sets, " | ") .. " | leads in |")
-    print("| --- |" .. (" --- |"):rep(#sets + 1))
-    for _, member in ipairs(members) do
-      local row, leads = { member }, 0
-      for _, set in ipairs(sets) do
-        local rows, best = cells[member][set], best_of(set, column)
-        if rows and is_student(member) and statistics(rows, column) == best then leads = leads + 1 end
-        row[#row + 1] = rows and told(rows, column, is_student(member) and best) or ""
-      end
-      row[#row + 1] = is_student(member) and tostring(leads) or ""
-      print("| " .. table.concat(row, " | ") .. " |")
+local function told(values, is_best)
+  local mean, deviation = statistics(values)
+  local form = mean < 9.95 and "%.2f" or mean < 99.5 and "%.1f" or "%.0f"
+  local text = form:format(mean)
+  return (is_best and "**" .. text .. "**" or text) .. (deviation and (" ± " .. form:format(deviation)) or "")
+end
+
+local function show(t)
+  print(("\n%s%s:\n"):format(t.title, t.factor == 1 and "" or (", times %d"):format(t.factor)))
+  print("| | " .. table.concat(t.columns, " | ") .. " | best in |")
+  print("| --- |" .. (" --- |"):rep(#t.columns + 1))
+  for _, row in ipairs(t.rows) do
+    local line, leads = { row }, 0
+    for _, column in ipairs(t.columns) do
+      local values = t.cells[row][column]
+      local is_best = values and competes(row) and statistics(values) == best_of(t, column)
+      if is_best then leads = leads + 1 end
+      line[#line + 1] = values and told(values, is_best) or ""
     end
+    line[#line + 1] = competes(row) and tostring(leads) or ""
+    print("| " .. table.concat(line, " | ") .. " |")
   end
 end
 
-print "\nSteps, and milliseconds of one core a step:\n"
-print "| student | steps | ms |\n| --- | --- | --- |"
-for _, member in ipairs(members) do
-  local all = {}
-  for _, rows in pairs(cells[member]) do table.move(rows, 1, #rows, #all + 1, all) end
-  if is_student(member) then print(("| %s | %s | %.1f |"):format(member, all[1][5], (statistics(all, 4)) / 1000)) end
+-- For each kind of study, the tables that a row of its file adds to: `to(title, factor)` is the table of a title.
+local studies = {
+  students = function(to, set, seed, member, _, steps, ...)
+    local values = { ... }
+    local row = member:gsub(";", ","):gsub("x%d+$", "") .. ", " .. steps .. " steps"
+    if not competes(row) then row = member:gsub(";", ",") end
+    for i, measure in ipairs { "Sliced Wasserstein distance to the data", "KL", "Squared distance to the teacher's endpoints" } do
+      for n, size in ipairs(sizes) do
+        add(to(("%s, %d evaluation%s"):format(measure, size, size == 1 and "" or "s"), 1000), row, set, values[4 * (i - 1) + n])
+      end
+    end
+  end,
+  generators = function(to, set, seed, steps, online_steps, rate, ...)
+    local values, rows = { ... }, { "teacher, 50 Euler steps", "teacher, 1 step", "generator, 1 evaluation" }
+    for i, measure in ipairs { "Sliced Wasserstein distance to the data", "KL" } do
+      for n, row in ipairs(rows) do add(to(measure, 1000), row, set, values[3 * (i - 1) + n]) end
+    end
+  end,
+  checkerboard = function(to, method, seed, steps, minutes, ...)
+    for n, value in ipairs { ... } do add(to("KL on the checkerboard", 1), ("%s, %d steps"):format(method, steps), tostring(2 ^ (n - 1) // 1), value) end
+  end,
+  images = function(to, network, seed, title, milliseconds, steps, ...)
+    local values = { ... }
+    for n, size in ipairs(sizes) do
+      add(to(network .. ", Frechet distance in a classifier's features", 1), title:gsub(";", ","), tostring(size), values[n])
+      add(to(network .. ", squared distance to the teacher's endpoints", 1000), title:gsub(";", ","), tostring(size), values[3 + n])
+    end
+  end,
+}
+
+local study = studies[arg[1]] or error("the first argument must be students, generators, checkerboard or images", 0)
+local tables = {}
+local function to(title, factor)
+  if not tables[title] then
+    tables[title] = new_table(title, factor)
+    tables[#tables + 1] = tables[title]
+  end
+  return tables[title]
 end
+for i = 2, #arg do
+  for line in io.lines(arg[i]) do
+    local fields = {}
+    for field in line:gmatch "[^,]+" do fields[#fields + 1] = field end
+    study(to, table.unpack(fields))
+  end
+end
+for _, t in ipairs(tables) do show(t) end
