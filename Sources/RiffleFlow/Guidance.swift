@@ -40,6 +40,9 @@ public final class GuidedNetwork: Network {
             guard weak.sampleShape == network.sampleShape || weak.sampleShape == nil || network.sampleShape == nil else {
                 throw RiffleError("guide", "the weaker network is made for other samples: \(weak.summary) and \(network.summary)")
             }
+            guard weak.conditioning.isTold(like: network.conditioning) else {
+                throw RiffleError("guide", "the weaker network is conditioned on something else: \(weak.summary) and \(network.summary)")
+            }
         }
         (self.network, self.weak, self.scale, self.interval, self.none) = (network, weak, scale, interval, none)
     }

@@ -122,6 +122,7 @@ public struct DormandPrince: Sendable {
         _ x: Tensor, from start: Double, to end: Double, velocity: (Tensor, Double) throws -> Tensor
     ) throws -> (x: Tensor, report: SolverReport) {
         guard start != end, start.isFinite, end.isFinite else { throw RiffleError("ode", "times must differ, got \(riffleFormat(start)) and \(riffleFormat(end))") }
+        if x.count == 0 { return (x, SolverReport(times: [start, end])) }
         var (x, t, report) = (x, start, SolverReport(times: [start]))
         var slope = try velocity(x, t)
         var h = try firstStep(x, t, slope, end, velocity)

@@ -243,7 +243,7 @@ private struct HeaderParser {
         guard let wanted = checkedProduct(shape + [bits]) else { throw file.error("the shape of tensor '\(name)' is too large: \(shape)") }
         let found = offsets[1] - offsets[0]
         guard wanted % 8 == 0, wanted / 8 == found else {
-            throw file.error("tensor '\(name)', \(type) \(Shape(shape)), should take \(Double(wanted) / 8) bytes, found \(found)")
+            throw file.error("tensor '\(name)', \(type) \(Shape(shape)), should take \(riffleFormat(Double(wanted) / 8)) bytes, found \(found)")
         }
         return SafeTensors.Entry(name: name, type: type, shape: Shape(shape), range: offsets[0]..<offsets[1])
     }

@@ -9,11 +9,12 @@ extension ArgumentType {
         case .operand: "a tensor or a number"
         case .tensors: "a list of tensors"
         case .number: "a number"
+        case .finite: "a finite number"
         case .positive: "a number above 0"
         case .nonNegative: "a number from 0 on"
-        case .fraction(let range): "a number from \(riffleFormat(range.lowerBound)) to \(riffleFormat(range.upperBound))"
+        case .fraction(let range): "a number \(range.lowerText) \(range.upperText)"
         case .integer(let range):
-            if range.upperBound >= Int(Int32.max) {
+            if range.upperBound == Int.max {
                 range.lowerBound <= Int(Int32.min) ? "an integer" : "an integer from \(range.lowerBound) on"
             } else {
                 range.lowerBound <= Int(Int32.min)
@@ -30,7 +31,7 @@ extension ArgumentType {
         case .object(let word): "\("aeiou".contains(word.prefix(1)) ? "an" : "a") \(word.replacing("_", with: " "))"
         case .list(let item): "a list, each item \(item.expected)"
         case .table: "a table"
-        case .any: "a value"
+        case .any: "given"
         }
     }
 
@@ -38,7 +39,8 @@ extension ArgumentType {
     var brief: String {
         switch self {
         case .operand: "tensor or number"
-        case .tensors: "list of tensors"
+        case .finite: "number"
+        case .tensors: "tensor or list of them"
         case .positive: "number > 0"
         case .nonNegative: "number >= 0"
         case .shape: "shape"
@@ -50,7 +52,7 @@ extension ArgumentType {
         case .choice(let words): words.map { "'\($0)'" }.joined(separator: ", ")
         case .integer(let range):
             range.lowerBound <= Int(Int32.min) ? "integer"
-                : range.upperBound >= Int(Int32.max) ? "integer >= \(range.lowerBound)" : "integer, \(range.lowerBound) to \(range.upperBound)"
+                : range.upperBound == Int.max ? "integer >= \(range.lowerBound)" : "integer, \(range.lowerBound) to \(range.upperBound)"
         case .fraction(let range): "number, \(riffleFormat(range.lowerBound)) to \(riffleFormat(range.upperBound))"
         case .list(let item): "list of \(item.brief)"
         case .object(let word): word
@@ -98,6 +100,8 @@ extension LuaEngine {
             if let number = raw.double { return .number(number) }
         case .number:
             if let number = raw.double { return .number(number) }
+        case .finite:
+            if let number = raw.double, number.isFinite { return .number(number) }
         case .positive:
             if let number = raw.double, number > 0, number.isFinite { return .number(number) }
         case .nonNegative:
@@ -176,6 +180,18 @@ extension LuaEngine {
         case RLUA_UNREADABLE: return "a table that cannot be read"
         default: return "a \(raw.text)"
         }
+    }
+}
+
+extension ClosedRange<Double> {
+    /// The bounds in words: a bound that is the neighbour of the number that it prints as is meant to leave that one out.
+    fileprivate var lowerText: String {
+        let text = riffleFormat(lowerBound)
+        return (Double(text) ?? lowerBound) < lowerBound ? "above \(text)" : "from \(text)"
+    }
+    fileprivate var upperText: String {
+        let text = riffleFormat(upperBound)
+        return (Double(text) ?? upperBound) > upperBound ? "to below \(text)" : "to \(text)"
     }
 }
 

@@ -27,18 +27,11 @@ public final class Catalogue {
         /// `riffle.conv2d(x, weight [, bias, stride = 1])`
         var signature: String {
             let shown = isMethod ? parameters.dropFirst() : parameters[...]
-            var text = "", isOptional = false
-            for parameter in shown {
-                let comma = text.isEmpty || text.hasSuffix("[") ? "" : ", "
-                if let value = parameter.defaultText {
-                    text += isOptional ? comma : text.isEmpty ? "[" : " [, "
-                    isOptional = true
-                    text += parameter.name + (value == "nil" ? "" : " = \(value)")
-                } else {
-                    text += comma + parameter.name
-                }
-            }
-            return "\(title)(\(text)\(isOptional ? "]" : ""))"
+            // What stands before an argument that is required has a place of its own, be it nil.
+            let needed = shown.lastIndex { $0.defaultText == nil }.map { $0 + 1 } ?? shown.startIndex
+            let fixed = shown[..<needed].map { $0.defaultText == nil ? $0.name : "\($0.name) or nil" }.joined(separator: ", ")
+            let free = shown[needed...].map { $0.name + ($0.defaultText == "nil" ? "" : " = \($0.defaultText ?? "")") }.joined(separator: ", ")
+            return "\(title)(\(fixed)\(free.isEmpty ? "" : fixed.isEmpty ? "[\(free)]" : " [, \(free)]"))"
         }
     }
 

@@ -54,6 +54,12 @@ public enum Conditioning: Equatable, Sendable {
         }
     }
 
+    /// Whether a condition for the one is one for the other: as many classes, a label for none aside.
+    public func isTold(like other: Conditioning) -> Bool {
+        if case .classes(let own, _) = self, case .classes(let others, _) = other { return own == others }
+        return self == other
+    }
+
     /// What a reader is told of it, after the sizes.
     var summary: String {
         switch self {
@@ -74,6 +80,10 @@ public enum Conditioning: Equatable, Sendable {
             guard let labels = tensors.first else { throw RiffleError("", "this network has \(count) classes and needs labels") }
             guard tensors.count == 1, labels.shape == [n], labels.dtype == .int32 else {
                 throw RiffleError("", "labels must be one int32 tensor [\(n)], \(range) (\(Self.told(tensors)))")
+            }
+            let most = Int32(hasNull ? count + 1 : count)
+            if let label = labels.elements(Int32.self).first(where: { $0 < 1 || $0 > most }) {
+                throw RiffleError("", "labels must be \(range), got \(label) (\(Self.told(tensors)))")
             }
         case .text(let tokens, let summary):
             guard tensors.count == 2 else { throw RiffleError("", "this network needs a text: { tokens, summary }, got \(tensors.count) tensors") }

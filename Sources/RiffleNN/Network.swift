@@ -68,6 +68,7 @@ open class Network: Module {
             throw RiffleError(kind, "x must be a batch of floats (x \(x.dtype) \(x.shape))")
         }
         let times = try times.map { t -> Tensor in
+            guard t.dtype.isFloating else { throw RiffleError(kind, "times must be floats (times \(t.dtype) \(t.shape))") }
             if t.count == 1 { return try t.reshaped(to: [1]).expanded(to: [n]) }
             guard t.shape == [n] else { throw RiffleError(kind, "times must be [\(n)], one for each sample (x \(x.shape), times \(t.shape))") }
             return t

@@ -20,6 +20,8 @@ public indirect enum ArgumentType: Sendable {
     /// A list of tensors.
     case tensors
     case number
+    /// A number that is neither infinite nor NaN.
+    case finite
     /// A number above zero (or from zero on), finite.
     case positive
     case nonNegative

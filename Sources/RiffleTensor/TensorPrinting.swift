@@ -45,6 +45,7 @@ extension Tensor: CustomStringConvertible {
 
 /// A number to six significant digits, as C's %g writes it.
 public func riffleFormat(_ number: Double) -> String {
+    if number.isNaN { return "nan" }
     var buffer = [CChar](repeating: 0, count: 32)
     let length = withVaList([number]) { vsnprintf(&buffer, buffer.count, "%g", $0) }
     return String(decoding: buffer.prefix(Int(length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)

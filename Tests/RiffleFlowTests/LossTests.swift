@@ -255,7 +255,7 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
                 live: try GaussianFlow(times: 2, error: error), held: try GaussianFlow(times: 2, error: place),
                 target: try GaussianFlow(times: 2, error: 0.2), teacher: try GaussianFlow(times: 1),
                 batch: try FlowBatch(
-                    x, nil, LossOptions(), for: GaussianFlow(times: 2), operation: "test", times: one.times.map { try $0(x.shape[0]) }))
+                    x, nil, LossOptions(), for: [("student", GaussianFlow(times: 2))], operation: "test", times: one.times.map { try $0(x.shape[0]) }))
             return try one.residual(setting).square().mean().item()
         }
         Context.current.random = drawn
@@ -437,10 +437,10 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
         #expect(try loss { $0.adaptivePower = 1 } > plain)
         #expect(try loss { $0.path = .cosine } != plain)
         Context.current.random = RandomSource(seed: 8)
-        let apart = try FlowBatch(x, nil, LossOptions(), for: net, operation: "test")
+        let apart = try FlowBatch(x, nil, LossOptions(), for: [("student", net)], operation: "test")
         var options = LossOptions()
         options.coupling = .optimal
-        let coupled = try FlowBatch(x, nil, options, for: net, operation: "test")
+        let coupled = try FlowBatch(x, nil, options, for: [("student", net)], operation: "test")
         func distance(_ batch: FlowBatch) throws -> Double { try (batch.noise - batch.data).square().sum().item() }
         #expect(try distance(coupled) < distance(apart))
         let labels = Condition([try .ones([1000], .int32)])

@@ -62,7 +62,7 @@ func safetensors(_ header: String, data: Int, length: UInt64? = nil) -> [UInt8] 
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}"#, "found 'x'"),
         (#"{"a":{"dtype":"F32","data_offsets":[0,8]}}"#, "missing"),
         (#"{"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}}"#, "unknown type 'F33'"),
-        (#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#, "should take 12.0 bytes, found 8"),
+        (#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#, "should take 12 bytes, found 8"),
         (#"{"a":{"dtype":"F4","shape":[17],"data_offsets":[0,8]}}"#, "should take 8.5 bytes"),
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, "a begin and an end"),
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,8]}}"#, "a begin and an end"),

@@ -46,7 +46,7 @@ public struct AYFLoss {
             ? Roles(student.stepping, teacher: teacher, target: target?.stepping) : Roles(student, teacher: teacher, target: target)
         var times = try options.times.pairs(FlowBatch.count(data, name), data.dtype)
         if endsAtData { times = (try options.times.sample(data.shape[0], data.dtype), try .ones([data.shape[0]], data.dtype)) }
-        let batch = try FlowBatch(data, condition, options, for: student, operation: name, times: times)
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: name, times: times)
         var terms = Terms(options)
         try terms.add(name, residual(batch, roles), batch.jumps)
         return try terms.loss(name)

@@ -19,7 +19,7 @@ public struct AlphaFlowLoss {
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "alphaflow")
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "alphaflow")
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
         if let first { try terms.add("velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts, weight: first.share) }

@@ -35,7 +35,7 @@ public struct ConsistencyLoss {
         let n = try FlowBatch.count(data, "consistency")
         let (s, r, weight) = try times(n, data.dtype)
         let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "consistency", times: (s, .ones([n], data.dtype)))
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "consistency", times: (s, .ones([n], data.dtype)))
         let later = try point(batch, r, roles)
         let jumps = batch.jumps, wanted = try later.end(roles.target(later))
         var terms = Terms(options)

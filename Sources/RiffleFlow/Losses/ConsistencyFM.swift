@@ -24,7 +24,7 @@ public struct ConsistencyFMLoss {
         let s = try options.times.sample(n, data.dtype)
         let end = try ((s * parts).floor() + 1).clamp(1, parts) / parts, r = try (s + gap).minimum(end)
         let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "consistency_fm", times: (s, end))
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "consistency_fm", times: (s, end))
         let jumps = batch.jumps
         let place = roles.hasTeacher
             ? try jumps.to(r).end(roles.velocity(batch)) : try options.path.point(batch.noise, batch.data, r)

@@ -16,11 +16,11 @@ public struct DMDLoss {
     public func callAsFunction(
         _ generator: Network, _ online: Network, _ teacher: Network, _ noise: Tensor, _ condition: Condition? = nil
     ) throws -> Loss {
-        _ = try FlowBatch.count(noise, "dmd")
+        _ = try FlowBatch.count(noise, "dmd", named: "z")
         guard options.path == .linear else { throw RiffleError("dmd", "the path must be linear, got \(options.path.rawValue)") }
         let data = try generated(generator, noise, condition), made = data.detach()
         let t = try options.times.sample(noise.shape[0], noise.dtype).affine(0.96, 0.02)
-        let batch = try FlowBatch(made, condition, options, for: teacher, operation: "dmd", times: (t, t)), jumps = batch.jumps
+        let batch = try FlowBatch(made, condition, options, for: [("teacher", teacher), ("online", online)], operation: "dmd", times: (t, t)), jumps = batch.jumps
         let taught = try constant("teacher", teacher) { try $0.velocity(jumps.x, t, jumps.condition) }
         let shown = try constant("online", online) { try $0.velocity(jumps.x, t, jumps.condition) }
         let left = try (1 - t).alongside(made)

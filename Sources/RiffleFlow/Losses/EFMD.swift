@@ -16,7 +16,7 @@ public struct EFMDLoss {
     /// - Parameter data: x1 [n, ...].
     public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
         let roles = try Roles(student, teacher: teacher)
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "efmd")
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "efmd")
         var terms = Terms(options)
         try terms.add("eulerian", roles.eulerianResidual(batch.jumps, at: roles.velocity(batch), gradient), batch.jumps)
         return try terms.loss("efmd")

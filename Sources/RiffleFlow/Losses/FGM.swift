@@ -23,11 +23,11 @@ public struct FGMLoss {
     public func callAsFunction(
         _ generator: Network, _ online: Network, _ teacher: Network, _ noise: Tensor, _ condition: Condition? = nil
     ) throws -> Loss {
-        _ = try FlowBatch.count(noise, "fgm")
+        _ = try FlowBatch.count(noise, "fgm", named: "z")
         if options.weight is LearnedWeight { throw RiffleError("fgm", "a learned weight needs a loss that is never negative; give a function") }
         let data = try generated(generator, noise, condition)
         let t = try options.times.sample(noise.shape[0], noise.dtype)
-        let batch = try FlowBatch(data, condition, options, for: teacher, operation: "fgm", times: (t, t))
+        let batch = try FlowBatch(data, condition, options, for: [("teacher", teacher), ("online", online)], operation: "fgm", times: (t, t))
         let place = batch.jumps
         let taught = try passing(through: teacher, as: "teacher") { try $0.velocity(place.x, t, place.condition) }
         let shown = try passing(through: online, as: "online") { try $0.velocity(place.x, t, place.condition) }
@@ -65,13 +65,13 @@ public struct FGMOnlineLoss {
         _ generator: Network, _ online: Network, _ noise: Tensor, data: Tensor? = nil, _ condition: Condition? = nil,
         dataCondition: Condition? = nil
     ) throws -> Loss {
-        _ = try FlowBatch.count(noise, "fgm_online")
-        guard alpha == 1 || data != nil else { throw RiffleError("fgm_online", "alpha below 1 needs real data") }
+        _ = try FlowBatch.count(noise, "fgm_online", named: "z")
+        guard (alpha == 1) == (data == nil) else { throw RiffleError("fgm_online", alpha < 1 ? "alpha below 1 needs real data, x" : "x, real data, counts for nothing with alpha 1") }
         let made = try withoutGradient { try generated(generator, noise, condition) }, beta = beta ?? alpha
         var terms = Terms(options)
         func add(_ name: String, _ x: Tensor, _ condition: Condition?, weight: Double, factor: Double) throws {
             let t = try options.times.sample(x.shape[0], x.dtype)
-            let batch = try FlowBatch(x, condition, options, for: online, operation: "fgm_online", times: (t, t))
+            let batch = try FlowBatch(x, condition, options, for: [("online", online)], operation: "fgm_online", times: (t, t))
             let told = try acting(as: "online") { try online.velocity(batch.jumps.x, t, batch.jumps.condition) }
             try terms.add(name, told - batch.velocity * factor, batch.jumps, weight: weight)
         }

@@ -17,7 +17,7 @@ public struct FMMLoss {
     public func callAsFunction(_ student: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
         let n = try FlowBatch.count(data, "fmm"), roles = try Roles(student)
         let (s, t) = (try options.times.sample(n, data.dtype), try options.times.sample(n, data.dtype))
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "fmm", times: (t, t))
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "fmm", times: (t, t))
         let back = batch.jumps.to(s)
         let forth = try back.from(back.end(roles.student(back)), s, to: t)
         let (u, du) = try roles.alongEnd(forth)

@@ -47,7 +47,7 @@ public struct ITVMLoss {
         _ student: Network, _ teacher: Network, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "itvm")
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "itvm")
         let parts = try JumpParts(batch.jumps, offset: offset, isRelative: isOffsetRelative)
         let start = initialWeight > 0 ? try batch.split(initialFraction).first : nil
         let asksTwice = terminal == .laggedQuotient || terminal == .segmentQuotient || terminal == .segment

@@ -40,10 +40,13 @@ struct FlowBatch {
     let share: Double
 
     /// Points x_s of the path for fresh noise, coupled as the options say.
-    /// - Parameter times: of the jumps, [n] each; drawn as the options say when nil.
+    /// - Parameters:
+    ///   - asked: the networks that will be told the condition, by their roles; all must know the label for none where labels
+    ///     are dropped.
+    ///   - times: of the jumps, [n] each; drawn as the options say when nil.
     /// - Throws: `RiffleError` where the data are no batch of floats, or labels do not match it.
     init(
-        _ data: Tensor, _ condition: Condition?, _ options: LossOptions, for network: Network, operation: String,
+        _ data: Tensor, _ condition: Condition?, _ options: LossOptions, for asked: [(role: String, network: Network)], operation: String,
         noise: Tensor? = nil, times: (s: Tensor, t: Tensor)? = nil, share: Double = 1
     ) throws {
         let n = try Self.count(data, operation)
@@ -53,7 +56,7 @@ struct FlowBatch {
         }
         self.noise = try noise ?? options.coupling.pair(.randn(data.shape, data.dtype), with: data)
         (self.data, self.share) = (data, share)
-        let condition = try condition.map { try $0.dropping(options.labelDropout, network.conditioning) }
+        let condition = try options.labelDropout > 0 ? condition.map { try $0.dropping(options.labelDropout, asked) } : condition
         jumps = Jumps(x: try options.path.point(self.noise, data, times.s), s: times.s, t: times.t, condition: condition)
         velocity = try options.path.velocity(self.noise, data, times.s)
     }
@@ -81,11 +84,19 @@ struct FlowBatch {
     }
 
     /// The size of a batch.
-    static func count(_ x: Tensor, _ operation: String) throws -> Int {
+    static func count(_ x: Tensor, _ operation: String, named name: String = "x") throws -> Int {
         guard x.rank >= 1, x.shape[0] > 0, x.dtype.isFloating else {
-            throw RiffleError(operation, "x must be a batch [n, ...] of floats with n > 0 (x \(x.dtype) \(x.shape))")
+            throw RiffleError(operation, "\(name) must be a batch [n, ...] of floats with n > 0 (\(name) \(x.dtype) \(x.shape))")
         }
         return x.shape[0]
+    }
+}
+
+extension Condition {
+    /// With a part of the samples' conditions replaced by "none", which every network that is told must know.
+    fileprivate func dropping(_ part: Double, _ asked: [(role: String, network: Network)]) throws -> Condition {
+        for (role, network) in asked { _ = try acting(as: role) { try network.conditioning.null(like: self) } }
+        return try asked.first.map { try dropping(part, $0.network.conditioning) } ?? self
     }
 }
 

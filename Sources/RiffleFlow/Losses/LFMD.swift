@@ -26,7 +26,7 @@ public struct LFMDLoss {
     /// - Parameter data: x1 [n, ...].
     public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
         let roles = try Roles(student, teacher: teacher)
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "lfmd"), jumps = batch.jumps
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "lfmd"), jumps = batch.jumps
         var terms = Terms(options)
         if initialWeight > 0, let start = try batch.split(initialFraction).first {
             try terms.add("initial", roles.student(start.jumps.starts) - roles.velocity(start), start.jumps.starts, weight: initialWeight)

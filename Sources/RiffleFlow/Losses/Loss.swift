@@ -30,7 +30,7 @@ public struct LossOptions {
         let square = try sampleMean(residual.square())
         switch norm {
         case .square: return square
-        case .huber(let c): return try (square + c * c).sqrt() - c
+        case .huber(let c): return try square / ((square + c * c).sqrt() + c)   // without the difference of near numbers
         }
     }
 

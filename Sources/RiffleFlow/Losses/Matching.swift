@@ -16,7 +16,7 @@ public struct MatchingLoss {
     ///   - noise: x0 that belong to them; fresh and coupled as the options say when nil.
     public func callAsFunction(_ network: Network, _ data: Tensor, noise: Tensor? = nil, _ condition: Condition? = nil) throws -> Loss {
         let t = try options.times.sample(FlowBatch.count(data, "matching_loss"), data.dtype)
-        let batch = try FlowBatch(data, condition, options, for: network, operation: "matching_loss", noise: noise, times: (t, t))
+        let batch = try FlowBatch(data, condition, options, for: [("network", network)], operation: "matching_loss", noise: noise, times: (t, t))
         let told = try network.velocity(batch.jumps.x, t, batch.jumps.condition)
         var terms = Terms(options)
         try terms.add("matching", told - prediction.target(batch.noise, data, t, options.path), batch.jumps)

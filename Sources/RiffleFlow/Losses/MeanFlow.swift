@@ -26,7 +26,7 @@ public struct MeanFlowLoss {
     ) throws -> Loss {
         let name = isImproved ? "imf" : "meanflow"
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: student, operation: name)
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: name)
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
         if let first { try terms.add("velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts, weight: first.share) }

@@ -21,7 +21,7 @@ public struct PFMMLoss {
     /// - Parameter data: x1 [n, ...].
     public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
         let roles = try Roles(student, teacher: teacher)
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "pfmm", times: times(FlowBatch.count(data, "pfmm"), data.dtype))
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "pfmm", times: times(FlowBatch.count(data, "pfmm"), data.dtype))
         var terms = Terms(options)
         try terms.add("progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, method, steps: steps), batch.jumps)
         return try terms.loss("pfmm")

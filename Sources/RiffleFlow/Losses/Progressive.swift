@@ -17,8 +17,8 @@ public struct ProgressiveLoss {
     public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
         let n = try FlowBatch.count(data, "progressive"), h = 1 / Double(steps)
         let s = try (Tensor.rand([n], data.dtype) * Double(steps)).floor().minimum(.scalar(Double(steps - 1), data.dtype)) * h
-        let batch = try FlowBatch(data, condition, options, for: student, operation: "progressive", times: (s, s + h))
         let roles = try Roles(student.stepping, teacher: teacher)
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "progressive", times: (s, s + h))
         var terms = Terms(options)
         try terms.add("progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, .euler, steps: 2), batch.jumps)
         return try terms.loss("progressive")

@@ -20,6 +20,8 @@ struct Roles {
         }
     }
 
+    /// Those that a condition is told to.
+    var asked: [(role: String, network: Network)] { [("student", student_)] + (teacher.map { [("teacher", $0)] } ?? []) }
     var hasTeacher: Bool { teacher != nil }
     /// Whether what the student just answered, held constant, stands for the target's answer.
     var studentIsTarget: Bool { target_ === student_ }

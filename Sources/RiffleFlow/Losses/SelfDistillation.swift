@@ -42,7 +42,7 @@ public struct SelfDistillationLoss {
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: student, operation: form.name)
+        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: form.name)
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
         if let first { try terms.add("velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts, weight: first.share) }

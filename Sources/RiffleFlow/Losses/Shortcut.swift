@@ -27,7 +27,7 @@ public struct ShortcutLoss {
         func batch(_ rows: Range<Int>, _ times: (s: Tensor, t: Tensor)) throws -> FlowBatch? {
             guard !rows.isEmpty else { return nil }
             return try FlowBatch(
-                data.sliced(0, rows), condition?.rows(rows), options, for: student, operation: "shortcut", times: times,
+                data.sliced(0, rows), condition?.rows(rows), options, for: roles.asked, operation: "shortcut", times: times,
                 share: Double(rows.count) / Double(n))
         }
         let first = try batch(0..<k, jumpTimes(k, data.dtype)), s = try options.times.sample(n - k, data.dtype)

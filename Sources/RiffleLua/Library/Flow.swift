@@ -23,7 +23,7 @@ enum FlowLibrary {
         },
         Function(
             "flow.guide", [
-                net, Argument("scale", .number, "1 changes nothing"),
+                net, Argument("scale", .finite, "1 changes nothing"),
                 Argument("from", .fraction(0...1), "the first time at which it acts", default: .number(0)),
                 Argument("to", .fraction(0...1), "the last", default: .number(1)),
                 Argument("weak", .object("network"), "a weaker network to be led away from (autoguidance); itself without labels when not given", default: .none),
@@ -52,8 +52,8 @@ enum FlowLibrary {
                 Argument("net", .object("network")), Argument("x", .tensor, "where it starts: noise, for samples [n, ...]"),
                 Argument("method", SolverArguments.methods, default: .string("heun")), SolverArguments.steps,
                 Argument("times", .list(.number), "the grid instead, from the first time to the last, up or down", default: .none),
-                Argument("from", .number, "the first time, without a grid", default: .none),
-                Argument("to", .number, "the last time, without a grid", default: .none),
+                Argument("from", .finite, "the first time, without a grid", default: .none),
+                Argument("to", .finite, "the last time, without a grid", default: .none),
             ] + SolverArguments.tolerances + [Shared.labels],
             Doc("Follows the velocity of a network from noise at 0 to data at 1. Returns x and { nfe, times, rejected }.", formula: "dx/dt = v(x, t)", example: "> local x, info = riffle.flow.ode(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2), { method = \"heun\", steps = 5 }); return info.nfe\n10", source: "dopri5: Dormand and Prince 1980")
         ) { try ode($0) },

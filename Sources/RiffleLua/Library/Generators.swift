@@ -43,7 +43,7 @@ enum GeneratorLibrary {
                 Shared.condition(arguments), dataCondition: Shared.condition(arguments, "x_labels")))
         },
         Function(
-            "flow.loss.dmd", [generator, online, Shared.teacher, Shared.noise, Shared.labels] + Shared.shared(),
+            "flow.loss.dmd", [generator, online, Shared.teacher, Shared.noise, Shared.labels] + Shared.shared().filter { $0.name != "path" },
             Doc("Distribution matching distillation's gradient, for the generator. Returns the loss and its parts.", formula: "L = |g - sg (g - (d - d*) / mean |g - d*|)|^2 / 2, d = x_t + (1 - t) v(x_t)", example: networks + "> riffle.flow.loss.dmd(teacher:copy(), teacher:copy(), teacher, z):shape()\n[]", source: "Yin et al. 2023, 2311.18828")
         ) { arguments in
             var loss = DMDLoss()

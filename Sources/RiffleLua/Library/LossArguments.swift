@@ -5,11 +5,13 @@ import RiffleTensor
 /// What every loss takes from Lua, declared and read in one place.
 enum LossArguments {
     static let student = Argument("student", .object("network"), "takes two times: net:two_timed()")
+    static let steppingStudent = Argument("student", .object("network"), "takes two times, or one")
     static let teacher = Argument("teacher", .object("network"), "a velocity")
     static let optionalTeacher = Argument("teacher", .object("network"), "a velocity; nil to learn from the data alone", default: .none)
     static let data = Argument("x", .tensor, "data [n, ...]")
     static let noise = Argument("z", .tensor, "noise [n, ...] for the generator")
     static let target = Argument("target", .object("network"), "what the student looks up to, usually its average; itself when not given", default: .none)
+    static let standingTarget = Argument("target", .object("network"), "what the student looks up to, usually its average; a teacher, where given, answers instead", default: .none)
     static let unusedTarget = Argument("target", .object("network"), "not used, and taken so that one call serves every two-timed loss", default: .none)
     static let labels = Argument("labels", .tensors, "classes, int32 [n] from 1; or a text, { tokens, summary }", default: .none)
     static func diagonal(_ part: Double) -> Argument {
@@ -20,7 +22,7 @@ enum LossArguments {
     static func timing(_ usual: String = "uniform") -> [Argument] {
         [
             Argument("times", .choice(TimeSampling.names), "how times are drawn", default: .string(usual)),
-            Argument("time_mean", .number, "of the normal number behind logit_normal", default: .number(0)),
+            Argument("time_mean", .finite, "of the normal number behind logit_normal", default: .number(0)),
             Argument("time_std", .positive, default: .number(1)),
         ]
     }
@@ -32,7 +34,7 @@ enum LossArguments {
         Argument("label_dropout", .fraction(0...1), "the part of the labels that is replaced by none", default: .number(0)),
     ]
 
-    static let weight = Argument("weight", .object("loss_weight"), "of each sample: function(s, t), or learned: nn.loss_weight()", default: .none)
+    static let weight = Argument("weight", .object("loss_weight"), "of each sample: a function(s, t), or learned: nn.loss_weight()", default: .none)
 
     /// How residuals become numbers.
     static func measure(adaptive: Double = 0) -> [Argument] {
@@ -49,7 +51,7 @@ enum LossArguments {
     static func options(_ arguments: Arguments) -> LossOptions {
         var options = LossOptions()
         if arguments.declares("times") { options.times = times(arguments) }
-        options.path = Path(rawValue: arguments.string("path")) ?? .linear
+        if arguments.declares("path") { options.path = Path(rawValue: arguments.string("path")) ?? .linear }
         options.coupling = Coupling(rawValue: arguments.string("coupling")) ?? .independent
         options.labelDropout = arguments.number("label_dropout")
         options.weight = arguments.optionalObject("weight")

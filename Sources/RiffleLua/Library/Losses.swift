@@ -47,10 +47,10 @@ enum LossLibrary {
             return try loss(networks.student, networks.teacher!, networks.data, target: networks.target, networks.condition)
         },
         selfDistillation(
-            "lsd", [], Doc("Lagrangian self-distillation: the velocity on the diagonal, its own answer at a jump's end.", formula: "L = E |u(x, s, s) - v|^2 + E |d/dt X(t) - sg u(X(t), t, t)|^2", source: "Boffi, Albergo and Vanden-Eijnden 2025, 2505.18825")
+            "lsd", target: Shared.standingTarget, [], Doc("Lagrangian self-distillation: the velocity on the diagonal, its own answer at a jump's end.", formula: "L = E |u(x, s, s) - v|^2 + E |d/dt X(t) - sg u(X(t), t, t)|^2", source: "Boffi, Albergo and Vanden-Eijnden 2025, 2505.18825")
         ) { _ in .lagrangian },
         fromData(
-            "tvm", times: "gap", [Argument("velocity_weight", .nonNegative, default: .number(1))],
+            "tvm", target: Shared.standingTarget, times: "gap", [Argument("velocity_weight", .nonNegative, default: .number(1))],
             Doc("Terminal velocity matching: the derivative at a jump's end against the target's velocity.", formula: "L = E |d/dt X(t) - sg u*(X(t), t, t)|^2 + E |u(x, r, r) - v|^2", source: "Zhou et al. 2025, 2511.19797, eq. 9 and 12")
         ) { arguments, options, networks in
             var loss = TVMLoss()
@@ -104,7 +104,7 @@ enum LossLibrary {
             return loss
         },
         tangent(
-            "scm", [], Doc("A continuous-time consistency model, with normalised tangents. The student may take one time.", formula: "L = E |u - sg (u* + g / (|g| + c))|^2, g = v - u* + r (1 - s) D u*, every jump to 1", source: "Lu and Song 2024, 2410.11081")
+            "scm", student: Shared.steppingStudent, [], Doc("A continuous-time consistency model, with normalised tangents. The student may take one time.", formula: "L = E |u - sg (u* + g / (|g| + c))|^2, g = v - u* + r (1 - s) D u*, every jump to 1", source: "Lu and Song 2024, 2410.11081")
         ) { _ in AYFLoss.consistency },
     ]
 
@@ -125,7 +125,7 @@ enum LossLibrary {
             return try loss(networks.student, networks.teacher!, networks.data, networks.condition)
         },
         loss(
-            "progressive", teacher: Shared.teacher, target: Shared.unusedTarget, [Argument("steps", .integer(1...1_000_000), "the student's, from noise to data")],
+            "progressive", student: Shared.steppingStudent, teacher: Shared.teacher, target: Shared.unusedTarget, [Argument("steps", .integer(1...1_000_000), "the student's, from noise to data")],
             shared: Shared.path + Shared.measure(),
             Doc("Progressive distillation: one step for two of the teacher's. The student may take one time.", formula: "L = E |u(x, s, s + h) - (u'(x, s, s + h/2) + u'(x', s + h/2, s + h)) / 2|^2, h = 1 / steps", source: "Salimans and Ho 2022, 2202.00512"), example: ", { steps = 8 }"
         ) { arguments, options, networks in
@@ -154,9 +154,9 @@ enum LossLibrary {
 
     private static let consistency: [Function] = [
         fromData(
-            "consistency", [
+            "consistency", student: Shared.steppingStudent, [
                 Argument("steps", .integer(1...1_000_000), "equal ones, from each to the next; 32 where no stage is given", default: .none),
-                Argument("stage", .integer(0...20), "of easy consistency tuning's schedule instead", default: .none),
+                Argument("stage", .integer(0...20), "of easy consistency tuning's schedule instead, on the linear path", default: .none),
                 Argument("method", .choice(FixedStepMethod.allCases.map(\.rawValue)), "how the teacher is followed", default: .string("heun")),
             ],
             Doc("Consistency models: points of one trajectory lead to the same data. The student may take one time.", formula: "L = E |f(x_s, s) - sg f*(x_r, r)|^2, f(x, s) = x + (1 - s) u(x, s, 1), s < r", source: "Song et al. 2023, 2303.01469; Geng et al. 2024, 2406.14548")
@@ -169,7 +169,7 @@ enum LossLibrary {
             return try loss(networks.student, networks.teacher, networks.data, target: networks.target, networks.condition)
         },
         fromData(
-            "consistency_fm", [
+            "consistency_fm", student: Shared.steppingStudent, [
                 Argument("segments", .integer(1...1000), "of time", default: .integer(2)),
                 Argument("gap", .fraction(1e-6...1), "from one point to the next", default: .number(1e-3)),
                 Argument("velocity_weight", .nonNegative, default: .number(1e-5)),
@@ -200,11 +200,12 @@ enum LossLibrary {
     private static let initialFraction = Argument("initial_fraction", .fraction(0...1), "the part of the batch that the initial term takes", default: .number(0.25))
 
     private static func loss(
-        _ name: String, teacher: Argument, target: Argument, _ own: [Argument], shared: [Argument], _ doc: Doc, example: String, _ body: @escaping Body
+        _ name: String, student: Argument = Shared.student, teacher: Argument, target: Argument, _ own: [Argument], shared: [Argument], _ doc: Doc,
+        example: String, _ body: @escaping Body
     ) -> Function {
         let call = "> local teacher = riffle.nn.mlp { width = 32 }; return riffle.flow.loss.\(name)(teacher:two_timed(), teacher, riffle.randn(8, 2)\(example)):shape()\n[]"
         let doc = Doc("\(doc.summary) Returns the loss and its parts.", formula: doc.formula, example: call, source: doc.source)
-        return Function("flow.loss.\(name)", [Shared.student, teacher, Shared.data, target, Shared.labels] + own + shared, doc) { arguments in
+        return Function("flow.loss.\(name)", [student, teacher, Shared.data, target, Shared.labels] + own + shared, doc) { arguments in
             let networks = Networks(
                 student: arguments.object("student"), teacher: arguments.optionalObject("teacher"), data: arguments.tensor("x"),
                 target: arguments.optionalObject("target"), condition: Shared.condition(arguments))
@@ -221,18 +222,18 @@ enum LossLibrary {
 
     /// A loss that learns from data alone where it has no teacher.
     private static func fromData(
-        _ name: String, times: String = "uniform", adaptive: Double = 0, _ own: [Argument], _ doc: Doc, example: String = "",
-        _ body: @escaping Body
+        _ name: String, student: Argument = Shared.student, target: Argument = Shared.target, times: String = "uniform", adaptive: Double = 0,
+        _ own: [Argument], _ doc: Doc, example: String = "", _ body: @escaping Body
     ) -> Function {
         loss(
-            name, teacher: Shared.optionalTeacher, target: Shared.target, own, shared: Shared.shared(times: times, adaptive: adaptive),
+            name, student: student, teacher: Shared.optionalTeacher, target: target, own, shared: Shared.shared(times: times, adaptive: adaptive),
             doc, example: example, body)
     }
 
     private static func selfDistillation(
-        _ name: String, _ own: [Argument], _ doc: Doc, form: @escaping @Sendable (Arguments) -> SelfDistillationLoss.Form
+        _ name: String, target: Argument = Shared.target, _ own: [Argument], _ doc: Doc, form: @escaping @Sendable (Arguments) -> SelfDistillationLoss.Form
     ) -> Function {
-        fromData(name, own + [Shared.diagonal(0.75)], doc) { arguments, options, networks in
+        fromData(name, target: target, own + [Shared.diagonal(0.75)], doc) { arguments, options, networks in
             var loss = SelfDistillationLoss(form(arguments))
             (loss.options, loss.diagonal) = (options, arguments.number("diagonal"))
             return try loss(networks.student, networks.teacher, networks.data, target: networks.target, networks.condition)
@@ -248,13 +249,13 @@ enum LossLibrary {
     }
 
     private static func tangent(
-        _ name: String, _ own: [Argument], _ doc: Doc, make: @escaping @Sendable (Arguments) -> AYFLoss
+        _ name: String, student: Argument = Shared.student, _ own: [Argument], _ doc: Doc, make: @escaping @Sendable (Arguments) -> AYFLoss
     ) -> Function {
         let arguments = own + [
             Argument("warmup", .fraction(0...1), "r: how much of the tangent's derivative counts", default: .number(1)),
             Argument("normaliser", .nonNegative, "c; nothing is normalised where it is 0", default: .number(0.1)),
         ]
-        return fromData(name, arguments, doc) { arguments, options, networks in
+        return fromData(name, student: student, arguments, doc) { arguments, options, networks in
             var loss = make(arguments)
             (loss.options, loss.warmup) = (options, arguments.number("warmup"))
             loss.normaliser = arguments.number("normaliser") > 0 ? arguments.number("normaliser") : nil

@@ -1,6 +1,6 @@
 -- Loops of methods that alternate between networks or go in rounds.
 local riffle, internal = ...
-local define, fail, kind = internal.define, internal.fail, internal.kind
+local define, expect, fail, kind = internal.define, internal.expect, internal.fail, internal.kind
 
 local function whole(name, place, value)
   if math.type(value) ~= "integer" or value < 1 then
@@ -47,11 +47,8 @@ define("flow.rounds", {
     .. "> for round, teacher in riffle.flow.rounds(3, net, net:two_timed()) do rounds = rounds + teacher:times() end; return rounds\n5",
 }, function(count, teacher, student)
   whole("riffle.flow.rounds", "1 'count'", count)
-  for place, network in ipairs { teacher, student } do
-    if kind(network) ~= "network" then
-      fail(("riffle.flow.rounds: argument %d must be a network, got %s"):format(place + 1, kind(network)))
-    end
-  end
+  expect("flow.rounds", 2, "teacher", teacher, "network")
+  expect("flow.rounds", 3, "student", student, "network")
   local round = 0
   return function()
     if round == count then return nil end

@@ -2,6 +2,12 @@
 local _, internal = ...
 local define, fail, kind = internal.define, internal.fail, internal.kind
 
+-- A value in an error: numbers and truths as they are, of others the type.
+local function shown(value)
+  local word = kind(value)
+  return (word == "number" or word == "boolean") and tostring(value) or word
+end
+
 -- Whether a value is a part of a network, or a table with parts in it.
 local function has_parts(value, depth)
   local word = kind(value)
@@ -26,6 +32,14 @@ define("nn.module", {
   if type(definition.forward) ~= "function" then
     fail("riffle.nn.module: the table needs a function forward(self, x, t), got " .. kind(definition.forward))
   end
+  local times, classes, null_class = definition.times or 1, definition.classes, definition.null_class or false
+  if times ~= 1 and times ~= 2 then fail("riffle.nn.module: times must be 1 or 2, got " .. shown(times)) end
+  if classes and not (math.type(classes) == "integer" and classes >= 1) then
+    fail("riffle.nn.module: classes must be an integer from 1 on, got " .. shown(classes))
+  end
+  if type(null_class) ~= "boolean" or null_class and not classes then
+    fail("riffle.nn.module: null_class must be true or false, and true only with classes, got " .. shown(null_class))
+  end
   local parts, plain = {}, {}
   for name, value in pairs(definition) do
     if type(name) ~= "string" then fail("riffle.nn.module: every field needs a name, got [" .. tostring(name) .. "]") end
@@ -37,6 +51,5 @@ define("nn.module", {
       parts[name] = value
     end
   end
-  return internal.new_module(internal.reference(plain), parts, definition.forward, definition.times or 1, definition.classes,
-    definition.null_class or false)
+  return internal.new_module(internal.reference(plain), parts, definition.forward, times, classes, null_class)
 end)

@@ -38,7 +38,7 @@ public final class MLP: Network {
 
     public override var kind: String { "mlp" }
     public override var summary: String {
-        "\(configuration.dim) dimensions, width \(configuration.width), depth \(configuration.depth)" + (times == 2 ? ", two times" : "")
+        "\(configuration.dim) dimensions, width \(configuration.width), depth \(configuration.depth)" + conditioning.summary + (times == 2 ? ", two times" : "")
     }
     public override var times: Int { configuration.times }
     public override var conditioning: Conditioning { configuration.conditioning }

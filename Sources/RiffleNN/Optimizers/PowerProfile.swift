@@ -25,7 +25,7 @@ public struct PowerProfile: Sendable, Equatable {
     /// (equations 123 and 126).
     static func exponent(length: Double) throws -> Double {
         guard length > 1e-6, length <= longest else {
-            throw RiffleError("", "an average's length should be above 0 and at most 0.288675, got \(riffleFormat(length))")
+            throw RiffleError("", "an average's length should be above 1e-06 and at most 0.288675, got \(riffleFormat(length))")
         }
         // With gamma = y - 7/3 it is y^3 - p y + q = 0, which has three real roots.
         let t = 1 / (length * length), p = t + 1.0 / 3, q = 4 * t / 3 + 2.0 / 27

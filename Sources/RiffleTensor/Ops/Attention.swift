@@ -19,7 +19,7 @@ extension Op {
             else {
                 throw RiffleError(
                     "", "q must be [n, queries, heads, width], k and v [n, keys, heads, width] of the same type"
-                        + " (q \(q.shape), k \(k.shape), v \(v.shape))")
+                        + " (q \(q.dtype) \(q.shape), k \(k.dtype) \(k.shape), v \(v.dtype) \(v.shape))")
             }
             let out = try Tensor(uninitialized: q.shape, q.dtype)
             let lse = try Tensor(uninitialized: [q.shape[0], q.shape[2], q.shape[1]], q.dtype)
@@ -68,7 +68,7 @@ extension Op {
         forward: { call in
             let x = Array(call.inputs[..<3]), d = Array(call.inputs[3...])
             guard zip(x, d).allSatisfy({ $0.shape == $1.shape && $0.dtype == $1.dtype }) else {
-                let told = zip(["q", "k", "v", "dq", "dk", "dv"], call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
+                let told = zip(["q", "k", "v", "dq", "dk", "dv"], call.inputs).map { "\($0) \($1.dtype) \($1.shape)" }.joined(separator: ", ")
                 throw RiffleError("", "dq, dk and dv must be as q, k and v (\(told))")
             }
             let values = try withoutGradient { try attention.apply(x, call.attributes.values) }

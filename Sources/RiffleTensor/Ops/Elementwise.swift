@@ -205,7 +205,7 @@ extension Op {
         })
 
     static let geluCurve: Op = slope(
-        "gelu_curve", RK_GELU_CURVE, Doc("The second derivative of gelu.", formula: "y = g gelu''(x)", example: "> riffle.gelu_curve(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.797885 -0.259275"),
+        "gelu_curve", RK_GELU_CURVE, Doc("The second derivative of gelu.", formula: "y = g gelu''(x)", example: "> riffle.gelu_curve(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.797885 0.242148"),
         of: { try geluCurve($0, $1) },
         next: { x, g in
             // Derivatives of x / 2 (1 + tanh(u)), u a cubic with the derivatives du, ddu and dddu.

@@ -82,7 +82,7 @@ extension Op {
         "linear", [Argument("x", .tensor), Argument("weight", .tensor), Argument("bias", .tensor, default: .none)],
         Doc("A linear layer's function.", formula: "y = x weight^T + bias", shapes: "x [..., in], weight [out, in], bias [out] -> [..., out]", example: "> riffle.ones(2, 3):linear(riffle.ones(1, 3), riffle.ones(1)):reshape(2)\ntensor float32 [2]: 4 4"),
         keep: Keep(inputs: 0b11, outputs: false),
-        samples: [Sample([2, 4], [3, 4], [3]), Sample([2, 3, 4], [5, 4]), Sample([0, 4], [3, 4], [3])],
+        samples: [Sample([2, 4], [3, 4], [3]), Sample([2, 3, 4], [5, 4]), Sample([0, 4], [3, 4], [3]), Sample([4], [3, 4], [3]), Sample([2, 0], [3, 0], [3])],
         mistakes: [Sample([2, 4], [3, 5], [3]), Sample([2, 4], [3, 4], [4])],
         forward: { call in
             let (x, weight, bias) = (try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil)
@@ -95,8 +95,7 @@ extension Op {
             let (left, right, shift) = (try x.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype))
             var shape = rk_gemm_shape()
             shape.precision = Context.current.precision.kernel
-            (shape.batch, shape.m, shape.n, shape.k) = (1, x.count / Swift.max(weight.shape[1], 1), weight.shape[0], weight.shape[1])
-            if weight.shape[1] == 0 { shape.m = y.count / Swift.max(weight.shape[0], 1) }
+            (shape.batch, shape.m, shape.n, shape.k) = (1, Shape(Array(x.shape.sizes.dropLast())).count, weight.shape[0], weight.shape[1])
             (shape.transpose_b, shape.alpha) = (true, 1)
             (shape.lda, shape.ldb, shape.ldc) = (weight.shape[1], weight.shape[1], weight.shape[0])
             shape.bias = shift.map { UnsafeRawPointer($0.pointer) }
@@ -105,12 +104,10 @@ extension Op {
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
-            let (x, weight) = (call.inputs[0], call.inputs[1])
-            var result: [Tensor?] = [call.wants(0) ? try g.matmul(weight) : nil, nil]
-            if call.wants(1) {
-                result[1] = try g.reshaped(to: [-1, weight.shape[0]])
-                    .matmul(x.reshaped(to: [-1, weight.shape[1]]), transposeA: true)
-            }
+            let (x, weight) = (call.inputs[0], call.inputs[1]), samples = Shape(Array(x.shape.sizes.dropLast())).count
+            let rows = try g.reshaped(to: [samples, weight.shape[0]])
+            var result: [Tensor?] = [call.wants(0) ? try rows.matmul(weight).reshaped(to: x.shape) : nil, nil]
+            if call.wants(1) { result[1] = try rows.matmul(x.reshaped(to: [samples, weight.shape[1]]), transposeA: true) }
             if call.inputs.count > 2 { result.append(call.wants(2) ? try g.reduced(to: call.inputs[2].shape) : nil) }
             return result
         },

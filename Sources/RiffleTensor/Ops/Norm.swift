@@ -5,7 +5,7 @@ extension Op {
 
     static let groupNorm: Op = Op(
         "group_norm", [
-            Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, default: .none),
+            Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, "with a weight, or neither of them", default: .none),
             Argument("groups", .integer(1...Int.max), default: .integer(32)), Argument("eps", .positive, default: .number(1e-5)),
         ],
         Doc("Normalises each sample over groups of channels, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias", shapes: "x [n, ..., channels], weight [channels], bias [channels] -> as x", example: "> riffle.tensor({ { 1, 3 } }):group_norm({ groups = 1 }):reshape(2)\ntensor float32 [2]: -0.999995 0.999995", source: "Wu and He 2018"),
@@ -14,13 +14,12 @@ extension Op {
             Sample([2, 3, 4], [4], [4], with: [.integer(2), .number(1e-3)]), Sample([2, 2, 3, 6], [6], [6], with: [.integer(3), .number(1e-3)]),
             Sample([2, 5, 4], with: [.integer(2), .number(1e-3)]),
         ],
-        mistakes: [Sample([2, 3, 4], [4], [4], with: [.integer(3), .number(1e-3)]), Sample([2, 3, 4], [3], [4], with: [.integer(2), .number(1e-3)])],
+        mistakes: [Sample([2, 3, 4], [4], [4], with: [.integer(3), .number(1e-3)]), Sample([2, 3, 4], [3], [4], with: [.integer(2), .number(1e-3)]), Sample([6], with: [.integer(2), .number(1e-3)])],
         forward: { call in
             let x = try call.inputs[0].floating(), channels = x.shape.last, groups = call.attributes.integer(0)
+            guard x.rank >= 2 else { throw RiffleError("", "x must be [n, ..., channels] (\(told(call)))") }
             let (weight, bias) = try scaleAndShift(call, channels)
-            guard x.rank >= 2, channels % groups == 0 else {
-                throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (\(told(call)))")
-            }
+            guard channels % groups == 0 else { throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (\(told(call)))") }
             let n = x.shape[0], pixels = x.count / Swift.max(n * channels, 1)
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
@@ -48,7 +47,7 @@ extension Op {
 
     static let layerNorm: Op = Op(
         "layer_norm", [
-            Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, default: .none),
+            Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, "with a weight, or neither of them", default: .none),
             Argument("eps", .positive, default: .number(1e-5)),
         ],
         Doc("Normalises over the last dimension, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias", shapes: "x [..., width], weight and bias [width], or [n, 1, ..., width] for each of n samples its own -> as x", example: "> riffle.tensor({ 1, 3 }):layer_norm()\ntensor float32 [2]: -0.999995 0.999995", source: "Ba, Kiros and Hinton 2016"),
@@ -57,9 +56,10 @@ extension Op {
             Sample([3, 5], [5], [5], with: [.number(1e-3)]), Sample([2, 3, 6], with: [.number(1e-3)]),
             Sample([2, 3, 6], [2, 1, 6], [2, 1, 6], with: [.number(1e-3)]),
         ],
-        mistakes: [Sample([3, 5], [4], [5], with: [.number(1e-3)]), Sample([2, 3, 5], [2, 3, 5], [2, 3, 5], with: [.number(1e-3)])],
+        mistakes: [Sample([3, 5], [4], [5], with: [.number(1e-3)]), Sample([2, 3, 5], [2, 3, 5], [2, 3, 5], with: [.number(1e-3)]), Sample([3, 5], [5], with: [.number(1e-3)]), Sample([], with: [.number(1e-3)])],
         forward: { call in
             let x = try call.inputs[0].floating(), width = x.shape.last, rows = x.count / Swift.max(width, 1)
+            guard x.rank >= 1 else { throw RiffleError("", "x must be [..., width] (\(told(call)))") }
             let (weight, bias) = try scaleAndShift(call, width, perSample: true)
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
@@ -103,7 +103,8 @@ extension Op {
     private static func scaleAndShift(_ call: Call, _ channels: Int, perSample: Bool = false) throws -> (Tensor?, Tensor?) {
         guard call.inputs.count > 1 else { return (nil, nil) }
         let x = call.inputs[0]
-        guard call.inputs.count == 3, call.inputs[1].shape == call.inputs[2].shape, isScale(call.inputs[1].shape, of: x, perSample: perSample) else {
+        guard call.inputs.count == 3 else { throw RiffleError("", "give weight and bias, or neither (\(told(call)))") }
+        guard call.inputs[1].shape == call.inputs[2].shape, isScale(call.inputs[1].shape, of: x, perSample: perSample) else {
             let each = perSample ? ", or for each channel of each sample" : ""
             throw RiffleError("", "weight and bias need a number for each of \(channels) channels\(each) (\(told(call)))")
         }
@@ -129,9 +130,10 @@ extension Op {
     private static func normaliser(_ name: String, logarithm: Bool, _ doc: Doc) -> Op {
         Op(
             name, [Argument("x", .tensor)], doc, keep: .outputs,
-            samples: [Sample([3, 5]), Sample([2, 1]), Sample([2, 3, 4])], mistakes: [],
+            samples: [Sample([3, 5]), Sample([2, 1]), Sample([2, 3, 4])], mistakes: [Sample([] as Shape)],
             forward: { call in
                 let x = try call.inputs[0].floating()
+                guard x.rank >= 1 else { throw RiffleError("", "x must have a dimension to sum over (x \(x.shape))") }
                 let y = try Tensor(uninitialized: x.shape, x.dtype)
                 rk_softmax(x.dtype.kernel, logarithm, x.count / Swift.max(x.shape.last, 1), x.shape.last, x.pointer, y.pointer)
                 return [y]

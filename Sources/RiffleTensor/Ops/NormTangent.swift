@@ -15,12 +15,13 @@ extension Op {
             Sample([2, 3, 4], [2, 3, 4], [4], with: [.integer(2), .number(1e-3)]),
             Sample([2, 2, 3, 6], [2, 2, 3, 6], with: [.integer(3), .number(1e-3)]),
         ],
-        mistakes: [Sample([2, 3, 4], [2, 3, 4], [3], with: [.integer(2), .number(1e-3)]), Sample([2, 3, 4], [2, 3, 2], with: [.integer(2), .number(1e-3)])],
+        mistakes: [Sample([2, 3, 4], [2, 3, 4], [3], with: [.integer(2), .number(1e-3)]), Sample([2, 3, 4], [2, 3, 2], with: [.integer(2), .number(1e-3)]), Sample([], [], with: [.integer(1), .number(1e-3)])],
         forward: { call in
-            let (x, d, weight) = try tangentInputs(call), channels = x.shape.last, groups = call.attributes.integer(0), n = x.shape[0]
+            let (x, d, weight) = try tangentInputs(call), channels = x.shape.last, groups = call.attributes.integer(0)
             guard x.rank >= 2, channels % groups == 0, weight.map({ $0.shape == [channels] }) ?? true else {
-                throw RiffleError("", "\(channels) channels need \(groups) equal groups and as many weights (\(toldTangent(call)))")
+                throw RiffleError("", "x must be [n, ..., channels], with channels for \(groups) equal groups and a weight for each (\(toldTangent(call)))")
             }
+            let n = x.shape[0]
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
             try withExtendedLifetime((d, weight)) {
@@ -53,11 +54,11 @@ extension Op {
             Sample([3, 5], [3, 5], [5], with: [.number(1e-3)]), Sample([2, 3, 6], [2, 3, 6], with: [.number(1e-3)]),
             Sample([2, 3, 6], [2, 3, 6], [2, 1, 6], with: [.number(1e-3)]),
         ],
-        mistakes: [Sample([3, 5], [3, 5], [4], with: [.number(1e-3)]), Sample([3, 5], [3, 4], with: [.number(1e-3)])],
+        mistakes: [Sample([3, 5], [3, 5], [4], with: [.number(1e-3)]), Sample([3, 5], [3, 4], with: [.number(1e-3)]), Sample([], [], with: [.number(1e-3)])],
         forward: { call in
             let (x, d, weight) = try tangentInputs(call), width = x.shape.last, rows = x.count / Swift.max(width, 1)
-            guard weight.map({ isScale($0.shape, of: x, perSample: true) }) ?? true else {
-                throw RiffleError("", "the weight needs a number for each of \(width) channels (\(toldTangent(call)))")
+            guard x.rank >= 1, weight.map({ isScale($0.shape, of: x, perSample: true) }) ?? true else {
+                throw RiffleError("", "x must be [..., width], with a weight for each of \(width) (\(toldTangent(call)))")
             }
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
@@ -133,7 +134,7 @@ struct Normalisation {
     /// How J a changes as x moves along b: -r^2 (n (<a b> - <a><b> - 3 <a n><b n>) + <b n> (a - <a>) + <a n> (b - <b>)), with
     /// n the normal x, r its factor and means over the group written < >.
     private func curve(_ x: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
-        let whole = x.shape, split: Shape = groups.map { [x.shape[0], -1, $0, x.shape.last / $0] } ?? x.shape
+        let whole = x.shape, split: Shape = groups.map { [x.shape[0], x.shape.sizes[1..<(x.rank - 1)].reduce(1, *), $0, x.shape.last / $0] } ?? x.shape
         let over = groups == nil ? [-1] : [1, 3]
         let (x, a, b) = (try x.reshaped(to: split), try a.reshaped(to: split), try b.reshaped(to: split))
         func centred(_ x: Tensor) throws -> Tensor { try x - x.mean(over, keep: true) }

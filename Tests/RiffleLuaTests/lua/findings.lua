@@ -32,6 +32,11 @@ assert(list(p) == "4.0 5.0")
 -- A spread of one number is not known.
 assert(riffle.ones(1):var():isnan():item() == 1)
 
+-- A layer takes one sample without a batch, and gives its gradient.
+local layers = nn.sequential { nn.linear(2, 8), nn.activation "silu", nn.linear(8, 1) }
+layers(riffle.randn(2)):sum():backward()
+assert(layers:parameters()["0.weight"].grad:shape()[1] == 8)
+
 -- Modes do not outlive a coroutine that leaves them halfway: yielding there is an error.
 local co = coroutine.create(function() riffle.no_grad(function() coroutine.yield() end) end)
 local ok, message = coroutine.resume(co)

@@ -51,7 +51,9 @@ assert(online:parameters()["output.weight"]:tolist()[1][1] ~= before)
 refused("alpha below 1 needs real data", flow.loss.fgm_online, generator, online, riffle.randn(8, 2), { alpha = 0.9 })
 flow.loss.fgm_online(generator, online, riffle.randn(8, 2), { alpha = 0.9, x = riffle.randn(4, 2) })
 assert(flow.generate(generator, riffle.randn(5, 2)):shape()[1] == 5)
-refused("dmd: the path must be linear", flow.loss.dmd, generator, online, teacher, riffle.randn(4, 2), { path = "vp" })
+refused("'path'", flow.loss.dmd, generator, online, teacher, riffle.randn(4, 2), { path = "vp" })
+refused("counts for nothing", flow.loss.fgm_online, generator, online, riffle.randn(8, 2), { x = riffle.randn(4, 2) })
+refused("z must be a batch", flow.loss.fgm_online, generator, online, riffle.zeros(0, 2), { x = riffle.randn(4, 2), alpha = 0.9 })
 
 -- Classes, guidance and their mistakes.
 local net = nn.mlp { width = 16, classes = 3, null_class = true }
@@ -64,8 +66,15 @@ refused("no label for none", flow.guide, nn.mlp { width = 8, classes = 3 }, { sc
 refused("from (0.8) lies after to (0.2)", flow.guide, net, { scale = 2, from = 0.8, to = 0.2 })
 refused("has 3 classes and needs labels", flow.matching_loss, net, riffle.randn(4, 2), { labels = {} })
 refused("labels must be one int32 tensor [4]", flow.matching_loss, net, riffle.randn(4, 2), { labels = riffle.zeros(4) })
-refused("index 5", flow.matching_loss, net, riffle.randn(4, 2), { labels = riffle.tensor({ 1, 2, 3, 5 }, "int32") })
+refused("labels must be from 1 to 3, or 4 for none, got 5", flow.matching_loss, net, riffle.randn(4, 2), { labels = riffle.tensor({ 1, 2, 3, 5 }, "int32") })
 refused("no label for none", flow.matching_loss, nn.mlp { classes = 3 }, riffle.randn(4, 2), { labels = labels, label_dropout = 0.1 })
+-- Every network that is told a dropped label has to know it.
+for _, name in ipairs { "lfmd", "meanflow", "shortcut" } do
+  refused("no label for none", flow.loss[name], net:two_timed(), nn.mlp { classes = 3 }, riffle.randn(4, 2), { labels = labels, label_dropout = 0.01 })
+end
+refused("in online", flow.loss.fgm_online, net:copy(), nn.mlp { classes = 3 }, riffle.randn(4, 2), { labels = labels, label_dropout = 0.01 })
+refused("conditioned on something else", flow.guide, net, { scale = 2, weak = nn.mlp { classes = 5 } })
+refused("'scale' must be a finite number", flow.guide, net, { scale = 0 / 0 })
 refused("the student has 3 classes and the teacher 4", flow.loss.lfmd, net:two_timed(), nn.mlp { classes = 4 }, riffle.randn(4, 2), { labels = labels })
 
 -- Wrong networks, shapes and options.
@@ -76,7 +85,9 @@ refused("a number for each sample", flow.loss.lsd, student, nil, riffle.randn(4,
 refused("steps or stage, not both", flow.loss.consistency, student, teacher, riffle.randn(4, 2), { steps = 4, stage = 1 })
 refused("did you mean 'diagonal'", flow.loss.lsd, student, nil, riffle.randn(4, 2), { diagnal = 0.5 })
 refused("flow.turns", flow.turns, 3, { "online" })
-refused("argument 2 must be a network", flow.rounds, 3, 4, student)
+refused("argument 2 'teacher' must be a network", flow.rounds, 3, nil, student)
+refused("argument 3 'student' must be a network", flow.rounds, 3, student)
+refused("times must be floats", teacher, riffle.randn(4, 2), riffle.zeros({ 4 }, "int32"))
 refused("times lie from 0, noise, to 1, data; got 1.5", flow.jump, student, riffle.randn(2, 2), { times = { 0, 1.5 } })
 refused("all rising or all falling", flow.jump, student, riffle.randn(2, 2), { times = { 0, 0.6, 0.4 } })
 refused("got -1", flow.ode, teacher, riffle.randn(2, 2), { method = "dopri5", from = -1 })
