@@ -9,10 +9,6 @@
 
 enum { TILE_QUERIES = 64, TILE_KEYS = 128 };
 
-static inline size_t rk_place(rk_attention_stride s, size_t batch, size_t head, size_t row) {
-    return batch * s.batch + head * s.head + row * s.row;
-}
-
 /// Pieces that one thread should take at once, given how many products of a tile each of them makes.
 static inline size_t rk_tile_grain(const rk_attention_shape *s, double products) {
     return rk_max(1, (size_t)(2e6 / (products * TILE_QUERIES * TILE_KEYS * (double)rk_max(1, s->width))));

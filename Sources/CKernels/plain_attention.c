@@ -14,23 +14,19 @@ static void add_scaled(size_t width, double factor, const double *x, double *y) 
     for (size_t i = 0; i < width; i++) y[i] += factor * x[i];
 }
 
-static size_t place(rk_attention_stride s, size_t batch, size_t head, size_t row) {
-    return batch * s.batch + head * s.head + row * s.row;
-}
-
 void rk_plain_attention(
     const rk_attention_shape *s, const double *q, const double *k, const double *v, double *out, double *lse) {
     for (size_t at = 0; at < s->batch * s->heads * s->queries; at++) {
         size_t i = at % s->queries, h = at / s->queries % s->heads, b = at / s->queries / s->heads;
-        const double *query = q + place(s->q, b, h, i);
-        double largest = -INFINITY, sum = 0, *row = out + place(s->out, b, h, i);
+        const double *query = q + rk_place(s->q, b, h, i);
+        double largest = -INFINITY, sum = 0, *row = out + rk_place(s->out, b, h, i);
         for (size_t j = 0; j < s->keys; j++)
-            largest = fmax(largest, s->scale * dot(s->width, query, k + place(s->k, b, h, j)));
+            largest = fmax(largest, s->scale * dot(s->width, query, k + rk_place(s->k, b, h, j)));
         memset(row, 0, s->width * sizeof(double));
         for (size_t j = 0; j < s->keys; j++) {
-            double weight = exp(s->scale * dot(s->width, query, k + place(s->k, b, h, j)) - largest);
+            double weight = exp(s->scale * dot(s->width, query, k + rk_place(s->k, b, h, j)) - largest);
             sum += weight;
-            add_scaled(s->width, weight, v + place(s->v, b, h, j), row);
+            add_scaled(s->width, weight, v + rk_place(s->v, b, h, j), row);
         }
         for (size_t d = 0; d < s->width && sum > 0; d++) row[d] /= sum;
         lse[at] = sum > 0 ? largest + log(sum) : -INFINITY;
@@ -40,7 +36,7 @@ void rk_plain_attention(
 static void clear_rows(const rk_attention_shape *s, rk_attention_stride stride, size_t rows, double *g) {
     for (size_t b = 0; b < s->batch; b++)
         for (size_t h = 0; h < s->heads; h++)
-            for (size_t i = 0; i < rows; i++) memset(g + place(stride, b, h, i), 0, s->width * sizeof(double));
+            for (size_t i = 0; i < rows; i++) memset(g + rk_place(stride, b, h, i), 0, s->width * sizeof(double));
 }
 
 void rk_plain_attention_grad(
@@ -51,10 +47,10 @@ void rk_plain_attention_grad(
     clear_rows(s, s->v, s->keys, gv);
     for (size_t at = 0; at < s->batch * s->heads * s->queries; at++) {
         size_t i = at % s->queries, h = at / s->queries % s->heads, b = at / s->queries / s->heads;
-        size_t query = place(s->q, b, h, i), row = place(s->out, b, h, i);
+        size_t query = rk_place(s->q, b, h, i), row = rk_place(s->out, b, h, i);
         double mean = dot(s->width, out + row, gout + row);
         for (size_t j = 0; j < s->keys; j++) {
-            size_t key = place(s->k, b, h, j), value = place(s->v, b, h, j);
+            size_t key = rk_place(s->k, b, h, j), value = rk_place(s->v, b, h, j);
             double p = exp(s->scale * dot(s->width, q + query, k + key) - lse[at]);
             double slope = s->scale * p * (dot(s->width, gout + row, v + value) - mean);
             add_scaled(s->width, p, gout + row, gv + value);
@@ -75,7 +71,7 @@ typedef struct {
 
 static attention_row row_at(const rk_attention_shape *s, size_t at, const double *lse) {
     size_t i = at % s->queries, h = at / s->queries % s->heads, b = at / s->queries / s->heads;
-    return (attention_row){s, b, h, place(s->q, b, h, i), place(s->out, b, h, i), lse[at]};
+    return (attention_row){s, b, h, rk_place(s->q, b, h, i), rk_place(s->out, b, h, i), lse[at]};
 }
 
 static double probability(const attention_row *r, size_t key, const double *q, const double *k) {
@@ -96,7 +92,7 @@ void rk_plain_attention_tangent(
         memset(tangent + r.out, 0, s->width * sizeof(double));
         mean[at] = 0;
         for (size_t j = 0; j < s->keys; j++) {
-            size_t key = place(s->k, r.b, r.h, j), value = place(s->v, r.b, r.h, j);
+            size_t key = rk_place(s->k, r.b, r.h, j), value = rk_place(s->v, r.b, r.h, j);
             double p = probability(&r, key, q, k), d = score_tangent(&r, key, q, k, dq, dk);
             mean[at] += p * d;
             add_scaled(s->width, p * d, v + value, tangent + r.out);
@@ -121,7 +117,7 @@ void rk_plain_attention_tangent_grad(
         attention_row r = row_at(s, at, lse);
         double a = dot(w, g + r.out, out + r.out), rest = dot(w, g + r.out, tangent + r.out) - a * mean[at];
         for (size_t j = 0; j < s->keys; j++) {
-            size_t key = place(s->k, r.b, r.h, j), value = place(s->v, r.b, r.h, j);
+            size_t key = rk_place(s->k, r.b, r.h, j), value = rk_place(s->v, r.b, r.h, j);
             double p = probability(&r, key, q, k), d = score_tangent(&r, key, q, k, dq, dk);
             double from_v = dot(w, g + r.out, v + value), from_dv = dot(w, g + r.out, dv + value);
             double to_d = s->scale * p * (from_v - a);

@@ -27,6 +27,11 @@ static inline rk_operand rk_slice(rk_operand x, size_t row, size_t column) {
     return x;
 }
 
+/// Where a row of a head begins.
+static inline size_t rk_place(rk_attention_stride s, size_t batch, size_t head, size_t row) {
+    return batch * s.batch + head * s.head + row * s.row;
+}
+
 /// C = alpha op(A) op(B) + beta C on the calling thread; op(A) is m x k, op(B) k x n.
 void rk_sgemm(
     rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c,

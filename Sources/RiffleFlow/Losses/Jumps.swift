@@ -56,7 +56,7 @@ struct FlowBatch {
         }
         self.noise = try noise ?? options.coupling.pair(.randn(data.shape, data.dtype), with: data)
         (self.data, self.share) = (data, share)
-        let condition = try options.labelDropout > 0 ? condition.map { try $0.dropping(options.labelDropout, asked) } : condition
+        let condition = try condition.map { try $0.dropping(options.labelDropout, asked) }
         jumps = Jumps(x: try options.path.point(self.noise, data, times.s), s: times.s, t: times.t, condition: condition)
         velocity = try options.path.velocity(self.noise, data, times.s)
     }
@@ -95,7 +95,7 @@ struct FlowBatch {
 extension Condition {
     /// With a part of the samples' conditions replaced by "none", which every network that is told must know.
     fileprivate func dropping(_ part: Double, _ asked: [(role: String, network: Network)]) throws -> Condition {
-        for (role, network) in asked { _ = try acting(as: role) { try network.conditioning.null(like: self) } }
+        for (role, network) in asked where part > 0 { _ = try acting(as: role) { try network.conditioning.null(like: self) } }
         return try asked.first.map { try dropping(part, $0.network.conditioning) } ?? self
     }
 }

@@ -120,8 +120,8 @@ extension Op {
     /// How many sets of channels a layer norm's weight holds.
     static func sets(_ weight: Tensor?) -> Int { weight.map { $0.count / Swift.max($0.shape.last, 1) } ?? 1 }
 
-    private static func told(_ call: Call) -> String {
-        zip(["x", "weight", "bias"], call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
+    static func told(_ call: Call, as names: [String] = ["x", "weight", "bias"]) -> String {
+        zip(names, call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
     }
 
     static let softmax: Op = normaliser("softmax", logarithm: false, Doc("Exponentials over their sum along the last dimension.", formula: "y = e^x / sum(e^x)", example: "> riffle.tensor({ 0, 0 }):softmax()\ntensor float32 [2]: 0.5 0.5"))

@@ -88,9 +88,7 @@ extension Op {
         return (x, try call.inputs[1].converted(to: x.dtype), try call.weight?.converted(to: x.dtype))
     }
 
-    private static func toldTangent(_ call: Call) -> String {
-        zip(["x", "d", "weight"], call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
-    }
+    private static func toldTangent(_ call: Call) -> String { told(call, as: ["x", "d", "weight"]) }
 }
 
 extension Op.Call {
