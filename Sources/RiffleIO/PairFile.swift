@@ -95,7 +95,7 @@ public final class PairWriter {
     /// - Parameters:
     ///   - noise: `[m, ...]` floats; written as float32.
     ///   - x: what was made of it, of the same shape.
-    ///   - labels: int32 `[m]`, where the file has labels.
+    ///   - labels: int32 `[m]` from 1, where the file has labels.
     /// - Throws: `RiffleError` when shapes or numbers do not fit; then nothing was added.
     public func add(_ noise: Tensor, _ x: Tensor, labels: Tensor? = nil) throws {
         guard isOpen else { throw closed }
@@ -109,6 +109,7 @@ public final class PairWriter {
                 ? "labels must be int32 [\(some)], one a pair\(labels.map { " (labels \($0.dtype) \($0.shape))" } ?? ", and were not given")"
                 : "'\(path)' was begun without labels")
         }
+        if let lowest = try labels?.integers().min(), lowest < 1 { throw RiffleError("", "labels count from 1 (got \(lowest))") }
         guard some <= count - added else { throw RiffleError("", "'\(path)' has room for \(count) pairs: \(added) are there, and \(some) more were given") }
         try write(noise.converted(to: .float32), to: self.noise)
         try write(x.converted(to: .float32), to: self.x)

@@ -21,7 +21,10 @@ extension LuaEngine {
         }
         do {
             switch program {
-            case .line(let code): try run(code, name: "=command line")
+            case .line(let code):
+                // A line has what an entry of the session has.
+                _ = try runInternal("local _, internal = ...; internal.open_session()")
+                try run(code, name: "=command line")
             case .file("-"): try run(withoutShebang(try contents(of: 0, named: "standard input")), name: "=stdin", arguments: arguments)
             case .file(let path): try run(withoutShebang(try contents(of: path)), name: "@\(path)", arguments: arguments)
             case .example(let name, let source): try run(source, name: "@examples/\(name).lua", arguments: arguments)

@@ -11,13 +11,17 @@ public enum Creation {
             if let tensor = arguments.optionalTensor(0) { return [.tensor(try tensor.detach().cast(arguments.dtype(1)))] }
             var (sizes, numbers): ([Int], [Double]) = ([], [])
             try collect(arguments[0], depth: 0, &sizes, &numbers)
+            try check(numbers, fit: arguments.dtype(1))
             return [.tensor(try Tensor(numbers, Shape(sizes)).converted(to: arguments.dtype(1)))]
         },
         filled("zeros", 0, "[2, 3]"), filled("ones", 1, "[2, 3]"),
         Function(
             "full", [Argument("shape", .list(.integer(0...Int.max))), Argument("value", .number), dtype],
             Doc("A tensor with one number everywhere.", example: "> riffle.full({ 2 }, 7)\ntensor float32 [2]: 7 7")
-        ) { [.tensor(try .full($0.shape(0).checked("full"), $0.number(1), $0.dtype(2)))] },
+        ) {
+            try check([$0.number(1)], fit: $0.dtype(2))
+            return [.tensor(try .full($0.shape(0).checked("full"), $0.number(1), $0.dtype(2)))]
+        },
         Function(
             "arange", [Argument("first", .number), Argument("last", .number, "included"), Argument("step", .number, default: .number(1)), dtype],
             Doc("The numbers from first to last, as a for loop counts them.", example: "> riffle.arange(1, 4)\ntensor float32 [4]: 1 2 3 4")
@@ -77,7 +81,15 @@ public enum Creation {
         let tensor = try Tensor(uninitialized: shape, .float64)
         let places = tensor.elements(Double.self)
         for place in places.indices { places[place] = number(place) }
+        try check(places, fit: dtype)
         return try tensor.converted(to: dtype)
+    }
+
+    /// - Throws: `RiffleError` at a number that a tensor of `dtype` would change beyond rounding.
+    private static func check(_ numbers: some Sequence<Double>, fit dtype: DType) throws {
+        if dtype == .int32, let number = numbers.first(where: { Int32(exactly: $0) == nil }) {
+            throw RiffleError("", "int32 holds whole numbers of less than 2^31, got \(number)")
+        }
     }
 
     private static func filled(_ name: String, _ value: Double, _ shape: String) -> Function {

@@ -71,6 +71,24 @@ struct Docs: ParsableCommand {
     func run() throws { Console.output(try LuaEngine().catalogue.reference) }
 }
 
+/// The first variable of the environment that kernels would not understand.
+func misunderstoodSetting() -> String? {
+    let levels = ["baseline", "avx2", "avx512", "amx"]
+    let settings: [(name: String, wanted: String, accepts: (String) -> Bool)] = [
+        ("RIFFLE_THREADS", "a whole number from 1 to 1024", { Int($0).map((1...1024).contains) ?? false }),
+        ("RIFFLE_CPU", "one of \(levels.joined(separator: ", "))", levels.contains),
+    ]
+    for setting in settings {
+        guard let text = getenv(setting.name).map({ String(cString: $0) }), !setting.accepts(text) else { continue }
+        return "\(setting.name) must be \(setting.wanted), got '\(text)'"
+    }
+    return nil
+}
+
+if let problem = misunderstoodSetting() {
+    Console.error("riffle: \(problem)\n")
+    exit(1)
+}
 // A file that passes the size limit is an error of its write, told by the one who writes.
 signal(SIGXFSZ, SIG_IGN)
 Riffle.main()

@@ -98,6 +98,7 @@ import Testing
         #expect(message { try writer.add(a, a) }.contains("labels must be int32 [3], one a pair, and were not given"))
         #expect(message { try writer.add(a, a, labels: .ones([3])) }.contains("(labels float32 [3])"))
         #expect(message { try writer.add(a, a, labels: .ones([2], .int32)) }.contains("(labels int32 [2])"))
+        #expect(message { try writer.add(a, a, labels: .zeros([3], .int32)) }.contains("labels count from 1 (got 0)"))
         try writer.add(a, a.cast(.float64), labels: labels)
         #expect(message { try writer.add(a, a, labels: labels) }.contains("has room for 4 pairs: 3 are there, and 3 more were given"))
         #expect(writer.added == 3)

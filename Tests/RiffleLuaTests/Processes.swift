@@ -20,7 +20,7 @@ func write(_ text: String, to path: String) throws {
     fclose(file)
 }
 
-private func spawn(_ arguments: [String], state: String, _ files: (inout posix_spawn_file_actions_t) -> Void) throws -> pid_t {
+private func spawn(_ arguments: [String], state: String, settings: [String] = [], _ files: (inout posix_spawn_file_actions_t) -> Void) throws -> pid_t {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
@@ -37,7 +37,7 @@ private func spawn(_ arguments: [String], state: String, _ files: (inout posix_s
     let words: [UnsafeMutablePointer<CChar>?] = ([binary()] + arguments).map { strdup($0) } + [nil]
     let passed = ["PATH", "HOME", "LD_LIBRARY_PATH", "RIFFLE_THREADS"]
     let variables = passed.compactMap { (name: String) in getenv(name).map { "\(name)=\(String(cString: $0))" } }
-    let environment: [UnsafeMutablePointer<CChar>?] = (variables + ["XDG_STATE_HOME=\(state)", "TERM=xterm"]).map { strdup($0) } + [nil]
+    let environment: [UnsafeMutablePointer<CChar>?] = (settings + variables + ["XDG_STATE_HOME=\(state)", "TERM=xterm"]).map { strdup($0) } + [nil]
     defer { (words + environment).forEach { free($0) } }
     var process = pid_t()
     guard posix_spawn(&process, binary(), &actions, &attributes, words, environment) == 0 else {
@@ -53,10 +53,10 @@ private func wait(for process: pid_t) -> Int32 {
 }
 
 /// Runs the binary to its end.
-func riffle(_ arguments: [String], input: String = "") throws -> (output: String, error: String, code: Int32) {
+func riffle(_ arguments: [String], input: String = "", settings: [String] = []) throws -> (output: String, error: String, code: Int32) {
     let folder = temporaryFolder()
     try write(input, to: "\(folder)/in")
-    let process = try spawn(arguments, state: folder) { actions in
+    let process = try spawn(arguments, state: folder, settings: settings) { actions in
         posix_spawn_file_actions_addopen(&actions, 0, "\(folder)/in", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, "\(folder)/out", O_WRONLY | O_CREAT, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, "\(folder)/err", O_WRONLY | O_CREAT, 0o600)

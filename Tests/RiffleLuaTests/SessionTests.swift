@@ -69,7 +69,7 @@ import Testing
     }
 
     @Test func runsScriptsAndLines() throws {
-        #expect(try riffle(["-e", "print(1 + 1)"]).output == "2\n")
+        #expect(try riffle(["-e", "print(1 + 1, riffle.ones(2):sum():item(), nn)"]).output == "2\t2.0\triffle.nn\n")
         let script = "\(temporaryFolder())/script.lua"
         try write("print(arg[0] == '\(script)', arg[1], arg[2], #arg, select('#', ...))\n", to: script)
         #expect(try riffle([script, "--quick", "-e"]).output == "true\t--quick\t-e\t2\t2\n")
@@ -80,6 +80,8 @@ import Testing
         #expect(failed.code == 1)
         #expect(failed.error == "riffle: \(script):1: deep\n  \(script):1: in 'f'\n  \(script):3\n")
         #expect(try riffle(["/no/such.lua"]).error == "riffle: cannot open /no/such.lua: No such file or directory\n")
+        #expect(try riffle(["-e", "print(1)"], settings: ["RIFFLE_THREADS=two"]).error == "riffle: RIFFLE_THREADS must be a whole number from 1 to 1024, got 'two'\n")
+        #expect(try riffle(["-e", "print(1)"], settings: ["RIFFLE_CPU=avx"]).error.contains("one of baseline, avx2, avx512, amx, got 'avx'"))
         #expect(try riffle(["examples", "run", "tensors"]).code == 0)
         #expect(try riffle(["doctor"]).output.contains("threads"))
         #expect(try riffle(["--version"]).output == "riffle \(LuaEngine.version)\n")

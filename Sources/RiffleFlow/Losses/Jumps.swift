@@ -70,16 +70,17 @@ struct FlowBatch {
 
     var count: Int { jumps.count }
 
-    /// How many of n samples a fraction is: where it is neither 0 nor 1, neither none nor all of two or more.
-    static func part(_ fraction: Double, of n: Int) -> Int {
+    /// How many of n samples a fraction is: where it is neither 0 nor 1, neither none nor all of two or more, and one sample
+    /// with that chance.
+    static func part(_ fraction: Double, of n: Int) throws -> Int {
         guard fraction > 0, fraction < 1 else { return fraction > 0 ? n : 0 }
-        let k = Int((Double(n) * fraction).rounded())
-        return n > 1 ? min(n - 1, max(1, k)) : k
+        guard n > 1 else { return try Tensor.rand([1], .float64).item() < fraction ? n : 0 }
+        return min(n - 1, max(1, Int((Double(n) * fraction).rounded())))
     }
 
     /// The first part of the batch and the rest of it.
     func split(_ fraction: Double) throws -> (first: FlowBatch?, rest: FlowBatch?) {
-        let k = Self.part(fraction, of: count)
+        let k = try Self.part(fraction, of: count)
         return (k > 0 ? try FlowBatch(self, 0..<k) : nil, k < count ? try FlowBatch(self, k..<count) : nil)
     }
 

@@ -23,7 +23,7 @@ public struct ShortcutLoss {
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)
-        let n = try FlowBatch.count(data, "shortcut"), k = FlowBatch.part(bootstrap, of: n)
+        let n = try FlowBatch.count(data, "shortcut"), k = try FlowBatch.part(bootstrap, of: n)
         func batch(_ rows: Range<Int>, _ times: (s: Tensor, t: Tensor)) throws -> FlowBatch? {
             guard !rows.isEmpty else { return nil }
             return try FlowBatch(

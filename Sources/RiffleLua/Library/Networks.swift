@@ -45,7 +45,7 @@ enum NetworkLibrary {
                 Argument("frequency", .positive, "the largest of the time embedding, in rad", default: .number(1)),
             ] + labels() + [precision],
             Doc("A velocity network for images: guided diffusion's U-Net as torchcfm has it, with the same names in files.", shapes: "x [n, height, width, channels], t [n] (, labels [n]) -> as x", example: "> riffle.nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = {} }:count()\n163331", source: "Dhariwal and Nichol 2021; Tong et al. 2023")
-        ) { made(try UNet(configuration($0)), $0) },
+        ) { made(try UNet(unet($0)), $0) },
         Function(
             "nn.dit", [
                 Argument("image", .list(.integer(1...65536)), "{ height, width, channels }"),
@@ -134,7 +134,10 @@ enum NetworkLibrary {
         return [.object(network)]
     }
 
-    private static func configuration(_ arguments: Arguments) -> UNet.Configuration {
+    private static func unet(_ arguments: Arguments) throws -> UNet.Configuration {
+        guard !(arguments.has("heads") && arguments.has("head_channels")) else {
+            throw RiffleError("", "heads and head_channels both tell how attention is divided; give one of them")
+        }
         var c = UNet.Configuration(image: arguments.shape("image"))
         c.channels = arguments.integer("channels")
         if arguments.has("multipliers") { c.multipliers = arguments.integers("multipliers") }
