@@ -5,6 +5,7 @@
 #include "kernels/norm.h"
 #include "kernels/threads.h"
 #include "private.h"
+#include "simd/math.h"
 
 #define RK_BODY "group_norm.h"
 #include "simd/levels.h"
@@ -26,6 +27,7 @@ typedef struct {
 struct group_job {
     size_t n, pixels, channels, groups, chunks, chunk_groups;
     double eps;
+    bool silu;
     const float *x, *d, *weight, *bias, *gy;
     float *y, *gd, *mean, *rstd;
     double *sums;   // [n, SUMS, channels]
@@ -105,21 +107,30 @@ static void find_statistics(const group_job *job, const group_part *p) {
         p->rstd[g] = (float)(1 / sqrt(sum_range(p->sums[0] + g * p->width, p->width) / p->elements + job->eps));
 }
 
-static void normalise(const group_job *job, const group_part *p) {
-    find_statistics(job, p);
+/// Rows 1 and 2 of the table: what makes x - mean the result, before silu.
+static void find_scale(const group_job *job, const group_part *p) {
     for (size_t c = 0; c < p->channels; c++) {
         p->table[1][c] = p->rstd[c / p->width] * (float)weight_of(job, p, c);
         p->table[2][c] = job->bias ? job->bias[p->first + c] : 0;
     }
+}
+
+static void normalise(const group_job *job, const group_part *p) {
+    find_statistics(job, p);
+    find_scale(job, p);
     RK_DISPATCH(normalise)(
-        job->pixels, job->channels, p->channels, job->x + p->at, p->table[0], p->table[1], p->table[2], job->y + p->at);
+        job->pixels, job->channels, p->channels, job->silu, job->x + p->at, p->table[0], p->table[1], p->table[2],
+        job->y + p->at);
+}
+
+static void find_products(const group_job *job, const group_part *p, const float *z) {
+    RK_DISPATCH(channel_products)(
+        job->pixels, job->channels, p->channels, job->x + p->at, z + p->at, p->table[0], p->sums[0], p->sums[1]);
 }
 
 /// y = J z with J the Jacobian of the normalisation, which is symmetric: the gradient from z = gy, where weights come
-/// before J, and the tangent along z = d, where they come after.
+/// before J, and the tangent along z = d, where they come after. The products of z have been found.
 static void spread(const group_job *job, const group_part *p, const float *z, bool weigh_before, bool weigh_after) {
-    RK_DISPATCH(channel_products)(
-        job->pixels, job->channels, p->channels, job->x + p->at, z + p->at, p->table[0], p->sums[0], p->sums[1]);
     for (size_t g = 0; g < p->groups; g++) {
         double r = p->rstd[g], sum = 0, product = 0;
         for (size_t c = g * p->width; c < (g + 1) * p->width; c++) {
@@ -143,13 +154,24 @@ static void recall_means(const group_part *p) {
 }
 
 static void gradient(const group_job *job, const group_part *p) {
+    const float *gz = job->gy;
     recall_means(p);
-    spread(job, p, job->gy, true, false);
+    if (job->silu) {
+        find_scale(job, p);
+        RK_DISPATCH(channel_silu_products)(
+            job->pixels, job->channels, p->channels, job->x + p->at, job->gy + p->at, p->table[0], p->table[1],
+            p->table[2], job->y + p->at, p->sums[0], p->sums[1]);
+        gz = job->y;
+    } else {
+        find_products(job, p, gz);
+    }
+    spread(job, p, gz, true, false);
     for (size_t c = 0; c < p->channels; c++) p->sums[1][c] *= p->rstd[c / p->width];   // what the sample adds to gweight
 }
 
 static void tangent(const group_job *job, const group_part *p) {
     find_statistics(job, p);
+    find_products(job, p, job->d);
     spread(job, p, job->d, false, true);
 }
 
@@ -188,15 +210,15 @@ static void tangent_gradient(const group_job *job, const group_part *p) {
 // MARK: - Functions
 
 bool rk_group_norm(
-    rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, double eps, const void *x,
+    rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, double eps, bool silu, const void *x,
     const void *weight, const void *bias, void *y, void *mean, void *rstd) {
     if (dtype == RK_F64) {
-        rk_plain_group_norm(n, pixels, channels, groups, eps, x, weight, bias, y, mean, rstd);
+        rk_plain_group_norm(n, pixels, channels, groups, eps, silu, x, weight, bias, y, mean, rstd);
         return true;
     }
     group_job job = {
-        .n = n, .pixels = pixels, .channels = channels, .groups = groups, .eps = eps, .x = x, .weight = weight,
-        .bias = bias, .y = y, .mean = mean, .rstd = rstd};
+        .n = n, .pixels = pixels, .channels = channels, .groups = groups, .eps = eps, .silu = silu, .x = x,
+        .weight = weight, .bias = bias, .y = y, .mean = mean, .rstd = rstd};
     bool done = run_groups(&job, normalise);
     if (job.sums) rk_free(job.sums, job.bytes);
     return done;
@@ -212,15 +234,17 @@ static void sum_samples(const group_job *job, size_t row, float *grad) {
 }
 
 bool rk_group_norm_grad(
-    rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, const void *x, const void *weight,
-    const void *mean, const void *rstd, const void *gy, void *gx, void *gweight, void *gbias) {
+    rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, bool silu, const void *x,
+    const void *weight, const void *bias, const void *mean, const void *rstd, const void *gy, void *gx, void *gweight,
+    void *gbias) {
     if (dtype == RK_F64) {
-        rk_plain_group_norm_grad(n, pixels, channels, groups, x, weight, mean, rstd, gy, gx, gweight, gbias);
+        rk_plain_group_norm_grad(
+            n, pixels, channels, groups, silu, x, weight, bias, mean, rstd, gy, gx, gweight, gbias);
         return true;
     }
     group_job job = {
-        .n = n, .pixels = pixels, .channels = channels, .groups = groups, .x = x, .weight = weight, .gy = gy, .y = gx,
-        .mean = (float *)mean, .rstd = (float *)rstd};
+        .n = n, .pixels = pixels, .channels = channels, .groups = groups, .silu = silu, .x = x, .weight = weight,
+        .bias = bias, .gy = gy, .y = gx, .mean = (float *)mean, .rstd = (float *)rstd};
     bool done = run_groups(&job, gradient);
     if (done) sum_samples(&job, 1, gweight), sum_samples(&job, 0, gbias);
     if (job.sums) rk_free(job.sums, job.bytes);

@@ -10,9 +10,16 @@
     for (size_t p_ = 0; p_ < pixels; p_++) \
         for (size_t c = (g) * width, at = ((i) * pixels + p_) * channels + c; c < ((g) + 1) * width; c++, at++)
 
+static double silu(double z) { return z / (1 + exp(-z)); }
+
+static double silu_slope(double z) {
+    double s = 1 / (1 + exp(-z));
+    return s + z * s * (1 - s);
+}
+
 void rk_plain_group_norm(
-    size_t n, size_t pixels, size_t channels, size_t groups, double eps, const double *x, const double *weight,
-    const double *bias, double *y, double *mean, double *rstd) {
+    size_t n, size_t pixels, size_t channels, size_t groups, double eps, bool gated, const double *x,
+    const double *weight, const double *bias, double *y, double *mean, double *rstd) {
     size_t width = channels / groups;
     double count = (double)(pixels * width);
     for (size_t i = 0; i < n; i++)
@@ -22,14 +29,18 @@ void rk_plain_group_norm(
             double m = sum / count;
             EACH_IN_GROUP(i, g, c, at) squares += (x[at] - m) * (x[at] - m);
             double r = 1 / sqrt(squares / count + eps);
-            EACH_IN_GROUP(i, g, c, at) y[at] = (x[at] - m) * r * (weight ? weight[c] : 1) + (bias ? bias[c] : 0);
+            EACH_IN_GROUP(i, g, c, at) {
+                double z = (x[at] - m) * r * (weight ? weight[c] : 1) + (bias ? bias[c] : 0);
+                y[at] = gated ? silu(z) : z;
+            }
             mean[i * groups + g] = m, rstd[i * groups + g] = r;
         }
 }
 
 void rk_plain_group_norm_grad(
-    size_t n, size_t pixels, size_t channels, size_t groups, const double *x, const double *weight, const double *mean,
-    const double *rstd, const double *gy, double *gx, double *gweight, double *gbias) {
+    size_t n, size_t pixels, size_t channels, size_t groups, bool gated, const double *x, const double *weight,
+    const double *bias, const double *mean, const double *rstd, const double *gy, double *gx, double *gweight,
+    double *gbias) {
     size_t width = groups ? channels / groups : 0;
     double count = (double)(pixels * width);
     if (gweight) memset(gweight, 0, channels * sizeof(double));
@@ -38,24 +49,23 @@ void rk_plain_group_norm_grad(
         for (size_t g = 0; g < groups; g++) {
             double m = mean[i * groups + g], r = rstd[i * groups + g], sum = 0, product = 0;
             EACH_IN_GROUP(i, g, c, at) {
-                double normal = (x[at] - m) * r, slope = gy[at] * (weight ? weight[c] : 1);
-                sum += slope, product += slope * normal;
-                if (gweight) gweight[c] += gy[at] * normal;
-                if (gbias) gbias[c] += gy[at];
+                double normal = (x[at] - m) * r, w = weight ? weight[c] : 1;
+                double gz = gy[at] * (gated ? silu_slope(normal * w + (bias ? bias[c] : 0)) : 1);
+                gx[at] = gz * w;
+                sum += gx[at], product += gx[at] * normal;
+                if (gweight) gweight[c] += gz * normal;
+                if (gbias) gbias[c] += gz;
             }
-            EACH_IN_GROUP(i, g, c, at) {
-                double normal = (x[at] - m) * r, slope = gy[at] * (weight ? weight[c] : 1);
-                gx[at] = r * (slope - (sum + normal * product) / count);
-            }
+            EACH_IN_GROUP(i, g, c, at) gx[at] = r * (gx[at] - (sum + (x[at] - m) * r * product) / count);
         }
 }
 
 void rk_plain_group_norm_tangent(
     size_t n, size_t pixels, size_t channels, size_t groups, double eps, const double *x, const double *d,
     const double *weight, double *y, double *mean, double *rstd) {
-    rk_plain_group_norm(n, pixels, channels, groups, eps, x, NULL, NULL, y, mean, rstd);
+    rk_plain_group_norm(n, pixels, channels, groups, eps, false, x, NULL, NULL, y, mean, rstd);
     // The Jacobian is symmetric.
-    rk_plain_group_norm_grad(n, pixels, channels, groups, x, NULL, mean, rstd, d, y, NULL, NULL);
+    rk_plain_group_norm_grad(n, pixels, channels, groups, false, x, NULL, NULL, mean, rstd, d, y, NULL, NULL);
     for (size_t i = 0; weight && i < n * pixels * channels; i++) y[i] *= weight[i % channels];
 }
 
@@ -96,15 +106,15 @@ void rk_plain_layer_norm(
     size_t rows, size_t width, size_t sets, double eps, const double *x, const double *weight, const double *bias,
     double *y, double *mean, double *rstd) {
     EACH_SET(rk_plain_group_norm(
-        each, 1, width, 1, eps, x + at, OR_NULL(weight, w), OR_NULL(bias, w), y + at, mean + row, rstd + row))
+        each, 1, width, 1, eps, false, x + at, OR_NULL(weight, w), OR_NULL(bias, w), y + at, mean + row, rstd + row))
 }
 
 void rk_plain_layer_norm_grad(
     size_t rows, size_t width, size_t sets, const double *x, const double *weight, const double *mean,
     const double *rstd, const double *gy, double *gx, double *gweight, double *gbias) {
     EACH_SET(rk_plain_group_norm_grad(
-        each, 1, width, 1, x + at, OR_NULL(weight, w), mean + row, rstd + row, gy + at, gx + at, OR_NULL(gweight, w),
-        OR_NULL(gbias, w)))
+        each, 1, width, 1, false, x + at, OR_NULL(weight, w), NULL, mean + row, rstd + row, gy + at, gx + at,
+        OR_NULL(gweight, w), OR_NULL(gbias, w)))
 }
 
 void rk_plain_layer_norm_tangent(

@@ -78,11 +78,12 @@ void rk_plain_conv2d(const rk_conv_shape *shape, const double *x, const double *
 void rk_plain_conv2d_input_grad(const rk_conv_shape *shape, const double *gy, const double *weight, double *gx);
 void rk_plain_conv2d_weight_grad(const rk_conv_shape *shape, const double *x, const double *gy, double *gweight);
 void rk_plain_group_norm(
-    size_t n, size_t pixels, size_t channels, size_t groups, double eps, const double *x, const double *weight,
-    const double *bias, double *y, double *mean, double *rstd);
+    size_t n, size_t pixels, size_t channels, size_t groups, double eps, bool gated, const double *x,
+    const double *weight, const double *bias, double *y, double *mean, double *rstd);
 void rk_plain_group_norm_grad(
-    size_t n, size_t pixels, size_t channels, size_t groups, const double *x, const double *weight, const double *mean,
-    const double *rstd, const double *gy, double *gx, double *gweight, double *gbias);
+    size_t n, size_t pixels, size_t channels, size_t groups, bool gated, const double *x, const double *weight,
+    const double *bias, const double *mean, const double *rstd, const double *gy, double *gx, double *gweight,
+    double *gbias);
 void rk_plain_group_norm_tangent(
     size_t n, size_t pixels, size_t channels, size_t groups, double eps, const double *x, const double *d,
     const double *weight, double *y, double *mean, double *rstd);

@@ -101,8 +101,9 @@ extension Tensor {
     }
     public func upsampled(_ factor: Int = 2) throws -> Tensor { try Op.upsample(self, with: .integer(factor)) }
     public func averaged(_ factor: Int = 2) throws -> Tensor { try Op.avgPool(self, with: .integer(factor)) }
-    public func groupNorm(_ weight: Tensor, _ bias: Tensor, groups: Int, eps: Double = 1e-5) throws -> Tensor {
-        try Op.groupNorm(self, weight, bias, with: .integer(groups), .number(eps))
+    /// - Parameter silu: whether SiLU follows.
+    public func groupNorm(_ weight: Tensor, _ bias: Tensor, groups: Int, eps: Double = 1e-5, silu: Bool = false) throws -> Tensor {
+        try Op.groupNorm(self, weight, bias, with: .integer(groups), .number(eps), .boolean(silu))
     }
     public func layerNorm(_ weight: Tensor? = nil, _ bias: Tensor? = nil, eps: Double = 1e-5) throws -> Tensor {
         try Op.layerNorm.apply([self] + [weight, bias].compactMap { $0 }, [.number(eps)])[0]

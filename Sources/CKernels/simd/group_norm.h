@@ -2,6 +2,7 @@
 
 #ifndef RK_STRIP
 #define RK_STRIP 64
+#define RK_WIDE_STRIP 256
 #define RK_STRETCH 128   // pixels whose float32 sum is taken before it goes to the float64 total
 /// Runs `body(c, width)` over channels [begin, end): strips of 64, of 16, then single channels.
 #define RK_STRIPS(begin, end, body) \
@@ -52,6 +53,33 @@ RK_INLINE void RK_LEVEL(strip_products)(
             }
         for (size_t c = 0; c < width; c++) sum[c] += part[c], product[c] += part_product[c];
     }
+}
+
+/// gz = gy silu'(z) for z = (x - mean[c]) scale[c] + shift[c]; sum and product as above, of gz. Row by row, as the slopes
+/// take longer than the sums' way to the cache.
+RK_INLINE void RK_LEVEL(strip_silu_products)(
+    size_t pixels, size_t row, size_t width, const float *x, const float *gy, const float *mean, const float *scale,
+    const float *shift, float *gz, double *sum, double *product) {
+    for (size_t c = 0; c < width; c++) sum[c] = product[c] = 0;
+    for (size_t begin = 0; begin < pixels; begin += RK_STRETCH) {
+        float part[RK_WIDE_STRIP] = {0}, part_product[RK_WIDE_STRIP] = {0};
+        for (size_t p = begin; p < rk_min(begin + RK_STRETCH, pixels); p++, x += row, gy += row, gz += row)
+#pragma clang loop vectorize(assume_safety)
+            for (size_t c = 0; c < width; c++) {
+                float v = x[c] - mean[c], g = gy[c] * rk_silu_slope_f32(v * scale[c] + shift[c]);
+                gz[c] = g, part[c] += g, part_product[c] += g * v;
+            }
+        for (size_t c = 0; c < width; c++) sum[c] += part[c], product[c] += part_product[c];
+    }
+}
+
+static void RK_LEVEL(channel_silu_products)(
+    size_t pixels, size_t row, size_t channels, const float *x, const float *gy, const float *mean, const float *scale,
+    const float *shift, float *gz, double *sum, double *product) {
+    for (size_t c = 0; c < channels; c += RK_WIDE_STRIP)
+        RK_LEVEL(strip_silu_products)(
+            pixels, row, rk_min(RK_WIDE_STRIP, channels - c), x + c, gy + c, mean + c, scale + c, shift + c, gz + c,
+            sum + c, product + c);
 }
 
 /// sums[..][c] = the sums over pixels of d, d (x - mean[c]), gy, gy (x - mean[c]) and gy d.
@@ -105,21 +133,27 @@ static void RK_LEVEL(channel_products)(
 #undef BODY
 }
 
-/// y = (x - mean) scale + shift, each [channels].
+/// y = (x - mean) scale + shift, each [channels], or silu of it.
 static void RK_LEVEL(normalise)(
-    size_t pixels, size_t row, size_t channels, const float *x, const float *mean, const float *scale,
+    size_t pixels, size_t row, size_t channels, bool silu, const float *x, const float *mean, const float *scale,
     const float *shift, float *y) {
-    for (size_t p = 0; p < pixels; p++)
-        for (size_t c = 0; c < channels; c++) y[p * row + c] = (x[p * row + c] - mean[c]) * scale[c] + shift[c];
+    for (size_t p = 0; p < pixels; p++, x += row, y += row) {
+        if (silu)
+#pragma clang loop vectorize(assume_safety)
+            for (size_t c = 0; c < channels; c++) y[c] = rk_silu_f32((x[c] - mean[c]) * scale[c] + shift[c]);
+        else
+#pragma clang loop vectorize(assume_safety)
+            for (size_t c = 0; c < channels; c++) y[c] = (x[c] - mean[c]) * scale[c] + shift[c];
+    }
 }
 
-/// gx = gy scale - (x - mean) slope - shift, each [channels].
+/// gx = gy scale - (x - mean) slope - shift, each [channels]; gx may be gy.
 static void RK_LEVEL(normalise_grad)(
     size_t pixels, size_t row, size_t channels, const float *x, const float *gy, const float *mean, const float *scale,
     const float *slope, const float *shift, float *gx) {
-    for (size_t p = 0; p < pixels; p++)
-        for (size_t c = 0; c < channels; c++)
-            gx[p * row + c] = gy[p * row + c] * scale[c] - (x[p * row + c] - mean[c]) * slope[c] - shift[c];
+    for (size_t p = 0; p < pixels; p++, x += row, gy += row, gx += row)
+#pragma clang loop vectorize(assume_safety)
+        for (size_t c = 0; c < channels; c++) gx[c] = gy[c] * scale[c] - (x[c] - mean[c]) * slope[c] - shift[c];
 }
 
 /// With v = x - t[0]: gx = v t[1] + gy t[2] + d t[3] + t[4] and gd = gy t[5] + v t[6] + t[7], each [channels].

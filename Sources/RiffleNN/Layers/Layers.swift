@@ -74,8 +74,9 @@ public final class GroupNorm: Module {
     public override var ownParameters: [NamedParameter] { [NamedParameter("weight", weight), NamedParameter("bias", bias)] }
     public override func blank() throws -> Module { try GroupNorm(weight.shape[0], groups: groups, eps: eps) }
     public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
-    public func callAsFunction(_ x: Tensor) throws -> Tensor {
-        try x.groupNorm(weight.tensor, bias.tensor, groups: groups, eps: eps)
+    /// - Parameter silu: whether SiLU follows, in the same pass.
+    public func callAsFunction(_ x: Tensor, silu: Bool = false) throws -> Tensor {
+        try x.groupNorm(weight.tensor, bias.tensor, groups: groups, eps: eps, silu: silu)
     }
 }
 

@@ -111,7 +111,7 @@ public final class UNet: Network {
         for (place, stage) in up.enumerated() {
             h = try stage.named("output_blocks.\(place)", Tensor.cat([h, skips.removeLast()], 3), time)
         }
-        return try last(norm(h).silu())
+        return try last(norm(h, silu: true))
     }
 }
 

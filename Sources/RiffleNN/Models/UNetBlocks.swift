@@ -60,18 +60,18 @@ final class ResidualBlock: Module {
 
     /// x [n, height, width, in], time [n, 4 channels] after SiLU -> [n, height', width', out].
     func callAsFunction(_ x: Tensor, _ embedding: Tensor) throws -> Tensor {
-        var (h, around) = (try firstNorm(x).silu(), x)
+        var (h, around) = (try firstNorm(x, silu: true), x)
         if let resampling { (h, around) = (try resampling(h), try resampling(x)) }
         h = try firstConv(h)
         let moved = try time(embedding)
         let shift = try moved.reshaped(to: [moved.shape[0], 1, 1, moved.shape[1]])
         if scaleShift {
             let parts = try shift.split([h.shape.last, h.shape.last], 3)
-            h = try secondNorm(h) * (1 + parts[0]) + parts[1]
+            h = try (secondNorm(h) * (1 + parts[0]) + parts[1]).silu()
         } else {
-            h = try secondNorm(h + shift)
+            h = try secondNorm(h + shift, silu: true)
         }
-        return try (skip?(around) ?? around) + secondConv(dropout(h.silu()))
+        return try (skip?(around) ?? around) + secondConv(dropout(h))
     }
 }
 

@@ -52,12 +52,14 @@ public final class Op: Sendable {
     package let forward: Forward
     package let vjp: VJP
     package let jvp: JVP
+    /// For an operation that fuses several: the same made of these where tangents are to pass, nil where it fuses nothing.
+    package let apart: @Sendable (Call) throws -> Tensor?
     package let samples: [Sample]
     package let mistakes: [Sample]
 
     package init(
         _ name: String, _ arguments: [Argument], _ doc: Doc, keep: Keep = .inputs, kind: Kind = .primitive, results: Int = .max, samples: [Sample], mistakes: [Sample],
-        forward: @escaping Forward, vjp: @escaping VJP, jvp: @escaping JVP
+        forward: @escaping Forward, vjp: @escaping VJP, jvp: @escaping JVP, apart: @escaping @Sendable (Call) throws -> Tensor? = { _ in nil }
     ) {
         self.kind = kind
         self.results = results
@@ -70,6 +72,7 @@ public final class Op: Sendable {
         self.forward = forward
         self.vjp = vjp
         self.jvp = jvp
+        self.apart = apart
     }
 
     /// An operation whose results are constants: whole numbers, comparisons, values cut off.
@@ -111,6 +114,7 @@ public final class Op: Sendable {
         if inputs.contains(where: { $0.dual != nil }) {
             let inputs = inputs.map(context.withoutClosedLevels)
             if let level = inputs.compactMap({ $0.dual?.level }).max() {
+                if let parts = try apart(Call(inputs: inputs, attributes: Arguments(attributes))) { return [parts] }
                 return try applyForwardMode(level, inputs, attributes)
             }
             return try dispatch(context, inputs, attributes)

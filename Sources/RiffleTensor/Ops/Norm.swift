@@ -7,14 +7,16 @@ extension Op {
         "group_norm", [
             Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, "with a weight, or neither of them", default: .none),
             Argument("groups", .integer(1...Int.max), default: .integer(32)), Argument("eps", .positive, default: .number(1e-5)),
+            Argument("silu", .boolean, "whether silu follows, in one pass", default: .boolean(false)),
         ],
-        Doc("Normalises each sample over groups of channels, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias", shapes: "x [n, ..., channels], weight [channels], bias [channels] -> as x", example: "> riffle.tensor({ { 1, 3 } }):group_norm({ groups = 1 }):reshape(2)\ntensor float32 [2]: -0.999995 0.999995", source: "Wu and He 2018"),
-        keep: Keep(inputs: 0b11, outputs: true), results: 1,
+        Doc("Normalises each sample over groups of channels, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias, or silu of it", shapes: "x [n, ..., channels], weight [channels], bias [channels] -> as x", example: "> riffle.tensor({ { 1, 3 } }):group_norm({ groups = 1 }):reshape(2)\ntensor float32 [2]: -0.999995 0.999995", source: "Wu and He 2018"),
+        keep: Keep(inputs: 0b111, outputs: true), results: 1,
         samples: [
-            Sample([2, 3, 4], [4], [4], with: [.integer(2), .number(1e-3)]), Sample([2, 2, 3, 6], [6], [6], with: [.integer(3), .number(1e-3)]),
-            Sample([2, 5, 4], with: [.integer(2), .number(1e-3)]),
+            Sample([2, 3, 4], [4], [4], with: [.integer(2), .number(1e-3), .boolean(false)]), Sample([2, 2, 3, 6], [6], [6], with: [.integer(3), .number(1e-3), .boolean(false)]),
+            Sample([2, 5, 4], with: [.integer(2), .number(1e-3), .boolean(false)]),
+            Sample([2, 3, 4], [4], [4], with: [.integer(2), .number(1e-3), .boolean(true)]), Sample([2, 5, 4], with: [.integer(2), .number(1e-3), .boolean(true)]),
         ],
-        mistakes: [Sample([2, 3, 4], [4], [4], with: [.integer(3), .number(1e-3)]), Sample([2, 3, 4], [3], [4], with: [.integer(2), .number(1e-3)]), Sample([6], with: [.integer(2), .number(1e-3)])],
+        mistakes: [Sample([2, 3, 4], [4], [4], with: [.integer(3), .number(1e-3), .boolean(false)]), Sample([2, 3, 4], [3], [4], with: [.integer(2), .number(1e-3), .boolean(false)]), Sample([6], with: [.integer(2), .number(1e-3), .boolean(false)])],
         forward: { call in
             let x = try call.inputs[0].floating(), channels = x.shape.last, groups = call.attributes.integer(0)
             guard x.rank >= 2 else { throw RiffleError("", "x must be [n, ..., channels] (\(told(call)))") }
@@ -25,25 +27,32 @@ extension Op {
             let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
             try withExtendedLifetime((weight, bias)) {
                 try workspace(rk_group_norm(
-                    x.dtype.kernel, n, pixels, channels, groups, call.attributes.number(1), x.pointer, weight?.pointer, bias?.pointer,
-                    y.pointer, mean.pointer, rstd.pointer))
+                    x.dtype.kernel, n, pixels, channels, groups, call.attributes.number(1), call.attributes.boolean(2), x.pointer, weight?.pointer,
+                    bias?.pointer, y.pointer, mean.pointer, rstd.pointer))
             }
             return [y, mean, rstd]
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
-            if Context.current.isRecording { return try Normalisation(inGroups: call).gradients(call, g) }
+            if Context.current.isRecording {
+                let gz = call.attributes.boolean(2) ? try siluGrad(normal(call), g) : g
+                return try Normalisation(inGroups: call).gradients(call, gz)
+            }
             let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
-            let (weight, gy) = (try call.inputs.dropFirst().first?.converted(to: x.dtype), try g.converted(to: x.dtype))
-            return try withExtendedLifetime((weight, gy)) {
+            let affine = try call.inputs.dropFirst().map { try $0.converted(to: x.dtype) }, gy = try g.converted(to: x.dtype)
+            return try withExtendedLifetime((affine, gy)) {
                 try call.normGradients { gx, gw, gb in
                     rk_group_norm_grad(
-                        x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer(0), x.pointer,
-                        weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+                        x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer(0), call.attributes.boolean(2),
+                        x.pointer, affine.first?.pointer, affine.last?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
                 }
             }
         },
-        jvp: { call, d in [try Normalisation(inGroups: call).tangent(call, d), nil, nil] })
+        jvp: { call, d in [try Normalisation(inGroups: call).tangent(call, d), nil, nil] },
+        apart: { call in call.attributes.boolean(2) ? try normal(call).silu() : nil })
+
+    /// A group norm's result before silu.
+    private static func normal(_ call: Call) throws -> Tensor { try groupNorm.apply(call.inputs, call.attributes.values.dropLast() + [.boolean(false)])[0] }
 
     static let layerNorm: Op = Op(
         "layer_norm", [

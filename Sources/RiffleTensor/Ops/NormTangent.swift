@@ -121,7 +121,8 @@ struct Normalisation {
     private var settings: [Value] { (groups.map { [.integer($0)] } ?? []) + [.number(eps)] }
 
     private func normal(_ x: Tensor, _ weight: Tensor? = nil, _ bias: Tensor? = nil) throws -> Tensor {
-        try (groups == nil ? Op.layerNorm : Op.groupNorm).apply([x] + [weight, bias].compactMap { $0 }, settings)[0]
+        let inputs = [x] + [weight, bias].compactMap { $0 }
+        return try groups == nil ? Op.layerNorm.apply(inputs, settings)[0] : Op.groupNorm.apply(inputs, settings + [.boolean(false)])[0]
     }
 
     /// weight J d.

@@ -5,15 +5,16 @@
 // Functions that return bool need workspace from rk_alloc; false: there was none, and the outputs are undefined.
 
 /// x [n, pixels, channels] normalised over each sample's groups of channels, then scaled and shifted by weight and bias
-/// [channels] (either may be NULL). Also writes mean and rstd = 1 / sqrt(var + eps), [n, groups].
+/// [channels] (either may be NULL), then put through `silu`. Also writes mean and rstd = 1 / sqrt(var + eps), [n, groups].
 bool rk_group_norm(
-    rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, double eps, const void *x,
+    rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, double eps, bool silu, const void *x,
     const void *weight, const void *bias, void *y, void *mean, void *rstd);
 
-/// Gradients of rk_group_norm from gy; gweight and gbias may be NULL.
+/// Gradients of rk_group_norm from gy; gweight and gbias may be NULL. The bias is read for `silu` alone.
 bool rk_group_norm_grad(
-    rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, const void *x, const void *weight,
-    const void *mean, const void *rstd, const void *gy, void *gx, void *gweight, void *gbias);
+    rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, bool silu, const void *x,
+    const void *weight, const void *bias, const void *mean, const void *rstd, const void *gy, void *gx, void *gweight,
+    void *gbias);
 
 /// The tangent of rk_group_norm as x moves along d: y = weight J d, J the Jacobian of the normalisation. Also mean and rstd.
 bool rk_group_norm_tangent(
