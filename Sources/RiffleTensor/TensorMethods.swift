@@ -93,8 +93,9 @@ extension Tensor {
     public func matmul(_ other: Tensor, transposeA: Bool = false, transposeB: Bool = false) throws -> Tensor {
         try Op.matmul(self, other, with: .boolean(transposeA), .boolean(transposeB))
     }
-    public func linear(_ weight: Tensor, _ bias: Tensor?) throws -> Tensor {
-        try Op.dense.apply([self, weight] + (bias.map { [$0] } ?? []))[0]
+    /// - Parameter activation: gelu or silu, to put this tensor through first.
+    public func linear(_ weight: Tensor, _ bias: Tensor?, after activation: Op? = nil) throws -> Tensor {
+        try Op.dense.apply([self, weight] + (bias.map { [$0] } ?? []), [activation.map { .string($0.name) } ?? .none])[0]
     }
     public func conv2d(_ weight: Tensor, _ bias: Tensor?, stride: Int = 1, padding: Int = 0) throws -> Tensor {
         try Op.conv2d.apply([self, weight] + (bias.map { [$0] } ?? []), [.integer(stride), .integer(padding)])[0]

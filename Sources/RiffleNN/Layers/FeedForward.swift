@@ -28,5 +28,5 @@ final class FeedForward: Module {
         try FeedForward(first.weight.shape[1], first.weight.shape[0], outputs, activation, names: names, start: .zero)
     }
     override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
-    func callAsFunction(_ x: Tensor) throws -> Tensor { try second(activation(first(x))) }
+    func callAsFunction(_ x: Tensor) throws -> Tensor { try second(first(x), after: activation) }
 }

@@ -17,7 +17,10 @@ public final class Linear: Module {
     }
     public override func blank() throws -> Module { try Linear(weight.shape[1], weight.shape[0], bias: bias != nil, start: .zero) }
     public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
-    public func callAsFunction(_ x: Tensor) throws -> Tensor { try x.linear(weight.tensor, bias?.tensor) }
+    /// - Parameter activation: gelu or silu, to put x through first.
+    public func callAsFunction(_ x: Tensor, after activation: Op? = nil) throws -> Tensor {
+        try x.linear(weight.tensor, bias?.tensor, after: activation)
+    }
 }
 
 /// Convolution of [n, height, width, in] to [n, height', width', out] with zero padding.

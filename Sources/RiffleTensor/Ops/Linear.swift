@@ -79,10 +79,16 @@ extension Op {
     }
 
     static let dense: Op = Op(
-        "linear", [Argument("x", .tensor), Argument("weight", .tensor), Argument("bias", .tensor, default: .none)],
-        Doc("A linear layer's function.", formula: "y = x weight^T + bias", shapes: "x [..., in], weight [out, in], bias [out] -> [..., out]", example: "> riffle.ones(2, 3):linear(riffle.ones(1, 3), riffle.ones(1)):reshape(2)\ntensor float32 [2]: 4 4"),
+        "linear", [
+            Argument("x", .tensor), Argument("weight", .tensor), Argument("bias", .tensor, default: .none),
+            Argument("after", .choice(activations.map(\.name)), "an activation that x is put through first; not kept for the gradient, but computed again", default: .none),
+        ],
+        Doc("A linear layer's function.", formula: "y = x weight^T + bias, or of x after an activation", shapes: "x [..., in], weight [out, in], bias [out] -> [..., out]", example: "> riffle.ones(2, 3):linear(riffle.ones(1, 3), riffle.ones(1)):reshape(2)\ntensor float32 [2]: 4 4"),
         keep: Keep(inputs: 0b11, outputs: false),
-        samples: [Sample([2, 4], [3, 4], [3]), Sample([2, 3, 4], [5, 4]), Sample([0, 4], [3, 4], [3]), Sample([4], [3, 4], [3]), Sample([2, 0], [3, 0], [3])],
+        samples: [
+            Sample([2, 4], [3, 4], [3]), Sample([2, 3, 4], [5, 4]), Sample([0, 4], [3, 4], [3]), Sample([4], [3, 4], [3]), Sample([2, 0], [3, 0], [3]),
+            Sample([2, 4], [3, 4], [3], with: [.string("gelu")]), Sample([2, 3, 4], [5, 4], with: [.string("silu")]),
+        ],
         mistakes: [Sample([2, 4], [3, 5], [3]), Sample([2, 4], [3, 4], [4])],
         forward: { call in
             let (x, weight, bias) = (try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil)
@@ -90,9 +96,10 @@ extension Op {
                 throw RiffleError(
                     "", "the sizes do not fit (x \(x.shape), weight \(weight.shape)" + (bias.map { ", bias \($0.shape)" } ?? "") + ")")
             }
+            let active = try withoutGradient { try activation(call)?(x) ?? x }
             let dtype = x.dtype.joined(with: weight.dtype)
             let y = try Tensor(uninitialized: x.shape.replacing(x.rank - 1, with: weight.shape[0]), dtype)
-            let (left, right, shift) = (try x.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype))
+            let (left, right, shift) = (try active.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype))
             var shape = rk_gemm_shape()
             shape.precision = Context.current.precision.kernel
             (shape.batch, shape.m, shape.n, shape.k) = (1, Shape(Array(x.shape.sizes.dropLast())).count, weight.shape[0], weight.shape[1])
@@ -105,9 +112,13 @@ extension Op {
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             let (x, weight) = (call.inputs[0], call.inputs[1]), samples = Shape(Array(x.shape.sizes.dropLast())).count
-            let rows = try g.reshaped(to: [samples, weight.shape[0]])
+            let rows = try g.reshaped(to: [samples, weight.shape[0]]), activation = activation(call)
             var result: [Tensor?] = [call.wants(0) ? try rows.matmul(weight).reshaped(to: x.shape) : nil, nil]
-            if call.wants(1) { result[1] = try rows.matmul(x.reshaped(to: [samples, weight.shape[1]]), transposeA: true) }
+            if let activation, let moved = result[0] { result[0] = try activation.vjp(Call(inputs: [x], attributes: Arguments([])), [moved])[0] }
+            if call.wants(1) {
+                let active = try activation?(x) ?? x
+                result[1] = try rows.matmul(active.reshaped(to: [samples, weight.shape[1]]), transposeA: true)
+            }
             if call.inputs.count > 2 { result.append(call.wants(2) ? try g.reduced(to: call.inputs[2].shape) : nil) }
             return result
         },
@@ -117,5 +128,11 @@ extension Op {
             return [try total([
                 d[0].map { try dense($0, weight) }, d[1].map { try dense(x, $0) }, bias.map { try $0.expanded(to: call.output.shape) },
             ])]
-        })
+        },
+        apart: { call in try activation(call).map { try dense.apply([$0(call.inputs[0])] + call.inputs.dropFirst())[0] } })
+
+    private static let activations = [gelu, silu]
+
+    /// What a linear layer's input is put through first. Their rules read that input alone.
+    private static func activation(_ call: Call) -> Op? { call.attributes.optionalString(0).flatMap { name in activations.first { $0.name == name } } }
 }
