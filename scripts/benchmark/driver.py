@@ -1,4 +1,5 @@
-"""Runs workloads of Riffle, PyTorch and JAX side by side and prints a table of medians, ratios and peak memory.
+"""Runs workloads of Riffle, PyTorch and JAX side by side and prints a table of medians, ratios and peak memory. With --json
+it prints a line for each row as it comes, which table.py makes the table of docs/performance.md of.
 
 Every contender is a process of its own that has built its model, warmed up, and waits. In each round every contender in turn
 makes the same number of steps while the others sleep; a figure is the median over rounds. Same shapes, batch, number of
@@ -152,19 +153,21 @@ def main():
     parser.add_argument("--works", type=lambda text: listed(text, WORKS), default=WORKS, help="by commas; all")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender")
     parser.add_argument("--bf16", nargs="?", const="torch", help="also PyTorch in bfloat16; 'riffle,torch' for both")
-    parser.add_argument("--json", action="store_true", help="rows for machines instead of the table")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each row instead of the table")
     options = parser.parse_args()
     python = python_of(options.against) if options.against else ""
-    limit, everything = peak(), []
+    limit = peak()
     for model in options.models:
         for work in options.works:
             rows, failed = measure(model, work, options, python)
-            everything += rows
             if not options.json:
                 show(rows, failed, limit)
-    if options.json:
-        json.dump({"peak_gflops": limit, "rows": everything}, sys.stdout, indent=1)
-        print()
+                continue
+            gflop = PASSES[work] * GFLOP[model]
+            for row in rows:
+                print(json.dumps({**row, "gflop": gflop, "peak_gflops": limit}), flush=True)
+            for name, why in failed:
+                print(json.dumps({"model": model, "work": work, "name": name, "failed": why}), flush=True)
 
 
 if __name__ == "__main__":

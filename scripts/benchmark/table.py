@@ -1,0 +1,56 @@
+"""Makes the Markdown tables of docs/performance.md: table.py ROWS, with ROWS what `scripts/bench --against torch,jax --json` printed."""
+
+import json
+import sys
+
+# How much faster than the fastest float32 peer, and than PyTorch in bfloat16, each workload is meant to be.
+GOALS = {"mlp": (1.4, None), "mlp-wide": (1.4, None), "unet": (2, 1.3), "unet-cifar": (2, 1.3), "dit": (2, 1.2), "dit-s": (2, 1.2)}
+SPECIAL = {
+    ("mlp", "sample"): (1.15, None), ("mlp-wide", "sample"): (1.15, None), ("dit", "lfmd"): (2, 1.3), ("dit-s", "lfmd"): (2, 1.3),
+    ("unet", "lfmd"): (3, 2), ("unet-cifar", "lfmd"): (3, 2),
+}
+MEMORY_GOAL = 0.6
+
+
+def number(value):
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def fastest(entries, wanted):
+    return min((entry for name, entry in entries.items() if wanted(name)), key=lambda entry: entry["ms"], default=None)
+
+
+def against(own, peer, goal):
+    """The peer's time as a ratio, bold where it reaches its goal; empty where there is no peer."""
+    if not own or not peer:
+        return ""
+    ratio = peer["ms"] / own["ms"]
+    text = f"{ratio:.2f}"
+    return f"{'**' + text + '**' if goal and ratio >= goal else text} ({peer['name']} {number(peer['ms'])})"
+
+
+def main():
+    workloads = {}
+    for line in open(sys.argv[1], encoding="utf-8"):
+        row = json.loads(line)
+        if "failed" not in row:
+            workloads.setdefault((row["model"], row["work"]), {})[row["name"]] = row
+    print("| model | work | Riffle, ms | GFLOP/s | of the peak | faster than float32 peers | goal | than bfloat16 | goal | MiB | of PyTorch's |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for (model, work), entries in workloads.items():
+        own, torch = entries["riffle"], entries.get("torch")
+        goals = SPECIAL.get((model, work), GOALS[model])
+        rate = own["gflop"] / own["ms"] * 1e3
+        quick = min(own, entries.get("riffle bf16", own), key=lambda entry: entry["ms"])
+        share = own["peak_mib"] / torch["peak_mib"] if torch else None
+        memory = "" if share is None else f"**{share:.2f}**" if share <= MEMORY_GOAL else f"{share:.2f}"
+        cells = [
+            model, work, number(own["ms"]), number(rate), f"{100 * rate / own['peak_gflops']:.0f} %",
+            against(own, fastest(entries, lambda name: "riffle" not in name and "bf16" not in name), goals[0]), goals[0],
+            against(quick, fastest(entries, lambda name: "torch bf16" in name), goals[1]), goals[1] or "", f"{own['peak_mib']:.0f}", memory,
+        ]
+        print("| " + " | ".join(str(cell) for cell in cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
