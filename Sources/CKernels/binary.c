@@ -42,6 +42,8 @@ static gate gelu_gate(double x) {
 
 static double gate_slope(gate g) { return g.s + g.x * g.ds * g.dz; }
 
+double rk_silu_slope_f64(double x) { return gate_slope(silu_gate(x)); }
+
 static double gate_curve(gate g) { return g.ds * (2.0 * g.dz + g.x * ((1.0 - 2.0 * g.s) * g.dz * g.dz + g.ddz)); }
 
 #define PLAIN(name, type, value) \
@@ -69,7 +71,7 @@ PLAIN(mul_f64, double, u *v)
 PLAIN(div_f64, double, u / v)
 PLAIN(pow_f64, double, pow(u, v))
 PLAIN(atan2_f64, double, atan2(u, v))
-PLAIN(silu_grad_f64, double, v *gate_slope(silu_gate(u)))
+PLAIN(silu_grad_f64, double, v *rk_silu_slope_f64(u))
 PLAIN(gelu_grad_f64, double, v *gate_slope(gelu_gate(u)))
 PLAIN(silu_curve_f64, double, v *gate_curve(silu_gate(u)))
 PLAIN(gelu_curve_f64, double, v *gate_curve(gelu_gate(u)))

@@ -18,6 +18,7 @@ static struct {
 /// The OpenBLAS core that goes with rk_cpu(); NULL leaves the choice to OpenBLAS.
 static const char *core_type(void) {
     switch (rk_cpu()) {
+    case RK_CPU_AMX:
     case RK_CPU_AVX512: return "SkylakeX";   // versions that do not know a newer processor fall back to Haswell
     case RK_CPU_AVX2: return "Haswell";
     default: return getenv("RIFFLE_CPU") ? "Prescott" : NULL;

@@ -22,6 +22,8 @@ static double sigmoid_f64(double x) {
 
 static double at_least(double x, double low) { return x < low ? low : x; }
 
+double rk_silu_f64(double x) { return at_least(x, -800.0) * sigmoid_f64(x); }
+
 static double gelu_f64(double x) {
     double c = x < -40.0 ? -40.0 : x > 40.0 ? 40.0 : x;
     return at_least(x, -40.0) * sigmoid_f64(1.5957691216057308 * (c + 0.044715 * c * c * c));
@@ -51,7 +53,7 @@ static void unary_f64(rk_unary_op op, const double *x, double *y, size_t n) {
     case RK_SIGMOID: FOR_EACH(double, sigmoid_f64(v));
     case RK_ERF: FOR_EACH(double, erf(v));
     case RK_RELU: FOR_EACH(double, v < 0.0 ? 0.0 : v);
-    case RK_SILU: FOR_EACH(double, at_least(v, -800.0) * sigmoid_f64(v));
+    case RK_SILU: FOR_EACH(double, rk_silu_f64(v));
     case RK_GELU: FOR_EACH(double, gelu_f64(v));
     case RK_GELU_ERF: FOR_EACH(double, 0.5 * at_least(v, -800.0) * erfc(v * -0.70710678118654752));
     case RK_SOFTPLUS: FOR_EACH(double, (v > 0.0 ? v : 0.0) + log1p(exp(-fabs(v))));

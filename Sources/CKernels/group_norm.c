@@ -56,7 +56,7 @@ static group_part part_of(const group_job *job, size_t piece) {
     part.groups = rk_min(job->chunk_groups, job->groups - part.first_group);
     part.first = part.first_group * width, part.channels = part.groups * width;
     part.at = sample * job->pixels * job->channels + part.first;
-    part.elements = (double)job->pixels * (double)width;
+    part.elements = rk_max(1, job->pixels * width);   // without pixels sums are 0, and not to be divided by 0
     for (size_t s = 0; s < SUMS; s++) part.sums[s] = job->sums + (sample * SUMS + s) * job->channels + part.first;
     for (size_t s = 0; s < COEFFICIENTS; s++)
         part.table[s] = job->table + (sample * COEFFICIENTS + s) * job->channels + part.first;
@@ -73,7 +73,7 @@ static void group_piece(void *context, size_t begin, size_t end) {
     }
 }
 
-/// False when there is no work space, which the caller frees.
+/// False when there is no room for `sums`, which the caller frees.
 static bool run_groups(group_job *job, void (*run)(const group_job *job, const group_part *part)) {
     if (job->n * job->channels * job->groups == 0) return true;
     if (!prepare_groups(job)) return false;
@@ -130,7 +130,7 @@ static void find_products(const group_job *job, const group_part *p, const float
 
 /// y = J z with J the Jacobian of the normalisation, which is symmetric: the gradient from z = gy, where weights come
 /// before J, and the tangent along z = d, where they come after. The products of z have been found.
-static void spread(const group_job *job, const group_part *p, const float *z, bool weigh_before, bool weigh_after) {
+static void apply_jacobian(const group_job *job, const group_part *p, const float *z, bool weigh_before, bool weigh_after) {
     for (size_t g = 0; g < p->groups; g++) {
         double r = p->rstd[g], sum = 0, product = 0;
         for (size_t c = g * p->width; c < (g + 1) * p->width; c++) {
@@ -165,14 +165,14 @@ static void gradient(const group_job *job, const group_part *p) {
     } else {
         find_products(job, p, gz);
     }
-    spread(job, p, gz, true, false);
+    apply_jacobian(job, p, gz, true, false);
     for (size_t c = 0; c < p->channels; c++) p->sums[1][c] *= p->rstd[c / p->width];   // what the sample adds to gweight
 }
 
 static void tangent(const group_job *job, const group_part *p) {
     find_statistics(job, p);
     find_products(job, p, job->d);
-    spread(job, p, job->d, false, true);
+    apply_jacobian(job, p, job->d, false, true);
 }
 
 /// With n the normal x, means over the group written <>, and g = gy weight:

@@ -79,7 +79,9 @@ static void sum_row_parts(const layer_job *job, const float *part, float *grad) 
 /// The parts of a set with one piece are its gradient; others are added up.
 static bool run_gradient(layer_job *job, float *gweight, float *gbias) {
     job->each = job->rows / job->sets;
-    job->grain = rk_min(job->each, rk_max(rk_max(1, 16384 / rk_max(1, job->width)), rk_ceil_div(job->rows, 32)));
+    // Not too many rows either, whose float32 sums would lose digits.
+    size_t most = rk_min(2048, rk_ceil_div(job->rows, 32));
+    job->grain = rk_min(job->each, rk_max(rk_max(1, 16384 / rk_max(1, job->width)), most));
     job->parts = rk_ceil_div(job->each, job->grain);
     size_t pieces = job->sets * job->parts, part = pieces * job->width, bytes = 2 * part * sizeof(float);
     float *space = job->parts > 1 && (gweight || gbias) ? rk_alloc(bytes) : NULL;

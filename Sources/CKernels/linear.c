@@ -5,7 +5,6 @@
 #include "kernels/memory.h"
 #include "kernels/threads.h"
 #include "private.h"
-#include "simd/math.h"
 
 #define RK_BODY "linear.h"
 #include "simd/levels.h"
@@ -77,9 +76,7 @@ static void cut(gemm_job *job) {
 
 static void finish_block(const gemm_job *job, size_t i, size_t rows, size_t j, size_t columns, float *c) {
     const rk_gemm_shape *s = job->shape;
-    if (!s->bias && s->activation == RK_ACT_NONE) return;
-    const float *bias = s->bias ? (const float *)s->bias + j : NULL;
-    RK_DISPATCH(epilogue)(rows, columns, bias, s->activation, c + i * s->ldc + j, s->ldc);
+    if (s->bias) RK_DISPATCH(add_to_rows)(rows, columns, (const float *)s->bias + j, c + i * s->ldc + j, s->ldc);
 }
 
 /// One block of one matrix, over inner indices [p, p + depth), into c.

@@ -5,15 +5,6 @@
 
 #include "private.h"
 
-static double activated(rk_activation activation, double v) {
-    switch (activation) {
-    case RK_ACT_SILU: return v / (1 + exp(-v));
-    case RK_ACT_GELU: return 0.5 * v * (1 + tanh(sqrt(2 / M_PI) * (v + 0.044715 * v * v * v)));
-    case RK_ACT_RELU: return v < 0 ? 0 : v;
-    default: return v;
-    }
-}
-
 static void plain_product(const rk_gemm_shape *s, const double *a, const double *b, double *c) {
     for (size_t i = 0; i < s->m; i++) {
         double *row = c + i * s->ldc;
@@ -24,8 +15,7 @@ static void plain_product(const rk_gemm_shape *s, const double *a, const double 
             size_t step = s->transpose_b ? s->ldb : 1;
             for (size_t j = 0; j < s->n; j++) row[j] += factor * other[j * step];
         }
-        for (size_t j = 0; j < s->n; j++)
-            row[j] = activated(s->activation, row[j] + (s->bias ? ((const double *)s->bias)[j] : 0));
+        for (size_t j = 0; s->bias && j < s->n; j++) row[j] += ((const double *)s->bias)[j];
     }
 }
 

@@ -10,18 +10,11 @@
     for (size_t p_ = 0; p_ < pixels; p_++) \
         for (size_t c = (g) * width, at = ((i) * pixels + p_) * channels + c; c < ((g) + 1) * width; c++, at++)
 
-static double silu(double z) { return z / (1 + exp(-z)); }
-
-static double silu_slope(double z) {
-    double s = 1 / (1 + exp(-z));
-    return s + z * s * (1 - s);
-}
-
 void rk_plain_group_norm(
-    size_t n, size_t pixels, size_t channels, size_t groups, double eps, bool gated, const double *x,
+    size_t n, size_t pixels, size_t channels, size_t groups, double eps, bool silu, const double *x,
     const double *weight, const double *bias, double *y, double *mean, double *rstd) {
     size_t width = channels / groups;
-    double count = (double)(pixels * width);
+    double count = (double)rk_max(1, pixels * width);
     for (size_t i = 0; i < n; i++)
         for (size_t g = 0; g < groups; g++) {
             double sum = 0, squares = 0;
@@ -31,18 +24,18 @@ void rk_plain_group_norm(
             double r = 1 / sqrt(squares / count + eps);
             EACH_IN_GROUP(i, g, c, at) {
                 double z = (x[at] - m) * r * (weight ? weight[c] : 1) + (bias ? bias[c] : 0);
-                y[at] = gated ? silu(z) : z;
+                y[at] = silu ? rk_silu_f64(z) : z;
             }
             mean[i * groups + g] = m, rstd[i * groups + g] = r;
         }
 }
 
 void rk_plain_group_norm_grad(
-    size_t n, size_t pixels, size_t channels, size_t groups, bool gated, const double *x, const double *weight,
+    size_t n, size_t pixels, size_t channels, size_t groups, bool silu, const double *x, const double *weight,
     const double *bias, const double *mean, const double *rstd, const double *gy, double *gx, double *gweight,
     double *gbias) {
     size_t width = groups ? channels / groups : 0;
-    double count = (double)(pixels * width);
+    double count = (double)rk_max(1, pixels * width);
     if (gweight) memset(gweight, 0, channels * sizeof(double));
     if (gbias) memset(gbias, 0, channels * sizeof(double));
     for (size_t i = 0; i < n; i++)
@@ -50,7 +43,7 @@ void rk_plain_group_norm_grad(
             double m = mean[i * groups + g], r = rstd[i * groups + g], sum = 0, product = 0;
             EACH_IN_GROUP(i, g, c, at) {
                 double normal = (x[at] - m) * r, w = weight ? weight[c] : 1;
-                double gz = gy[at] * (gated ? silu_slope(normal * w + (bias ? bias[c] : 0)) : 1);
+                double gz = gy[at] * (silu ? rk_silu_slope_f64(normal * w + (bias ? bias[c] : 0)) : 1);
                 gx[at] = gz * w;
                 sum += gx[at], product += gx[at] * normal;
                 if (gweight) gweight[c] += gz * normal;
@@ -73,7 +66,7 @@ void rk_plain_group_norm_tangent_grad(
     size_t n, size_t pixels, size_t channels, size_t groups, const double *x, const double *d, const double *weight,
     const double *mean, const double *rstd, const double *gy, double *gx, double *gd, double *gweight) {
     size_t width = groups ? channels / groups : 0;
-    double count = (double)(pixels * width);
+    double count = (double)rk_max(1, pixels * width);
     if (gweight) memset(gweight, 0, channels * sizeof(double));
     for (size_t i = 0; i < n; i++)
         for (size_t g = 0; g < groups; g++) {

@@ -73,15 +73,19 @@ bool rk_winograd_input_grad(const rk_conv_shape *shape, const float *gy, const f
 bool rk_winograd_weight_grad(const rk_conv_shape *shape, const float *x, const float *gy, float *gweight);
 
 // The float64 forms: plain loops over the definitions, and what the float32 kernels are tested against.
+/// x / (1 + exp(-x)) and its derivative.
+double rk_silu_f64(double x);
+double rk_silu_slope_f64(double x);
+
 void rk_plain_gemm(const rk_gemm_shape *shape, const double *a, const double *b, double *c);
 void rk_plain_conv2d(const rk_conv_shape *shape, const double *x, const double *weight, const double *bias, double *y);
 void rk_plain_conv2d_input_grad(const rk_conv_shape *shape, const double *gy, const double *weight, double *gx);
 void rk_plain_conv2d_weight_grad(const rk_conv_shape *shape, const double *x, const double *gy, double *gweight);
 void rk_plain_group_norm(
-    size_t n, size_t pixels, size_t channels, size_t groups, double eps, bool gated, const double *x,
+    size_t n, size_t pixels, size_t channels, size_t groups, double eps, bool silu, const double *x,
     const double *weight, const double *bias, double *y, double *mean, double *rstd);
 void rk_plain_group_norm_grad(
-    size_t n, size_t pixels, size_t channels, size_t groups, bool gated, const double *x, const double *weight,
+    size_t n, size_t pixels, size_t channels, size_t groups, bool silu, const double *x, const double *weight,
     const double *bias, const double *mean, const double *rstd, const double *gy, double *gx, double *gweight,
     double *gbias);
 void rk_plain_group_norm_tangent(

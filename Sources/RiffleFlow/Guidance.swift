@@ -63,7 +63,7 @@ public final class GuidedNetwork: Network {
     public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let start = times[0]
         let acts = try start.ge(.scalar(interval.lowerBound, start.dtype)) * start.le(.scalar(interval.upperBound, start.dtype))
-        guard scale != 1, try acts.sum().item() > 0 else { return try network.evaluate(x, times, condition) }
+        guard scale != 1, try acts.sum().item() > 0 else { return try network.answer(x, times, condition) }
         let (strong, weaker) = try answers(x, times, condition)
         return try strong + acts.alongside(x) * (scale - 1) * (strong - weaker)
     }
@@ -71,7 +71,7 @@ public final class GuidedNetwork: Network {
     /// Both answers, in one evaluation where one network gives both.
     private func answers(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> (Tensor, Tensor) {
         if let weak {
-            return (try network.evaluate(x, times, condition), try named("weak") { try weak.evaluate(x, times, condition) })
+            return (try network.answer(x, times, condition), try named("weak") { try weak.answer(x, times, condition) })
         }
         guard let condition else { throw RiffleError("guide", "labels are needed") }
         let n = x.shape[0]
@@ -79,8 +79,8 @@ public final class GuidedNetwork: Network {
             Condition(try none.tensors.map { try $0.expanded(to: Shape([n] + $0.shape.sizes.dropFirst())) })
         } ?? network.conditioning.null(like: condition)
         let isAlike = zip(empty.tensors, condition.tensors).allSatisfy { $0.shape == $1.shape }
-        guard isAlike else { return (try network.evaluate(x, times, condition), try network.evaluate(x, times, empty)) }
-        let both = try network.evaluate(.cat([x, x]), times.map { try .cat([$0, $0]) }, .cat([condition, empty])).split([n, n])
+        guard isAlike else { return (try network.answer(x, times, condition), try network.answer(x, times, empty)) }
+        let both = try network.answer(.cat([x, x]), times.map { try .cat([$0, $0]) }, .cat([condition, empty])).split([n, n])
         return (both[0], both[1])
     }
 }

@@ -60,6 +60,11 @@ open class Network: Module {
         return try checked(inputs[0], Array(inputs[1...times]), Condition(Array(inputs[(times + 1)...])))
     }
 
+    /// What `evaluate` gives, in this network's own precision; for networks around it, whose inputs have been checked.
+    public func answer(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        try multiplying(in: precision) { try evaluate(x, times, condition) }
+    }
+
     private func checked(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         if let sampleShape, x.rank != sampleShape.rank + 1 || Shape(Array(x.shape.sizes.dropFirst())) != sampleShape {
             throw RiffleError(kind, "a batch must be [n\(sampleShape.sizes.map { ", \($0)" }.joined())] (x \(x.shape))")
@@ -74,7 +79,7 @@ open class Network: Module {
             return t
         }
         do { try conditioning.check(condition, n) } catch let error as RiffleError { throw RiffleError(kind, error.message) }
-        let result = try multiplying(in: precision) { try evaluate(x, times, condition) }
+        let result = try answer(x, times, condition)
         guard result.shape == x.shape else {
             throw RiffleError(kind, "the network gave \(result.shape) for x \(x.shape); a velocity has the shape of x")
         }

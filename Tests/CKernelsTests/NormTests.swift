@@ -99,6 +99,7 @@ struct Norm: CustomStringConvertible, Sendable {
         Norm(n: 0, pixels: 1, channels: 5, groups: 1, layer: true),
         Norm(n: 700, pixels: 1, channels: 257, groups: 1, affine: false, layer: true),
         Norm(n: 3, pixels: 140, channels: 88, groups: 4, silu: true), Norm(n: 9, pixels: 5, channels: 6, groups: 2, affine: false, silu: true),
+        Norm(n: 2, pixels: 0, channels: 4, groups: 2), Norm(n: 2, pixels: 0, channels: 4, groups: 2, silu: true),
     ]
 
     @Test(arguments: norms, [0.0, 100]) func matchesPlainForm(norm: Norm, offset: Double) {

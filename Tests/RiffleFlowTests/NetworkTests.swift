@@ -85,4 +85,28 @@ import Testing
         guard rk_cpu_set(RK_CPU_AVX512) != RK_CPU_AMX else { return }
         #expect(try distance(Self.gradients(name, .bfloat16), Self.gradients(name, .float32)) == 0)
     }
+
+    /// A network around others asks each in its own precision.
+    @Test func guidanceKeepsPrecisions() throws {
+        let (strong, weak) = (PrecisionWitness(.bfloat16), PrecisionWitness(.float32))
+        let x = try Tensor.randn([2, 3]), t = try Tensor.zeros([2]), labels = Condition([try .ones([2], .int32)])
+        _ = try GuidedNetwork(strong, scale: 2).velocity(x, t, labels)
+        _ = try GuidedNetwork(strong, scale: 2, weak: weak).velocity(x, t, labels)
+        _ = try GuidedNetwork(strong, scale: 1).velocity(x, t, labels)
+        #expect(strong.seen == [.bfloat16, .bfloat16, .bfloat16] && weak.seen == [.float32])
+    }
+}
+
+/// Notes the precision in which it is asked.
+private final class PrecisionWitness: Network {
+    private(set) var seen: [Precision] = []
+    init(_ precision: Precision) {
+        super.init()
+        self.precision = precision
+    }
+    override var conditioning: Conditioning { .classes(2, hasNull: true) }
+    override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        seen.append(Context.current.precision)
+        return x
+    }
 }

@@ -87,5 +87,16 @@ import Testing
         try (x.tensor.layerNorm(weight.tensor, bias.tensor) * c).sum().backward()
         try (again.tensor.layerNorm(single.tensor, bias.tensor.cast(.float32)) * c).sum().backward()
         #expect(try distance(#require(x.gradient), #require(again.gradient)) < 1e-6)
+        // A tangent has its value's type, and a cotangent is taken in its result's.
+        let moved = try jvp([bias.value], [.ones([6], .float64)]) { try x.tensor.layerNorm(again.value.mean([0]), $0[0]) }
+        #expect(moved.value.dtype == .float32 && moved.tangent.dtype == .float32)
+        let y = Parameter(try Tensor.randn([2, 3], .float64))
+        #expect(try gradients(of: y.tensor.softmax(), for: [y.tensor], cotangent: .ones([2, 3]))[0].doubles().allSatisfy { abs($0) < 1e-15 })
+    }
+
+    @Test func linearTakesTheActivationsItKnows() throws {
+        let (x, weight) = (try Tensor.randn([2, 3]), try Tensor.randn([4, 3]))
+        #expect(try x.linear(weight, nil, after: .silu).doubles() == x.silu().linear(weight, nil).doubles())
+        #expect(throws: RiffleError.self) { try x.linear(weight, nil, after: .tanh) }
     }
 }

@@ -1,8 +1,8 @@
-// Sums over pixels for a strip of channels kept in vectors.
+// Sums over pixels, for strips of channels whose sums are kept in vectors, and what is made of them pixel by pixel.
 
 #ifndef RK_STRIP
 #define RK_STRIP 64
-#define RK_WIDE_STRIP 256
+#define RK_WIDE_STRIP 256   // channels whose sums are kept in the first cache
 #define RK_STRETCH 128   // pixels whose float32 sum is taken before it goes to the float64 total
 /// Runs `body(c, width)` over channels [begin, end): strips of 64, of 16, then single channels.
 #define RK_STRIPS(begin, end, body) \

@@ -1,24 +1,8 @@
 // What is done to a block of a product while it is in the cache, and sums of partial products.
 
-/// c = activation(c + bias) over rows x columns.
-static void RK_LEVEL(epilogue)(
-    size_t rows, size_t columns, const float *bias, rk_activation activation, float *c, size_t ldc) {
-    for (size_t i = 0; i < rows; i++, c += ldc) {
-        if (bias)
-            for (size_t j = 0; j < columns; j++) c[j] += bias[j];
-        switch (activation) {
-        case RK_ACT_NONE: break;
-        case RK_ACT_SILU:
-            for (size_t j = 0; j < columns; j++) c[j] = rk_silu_f32(c[j]);
-            break;
-        case RK_ACT_GELU:
-            for (size_t j = 0; j < columns; j++) c[j] = rk_gelu_f32(c[j]);
-            break;
-        case RK_ACT_RELU:
-            for (size_t j = 0; j < columns; j++) c[j] = c[j] < 0 ? 0 : c[j];
-            break;
-        }
-    }
+static void RK_LEVEL(add_to_rows)(size_t rows, size_t columns, const float *bias, float *c, size_t ldc) {
+    for (size_t i = 0; i < rows; i++, c += ldc)
+        for (size_t j = 0; j < columns; j++) c[j] += bias[j];
 }
 
 /// y = the sum of parts, `stride` apart, in order, added to y or not.

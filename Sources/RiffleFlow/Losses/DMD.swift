@@ -17,6 +17,7 @@ public struct DMDLoss {
         _ generator: Network, _ online: Network, _ teacher: Network, _ noise: Tensor, _ condition: Condition? = nil
     ) throws -> Loss {
         _ = try FlowBatch.count(noise, "dmd", named: "z")
+        try checkClasses([("generator", generator), ("teacher", teacher), ("online network", online)])
         guard options.path == .linear else { throw RiffleError("dmd", "the path must be linear, got \(options.path.rawValue)") }
         let data = try generated(generator, noise, condition), made = data.detach()
         let t = try options.times.sample(noise.shape[0], noise.dtype).affine(0.96, 0.02)

@@ -49,7 +49,7 @@ public struct ITVMLoss {
         let roles = try Roles(student, teacher: teacher, target: target)
         let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "itvm")
         let parts = try JumpParts(batch.jumps, offset: offset, isRelative: isOffsetRelative)
-        let start = initialWeight > 0 ? try batch.split(initialFraction).first : nil
+        let start = initialWeight > 0 ? try batch.leading(initialFraction) : nil
         let asksTwice = terminal == .laggedQuotient || terminal == .segmentQuotient || terminal == .segment
 
         // One call of the student answers every question about it.

@@ -84,6 +84,9 @@ struct FlowBatch {
         return (k > 0 ? try FlowBatch(self, 0..<k) : nil, k < count ? try FlowBatch(self, k..<count) : nil)
     }
 
+    /// The first part of the batch, one sample at least where it is more than none.
+    func leading(_ fraction: Double) throws -> FlowBatch? { count == 1 && fraction > 0 ? self : try split(fraction).first }
+
     /// The size of a batch.
     static func count(_ x: Tensor, _ operation: String, named name: String = "x") throws -> Int {
         guard x.rank >= 1, x.shape[0] > 0, x.dtype.isFloating else {

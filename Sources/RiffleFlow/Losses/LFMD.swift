@@ -28,7 +28,7 @@ public struct LFMDLoss {
         let roles = try Roles(student, teacher: teacher)
         let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "lfmd"), jumps = batch.jumps
         var terms = Terms(options)
-        if initialWeight > 0, let start = try batch.split(initialFraction).first {
+        if initialWeight > 0, let start = try batch.leading(initialFraction) {
             try terms.add("initial", roles.student(start.jumps.starts) - roles.velocity(start), start.jumps.starts, weight: initialWeight)
         }
         let (u, du) = try roles.alongEnd(jumps), end = try jumps.end(u)

@@ -15,9 +15,7 @@ struct Roles {
     ///   - target: what the student looks up to, usually an average of it; the student itself when nil.
     init(_ student: Network, teacher: Network? = nil, target: Network? = nil) throws {
         (student_, self.teacher, target_) = (student, teacher, target ?? student)
-        if let teacher, case .classes(let own, _) = student.conditioning, case .classes(let taught, _) = teacher.conditioning, own != taught {
-            throw RiffleError("", "the student has \(own) classes and the teacher \(taught)")
-        }
+        try checkClasses(asked + (target.map { [("target", $0)] } ?? []))
     }
 
     /// Those that a condition is told to.
@@ -102,6 +100,13 @@ struct Roles {
         let (now, du) = try withoutGradient { try jvp(inputs, tangents) { try target(moved($0)) } }
         return (try student(jumps), now, du)
     }
+}
+
+/// - Throws: `RiffleError` where networks that are told the same labels have different numbers of classes.
+func checkClasses(_ networks: [(role: String, network: Network)]) throws {
+    let counts = networks.compactMap { role, network in if case .classes(let count, _) = network.conditioning { (role, count) } else { nil } }
+    guard let (first, count) = counts.first, let (other, differing) = counts.first(where: { $0.1 != count }) else { return }
+    throw RiffleError("", "the \(first) has \(count) classes and the \(other) \(differing)")
 }
 
 /// What a network answers in a role, without dropout, as a constant.

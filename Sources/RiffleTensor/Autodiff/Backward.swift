@@ -42,7 +42,7 @@ extension Tensor {
 public func gradients(
     of result: Tensor, for inputs: [Tensor], cotangent: Tensor? = nil, retain: Bool = false, recording: Bool = false
 ) throws -> [Tensor] {
-    let seed = try cotangent ?? result.seedGradient("grad")
+    let seed = try cotangent?.cast(result.dtype) ?? result.seedGradient("grad")
     guard seed.shape == result.shape else {
         throw RiffleError("grad", "the cotangent is \(seed.shape), the result \(result.shape)")
     }

@@ -17,14 +17,16 @@ public final class Op: Sendable {
 
     /// Which tensors a rule reads the numbers of, so that the tape keeps those alone. Shapes are always kept.
     package struct Keep: Sendable {
-        var inputs: UInt32
-        var outputs: Bool
+        /// A bit for each.
+        var inputs: UInt32 = 0
+        var outputs: UInt32 = 0
 
-        static let nothing = Keep(inputs: 0, outputs: false)
-        static let inputs = Keep(inputs: .max, outputs: false)
-        static let outputs = Keep(inputs: 0, outputs: true)
-        static let everything = Keep(inputs: .max, outputs: true)
+        static let nothing = Keep()
+        static let inputs = Keep(inputs: .max)
+        static let outputs = Keep(outputs: .max)
+        static let everything = Keep(inputs: .max, outputs: .max)
         func contains(input place: Int) -> Bool { inputs & (1 << UInt32(place)) != 0 }
+        func contains(output place: Int) -> Bool { outputs & (1 << UInt32(place)) != 0 }
     }
 
     package enum Kind: Sendable {
@@ -52,7 +54,8 @@ public final class Op: Sendable {
     package let forward: Forward
     package let vjp: VJP
     package let jvp: JVP
-    /// For an operation that fuses several: the same made of these where tangents are to pass, nil where it fuses nothing.
+    /// For an operation that fuses several: the same made of these where tangents are to pass, with one output and the same
+    /// errors; nil where it fuses nothing.
     package let apart: @Sendable (Call) throws -> Tensor?
     package let samples: [Sample]
     package let mistakes: [Sample]
@@ -144,7 +147,7 @@ public final class Op: Sendable {
         let isConstant = Context.current.constantLevels.contains(level)
         let tangents = try isConstant
             ? withoutGradient { try jvp(call, inputs.map { $0.tangent(at: level) }) } : jvp(call, inputs.map { $0.tangent(at: level) })
-        return zip(outputs, tangents).map { output, tangent in tangent.map { output.dual(level, tangent: $0) } ?? output }
+        return try zip(outputs, tangents).map { output, tangent in try tangent.map { output.dual(level, tangent: try $0.cast(output.dtype)) } ?? output }
     }
 }
 

@@ -61,7 +61,7 @@ package final class Tape {
             if saved[place].node >= 0 { retain(saved[place].node) }
         }
         let record = Record(
-            op: op, attributes: attributes, inputs: saved, outputs: outputs.map { Saved($0, keep: op.keep.outputs) },
+            op: op, attributes: attributes, inputs: saved, outputs: outputs.enumerated().map { Saved($1, keep: op.keep.contains(output: $0)) },
             precision: precision, serial: nextSerial)
         nextSerial += 1
         let index: Int

@@ -49,7 +49,8 @@ extension Op {
         jvp: { call, d in
             guard d.contains(where: { $0 != nil }) else { return [nil, nil] }
             let moved = try zip(d, call.inputs).map { try $0 ?? .zeros($1.shape, $1.dtype) }
-            return [try attentionTangent.apply(call.inputs + moved, call.attributes.values)[0], nil]
+            let known = call.outputs.map { Value.tensor($0.detach()) }
+            return [try attentionTangent.apply(call.inputs + moved, [call.attributes[0]] + known)[0], nil]
         })
 
     static let attentionTangent: Op = Op(
@@ -71,8 +72,10 @@ extension Op {
                 let told = zip(["q", "k", "v", "dq", "dk", "dv"], call.inputs).map { "\($0) \($1.dtype) \($1.shape)" }.joined(separator: ", ")
                 throw RiffleError("", "dq, dk and dv must be as q, k and v (\(told))")
             }
-            let values = try withoutGradient { try attention.apply(x, call.attributes.values) }
-            let (out, lse) = (values[0], values[1])
+            // What attention gives for q, k and v: two attributes more where the caller has it, which Lua does not see.
+            let known = call.attributes.has(1) ? [1, 2].map(call.attributes.tensor)
+                : try withoutGradient { try attention.apply(x, call.attributes.values) }
+            let (out, lse) = (known[0], known[1])
             let (tangent, mean) = (try Tensor(uninitialized: out.shape, out.dtype), try Tensor(uninitialized: lse.shape, lse.dtype))
             var shape = attentionShape(call)
             try workspace(rk_attention_tangent(

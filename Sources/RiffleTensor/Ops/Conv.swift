@@ -26,7 +26,7 @@ extension Op {
     static let conv2d: Op = Op(
         "conv2d", [Argument("x", .tensor), Argument("weight", .tensor), Argument("bias", .tensor, default: .none)] + stepArguments,
         Doc("Convolves images with zero padding.", formula: "y[n, i, j, o] = bias[o] + sum over p, q, c of x[n, i stride + p - padding, j stride + q - padding, c] weight[o, p, q, c]", shapes: "x [n, height, width, in], weight [out, kernel height, kernel width, in], bias [out] -> [n, height', width', out]", example: "> riffle.ones(1, 3, 3, 1):conv2d(riffle.ones(1, 3, 3, 1), { padding = 1 }):reshape(9):tolist()\n[4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]"),
-        keep: Keep(inputs: 0b11, outputs: false),
+        keep: Keep(inputs: 0b11),
         samples: [
             Sample([2, 4, 5, 3], [4, 3, 3, 3], [4], with: [.integer(1), .integer(1)]),
             Sample([1, 5, 5, 2], [3, 3, 3, 2], with: [.integer(2), .integer(1)]), Sample([2, 3, 3, 2], [3, 1, 1, 2], [3], with: [.integer(1), .integer(0)]),

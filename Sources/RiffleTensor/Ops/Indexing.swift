@@ -6,7 +6,7 @@ extension Op {
     static let take: Op = Op(
         "take", [Argument("x", .tensor), Argument("index", .tensor, "int32, counted from 1")],
         Doc("Rows of x by their numbers, as an embedding looks them up.", shapes: "x [n, ...], index [...] -> [index's shape, ...]", example: "> riffle.tensor({ 5, 6, 7 }):take(riffle.tensor({ 3, 1 }, \"int32\"))\ntensor float32 [2]: 7 5"),
-        keep: Keep(inputs: 0b10, outputs: false),
+        keep: Keep(inputs: 0b10),
         samples: [
             Sample([.random([4, 3], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])]),
             Sample([.random([5], -2...2), .indices([5], [])]),
@@ -27,7 +27,7 @@ extension Op {
     static let putAdd: Op = Op(
         "put_add", [Argument("g", .tensor), Argument("index", .tensor, "int32, counted from 1"), Argument("rows", .integer(0...1 << 40))],
         Doc("Adds each row of g to the row of zeros that the index names: the transpose of take.", shapes: "g [index's shape, ...] -> [rows, ...]", example: "> riffle.put_add(riffle.tensor({ 1, 2, 3 }), riffle.tensor({ 2, 1, 2 }, \"int32\"), 2)\ntensor float32 [2]: 2 4"),
-        keep: Keep(inputs: 0b10, outputs: false),
+        keep: Keep(inputs: 0b10),
         samples: [Sample([.random([2, 3, 2], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])], [.integer(4)])],
         mistakes: [Sample([.random([3, 2], -2...2), .indices([5, 1, 1], [3])], [.integer(4)]), Sample([.random([3, 2], -2...2), .indices([1], [1])], [.integer(4)])],
         forward: { call in

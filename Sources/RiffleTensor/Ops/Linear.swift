@@ -84,7 +84,7 @@ extension Op {
             Argument("after", .choice(activations.map(\.name)), "an activation that x is put through first; not kept for the gradient, but computed again", default: .none),
         ],
         Doc("A linear layer's function.", formula: "y = x weight^T + bias, or of x after an activation", shapes: "x [..., in], weight [out, in], bias [out] -> [..., out]", example: "> riffle.ones(2, 3):linear(riffle.ones(1, 3), riffle.ones(1)):reshape(2)\ntensor float32 [2]: 4 4"),
-        keep: Keep(inputs: 0b11, outputs: false),
+        keep: Keep(inputs: 0b11),
         samples: [
             Sample([2, 4], [3, 4], [3]), Sample([2, 3, 4], [5, 4]), Sample([0, 4], [3, 4], [3]), Sample([4], [3, 4], [3]), Sample([2, 0], [3, 0], [3]),
             Sample([2, 4], [3, 4], [3], with: [.string("gelu")]), Sample([2, 3, 4], [5, 4], with: [.string("silu")]),
@@ -112,7 +112,7 @@ extension Op {
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             let (x, weight) = (call.inputs[0], call.inputs[1]), samples = Shape(Array(x.shape.sizes.dropLast())).count
-            let rows = try g.reshaped(to: [samples, weight.shape[0]]), activation = activation(call)
+            let rows = try g.reshaped(to: [samples, weight.shape[0]]), activation = try activation(call)
             var result: [Tensor?] = [call.wants(0) ? try rows.matmul(weight).reshaped(to: x.shape) : nil, nil]
             if let activation, let moved = result[0] { result[0] = try activation.vjp(Call(inputs: [x], attributes: Arguments([])), [moved])[0] }
             if call.wants(1) {
@@ -134,5 +134,11 @@ extension Op {
     private static let activations = [gelu, silu]
 
     /// What a linear layer's input is put through first. Their rules read that input alone.
-    private static func activation(_ call: Call) -> Op? { call.attributes.optionalString(0).flatMap { name in activations.first { $0.name == name } } }
+    private static func activation(_ call: Call) throws -> Op? {
+        guard let name = call.attributes.optionalString(0) else { return nil }
+        guard let op = activations.first(where: { $0.name == name }) else {
+            throw RiffleError("", "the activation before must be one of \(activations.map(\.name).joined(separator: ", ")), got \(name)")
+        }
+        return op
+    }
 }

@@ -10,7 +10,7 @@ extension Op {
             Argument("silu", .boolean, "whether silu follows, in one pass", default: .boolean(false)),
         ],
         Doc("Normalises each sample over groups of channels, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias, or silu of it", shapes: "x [n, ..., channels], weight [channels], bias [channels] -> as x", example: "> riffle.tensor({ { 1, 3 } }):group_norm({ groups = 1 }):reshape(2)\ntensor float32 [2]: -0.999995 0.999995", source: "Wu and He 2018"),
-        keep: Keep(inputs: 0b111, outputs: true), results: 1,
+        keep: Keep(inputs: 0b111, outputs: 0b110), results: 1,
         samples: [
             Sample([2, 3, 4], [4], [4], with: [.integer(2), .number(1e-3), .boolean(false)]), Sample([2, 2, 3, 6], [6], [6], with: [.integer(3), .number(1e-3), .boolean(false)]),
             Sample([2, 5, 4], with: [.integer(2), .number(1e-3), .boolean(false)]),
@@ -21,7 +21,7 @@ extension Op {
             let x = try call.inputs[0].floating(), channels = x.shape.last, groups = call.attributes.integer(0)
             guard x.rank >= 2 else { throw RiffleError("", "x must be [n, ..., channels] (\(told(call)))") }
             let (weight, bias) = try scaleAndShift(call, channels)
-            guard channels % groups == 0 else { throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (\(told(call)))") }
+            guard channels > 0, channels % groups == 0 else { throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (\(told(call)))") }
             let n = x.shape[0], pixels = x.count / Swift.max(n * channels, 1)
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
@@ -60,7 +60,7 @@ extension Op {
             Argument("eps", .positive, default: .number(1e-5)),
         ],
         Doc("Normalises over the last dimension, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias", shapes: "x [..., width], weight and bias [width], or [n, 1, ..., width] for each of n samples its own -> as x", example: "> riffle.tensor({ 1, 3 }):layer_norm()\ntensor float32 [2]: -0.999995 0.999995", source: "Ba, Kiros and Hinton 2016"),
-        keep: Keep(inputs: 0b11, outputs: true), results: 1,
+        keep: Keep(inputs: 0b11, outputs: 0b110), results: 1,
         samples: [
             Sample([3, 5], [5], [5], with: [.number(1e-3)]), Sample([2, 3, 6], with: [.number(1e-3)]),
             Sample([2, 3, 6], [2, 1, 6], [2, 1, 6], with: [.number(1e-3)]),

@@ -76,6 +76,14 @@ refused("in online", flow.loss.fgm_online, net:copy(), nn.mlp { classes = 3 }, r
 refused("conditioned on something else", flow.guide, net, { scale = 2, weak = nn.mlp { classes = 5 } })
 refused("'scale' must be a finite number", flow.guide, net, { scale = 0 / 0 })
 refused("the student has 3 classes and the teacher 4", flow.loss.lfmd, net:two_timed(), nn.mlp { classes = 4 }, riffle.randn(4, 2), { labels = labels })
+do
+  local z, four = riffle.randn(4, 2), nn.mlp { classes = 4 }
+  refused("the generator has 3 classes and the teacher 4", flow.loss.dmd, net, net:copy(), four, z, { labels = labels })
+  refused("the generator has 3 classes and the teacher 4", flow.loss.fgm, net, net:copy(), four, z, { labels = labels })
+  refused("the generator has 4 classes and the online network 3", flow.loss.fgm_online, four, net, z, { labels = labels })
+end
+-- One sample makes the initial term too.
+for _ = 1, 10 do flow.loss.itvm(student, teacher, riffle.randn(1, 2), { terminal_weight = 0 }) end
 
 -- Wrong networks, shapes and options.
 refused("net:two_timed()", flow.loss.itvm, teacher, teacher, riffle.randn(4, 2))

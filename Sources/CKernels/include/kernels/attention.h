@@ -28,7 +28,7 @@ bool rk_attention_grad(
     const void *lse, const void *gout, void *gq, void *gk, void *gv);
 
 /// How out changes as q, k and v move along dq, dk and dv, which lie as they do; laid out as out. `mean` [batch, heads,
-/// queries] gets what its gradient needs. There must be keys.
+/// queries] gets each query's mean of the scores' tangents, which its gradient needs. There must be keys.
 bool rk_attention_tangent(
     rk_dtype dtype, const rk_attention_shape *shape, const void *q, const void *k, const void *v, const void *dq,
     const void *dk, const void *dv, const void *out, const void *lse, void *tangent, void *mean);

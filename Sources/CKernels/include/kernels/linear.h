@@ -2,12 +2,9 @@
 
 #include "types.h"
 
-/// What is done to a product before it is stored: + bias[column], then the activation.
-typedef enum { RK_ACT_NONE, RK_ACT_SILU, RK_ACT_GELU, RK_ACT_RELU } rk_activation;
-
 /// C[i] = alpha op(A[i]) op(B[i]) + beta C[i] for `batch` matrices, row-major: op(A) is m x k, op(B) k x n, C m x n,
-/// with row lengths lda, ldb, ldc and batch strides in elements (0 repeats a matrix). `bias` (n elements, or NULL) and
-/// `activation` are applied last. float64 is a plain loop.
+/// with row lengths lda, ldb, ldc and batch strides in elements (0 repeats a matrix). `bias` (n elements, or NULL) is
+/// added to each row last. float64 is a plain loop.
 typedef struct {
     size_t batch, m, n, k;
     bool transpose_a, transpose_b;
@@ -15,7 +12,6 @@ typedef struct {
     size_t stride_a, stride_b, stride_c;
     double alpha, beta;
     const void *bias;
-    rk_activation activation;
     rk_precision precision;
 } rk_gemm_shape;
 
