@@ -3,25 +3,38 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/threads.h"
 #include "private.h"
 
-static void plain_product(const rk_gemm_shape *s, const double *a, const double *b, double *c) {
-    for (size_t i = 0; i < s->m; i++) {
-        double *row = c + i * s->ldc;
+typedef struct {
+    const rk_gemm_shape *shape;
+    const double *a, *b;
+    double *c;
+} product;
+
+static void product_rows(void *context, size_t begin, size_t end) {
+    const product *job = context;
+    const rk_gemm_shape *s = job->shape;
+    for (size_t i = begin; i < end; i++) {
+        double *row = job->c + i * s->ldc;
         for (size_t j = 0; j < s->n; j++) row[j] = s->beta == 0 ? 0 : s->beta * row[j];
         for (size_t p = 0; p < s->k; p++) {
-            double factor = s->alpha * (s->transpose_a ? a[p * s->lda + i] : a[i * s->lda + p]);
-            const double *other = s->transpose_b ? b + p : b + p * s->ldb;
-            size_t step = s->transpose_b ? s->ldb : 1;
-            for (size_t j = 0; j < s->n; j++) row[j] += factor * other[j * step];
+            double factor = s->alpha * (s->transpose_a ? job->a[p * s->lda + i] : job->a[i * s->lda + p]);
+            const double *other = s->transpose_b ? job->b + p : job->b + p * s->ldb;
+            if (s->transpose_b)
+                for (size_t j = 0; j < s->n; j++) row[j] += factor * other[j * s->ldb];
+            else
+                for (size_t j = 0; j < s->n; j++) row[j] += factor * other[j];
         }
         for (size_t j = 0; s->bias && j < s->n; j++) row[j] += ((const double *)s->bias)[j];
     }
 }
 
 void rk_plain_gemm(const rk_gemm_shape *s, const double *a, const double *b, double *c) {
-    for (size_t i = 0; i < s->batch; i++)
-        plain_product(s, a + i * s->stride_a, b + i * s->stride_b, c + i * s->stride_c);
+    for (size_t i = 0; i < s->batch; i++) {
+        product job = {s, a + i * s->stride_a, b + i * s->stride_b, c + i * s->stride_c};
+        rk_parallel_for(s->m, 1 + 65536 / (1 + s->n * s->k), product_rows, &job);
+    }
 }
 
 // MARK: - Convolution

@@ -34,7 +34,9 @@ extension PowerEMA {
     public static func reconstruct(_ network: Module, snapshots paths: [String], length: Double, step: Int? = nil) throws -> PowerMixture {
         let shapes = Dictionary(uniqueKeysWithValues: try network.state().map { ($0.name, $0.tensor.shape) })
         let snapshots = try paths.map { try PowerSnapshot($0, of: network.kind, shapes) }
-        guard let last = snapshots.map(\.profile.step).max() else { throw RiffleError("", "one snapshot or more is needed") }
+        guard let first = snapshots.first, snapshots.contains(where: { $0.profile != first.profile }), let last = snapshots.map(\.profile.step).max() else {
+            throw RiffleError("", "two snapshots or more are needed, of different lengths or steps, got \(Set(paths).count)")
+        }
         let profile = try PowerProfile(length: length, step: step ?? last)
         guard profile.step <= last else { throw RiffleError("", "step \(profile.step) is beyond the last snapshot, of step \(last)") }
         let mixture = PowerMixture(of: snapshots.map(\.profile), for: profile)

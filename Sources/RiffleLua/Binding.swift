@@ -194,7 +194,7 @@ final class Binding {
 
     private func wrong(_ place: Int, _ wanted: String, got: String, named: Bool = false, inside: String = "") -> RiffleError {
         if isMethod, place == 0 {
-            let method = title.split(separator: ":").last ?? ""
+            guard let method = title.split(separator: ":").dropFirst().last else { return RiffleError("", "\(wanted) is needed, got \(got)") }
             return RiffleError(title, "must be called on \(wanted), as in x:\(method)(...), got \(got)")
         }
         if form == .field { return RiffleError("", "\(title) must be \(wanted), got \(got)") }

@@ -10,6 +10,11 @@ extension rlua_value {
         let raw = UnsafeRawBufferPointer(start: bytes, count: string.length)
         return String(decoding: raw, as: UTF8.self)
     }
+    /// The same, or nil where the bytes are not UTF-8.
+    var validText: String? {
+        guard let bytes = string.bytes else { return "" }
+        return String(validating: UnsafeRawBufferPointer(start: bytes, count: string.length), as: UTF8.self)
+    }
     var items: UnsafeMutableBufferPointer<rlua_value> { UnsafeMutableBufferPointer(start: table.items, count: Int(table.count)) }
     /// Keys and values in turn.
     var pairs: UnsafeMutableBufferPointer<rlua_value> {
@@ -46,7 +51,9 @@ extension LuaEngine {
         for place in stride(from: 0, to: pairs.count, by: 2) {
             let key: String
             switch pairs[place].kind {
-            case RLUA_STRING: key = pairs[place].text
+            case RLUA_STRING:
+                guard let name = pairs[place].validText else { throw Mismatch(got: "a table with a key that is not UTF-8") }
+                key = name
             case RLUA_INTEGER: key = "\(pairs[place].integer)"
             case RLUA_NUMBER: key = "\(pairs[place].number)"
             default: throw Mismatch(got: "a table with a key that is neither a name nor a number")

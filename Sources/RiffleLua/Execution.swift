@@ -25,8 +25,8 @@ extension LuaEngine {
                 // A line has what an entry of the session has.
                 _ = try runInternal("local _, internal = ...; internal.open_session()")
                 try run(code, name: "=command line")
-            case .file("-"): try run(withoutShebang(try contents(of: 0, named: "standard input")), name: "=stdin", arguments: arguments)
-            case .file(let path): try run(withoutShebang(try contents(of: path)), name: "@\(path)", arguments: arguments)
+            case .file("-"): try run(asSource(try contents(of: 0, named: "standard input")), name: "=stdin", arguments: arguments)
+            case .file(let path): try run(asSource(try contents(of: path)), name: "@\(path)", arguments: arguments)
             case .example(let name, let source): try run(source, name: "@examples/\(name).lua", arguments: arguments)
             }
             return true
@@ -63,9 +63,10 @@ extension LuaEngine {
         }
     }
 
-    /// A first line `#!...` becomes empty, so that lines keep their numbers.
-    private func withoutShebang(_ bytes: [UInt8]) -> [UInt8] {
-        bytes.first == UInt8(ascii: "#") ? Array(bytes.drop { $0 != UInt8(ascii: "\n") }) : bytes
+    /// Without a byte-order mark; a first line `#!...` becomes empty, so that lines keep their numbers.
+    private func asSource(_ bytes: [UInt8]) -> [UInt8] {
+        let text = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
+        return Array(text.first == UInt8(ascii: "#") ? text.drop { $0 != UInt8(ascii: "\n") } : text)
     }
 }
 

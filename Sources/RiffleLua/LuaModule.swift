@@ -80,10 +80,18 @@ final class LuaModule: Network, HasDefinition {
     }
 
     override func blank() throws -> Module {
+        // A part that stands in several places does so in the copy.
+        var twins: [ObjectIdentifier: Part] = [:]
+        func twin(of object: AnyObject, _ make: () throws -> Part) rethrows -> Part {
+            if let twin = twins[ObjectIdentifier(object)] { return twin }
+            let made = try make()
+            twins[ObjectIdentifier(object)] = made
+            return made
+        }
         func blank(_ part: Part) throws -> Part {
             switch part {
-            case .module(let module): .module(try module.blank())
-            case .parameter(let parameter): .parameter(Parameter(parameter.value))
+            case .module(let module): try twin(of: module) { .module(try module.blank()) }
+            case .parameter(let parameter): twin(of: parameter) { .parameter(Parameter(parameter.value)) }
             case .value: part
             case .list(let items): .list(try items.map(blank))
             case .table(let table): .table(try table.mapValues(blank))

@@ -28,6 +28,7 @@ extension Metrics {
     /// result, so take many more of them than `samples`.
     public static func histogramKL(_ samples: Tensor, truth: Tensor, bins: Int) throws -> Double {
         guard truth.rank == 2, truth.shape[1] == 2, truth.shape[0] > 0 else { throw RiffleError("", "true samples are [m, 2], got \(truth.shape)") }
+        let truth = try truth.samples("true samples", as: .float64)
         let bounds = try withoutGradient { try truth.min().item()...truth.max().item() }
         let counts = try histogram(truth, bins: bins, bounds)
         return try histogramKL(

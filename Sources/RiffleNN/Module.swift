@@ -31,6 +31,9 @@ open class Module {
     /// A module of the same form with parameters of its own, whose values don't matter.
     open func blank() throws -> Module { throw RiffleError("copy", "a \(kind) cannot be copied") }
 
+    /// How many tensors `forward` takes.
+    open var arity: ClosedRange<Int> { 1...1 }
+
     /// What the module computes, for those that take plain tensors.
     open func forward(_ inputs: [Tensor]) throws -> Tensor { throw RiffleError(kind, "this module cannot be called") }
 
@@ -185,7 +188,8 @@ extension Module {
 extension Module: CustomStringConvertible {
     /// Kind, sizes and number of parameters, then the parts.
     public var description: String {
-        let head = kind + (summary.isEmpty ? "" : " \(summary)")
+        let precision = (self as? Network)?.precision == .bfloat16 ? ", bf16" : ""
+        let head = kind + (summary.isEmpty ? "" : " \(summary)") + precision
         let parts = children.map { "\n  \($0.name): \($0.module.kind) \($0.module.summary)" }
         return "\(head), \(grouped(count)) parameters" + parts.joined()
     }

@@ -51,6 +51,9 @@ open class Network: Module {
         return twin
     }
 
+    /// `forward` itself says what is missing.
+    open override var arity: ClosedRange<Int> { 0...Int.max }
+
     /// Inputs as Lua gives them: x, then as many times as the network has, then the condition's tensors.
     open override func forward(_ inputs: [Tensor]) throws -> Tensor {
         guard inputs.count > times, inputs.count <= times + 3 else {
@@ -80,8 +83,8 @@ open class Network: Module {
         }
         do { try conditioning.check(condition, n) } catch let error as RiffleError { throw RiffleError(kind, error.message) }
         let result = try answer(x, times, condition)
-        guard result.shape == x.shape else {
-            throw RiffleError(kind, "the network gave \(result.shape) for x \(x.shape); a velocity has the shape of x")
+        guard result.shape == x.shape, result.dtype.isFloating else {
+            throw RiffleError(kind, "the network gave \(result.dtype) \(result.shape) for x \(x.dtype) \(x.shape); a velocity has the shape of x and is of floats")
         }
         return result
     }

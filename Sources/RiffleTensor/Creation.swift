@@ -28,7 +28,8 @@ public enum Creation {
         ) { arguments in
             let (first, last, step) = (arguments.number(0), arguments.number(1), arguments.number(2))
             let count = ((last - first) / step * (1 + 1e-12)).rounded(.down) + 1
-            guard step != 0, count.isFinite, abs(count) < 1e15 else { throw RiffleError("arange", "steps of \(step) do not lead from \(first) to \(last)") }
+            if count.isFinite, count >= 1e15 { throw RiffleError("arange", "steps of \(step) from \(first) to \(last) are more numbers than any memory holds") }
+            guard step != 0, count.isFinite, count > -1e15 else { throw RiffleError("arange", "steps of \(step) do not lead from \(first) to \(last)") }
             return [.tensor(try counted([Swift.max(0, Int(count))], arguments.dtype(3)) { first + Double($0) * step })]
         },
         Function(

@@ -122,7 +122,7 @@ import Testing
         func told(_ module: Module, _ files: [String], _ length: Double = 0.07, _ step: Int? = nil) -> String {
             message { try PowerEMA.reconstruct(module, snapshots: files, length: length, step: step) }
         }
-        #expect(told(layer, []).contains("one snapshot or more"))
+        #expect(told(layer, []).contains("two snapshots or more are needed"))
         #expect(told(layer, files + [folder.path + "/none"]).contains("cannot read '\(folder.path)/none': No such file"))
         #expect(told(layer, files, 0.07, 5).contains("step 5 is beyond the last snapshot, of step 4"))
         #expect(told(layer, files, 0.07, 0).contains("counts from 1, got 0"))
@@ -138,7 +138,9 @@ import Testing
         #expect(try weight(layer) == parameters(4, of: 4).map(Double.init), "nothing changed")
 
         for lengths in [[], [0.05, 0.05], [0.5], [0]] { #expect(message { _ = try PowerEMA(layer, lengths: lengths) }.contains("length")) }
-        try SafeTensors.write(layer.state(), metadata: ["step": "1000000", "length": "0.05"], to: plain)
-        #expect(told(layer, [plain], 0.05, 2).contains("do not tell an average of length 0.05 at step 2"))
+        let late = [plain, folder.path + "/later"]
+        for (place, file) in late.enumerated() { try SafeTensors.write(layer.state(), metadata: ["step": "\(1_000_000 + place)", "length": "0.05"], to: file) }
+        #expect(told(layer, [plain, plain], 0.05, 2).contains("two snapshots or more are needed"))
+        #expect(told(layer, late, 0.05, 2).contains("do not tell an average of length 0.05 at step 2"))
     }
 }

@@ -54,6 +54,8 @@ struct FlowBatch {
         if let noise, noise.shape != data.shape {
             throw RiffleError(operation, "noise and x are pairs and must have one shape (noise \(noise.shape), x \(data.shape))")
         }
+        if noise != nil, options.coupling != .independent { throw RiffleError(operation, "noise is paired with x already; coupling is for noise that is drawn") }
+        if condition == nil, options.labelDropout > 0 { throw RiffleError(operation, "label_dropout drops labels, and none were given") }
         self.noise = try noise ?? options.coupling.pair(.randn(data.shape, data.dtype), with: data)
         (self.data, self.share) = (data, share)
         let condition = try condition.map { try $0.dropping(options.labelDropout, asked) }

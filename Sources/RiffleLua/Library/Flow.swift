@@ -55,7 +55,7 @@ enum FlowLibrary {
                 Argument("from", .finite, "the first time, without a grid", default: .none),
                 Argument("to", .finite, "the last time, without a grid", default: .none),
             ] + SolverArguments.tolerances + [Shared.labels],
-            Doc("Follows the velocity of a network from noise at 0 to data at 1. Returns x and { nfe, times, rejected }.", formula: "dx/dt = v(x, t)", example: "> local x, info = riffle.flow.ode(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2), { method = \"heun\", steps = 5 }); return info.nfe\n10", source: "dopri5: Dormand and Prince 1980")
+            Doc("Follows the velocity of a network from noise at 0 to data at 1, without gradients. Returns x and { nfe, times, rejected }.", formula: "dx/dt = v(x, t)", example: "> local x, info = riffle.flow.ode(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2), { method = \"heun\", steps = 5 }); return info.nfe\n10", source: "dopri5: Dormand and Prince 1980")
         ) { try ode($0) },
         Function(
             "flow.jump", [
@@ -63,7 +63,7 @@ enum FlowLibrary {
                 Argument("steps", .integer(1...1_000_000), "equal jumps from 0 to 1", default: .none),
                 Argument("times", .list(.number), "the grid instead, up or down", default: .none), Shared.labels,
             ],
-            Doc("Jumps with a two-timed network, one evaluation a jump. Returns x and { nfe, times }.", formula: "x <- x + (t - s) u(x, s, t)", example: "> riffle.flow.jump(riffle.nn.mlp { width = 32 }:two_timed(), riffle.randn(4, 2), { steps = 2 }):shape()\n[4, 2]")
+            Doc("Jumps with a two-timed network, one evaluation a jump, without gradients. Returns x and { nfe, times }.", formula: "x <- x + (t - s) u(x, s, t)", example: "> riffle.flow.jump(riffle.nn.mlp { width = 32 }:two_timed(), riffle.randn(4, 2), { steps = 2 }):shape()\n[4, 2]")
         ) { arguments in
             let (x, report) = try Sampler.jump(
                 arguments.object(0), arguments.tensor(1), along: SolverArguments.grid(arguments, "flow.jump"), Shared.condition(arguments))

@@ -7,6 +7,8 @@ enum GeneratorLibrary {
     private typealias Shared = LossArguments
     private static let generator = Argument("generator", .object("network"), "z + v(z, 0), or with two times z + u(z, 0, 1)")
     private static let online = Argument("online", .object("network"), "a velocity, that of the generator's own flow")
+    /// The noise that generated data are mixed with is independent of them.
+    private static let generatedPath = Shared.path.filter { $0.name != "coupling" }
     private static let networks = "> local teacher = riffle.nn.mlp { width = 32 }; local z = riffle.randn(8, 2)\n"
 
     static let functions: [Function] = [
@@ -16,7 +18,7 @@ enum GeneratorLibrary {
                 Argument("l1_weight", .nonNegative, "1 is exact; 0 is the setting of the paper's large run", default: .number(1)),
                 Argument("ratio", .positive, "beta / alpha of RealUID", default: .number(1)),
                 Argument("normalise", .boolean, "whether each sample's loss is divided by the mean of |c - v*| (SiD)", default: .boolean(false)),
-            ] + Shared.timing() + Shared.path + [Shared.weight],
+            ] + Shared.timing() + generatedPath + [Shared.weight],
             Doc("Flow generator matching, data-free: the generator's loss. Returns the loss and its parts.", formula: "L = l1_weight E |v* - v|^2 + E 2 <v* - v, v - c>, at x_t = (1 - t) e + t g(z), c = g(z) - e", example: networks + "> riffle.flow.loss.fgm(teacher:copy(), teacher:copy(), teacher, z):shape()\n[]", source: "Huang et al. 2024, 2410.19310, eq. 4.11 and 4.12; ratio: RealUID, 2509.22459")
         ) { arguments in
             var loss = FGMLoss()
@@ -32,7 +34,7 @@ enum GeneratorLibrary {
                 Argument("x_labels", .tensors, "labels of the real data; those of z when not given", default: .none),
                 Argument("alpha", .fraction(0.01...1), "the share of generated data (RealUID)", default: .number(1)),
                 Argument("beta", .fraction(0...1), "near alpha; alpha when not given", default: .none),
-            ] + Shared.shared(),
+            ] + Shared.timing() + generatedPath + Shared.measure(),
             Doc("What the online network learns between the generator's steps. Returns the loss and its parts.", formula: "L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2", example: networks + "> riffle.flow.loss.fgm_online(teacher:copy(), teacher:copy(), z):shape()\n[]", source: "Huang et al. 2024, 2410.19310; alpha and beta: RealUID, 2509.22459")
         ) { arguments in
             var loss = FGMOnlineLoss()
@@ -43,7 +45,7 @@ enum GeneratorLibrary {
                 Shared.condition(arguments), dataCondition: Shared.condition(arguments, "x_labels")))
         },
         Function(
-            "flow.loss.dmd", [generator, online, Shared.teacher, Shared.noise, Shared.labels] + Shared.shared().filter { $0.name != "path" },
+            "flow.loss.dmd", [generator, online, Shared.teacher, Shared.noise, Shared.labels] + Shared.timing() + generatedPath.filter { $0.name != "path" } + Shared.measure(),
             Doc("Distribution matching distillation's gradient, for the generator. Returns the loss and its parts.", formula: "L = |g - sg (g - (d - d*) / mean |g - d*|)|^2 / 2, d = x_t + (1 - t) v(x_t)", example: networks + "> riffle.flow.loss.dmd(teacher:copy(), teacher:copy(), teacher, z):shape()\n[]", source: "Yin et al. 2023, 2311.18828")
         ) { arguments in
             var loss = DMDLoss()
@@ -68,7 +70,7 @@ enum GeneratorLibrary {
         },
         Function(
             "flow.generate", [Argument("net", .object("network"), "of one time or two"), Argument("z", .tensor, "noise [n, ...]"), Shared.labels],
-            Doc("Samples by one evaluation: z + v(z, 0), or with two times z + u(z, 0, 1).", example: "> riffle.flow.generate(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2)):shape()\n[4, 2]")
+            Doc("Samples by one evaluation, without gradients: z + v(z, 0), or with two times z + u(z, 0, 1).", example: "> riffle.flow.generate(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2)):shape()\n[4, 2]")
         ) { [.tensor(try Sampler.generate($0.object("net"), $0.tensor("z"), Shared.condition($0)))] },
     ]
 }

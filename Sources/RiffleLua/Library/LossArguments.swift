@@ -39,7 +39,7 @@ enum LossArguments {
     /// How residuals become numbers.
     static func measure(adaptive: Double = 0) -> [Argument] {
         [
-            Argument("huber", .positive, "c of sqrt(r^2 + c^2) - c instead of r^2, r the root mean square of a sample's residual", default: .none),
+            Argument("huber", .fraction(1e-12...1e12), "c of sqrt(r^2 + c^2) - c instead of r^2, r the root mean square of a sample's residual", default: .none),
             Argument("adaptive", .fraction(0...10), "p of the weight 1 / (r^2 + 0.001)^p, a constant", default: .number(adaptive)), weight,
         ]
     }
@@ -52,7 +52,7 @@ enum LossArguments {
         var options = LossOptions()
         if arguments.declares("times") { options.times = times(arguments) }
         if arguments.declares("path") { options.path = Path(rawValue: arguments.string("path")) ?? .linear }
-        options.coupling = Coupling(rawValue: arguments.string("coupling")) ?? .independent
+        if arguments.declares("coupling") { options.coupling = Coupling(rawValue: arguments.string("coupling")) ?? .independent }
         options.labelDropout = arguments.number("label_dropout")
         options.weight = arguments.optionalObject("weight")
         if arguments.declares("huber") {

@@ -28,7 +28,7 @@ enum NetworkLibrary {
         ) { arguments in
             made(try MLP(.init(
                 dim: arguments.integer("dim"), width: arguments.integer("width"), depth: arguments.integer("depth"),
-                frequency: arguments.number("frequency"), conditioning: conditioning(arguments))), arguments)
+                frequency: arguments.number("frequency"), conditioning: try conditioning(arguments))), arguments)
         },
         Function(
             "nn.unet", [
@@ -148,18 +148,18 @@ enum NetworkLibrary {
         c.dropout = arguments.number("dropout")
         c.scaleShift = arguments.boolean("scale_shift")
         c.residualResampling = arguments.boolean("residual_resampling")
-        c.conditioning = conditioning(arguments)
+        c.conditioning = try conditioning(arguments)
         c.frequency = arguments.number("frequency")
         return c
     }
 
-    private static func dit(_ arguments: Arguments) -> DiT.Configuration {
+    private static func dit(_ arguments: Arguments) throws -> DiT.Configuration {
         var c = DiT.Configuration(image: arguments.shape("image"), size: DiT.Size(rawValue: arguments.string("size")) ?? .small)
         c.patch = arguments.integer("patch")
         c.width = arguments.optionalInteger("width") ?? c.width
         c.depth = arguments.optionalInteger("depth") ?? c.depth
         c.heads = arguments.optionalInteger("heads") ?? c.heads
-        c.conditioning = conditioning(arguments)
+        c.conditioning = try conditioning(arguments, none: true)
         c.learnedSigma = arguments.boolean("learned_sigma")
         c.frequency = arguments.number("frequency")
         return c
@@ -181,8 +181,10 @@ enum NetworkLibrary {
         return c
     }
 
-    private static func conditioning(_ arguments: Arguments) -> Conditioning {
-        arguments.optionalInteger("classes").map { .classes($0, hasNull: arguments.boolean("null_class")) } ?? .none
+    /// - Parameter always: whether a label for none is there unless it is declined.
+    private static func conditioning(_ arguments: Arguments, none always: Bool = false) throws -> Conditioning {
+        if !always, arguments.boolean("null_class"), !arguments.has("classes") { throw RiffleError("", "null_class is one more label beside those of classes = ..., which were not given") }
+        return arguments.optionalInteger("classes").map { .classes($0, hasNull: arguments.boolean("null_class")) } ?? .none
     }
 
     static let classes: [ObjectClass] = [
@@ -211,6 +213,7 @@ enum NetworkLibrary {
             }
             return tensor
         }
+        guard module.arity.contains(tensors.count) else { throw RiffleError(module.kind, "one tensor is needed, got \(tensors.count)") }
         return [.tensor(try module.forward(tensors))]
     }
 

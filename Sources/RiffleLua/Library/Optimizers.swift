@@ -94,7 +94,10 @@ enum OptimizerLibrary {
             arguments.optionalObject(0, as: Module.self).map { $0.parameters.map(\.parameter) } ?? arguments.optionalObject(0, as: Parameter.self).map { [$0] }
         }
         let known = found.compactMap { $0 }
-        guard known.count == found.count, !known.isEmpty else { throw RiffleError("optim", "a module or a list of modules and parameters is needed") }
+        guard known.count == found.count, !known.isEmpty else {
+            let got = if case .list(let items) = value { items.isEmpty ? "an empty list" : "a list with something else in it" } else { value.brief }
+            throw RiffleError("", "argument 1 'what' must be a module, a parameter, or a list of them, got \(got)")
+        }
         return known.flatMap { $0 }
     }
 

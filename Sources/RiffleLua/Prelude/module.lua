@@ -8,10 +8,13 @@ local function shown(value)
   return (word == "number" or word == "boolean") and tostring(value) or word
 end
 
+-- The classes of a network's parts.
+local is_part = { module = true, network = true, loss_weight = true, parameter = true }
+
 -- Whether a value is a part of a network, or a table with parts in it.
 local function has_parts(value, depth)
   local word = kind(value)
-  if word == "module" or word == "parameter" then return true end
+  if is_part[word] then return true end
   if word ~= "table" or depth > 8 then return false end
   for _, item in pairs(value) do
     if has_parts(item, depth + 1) then return true end

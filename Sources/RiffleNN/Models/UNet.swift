@@ -13,7 +13,8 @@ public final class UNet: Network {
         /// Residual blocks a level.
         public var blocks = 2
         /// Image widths at which attention acts, besides the middle, where it always does.
-        public var attention = [16]
+        public var attention = Configuration.usualAttention
+        static let usualAttention = [16]
         public var heads = 4
         /// Channels of a head (all of them where there are fewer); decides the number of heads where given.
         public var headChannels: Int? = 64
@@ -42,6 +43,10 @@ public final class UNet: Network {
             let factor = 1 << (multipliers.count - 1)
             guard image[0] % factor == 0, image[1] % factor == 0 else {
                 throw RiffleError("unet", "\(multipliers.count) levels need height and width in multiples of \(factor), image \(image)")
+            }
+            let widths = multipliers.indices.map { image[1] >> $0 }
+            if let odd = attention.first(where: { !widths.contains($0) }), attention != Self.usualAttention {
+                throw RiffleError("unet", "attention acts at widths of the image's levels, \(Shape(widths)), and \(odd) is none of them")
             }
             guard blocks > 0 else { throw RiffleError("unet", "blocks must be at least 1, got \(blocks)") }
             return self

@@ -94,7 +94,9 @@ final class AttentionBlock: Module {
         [("norm", norm), ("qkv", Pointwise(qkv)), ("proj_out", Pointwise(projection))]
     }
     override func forward(_ inputs: [Tensor]) throws -> Tensor {
-        let x = inputs[0], (n, pixels, channels) = (x.shape[0], x.shape[1] * x.shape[2], x.shape[3])
+        let x = inputs[0]
+        guard x.rank == 4 else { throw RiffleError("attention", "x must be [n, height, width, channels] (x \(x.shape))") }
+        let (n, pixels, channels) = (x.shape[0], x.shape[1] * x.shape[2], x.shape[3])
         let packed = try qkv(norm(x).reshaped(to: [n, pixels, channels])).reshaped(to: [n, pixels, heads, 3, channels / heads])
         let parts = try packed.split([1, 1, 1], 3).map { try $0.reshaped(to: [n, pixels, heads, channels / heads]) }
         let mixed = try Tensor.attention(parts[0], parts[1], parts[2]).reshaped(to: [n, pixels, channels])

@@ -24,7 +24,9 @@ open class Optimizer {
         var known: Set<ObjectIdentifier> = []
         self.parameters = parameters.filter { known.insert(ObjectIdentifier($0)).inserted }
         guard self.parameters.contains(where: \.isTrainable) else { throw RiffleError("optim", "there is no trainable parameter; averages and frozen networks have none") }
-        guard self.parameters.allSatisfy({ $0.dtype == .float32 }) else { throw RiffleError("optim", "parameters must be float32") }
+        if let other = self.parameters.first(where: { $0.dtype != .float32 }) {
+            throw RiffleError("optim", "parameters must be float32, and one is \(other.dtype) \(other.shape)")
+        }
         self.learningRate = learningRate
         self.clip = clip
         try set(learningRate: learningRate)
@@ -42,6 +44,7 @@ open class Optimizer {
     /// - Throws: `RiffleError` when no gradient is there or one is not finite; the parameters are unchanged then.
     @discardableResult
     public func step(_ loss: Tensor? = nil) throws -> Report {
+        if let loss, loss.count != 1 { throw RiffleError("step", "a loss is a single number, the tensor is \(loss.shape); take its sum or mean first") }
         let value = try loss?.item()
         try loss?.backward()
         defer { clearGradients() }

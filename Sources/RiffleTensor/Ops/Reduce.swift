@@ -60,8 +60,13 @@ extension Op {
         Doc("Sums over all or some dimensions.", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):sum(1)\ntensor float32 [2]: 4 6"),
         keep: .nothing, samples: reduceSamples, mistakes: reduceMistakes,
         forward: { call in
-            let dims = try reduced(call)
-            return [try reduce(RK_REDUCE_SUM, call.inputs[0], dims).viewed(as: finalShape(call, dims))]
+            let (x, dims) = (call.inputs[0], try reduced(call)), isWhole = x.dtype == .int32
+            let sum = try reduce(RK_REDUCE_SUM, isWhole ? x.converted(to: .float64) : x, dims).viewed(as: finalShape(call, dims))
+            guard isWhole else { return [sum] }
+            if let beyond = sum.elements(Double.self).first(where: { Int32(exactly: $0) == nil }) {
+                throw RiffleError("", "the sum \(beyond) is no int32; convert x to float64 first (x \(x.shape))")
+            }
+            return [try sum.converted(to: .int32)]
         },
         vjp: { call, g in
             let (shape, dims) = (call.inputs[0].shape, try reduced(call))

@@ -55,3 +55,50 @@ for _, ends in ipairs { { 1, -1e308 }, { 3.4e38, 1 } } do
 end
 ok, message = pcall(riffle.data.cifar10, "x")
 assert(not ok and message:find("'x'"), message)
+
+-- Networks in a network are parts of it, and a copy ties what the original ties.
+do
+  local nn = riffle.nn
+  local inner = nn.module { w = riffle.parameter(riffle.ones(2)), forward = function(self, x) return x * self.w end }
+  local outer = nn.module { b = riffle.parameter(riffle.zeros(2)), inner = inner, forward = function(self, x, t) return self.inner(x) + self.b end }
+  local copy = outer:copy()
+  copy.inner.w:assign(riffle.zeros(2))
+  assert(outer:count() == 4 and outer(riffle.ones(1, 2), riffle.zeros(1)):sum():item() == 2)
+  local layer = nn.linear(2, 2)
+  assert(nn.module { a = layer, b = { layer }, forward = function(self, x) return self.b[1](self.a(x)) end }:copy():count() == 6)
+end
+
+local function fails(expected, fn, ...)
+  local ok, message = pcall(fn, ...)
+  assert(not ok and message:find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, message))
+end
+do
+  local nn, flow, optim, net = riffle.nn, riffle.flow, riffle.optim, riffle.nn.mlp { width = 8 }
+  local x = riffle.randn(3, 2)
+  for _, layer in ipairs { nn.linear(2, 3), nn.group_norm(32), nn.embedding(3, 2), nn.dropout(0.1) } do fails("one tensor is needed, got 0", layer) end
+  fails("one tensor is needed, got 2", nn.linear(2, 3), x, x)
+  fails("the sum 4900000000.0 is no int32", function() return (riffle.ones(70000):to "int32" * 70000):sum() end)
+  assert(riffle.ones({ 2, 3 }, "int32"):sum(1):sum():item() == 6)
+  fails("true samples [2, 2] holds numbers that are NaN", riffle.metrics.histogram_kl, x, riffle.tensor { { 0 / 0, 1 }, { 1, 2 } })
+  fails("x must be [n, height, width, channels]", nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = { 8 } }.middle_block["1"], x)
+  fails("16, 8], and 9 is none of them", nn.unet, { image = { 16, 16, 3 }, multipliers = { 1, 2 }, attention = { 9 } })
+  fails("a key that is not UTF-8", riffle.data.save, "x.safetensors", { ["\xff"] = x })
+  fails("a single number, the tensor is [3, 2]", function() optim.adamw(net):step(net(x, riffle.zeros(3))) end)
+  fails("riffle.optim.adamw: argument 1 'what' must be a module, a parameter, or a list of them, got 3", optim.adamw, 3)
+  fails("x:lt(y)", function() return x < 1 end)
+  fails("null_class is one more label", nn.mlp, { null_class = true })
+  fails("label_dropout drops labels, and none were given", flow.matching_loss, net, x, { label_dropout = 0.5 })
+  fails("noise is paired with x already", flow.matching_loss, net, x, { noise = x, coupling = "optimal" })
+  fails("unknown option 'coupling'", flow.loss.fgm_online, net, net, x, { coupling = "optimal" })
+  fails("option 'huber' must be a number from 1e-12", flow.matching_loss, net, x, { huber = 1e-30 })
+  fails("is of floats", flow.matching_loss, function(x) return x:to "int32" end, x)
+  local freed = riffle.ones(2)
+  freed:free()
+  fails("a tensor is needed, got a tensor that was freed", tostring, freed)
+  assert(tostring(nn.mlp { precision = "bf16" }):find "bf16")
+  local average, prefix = optim.power_ema(net), os.tmpname()
+  average:update()
+  local files = average:snapshot(prefix)
+  fails("two snapshots or more are needed", optim.reconstruct_ema, net, { snapshots = { files[1], files[1] }, length = 0.07 })
+  for _, file in ipairs { prefix, table.unpack(files) } do os.remove(file) end
+end
