@@ -1,4 +1,5 @@
--- Compares students on CIFAR-10: riffle images.lua FOLDER unet|dit SEED TEACHER_STEPS STEPS MEMBER[@RATE] ...
+-- Compares students on CIFAR-10: riffle images.lua FOLDER unet|dit|dit-1000 SEED TEACHER_STEPS STEPS MEMBER[@RATE] ...
+-- The times of dit-1000 are embedded by the published frequencies up to 1000 rad, those of dit by up to 30, as nn.mlp's are.
 -- Distances are Frechet distances in the features of a small classifier, trained here on the same images, between 3000
 -- samples and 3000 images; a CSV row for each student tells it at 1, 2 and 4 evaluations, with milliseconds a step and the
 -- squared distance to the teacher's endpoints. The classifier and the teacher are kept in files. Pictures of each student are
@@ -64,8 +65,8 @@ for _, b in cifar:batches { size = samples } do
 end
 
 riffle.seed(seed)
-local net = kind == "dit" and nn.dit { image = { 32, 32, 3 }, patch = 4, width = 192, depth = 6, heads = 3 }
-  or nn.unet { image = { 32, 32, 3 }, channels = 32, multipliers = { 1, 2, 2 }, blocks = 1, attention = { 8 } }
+local net = kind == "unet" and nn.unet { image = { 32, 32, 3 }, channels = 32, multipliers = { 1, 2, 2 }, blocks = 1, attention = { 8 } }
+  or nn.dit { image = { 32, 32, 3 }, patch = 4, width = 192, depth = 6, heads = 3, frequency = kind == "dit" and 30 or 1000 }
 local teacher = kept(("teacher-%s-%d.safetensors"):format(kind, seed), net, function()
   local average = optim.ema(net, { decay = 0.999 })
   local opt = optim.adamw(net, { lr = 1e-3, clip = 1.0 })

@@ -26,7 +26,7 @@ local function statistics(values)
   return mean, #values > 1 and math.sqrt(math.max(0, (squares - #values * mean * mean) / (#values - 1)))
 end
 
-local function competes(row) return not row:find "^teacher" end
+local function competes(row) return not row:find "^teacher" or row:find "50 Euler" ~= nil end
 
 local function best_of(t, column)
   local best = math.huge
