@@ -73,6 +73,7 @@ bool rk_winograd_input_grad(const rk_conv_shape *shape, const float *gy, const f
 bool rk_winograd_weight_grad(const rk_conv_shape *shape, const float *x, const float *gy, float *gweight);
 
 // The float64 forms: plain loops over the definitions, and what the float32 kernels are tested against.
+
 /// x / (1 + exp(-x)) and its derivative.
 double rk_silu_f64(double x);
 double rk_silu_slope_f64(double x);

@@ -17,7 +17,7 @@ extension Metrics {
         guard masses.rank == 2, masses.shape[0] == masses.shape[1], masses.count > 0 else {
             throw RiffleError("", "masses are [bins, bins], got \(masses.shape)")
         }
-        let n = samples.shape[0], counts = try histogram(samples, bins: masses.shape[0], bounds)
+        let n = samples.shape[0], counts = try histogram(samples.samples("samples", as: .float64), bins: masses.shape[0], bounds)
         return zip(try masses.doubles(), counts).reduce(0) { sum, bin in
             let (mass, count) = bin
             return mass > 0 ? sum + mass * log(mass * Double(n + 1) / (Double(count) + 1 / Double(counts.count))) : sum
@@ -29,17 +29,17 @@ extension Metrics {
     public static func histogramKL(_ samples: Tensor, truth: Tensor, bins: Int) throws -> Double {
         guard truth.rank == 2, truth.shape[1] == 2, truth.shape[0] > 0 else { throw RiffleError("", "true samples are [m, 2], got \(truth.shape)") }
         let truth = try truth.samples("true samples", as: .float64)
-        let bounds = try withoutGradient { try truth.min().item()...truth.max().item() }
+        let bounds = try truth.min().item()...truth.max().item()
         let counts = try histogram(truth, bins: bins, bounds)
         return try histogramKL(
             samples, masses: Tensor(counts.map { Double($0) / Double(truth.shape[0]) }, [bins, bins]), bounds: bounds)
     }
 
-    /// How many points lie in each of bins x bins equal squares, the first number along x.
+    /// How many of the float64 points lie in each of bins x bins equal squares, the first number along x.
     private static func histogram(_ points: Tensor, bins: Int, _ bounds: ClosedRange<Double>) throws -> [Int] {
         let scale = Double(bins) / (bounds.upperBound - bounds.lowerBound)
         guard scale.isFinite, scale > 0 else { throw RiffleError("", "bounds go from one number to a larger one, got \(bounds)") }
-        let rows = try points.samples("samples", as: .float64), numbers = rows.elements(Double.self)
+        let numbers = points.elements(Double.self)
         func bin(_ coordinate: Double) -> Int? {
             guard bounds.contains(coordinate) else { return nil }
             return min(bins - 1, Int((coordinate - bounds.lowerBound) * scale))
@@ -48,6 +48,6 @@ extension Metrics {
         for row in 0..<points.shape[0] {
             if let x = bin(numbers[2 * row]), let y = bin(numbers[2 * row + 1]) { counts[x * bins + y] += 1 }
         }
-        return withExtendedLifetime(rows) { counts }
+        return withExtendedLifetime(points) { counts }
     }
 }

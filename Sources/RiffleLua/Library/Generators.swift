@@ -8,7 +8,7 @@ enum GeneratorLibrary {
     private static let generator = Argument("generator", .object("network"), "z + v(z, 0), or with two times z + u(z, 0, 1)")
     private static let online = Argument("online", .object("network"), "a velocity, that of the generator's own flow")
     /// The noise that generated data are mixed with is independent of them.
-    private static let generatedPath = Shared.path.filter { $0.name != "coupling" }
+    private static let generatedPath = [Shared.route, Shared.labelDropout]
     private static let networks = "> local teacher = riffle.nn.mlp { width = 32 }; local z = riffle.randn(8, 2)\n"
 
     static let functions: [Function] = [
@@ -45,7 +45,7 @@ enum GeneratorLibrary {
                 Shared.condition(arguments), dataCondition: Shared.condition(arguments, "x_labels")))
         },
         Function(
-            "flow.loss.dmd", [generator, online, Shared.teacher, Shared.noise, Shared.labels] + Shared.timing() + generatedPath.filter { $0.name != "path" } + Shared.measure(),
+            "flow.loss.dmd", [generator, online, Shared.teacher, Shared.noise, Shared.labels] + Shared.timing() + [Shared.labelDropout] + Shared.measure(),
             Doc("Distribution matching distillation's gradient, for the generator. Returns the loss and its parts.", formula: "L = |g - sg (g - (d - d*) / mean |g - d*|)|^2 / 2, d = x_t + (1 - t) v(x_t)", example: networks + "> riffle.flow.loss.dmd(teacher:copy(), teacher:copy(), teacher, z):shape()\n[]", source: "Yin et al. 2023, 2311.18828")
         ) { arguments in
             var loss = DMDLoss()

@@ -29,10 +29,11 @@ enum LossArguments {
 
     /// The path, what is paired on it, and which labels are told.
     static let path = [
-        Argument("path", .choice(Path.allCases.map(\.rawValue)), "from noise to data", default: .string("linear")),
-        Argument("coupling", .choice(Coupling.allCases.map(\.rawValue)), "of noise with data", default: .string("independent")),
-        Argument("label_dropout", .fraction(0...1), "the part of the labels that is replaced by none", default: .number(0)),
+        route, Argument("coupling", .choice(Coupling.allCases.map(\.rawValue)), "of noise with data", default: .string("independent")),
+        labelDropout,
     ]
+    static let route = Argument("path", .choice(Path.allCases.map(\.rawValue)), "from noise to data", default: .string("linear"))
+    static let labelDropout = Argument("label_dropout", .fraction(0...1), "the part of the labels that is replaced by none", default: .number(0))
 
     static let weight = Argument("weight", .object("loss_weight"), "of each sample: a function(s, t), or learned: nn.loss_weight()", default: .none)
 

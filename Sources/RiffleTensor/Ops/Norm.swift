@@ -35,8 +35,8 @@ extension Op {
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             if Context.current.isRecording {
-                let gz = call.attributes.boolean(2) ? try siluGrad(normal(call), g) : g
-                return try Normalisation(inGroups: call).gradients(call, gz)
+                let norm = Normalisation(inGroups: call)
+                return try norm.gradients(call, call.attributes.boolean(2) ? siluGrad(norm.normal(call.inputs), g) : g)
             }
             let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
             let affine = try call.inputs.dropFirst().map { try $0.converted(to: x.dtype) }, gy = try g.converted(to: x.dtype)
@@ -49,10 +49,7 @@ extension Op {
             }
         },
         jvp: { call, d in [try Normalisation(inGroups: call).tangent(call, d), nil, nil] },
-        apart: { call in call.attributes.boolean(2) ? try normal(call).silu() : nil })
-
-    /// A group norm's result before silu.
-    private static func normal(_ call: Call) throws -> Tensor { try groupNorm.apply(call.inputs, call.attributes.values.dropLast() + [.boolean(false)])[0] }
+        apart: { call in call.attributes.boolean(2) ? try Normalisation(inGroups: call).normal(call.inputs).silu() : nil })
 
     static let layerNorm: Op = Op(
         "layer_norm", [

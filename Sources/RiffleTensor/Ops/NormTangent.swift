@@ -120,10 +120,8 @@ struct Normalisation {
 
     private var settings: [Value] { (groups.map { [.integer($0)] } ?? []) + [.number(eps)] }
 
-    private func normal(_ x: Tensor, _ weight: Tensor? = nil, _ bias: Tensor? = nil) throws -> Tensor {
-        let inputs = [x] + [weight, bias].compactMap { $0 }
-        return try groups == nil ? Op.layerNorm.apply(inputs, settings)[0] : Op.groupNorm.apply(inputs, settings + [.boolean(false)])[0]
-    }
+    /// The norm of x, and weight and bias where they are given; no silu follows.
+    func normal(_ inputs: [Tensor]) throws -> Tensor { try (groups == nil ? Op.layerNorm : Op.groupNorm).apply(inputs, settings)[0] }
 
     /// weight J d.
     private func along(_ x: Tensor, _ d: Tensor, _ weight: Tensor? = nil) throws -> Tensor {
@@ -154,7 +152,7 @@ struct Normalisation {
         guard call.inputs.count > 1 else { return [try along(x, g)] }
         return [
             call.wants(0) ? try along(x, g * call.inputs[1]) : nil,
-            call.wants(1) ? try (g * normal(x)).reduced(to: call.inputs[1].shape) : nil,
+            call.wants(1) ? try (g * normal([x])).reduced(to: call.inputs[1].shape) : nil,
             call.wants(2) ? try g.reduced(to: call.inputs[2].shape) : nil,
         ]
     }
@@ -163,7 +161,7 @@ struct Normalisation {
     func tangent(_ call: Op.Call, _ d: [Tensor?]) throws -> Tensor? {
         let x = call.inputs[0], moved = try d[0].map { try along(x, $0, call.inputs.count > 1 ? call.inputs[1] : nil) }
         guard d.count > 1 else { return moved }
-        let affine = try d[1].map { try normal(x, $0, d[2] ?? .zeros($0.shape, $0.dtype)) } ?? d[2].map { try $0.expanded(to: x.shape) }
+        let affine = try d[1].map { try normal([x, $0, d[2] ?? .zeros($0.shape, $0.dtype)]) } ?? d[2].map { try $0.expanded(to: x.shape) }
         return try Op.total([moved, affine])
     }
 
