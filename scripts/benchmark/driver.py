@@ -10,6 +10,7 @@ peers live in .build/peers, an environment that is made when it is first asked f
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS = ROOT / ".build" / "peers"
+RIFFLE = str(ROOT / ".build" / "release" / "riffle")
 MODELS = ["mlp", "mlp-wide", "unet", "unet-cifar", "dit", "dit-s"]
 WORKS = ["sample", "flow", "itvm", "lfmd", "fgm"]
 # Arithmetic of one forward pass of a batch, products and convolutions, as PyTorch's FlopCounterMode counts it.
@@ -74,7 +76,7 @@ class Contender:
 
 def contenders(model, work, options, python):
     """Names and commands of everyone who can do a workload."""
-    riffle = [str(ROOT / ".build" / "release" / "riffle"), str(HERE / "worker.lua"), model, work]
+    riffle = [RIFFLE, str(HERE / "worker.lua"), model, work]
     yield "riffle", riffle
     if options.bf16 and "riffle" in options.bf16.split(","):
         yield "riffle bf16", riffle + ["bf16"]
@@ -111,9 +113,8 @@ def measure(model, work, options, python):
     ], failed
 
 
-def peak():
-    """GFLOP/s of Riffle's own product of large matrices, for what a workload makes of the machine."""
-    code = """local riffle = require "riffle"
+PRODUCTS = {
+    "riffle": """local riffle = require "riffle"
 local a, b = riffle.randn(2048, 2048), riffle.randn(2048, 2048)
 local best = math.huge
 for _ = 1, 12 do
@@ -123,8 +124,37 @@ for _ = 1, 12 do
   c = nil
   collectgarbage()   -- the next result goes where this one was: pages that the system has to clear are not the product's time
 end
-print(2 * 2048 ^ 3 / best / 1e9)"""
-    return float(subprocess.run([ROOT / ".build" / "release" / "riffle", "-e", code], check=True, capture_output=True, text=True).stdout)
+print(2 * 2048 ^ 3 / best / 1e9)""",
+    "torch": """import time, torch
+a, b, c = torch.randn(2048, 2048), torch.randn(2048, 2048), torch.empty(2048, 2048)
+def seconds():
+    start = time.perf_counter()
+    torch.mm(a, b, out=c)
+    return time.perf_counter() - start
+print(2 * 2048 ** 3 / min(seconds() for _ in range(12)) / 1e9)""",
+}
+
+
+def machine(against, python):
+    """What bounds everyone here: multiply-adds, memory, and the products of large matrices that each side makes of them."""
+    program = ROOT / ".build" / "ceiling"
+    compiler = shutil.which("clang") or "cc"
+    flags = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffp-contract=fast", "-pthread"]
+    subprocess.run([compiler, *flags, HERE / "ceiling.c", "-o", program], check=True, stdout=sys.stderr)
+    threads = len(os.sched_getaffinity(0))
+    rates = subprocess.run([program, str(threads)], check=True, capture_output=True, text=True).stdout.split()
+    commands = {"riffle": [RIFFLE, "-e"], **({"torch": [python, "-c"]} if "torch" in against else {})}
+    products = {
+        name: float(subprocess.run([*command, PRODUCTS[name]], check=True, capture_output=True, text=True).stdout)
+        for name, command in commands.items()
+    }
+    return {"threads": threads, "peak_gflops": float(rates[0]), "gbytes": float(rates[1]), "products": products}
+
+
+def told(limits):
+    products = ", ".join(f"{name} {rate:.0f}" for name, rate in limits["products"].items())
+    return (f"{limits['threads']} threads: {limits['peak_gflops']:.0f} GFLOP/s of multiply-adds, {limits['gbytes']:.0f} GB/s of memory;"
+            f" products of large matrices: {products} GFLOP/s")
 
 
 def show(rows, failed, limit):
@@ -156,16 +186,17 @@ def main():
     parser.add_argument("--json", action="store_true", help="a line of JSON for each row instead of the table")
     options = parser.parse_args()
     python = python_of(options.against) if options.against else ""
-    limit = peak()
+    limits = machine(options.against, python)
+    print(json.dumps(limits) if options.json else told(limits), flush=True)
     for model in options.models:
         for work in options.works:
             rows, failed = measure(model, work, options, python)
             if not options.json:
-                show(rows, failed, limit)
+                show(rows, failed, limits["peak_gflops"])
                 continue
             gflop = PASSES[work] * GFLOP[model]
             for row in rows:
-                print(json.dumps({**row, "gflop": gflop, "peak_gflops": limit}), flush=True)
+                print(json.dumps({**row, "gflop": gflop}), flush=True)
             for name, why in failed:
                 print(json.dumps({"model": model, "work": work, "name": name, "failed": why}), flush=True)
 

@@ -30,10 +30,12 @@ def against(own, peer, goal):
 
 
 def main():
-    workloads = {}
+    machine, workloads = None, {}
     for line in open(sys.argv[1], encoding="utf-8"):
         row = json.loads(line)
-        if "failed" not in row:
+        if "threads" in row:
+            machine = row
+        elif "failed" not in row:
             workloads.setdefault((row["model"], row["work"]), {})[row["name"]] = row
     print("| model | work | Riffle, ms | GFLOP/s | of the peak | faster than float32 peers | goal | than bfloat16 | goal | MiB | of PyTorch's |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
@@ -45,7 +47,7 @@ def main():
         share = own["peak_mib"] / torch["peak_mib"] if torch else None
         memory = "" if share is None else f"**{share:.2f}**" if share <= MEMORY_GOAL else f"{share:.2f}"
         cells = [
-            model, work, number(own["ms"]), number(rate), f"{100 * rate / own['peak_gflops']:.0f} %",
+            model, work, number(own["ms"]), number(rate), f"{100 * rate / machine['peak_gflops']:.0f} %",
             against(own, fastest(entries, lambda name: "riffle" not in name and "bf16" not in name), goals[0]), goals[0],
             against(quick, fastest(entries, lambda name: "torch bf16" in name), goals[1]), goals[1] or "", f"{own['peak_mib']:.0f}", memory,
         ]
