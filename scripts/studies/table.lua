@@ -26,7 +26,7 @@ local function statistics(values)
   return mean, #values > 1 and math.sqrt(math.max(0, (squares - #values * mean * mean) / (#values - 1)))
 end
 
-local function competes(row) return not row:find "^teacher" or row:find "50 Euler" ~= nil end
+local function competes(row) return not (row:find "^teacher" or row:find "^published") or row:find "50 Euler" ~= nil end
 
 local function best_of(t, column)
   local best = math.huge
@@ -80,7 +80,9 @@ local studies = {
     end
   end,
   checkerboard = function(to, method, seed, steps, minutes, ...)
-    for n, value in ipairs { ... } do add(to("KL on the checkerboard", 1), ("%s, %d steps"):format(method, steps), tostring(2 ^ (n - 1) // 1), value) end
+    for n, value in ipairs { ... } do
+      add(to("KL on the checkerboard", 1000), ("%s, %d steps"):format(method, steps), ("%d"):format(1 << n - 1), value)
+    end
   end,
   images = function(to, network, seed, title, milliseconds, steps, ...)
     local values = { ... }

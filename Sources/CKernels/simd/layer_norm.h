@@ -1,15 +1,21 @@
 // Rows normalised one by one, while they are in the first-level cache.
 
+/// A row's mean; 1 / sqrt(variance + eps) in `rstd`.
+static inline float RK_LEVEL(row_mean)(size_t width, float eps, const float *x, float *rstd) {
+    float sum, squares;
+    RK_ROW_SUM(sum, width, x[i]);
+    float mean = sum / (float)width;
+    RK_ROW_SUM(squares, width, (x[i] - mean) * (x[i] - mean));
+    *rstd = 1 / sqrtf(squares / (float)width + eps);
+    return mean;
+}
+
 /// Weight and bias: both or neither.
 static void RK_LEVEL(layer_norm)(
     size_t rows, size_t width, float eps, const float *x, const float *weight, const float *bias, float *y, float *mean,
     float *rstd) {
     for (size_t r = 0; r < rows; r++, x += width, y += width) {
-        float sum, squares;
-        RK_ROW_SUM(sum, width, x[i]);
-        float m = sum / (float)width;
-        RK_ROW_SUM(squares, width, (x[i] - m) * (x[i] - m));
-        float scale = 1 / sqrtf(squares / (float)width + eps);
+        float scale, m = RK_LEVEL(row_mean)(width, eps, x, &scale);
         mean[r] = m, rstd[r] = scale;
         if (weight)
             for (size_t i = 0; i < width; i++) y[i] = (x[i] - m) * scale * weight[i] + bias[i];
@@ -46,11 +52,7 @@ static void RK_LEVEL(layer_norm_tangent)(
     size_t rows, size_t width, float eps, const float *x, const float *d, const float *weight, float *y, float *mean,
     float *rstd) {
     for (size_t r = 0; r < rows; r++, x += width, d += width, y += width) {
-        float sum, squares, product;
-        RK_ROW_SUM(sum, width, x[i]);
-        float m = sum / (float)width;
-        RK_ROW_SUM(squares, width, (x[i] - m) * (x[i] - m));
-        float scale = 1 / sqrtf(squares / (float)width + eps);
+        float scale, m = RK_LEVEL(row_mean)(width, eps, x, &scale), sum, product;
         mean[r] = m, rstd[r] = scale;
         RK_ROW_SUM(sum, width, d[i]);
         RK_ROW_SUM(product, width, d[i] * (x[i] - m));
