@@ -1,5 +1,5 @@
 -- Classes and guidance: a class-conditional teacher, guided at sampling, and a student that learned from the guided teacher,
--- so that it needs one evaluation and no guidance. Takes about a minute on two cores; draws guided.png.
+-- so that it needs one evaluation and no guidance. Takes a minute and a half on two cores; draws guided.png.
 local riffle = require "riffle"
 local nn, flow, optim, data, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.plot
 riffle.seed(1)

@@ -1,5 +1,5 @@
 -- Reflow: pairs of noise and what the flow makes of it, streamed to disk and back, straighten the flow round by round, until
--- few Euler steps suffice. Takes about a minute and a half on two cores; draws reflow.png. riffle reflow.lua [SET]
+-- few Euler steps suffice. Takes two to three minutes on two cores; draws reflow.png. riffle reflow.lua [SET]
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
 riffle.seed(1)
