@@ -1,5 +1,5 @@
 -- A U-Net teacher on CIFAR-10 and its ITVM student: riffle cifar10.lua FOLDER [steps]; FOLDER holds data_batch_*.bin.
--- Two thousand steps take about two hours on two cores; pictures are drawn on the way.
+-- Two thousand steps take two to four hours on two cores; pictures are drawn on the way.
 local riffle = require "riffle"
 local nn, flow, optim, data, image = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.image
 

@@ -1,6 +1,6 @@
 -- A one-step generator by flow generator matching, without data: on points in three to five minutes, or on images.
 -- riffle one_step.lua [SET], such as moons; or riffle one_step.lua CIFAR_FOLDER TEACHER.safetensors [steps] with the teacher
--- that examples/cifar10.lua saves, where a step takes four seconds on two cores. Draws one_step.png.
+-- that examples/cifar10.lua saves, where a step takes four to seven seconds on two cores. Draws one_step.png.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot, image =
   riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot, riffle.image
