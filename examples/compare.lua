@@ -1,5 +1,5 @@
 -- One teacher, all the losses for students: a student for each with one budget of steps, a table by evaluations (NFE), a picture of all.
--- riffle compare.lua [--set moons] [--steps 1500] [METHOD ...]. All of them take four to six minutes on two cores, each
+-- riffle compare.lua [--set moons] [--steps 1500] [METHOD ...]. All of them take four to seven minutes on two cores, each
 -- half a minute or less. Draws compare.png.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
