@@ -20,11 +20,10 @@ static void product_rows(void *context, size_t begin, size_t end) {
         for (size_t j = 0; j < s->n; j++) row[j] = s->beta == 0 ? 0 : s->beta * row[j];
         for (size_t p = 0; p < s->k; p++) {
             double factor = s->alpha * (s->transpose_a ? job->a[p * s->lda + i] : job->a[i * s->lda + p]);
-            const double *other = s->transpose_b ? job->b + p : job->b + p * s->ldb;
             if (s->transpose_b)
-                for (size_t j = 0; j < s->n; j++) row[j] += factor * other[j * s->ldb];
+                for (size_t j = 0; j < s->n; j++) row[j] += factor * job->b[j * s->ldb + p];
             else
-                for (size_t j = 0; j < s->n; j++) row[j] += factor * other[j];
+                for (size_t j = 0; j < s->n; j++) row[j] += factor * job->b[p * s->ldb + j];
         }
         for (size_t j = 0; s->bias && j < s->n; j++) row[j] += ((const double *)s->bias)[j];
     }

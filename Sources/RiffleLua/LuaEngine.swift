@@ -152,7 +152,7 @@ public final class LuaEngine: @unchecked Sendable {
             let kind = entry.word.replacing("_", with: " ")
             let settable = entry.properties.filter { $0.setter != nil }.map(\.name)
             guard case .string(let name) = arguments[1], !self.catalogue.members(of: entry).contains(name) else {
-                throw RiffleError("", "'\(arguments[1].brief)' of \("aeiou".contains(kind.prefix(1)) ? "an" : "a") \(kind) cannot be set")
+                throw RiffleError("", "'\(arguments[1].brief)' of \(ArgumentType.object(entry.word).expected) cannot be set")
             }
             throw RiffleError("", "\(kind) has no field '\(name)' that can be set" + suggestion(for: name, among: settable))
         }

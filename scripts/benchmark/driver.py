@@ -135,6 +135,10 @@ print(2 * 2048 ** 3 / min(seconds() for _ in range(12)) / 1e9)""",
 }
 
 
+def output(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 def machine(against, python):
     """What bounds everyone here: multiply-adds, memory, and the products of large matrices that each side makes of them."""
     program = ROOT / ".build" / "ceiling"
@@ -142,12 +146,9 @@ def machine(against, python):
     flags = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffp-contract=fast", "-pthread"]
     subprocess.run([compiler, *flags, HERE / "ceiling.c", "-o", program], check=True, stdout=sys.stderr)
     threads = len(os.sched_getaffinity(0))
-    rates = subprocess.run([program, str(threads)], check=True, capture_output=True, text=True).stdout.split()
+    rates = output(program, str(threads)).split()
     commands = {"riffle": [RIFFLE, "-e"], **({"torch": [python, "-c"]} if "torch" in against else {})}
-    products = {
-        name: float(subprocess.run([*command, PRODUCTS[name]], check=True, capture_output=True, text=True).stdout)
-        for name, command in commands.items()
-    }
+    products = {name: float(output(*command, PRODUCTS[name])) for name, command in commands.items()}
     return {"threads": threads, "peak_gflops": float(rates[0]), "gbytes": float(rates[1]), "products": products}
 
 

@@ -81,7 +81,7 @@ local studies = {
   end,
   checkerboard = function(to, method, seed, steps, minutes, ...)
     for n, value in ipairs { ... } do
-      add(to("KL on the checkerboard", 1000), ("%s, %d steps"):format(method, steps), ("%d"):format(1 << n - 1), value)
+      add(to("KL on the checkerboard", 1000), ("%s, %d steps"):format(method, steps), tostring(1 << (n - 1)), value)
     end
   end,
   images = function(to, network, seed, title, milliseconds, steps, ...)

@@ -55,18 +55,23 @@ extension Op {
         return result
     }
 
+    /// The sum over dimensions, which are kept as 1; one of int32 does not wrap.
+    private static func summed(_ x: Tensor, _ dims: [Int]) throws -> Tensor {
+        guard x.dtype == .int32 else { return try reduce(RK_REDUCE_SUM, x, dims) }
+        let sum = try reduce(RK_REDUCE_SUM, x.converted(to: .float64), dims)
+        if let beyond = sum.elements(Double.self).first(where: { Int32(exactly: $0) == nil }) {
+            throw RiffleError("", "the sum \(beyond) is no int32; convert x to float64 first (x \(x.shape))")
+        }
+        return try sum.converted(to: .int32)
+    }
+
     static let sum: Op = Op(
         "sum", reduceArguments,
         Doc("Sums over all or some dimensions.", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):sum(1)\ntensor float32 [2]: 4 6"),
         keep: .nothing, samples: reduceSamples, mistakes: reduceMistakes,
         forward: { call in
-            let (x, dims) = (call.inputs[0], try reduced(call)), isWhole = x.dtype == .int32
-            let sum = try reduce(RK_REDUCE_SUM, isWhole ? x.converted(to: .float64) : x, dims).viewed(as: finalShape(call, dims))
-            guard isWhole else { return [sum] }
-            if let beyond = sum.elements(Double.self).first(where: { Int32(exactly: $0) == nil }) {
-                throw RiffleError("", "the sum \(beyond) is no int32; convert x to float64 first (x \(x.shape))")
-            }
-            return [try sum.converted(to: .int32)]
+            let dims = try reduced(call)
+            return [try summed(call.inputs[0], dims).viewed(as: finalShape(call, dims))]
         },
         vjp: { call, g in
             let (shape, dims) = (call.inputs[0].shape, try reduced(call))
@@ -80,7 +85,7 @@ extension Op {
         keep: .nothing, samples: reduceSamples, mistakes: reduceMistakes,
         forward: { call in
             let (x, dims) = (try call.inputs[0].floating(), try reduced(call))
-            let sum = try reduce(RK_REDUCE_SUM, x, dims)
+            let sum = try summed(x, dims)
             let y = try Tensor(uninitialized: finalShape(call, dims), x.dtype)
             withExtendedLifetime(sum) {
                 rk_affine(x.dtype.kernel, 1 / Double(reducedCount(x.shape, dims)), 0, sum.pointer, y.pointer, y.count)
@@ -157,7 +162,7 @@ extension Op {
             }
             let padded = shape.padded(to: x.rank)
             let dims = (0..<x.rank).filter { padded[$0] == 1 && x.shape[$0] != 1 }
-            return [try reduce(RK_REDUCE_SUM, x, dims).viewed(as: shape)]
+            return [try summed(x, dims).viewed(as: shape)]
         },
         vjp: { call, g in [try g[0]?.expanded(to: call.inputs[0].shape)] })
 

@@ -78,6 +78,7 @@ do
   for _, layer in ipairs { nn.linear(2, 3), nn.group_norm(32), nn.embedding(3, 2), nn.dropout(0.1) } do fails("one tensor is needed, got 0", layer) end
   fails("one tensor is needed, got 2", nn.linear(2, 3), x, x)
   fails("the sum 4900000000.0 is no int32", function() return (riffle.ones(70000):to "int32" * 70000):sum() end)
+  fails("the sum 4900000000.0 is no int32", function() return (riffle.ones(70000):to "int32" * 70000):sum_to { 1 } end)
   assert(riffle.ones({ 2, 3 }, "int32"):sum(1):sum():item() == 6)
   fails("true samples [2, 2] holds numbers that are NaN", riffle.metrics.histogram_kl, x, riffle.tensor { { 0 / 0, 1 }, { 1, 2 } })
   fails("x must be [n, height, width, channels]", nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = { 8 } }.middle_block["1"], x)
