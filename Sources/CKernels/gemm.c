@@ -100,6 +100,8 @@ void rk_sgemm_packed(
 
 size_t rk_row_unit(void) { return has_tiles() ? RK_AMX_SIDE : 12; }
 
+size_t rk_piece_work(void) { return has_tiles() ? 1 << 22 : 1 << 20; }
+
 bool rk_rearranges(size_t m, size_t n, size_t k, bool transpose_b) {
     return !rk_blas_sgemm() && (has_tiles() ? rk_amx_suits(m, n, k) : transpose_b);
 }

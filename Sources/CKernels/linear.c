@@ -40,8 +40,8 @@ typedef struct {
 } gemm_job;
 
 /// Blocks of about this many rows and columns; smaller ones where eight threads would otherwise go without, but none
-/// with much less than this many multiply-adds.
-enum { BLOCK_ROWS = 192, BLOCK_COLUMNS = 512, PIECE_WORK = 1 << 22 };
+/// with much less than rk_piece_work() multiply-adds.
+enum { BLOCK_ROWS = 192, BLOCK_COLUMNS = 512 };
 
 /// The size of equal parts of `count`, none larger than `most`, in multiples of `unit`.
 static size_t even_block(size_t count, size_t most, size_t unit) {
@@ -51,7 +51,8 @@ static size_t even_block(size_t count, size_t most, size_t unit) {
 static void cut(gemm_job *job) {
     const rk_gemm_shape *s = job->shape;
     double work = (double)s->m * (double)s->n * (double)s->k * (double)s->batch;
-    double most = work / PIECE_WORK < 8 ? work / PIECE_WORK : 8;
+    double most = work / (double)rk_piece_work();
+    if (most > 8) most = 8;
     size_t unit = rk_row_unit();
     job->rows = even_block(s->m, BLOCK_ROWS, unit), job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
     job->parts = 1, job->depth = s->k;
@@ -164,7 +165,7 @@ void rk_gemm(rk_dtype dtype, const rk_gemm_shape *shape, const void *a, const vo
     if (job.parts > 1 && gemm_in_parts(&job)) return;
     size_t pieces = shape->batch * job.row_blocks * job.column_blocks;
     double work = (double)shape->m * (double)shape->n * (double)rk_max(shape->k, 8) * (double)shape->batch;
-    size_t grain = rk_max(1, (size_t)((double)pieces * PIECE_WORK / 4 / work));
+    size_t grain = rk_max(1, (size_t)((double)(pieces * rk_piece_work() / 4) / work));
     size_t bytes = prepack(&job);
     rk_parallel_for(pieces, grain, gemm_piece, &job);
     if (job.packed) rk_free(job.packed, bytes);

@@ -54,6 +54,8 @@ void rk_sgemm_packed(
 
 /// Rows that a block of A should be a multiple of.
 size_t rk_row_unit(void);
+/// Multiply-adds that are worth handing to a thread: some ten microseconds.
+size_t rk_piece_work(void);
 /// Whether rk_sgemm would put B in panels for a product of this size, so that one who multiplies by it often better does.
 bool rk_rearranges(size_t m, size_t n, size_t k, bool transpose_b);
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define MAX_THREADS 1024
-#define SPIN_NANOSECONDS 40000
+#define SPIN_NANOSECONDS 400000
 
 // The call in progress. Only the thread that holds `busy` writes it, while the gate is shut and nobody is inside.
 static struct {

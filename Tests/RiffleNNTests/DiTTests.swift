@@ -32,6 +32,7 @@ import Testing
     @Test func studentsAndCopies() throws {
         try checks().studentStartsAsTeacher(span: "span_embedder.mlp.0.bias")
         try checks().copies()
+        try checks().jumpsOfNoLength()
     }
 
     @Test func forwardMode() throws { try checks().forwardMode() }

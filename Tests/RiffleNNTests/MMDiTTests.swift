@@ -35,6 +35,7 @@ import Testing
     @Test func studentsAndCopies() throws {
         try checks().studentStartsAsTeacher(span: "time_text_embed.span_embedder.linear_1.bias")
         try checks().copies()
+        try checks().jumpsOfNoLength()
     }
 
     @Test func forwardMode() throws { try checks().forwardMode() }

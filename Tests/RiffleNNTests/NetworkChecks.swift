@@ -41,6 +41,22 @@ struct NetworkChecks {
         #expect(throws: RiffleError.self) { try again.load(shapes: shapes.filter { $0.key != span }) { tensors[$0]! } }
     }
 
+    /// The way from a time to itself is told once for all samples: value, derivative in the time and gradients are those of
+    /// equal times that are two tensors.
+    func jumpsOfNoLength() throws {
+        let student = try teacher.twoTimed(), (x, s, _) = try batch(.float64), condition = try condition?.cast(.float64)
+        try fill(student)
+        func outcome(_ second: (Tensor) throws -> Tensor) throws -> [Tensor] {
+            let network = try #require(student.copied(trainable: true) as? Network)
+            let (u, du) = try jvp([s], [.ones(s.shape, s.dtype)]) { try network.average(x, $0[0], second($0[0]), condition) }
+            try (u.square() + u * du).mean().backward()
+            return [u.detach(), du.detach()] + network.parameters.compactMap { $0.parameter.gradient }
+        }
+        for (same, equal) in try zip(outcome { $0 }, outcome { try $0 + 0 }) {
+            #expect(try (same - equal).abs().max().item() <= 1e-12 * (1 + equal.abs().max().item()))
+        }
+    }
+
     /// A copy answers alike and shares nothing that moves.
     func copies() throws {
         let (x, s, _) = try batch(.float32), before = try teacher.velocity(x, s, condition)

@@ -16,6 +16,7 @@ import Testing
         let checks = try NetworkChecks(UNet(configuration))
         try checks.studentStartsAsTeacher(span: "span_embed.0.bias")
         try checks.copies()
+        try checks.jumpsOfNoLength()
         try checks.forwardMode()
         try checks.gradientOfForwardMode()
     }

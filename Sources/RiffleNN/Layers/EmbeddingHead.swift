@@ -48,7 +48,11 @@ struct EmbeddingHead {
     /// times [n], one or two -> [n, width].
     func callAsFunction(_ times: [Tensor], _ told: Condition?) throws -> Tensor {
         var e = try time(timeOfNoise ? 1 - times[0] : times[0])
-        if let span { e = try e + span(times[1] - times[0]) }
+        if let span {
+            // From a time to itself there is no way for any sample: one row tells all.
+            let isVelocity = times[0] === times[1]
+            e = try e + span(isVelocity ? .zeros([1], times[0].dtype) : times[1] - times[0])
+        }
         // Labels are a condition's only tensor, a text's summary is its second.
         guard let condition, let told = told?.tensors.last else { return e }
         return try e + condition.named(names.condition) { try condition.forward([told]) }
