@@ -100,14 +100,15 @@ def measure(model, work, options, python):
             failed.append((name, str(error).splitlines()[-1][:200]))
     slowest = max(entry.run(1) for entry in entered)
     steps = max(1, round(0.1 / slowest))
-    for _ in range(options.rounds):
+    rounds = max(options.rounds, round(3 / (steps * slowest)))   # turns of a tenth of a second differ most
+    for _ in range(rounds):
         for entry in entered:
             entry.seconds.append(entry.run(steps))
     for entry in entered:
         entry.finish()
     return [
         {"model": model, "work": work, "name": entry.name, "ms": 1e3 * statistics.median(entry.seconds), "least_ms": 1e3 * min(entry.seconds),
-         "peak_mib": entry.peak, "steps": steps * options.rounds}
+         "peak_mib": entry.peak, "steps": steps * rounds}
         for entry in entered
     ], failed
 
@@ -181,7 +182,7 @@ def main():
     parser.add_argument("--against", type=lambda text: listed(text, list(PACKAGES)), default=[], help="torch, jax or both, by commas")
     parser.add_argument("--models", type=lambda text: listed(text, MODELS), default=MODELS, help="by commas; all")
     parser.add_argument("--works", type=lambda text: listed(text, WORKS), default=WORKS, help="by commas; all")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender, more where they are short")
     parser.add_argument("--bf16", nargs="?", const="torch", help="also PyTorch in bfloat16; 'riffle,torch' for both")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each row instead of the table")
     options = parser.parse_args()

@@ -58,13 +58,13 @@ RK_INLINE void RK_LEVEL(micro_tile)(
     RK_LEVEL(store_tile)(rows, sum, t, c);
 }
 
+// Everything in words of their own: an argument read back in wider pieces than it was written in waits for all stores
+// before it, those of the last tile of C among them.
 #define MICRO(rows) \
     static void RK_LEVEL(micro_##rows)( \
-        size_t depth, rk_operand a, const float *b, size_t b_step, const gemm_target *t, float *c) { \
-        if (a.transpose) \
-            RK_LEVEL(micro_tile)(rows, depth, a.data, 1, a.row, b, b_step, t, c); \
-        else \
-            RK_LEVEL(micro_tile)(rows, depth, a.data, a.row, 1, b, b_step, t, c); \
+        size_t depth, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_step, \
+        const gemm_target *t, float *c) { \
+        RK_LEVEL(micro_tile)(rows, depth, a, a_row, a_step, b, b_step, t, c); \
     }
 MICRO(1) MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
 #if RK_VECTOR_BYTES == 64
@@ -73,7 +73,8 @@ MICRO(7) MICRO(8) MICRO(9) MICRO(10) MICRO(11) MICRO(12)
 #undef MICRO
 
 static void (*const RK_LEVEL(micro)[])(
-    size_t depth, rk_operand a, const float *b, size_t b_step, const gemm_target *t, float *c) = {
+    size_t depth, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_step, const gemm_target *t,
+    float *c) = {
     NULL, RK_LEVEL(micro_1), RK_LEVEL(micro_2), RK_LEVEL(micro_3), RK_LEVEL(micro_4), RK_LEVEL(micro_5),
     RK_LEVEL(micro_6),
 #if RK_VECTOR_BYTES == 64
@@ -86,11 +87,13 @@ static void RK_LEVEL(panel_rows)(
     size_t m, size_t depth, rk_operand a, const float *b, size_t b_step, const gemm_target *t) {
     if (m == 0) return;
     size_t tiles = rk_ceil_div(m, MICRO_ROWS), height = m / tiles, higher = m % tiles;
+    size_t a_row = a.transpose ? 1 : a.row, a_step = a.transpose ? a.row : 1;
+    const float *from = a.data;
     float *c = t->c;
     for (size_t i = 0; i < tiles; i++) {
         size_t rows = height + (i < higher);
-        RK_LEVEL(micro)[rows](depth, a, b, b_step, t, c);
-        a.data += rows * (a.transpose ? 1 : a.row), c += rows * t->row;
+        RK_LEVEL(micro)[rows](depth, from, a_row, a_step, b, b_step, t, c);
+        from += rows * a_row, c += rows * t->row;
     }
 }
 
