@@ -10,6 +10,7 @@
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define CLASSES 512
+#define LENT_CLASSES 2   // up to a quarter more than was asked for
 
 // A free block holds the link to the next one of its class.
 typedef struct free_block {
@@ -35,6 +36,53 @@ static size_t class_index(size_t rounded) {
     return 8 * (size_t)(octave - 8) + ((rounded - 1) >> (octave - 3) & 7);
 }
 
+static size_t bytes_of_class(size_t index) {
+    return index < 8 ? 64 * (index + 1) : (8 + index % 8 + 1) << (index / 8 + 5);
+}
+
+// MARK: - Large blocks
+
+// All large blocks by address, with the bytes each really has: one may be lent to those who ask for a little less, and
+// counts as live with what they asked for.
+typedef struct {
+    char *address;
+    size_t bytes;
+} large_block;
+
+static large_block *large;
+static size_t large_count, large_room;
+
+// Where a block is listed, or would be.
+static size_t large_place(const void *block) {
+    size_t low = 0, high = large_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (large[middle].address < (const char *)block)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static bool list_large_locked(void *block, size_t bytes) {
+    if (large_count == large_room) {
+        size_t room = large_room == 0 ? 256 : 2 * large_room;
+        large_block *more = realloc(large, room * sizeof *more);
+        if (more == NULL) return false;
+        large = more, large_room = room;
+    }
+    size_t i = large_place(block);
+    memmove(large + i + 1, large + i, (large_count++ - i) * sizeof *large);
+    large[i] = (large_block){block, bytes};
+    return true;
+}
+
+static void forget_large_locked(const void *block) {
+    size_t i = large_place(block);
+    memmove(large + i, large + i + 1, (--large_count - i) * sizeof *large);
+}
+
 // Large blocks come from the system at multiples of a huge page: a training step touches hundreds of megabytes, and
 // faults and address translation in small pages would show.
 static void *map_large(size_t bytes) {
@@ -44,7 +92,12 @@ static void *map_large(size_t bytes) {
     if (head > 0) munmap(all, head);
     if (head < HUGE_PAGE) munmap(all + head + bytes, HUGE_PAGE - head);
     madvise(all + head, bytes, MADV_HUGEPAGE);
-    return all + head;
+    pthread_mutex_lock(&mutex);
+    bool listed = list_large_locked(all + head, bytes);
+    pthread_mutex_unlock(&mutex);
+    if (listed) return all + head;
+    munmap(all + head, bytes);
+    return NULL;
 }
 
 static void *take_from_system(size_t bytes) {
@@ -52,10 +105,14 @@ static void *take_from_system(size_t bytes) {
 }
 
 static void give_to_system(void *block, size_t bytes) {
-    if (bytes >= HUGE_PAGE)
-        munmap(block, bytes);
-    else
+    if (bytes < HUGE_PAGE) {
         free(block);
+        return;
+    }
+    pthread_mutex_lock(&mutex);
+    forget_large_locked(block);
+    pthread_mutex_unlock(&mutex);
+    munmap(block, bytes);
 }
 
 // Moves all that is cached to `taken`, to be released once the mutex is free.
@@ -67,10 +124,9 @@ static void empty_cache_locked(free_block *taken[CLASSES]) {
 
 static void release(free_block *taken[CLASSES]) {
     for (size_t i = 0; i < CLASSES; i++) {
-        size_t bytes = i < 8 ? 64 * (i + 1) : (8 + i % 8 + 1) << (i / 8 + 5);
         for (free_block *block = taken[i], *next; block != NULL; block = next) {
             next = block->next;
-            give_to_system(block, bytes);
+            give_to_system(block, bytes_of_class(i));
         }
     }
 }
@@ -127,15 +183,24 @@ static void unlock(void) { pthread_mutex_unlock(&mutex); }
 
 // MARK: - Blocks
 
+// A cached block of `bytes`, or a large one of little more: gradients and activations come in sizes of their own, and would
+// lie idle in turns.
+static free_block *take_cached_locked(size_t bytes) {
+    size_t first = class_index(bytes), last = bytes >= HUGE_PAGE ? first + LENT_CLASSES : first;
+    for (size_t i = first; i <= last; i++) {
+        free_block *block = cache[i];
+        if (block == NULL) continue;
+        cache[i] = block->next;
+        now.cached -= bytes_of_class(i);
+        return block;
+    }
+    return NULL;
+}
+
 // Counts `bytes` as live, with a cached block when there is one; false when they would pass the limit.
 static bool charge_locked(size_t bytes, free_block **block, bool *must_empty) {
     if (bytes > now.limit || now.live > now.limit - bytes) return false;
-    free_block **list = &cache[class_index(bytes)];
-    *block = *list;
-    if (*block != NULL) {
-        *list = (*block)->next;
-        now.cached -= bytes;
-    }
+    *block = take_cached_locked(bytes);
     now.live += bytes;
     *must_empty = now.cached > 0 && now.live + now.cached > now.limit;
     if (now.live > now.peak) now.peak = now.live;
@@ -175,6 +240,7 @@ void rk_free(void *block, size_t bytes) {
     bytes = class_bytes(bytes);
     lock();
     now.live -= bytes;
+    if (bytes >= HUGE_PAGE) bytes = large[large_place(block)].bytes;
     bool keep = bytes <= now.cache_limit, full = keep && now.cached > now.cache_limit - bytes;
     if (keep && !full) {
         free_block **list = &cache[class_index(bytes)];

@@ -26,6 +26,22 @@ import Testing
         for block in blocks { rk_free(block, bytes) }
     }
 
+    /// A large block serves those who ask for a little less, and is whole again for those who ask for all of it.
+    @Test func largeBlocksAreLent() throws {
+        let (bytes, fewer) = (9 << 25, 8 << 25)
+        let block = try #require(rk_alloc(bytes))
+        rk_free(block, bytes)
+        let lent = try #require(rk_alloc(fewer))
+        let other = try #require(rk_alloc(bytes))
+        #expect(lent == block && other != block)
+        rk_free(other, bytes)
+        rk_free(lent, fewer)
+        let whole = try #require(rk_alloc(bytes))
+        #expect(whole == block)
+        whole.storeBytes(of: 1, toByteOffset: bytes - 1, as: UInt8.self)
+        rk_free(whole, bytes)
+    }
+
     @Test func bytesAreCounted() throws {
         rk_memory_clear_cache()
         let before = rk_memory_now()

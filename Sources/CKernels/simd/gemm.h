@@ -38,19 +38,21 @@ RK_INLINE void RK_LEVEL(store_tile)(size_t rows, VECTOR sum[][2], const gemm_tar
         }
 }
 
-/// `rows` is a constant wherever this is inlined.
+/// `rows`, and one of `a_row` and `a_step`, are constants wherever this is inlined. Each row has a pointer of its own: one
+/// that wandered over the rows would make every load wait for the last.
 RK_INLINE void RK_LEVEL(micro_tile)(
     size_t rows, size_t depth, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_step,
     const gemm_target *t, float *c) {
     VECTOR sum[MICRO_ROWS][2];
+    const float *row[MICRO_ROWS];
 #pragma clang loop unroll(full)
-    for (size_t i = 0; i < rows; i++) sum[i][0] = sum[i][1] = (VECTOR){0};
+    for (size_t i = 0; i < rows; i++) sum[i][0] = sum[i][1] = (VECTOR){0}, row[i] = a + i * a_row;
 #pragma clang loop unroll(disable)
-    for (size_t p = 0; p < depth; p++, a += a_step, b += b_step) {
+    for (size_t p = 0; p < depth; p++, b += b_step) {
         VECTOR b0 = FROM(b), b1 = FROM(b + LANES);
 #pragma clang loop unroll(full)
         for (size_t i = 0; i < rows; i++) {
-            float x = a[i * a_row];
+            float x = row[i][p * a_step];
             sum[i][0] += x * b0;
             sum[i][1] += x * b1;
         }
@@ -64,7 +66,10 @@ RK_INLINE void RK_LEVEL(micro_tile)(
     static void RK_LEVEL(micro_##rows)( \
         size_t depth, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_step, \
         const gemm_target *t, float *c) { \
-        RK_LEVEL(micro_tile)(rows, depth, a, a_row, a_step, b, b_step, t, c); \
+        if (a_step == 1) \
+            RK_LEVEL(micro_tile)(rows, depth, a, a_row, 1, b, b_step, t, c); \
+        else \
+            RK_LEVEL(micro_tile)(rows, depth, a, 1, a_step, b, b_step, t, c); \
     }
 MICRO(1) MICRO(2) MICRO(3) MICRO(4) MICRO(5) MICRO(6)
 #if RK_VECTOR_BYTES == 64
