@@ -57,9 +57,10 @@ static void cut(gemm_job *job) {
     job->rows = even_block(s->m, BLOCK_ROWS, unit), job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
     job->parts = 1, job->depth = s->k;
     size_t blocks = rk_ceil_div(s->m, job->rows) * rk_ceil_div(s->n, job->columns);
-    if (s->batch == 1 && s->k >= 2048 && s->k > 4 * rk_max(s->m, s->n)) {
-        // A long sum of few products, as in weights' gradients: cut the sum, and read A and B once.
-        size_t parts = rk_min((size_t)most / blocks, s->k / 512);
+    if (s->batch == 1 && s->k >= 2048 && s->k > 2 * rk_max(s->m, s->n)) {
+        // A long sum of few products, as in weights' gradients: cut the sum, and read A and B once. Pieces are large here:
+        // of twice as many no thread waits long for the last.
+        size_t parts = rk_min((size_t)(2 * most) / blocks, s->k / 1024);
         job->depth = parts > 1 ? rk_round_up(rk_ceil_div(s->k, parts), 16) : s->k;
         job->parts = rk_ceil_div(s->k, job->depth);
     }
