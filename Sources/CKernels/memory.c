@@ -40,6 +40,56 @@ static size_t bytes_of_class(size_t index) {
     return index < 8 ? 64 * (index + 1) : (8 + index % 8 + 1) << (index / 8 + 5);
 }
 
+// MARK: - Limits
+
+static size_t smaller_limit_in(const char *path, size_t limit) {
+    FILE *file = fopen(path, "re");
+    if (file == NULL) return limit;
+    unsigned long long value;
+    if (fscanf(file, "%llu", &value) == 1 && value < limit) limit = (size_t)value;
+    fclose(file);
+    return limit;
+}
+
+// A group's limit holds for those inside it, and a container may not see its own group's path: look at each level.
+static size_t limit_of_group(const char *root, char *group, const char *name, size_t limit) {
+    char path[1200];
+    for (;;) {
+        snprintf(path, sizeof path, "%s%s/%s", root, group, name);
+        limit = smaller_limit_in(path, limit);
+        char *slash = strrchr(group, '/');
+        if (slash == NULL) return limit;
+        *slash = 0;
+    }
+}
+
+static size_t default_limit(void) {
+    size_t limit = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    char line[1024];
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = 0;
+        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (group == NULL) continue;
+        *group++ = 0;
+        if (controllers[1] == 0) limit = limit_of_group("/sys/fs/cgroup", group, "memory.max", limit);
+        if (strcmp(controllers + 1, "memory") == 0)
+            limit = limit_of_group("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes", limit);
+    }
+    if (file != NULL) fclose(file);
+    return limit / 5 * 4;
+}
+
+static void lock(void) {
+    pthread_mutex_lock(&mutex);
+    if (__builtin_expect(now.limit == 0, 0)) {
+        now.limit = default_limit();
+        if (!has_cache_limit) now.cache_limit = now.limit / 4;
+    }
+}
+
+static void unlock(void) { pthread_mutex_unlock(&mutex); }
+
 // MARK: - Large blocks
 
 // All large blocks by address, with the bytes each really has: one may be lent to those who ask for a little less, and
@@ -92,9 +142,9 @@ static void *map_large(size_t bytes) {
     if (head > 0) munmap(all, head);
     if (head < HUGE_PAGE) munmap(all + head + bytes, HUGE_PAGE - head);
     madvise(all + head, bytes, MADV_HUGEPAGE);
-    pthread_mutex_lock(&mutex);
+    lock();
     bool listed = list_large_locked(all + head, bytes);
-    pthread_mutex_unlock(&mutex);
+    unlock();
     if (listed) return all + head;
     munmap(all + head, bytes);
     return NULL;
@@ -109,9 +159,9 @@ static void give_to_system(void *block, size_t bytes) {
         free(block);
         return;
     }
-    pthread_mutex_lock(&mutex);
+    lock();
     forget_large_locked(block);
-    pthread_mutex_unlock(&mutex);
+    unlock();
     munmap(block, bytes);
 }
 
@@ -130,56 +180,6 @@ static void release(free_block *taken[CLASSES]) {
         }
     }
 }
-
-// MARK: - Limits
-
-static size_t smaller_limit_in(const char *path, size_t limit) {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) return limit;
-    unsigned long long value;
-    if (fscanf(file, "%llu", &value) == 1 && value < limit) limit = (size_t)value;
-    fclose(file);
-    return limit;
-}
-
-// A group's limit holds for those inside it, and a container may not see its own group's path: look at each level.
-static size_t limit_of_group(const char *root, char *group, const char *name, size_t limit) {
-    char path[1200];
-    for (;;) {
-        snprintf(path, sizeof path, "%s%s/%s", root, group, name);
-        limit = smaller_limit_in(path, limit);
-        char *slash = strrchr(group, '/');
-        if (slash == NULL) return limit;
-        *slash = 0;
-    }
-}
-
-static size_t default_limit(void) {
-    size_t limit = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    char line[1024];
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        line[strcspn(line, "\n")] = 0;
-        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (group == NULL) continue;
-        *group++ = 0;
-        if (controllers[1] == 0) limit = limit_of_group("/sys/fs/cgroup", group, "memory.max", limit);
-        if (strcmp(controllers + 1, "memory") == 0)
-            limit = limit_of_group("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes", limit);
-    }
-    if (file != NULL) fclose(file);
-    return limit / 5 * 4;
-}
-
-static void lock(void) {
-    pthread_mutex_lock(&mutex);
-    if (__builtin_expect(now.limit == 0, 0)) {
-        now.limit = default_limit();
-        if (!has_cache_limit) now.cache_limit = now.limit / 4;
-    }
-}
-
-static void unlock(void) { pthread_mutex_unlock(&mutex); }
 
 // MARK: - Blocks
 

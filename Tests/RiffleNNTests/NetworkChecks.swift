@@ -52,7 +52,9 @@ struct NetworkChecks {
             try (u.square() + u * du).mean().backward()
             return [u.detach(), du.detach()] + network.parameters.compactMap { $0.parameter.gradient }
         }
-        for (same, equal) in try zip(outcome { $0 }, outcome { try $0 + 0 }) {
+        let sames = try outcome { $0 }, equals = try outcome { try $0 + 0 }
+        #expect(sames.count == equals.count)
+        for (same, equal) in zip(sames, equals) {
             #expect(try (same - equal).abs().max().item() <= 1e-12 * (1 + equal.abs().max().item()))
         }
     }
