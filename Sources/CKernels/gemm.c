@@ -14,8 +14,9 @@ enum {
     CBLAS_TRANSPOSE = 112,
 };
 
-/// Inner indices and rows of a block: a packed panel takes most of the first-level cache, A's block part of the second.
-enum { RK_DEPTH = 256, RK_BLOCK_ROWS = 192, RK_COPY_ROW = RK_DEPTH + 16 };
+/// Rows of a block, which takes part of the second cache, and from one to the next where they are copied. A transposed A's
+/// block is less deep and higher: its columns and those of B are read from afar, so that each should serve many others.
+enum { RK_BLOCK_ROWS = 192, RK_COPY_ROW = 400, RK_TURNED_ROWS = 384, RK_TURNED_DEPTH = 256 };
 
 #define RK_BODY "gemm.h"
 #include "simd/levels.h"
@@ -55,11 +56,10 @@ static void multiply(
         && multiply_narrow(m, n, k, alpha, a, b, beta, c, ldc))
         return;
     // Rows far apart share few cache sets and pages; copying pays where they are read often. Without memory it is left.
-    size_t bytes = RK_DEPTH * RK_COPY_ROW * sizeof(float);
+    size_t bytes = RK_DISPATCH(space_floats)(a.transpose) * sizeof(float), rows = a.transpose ? RK_TURNED_ROWS : RK_BLOCK_ROWS;
     float *space = n >= 128 && m >= 24 && a.row >= (a.transpose ? 192 : 512) ? rk_alloc(bytes) : NULL;
-    for (size_t i = 0; i < m; i += RK_BLOCK_ROWS) {
-        RK_DISPATCH(gemm)(rk_min(m - i, RK_BLOCK_ROWS), n, k, alpha, rk_slice(a, i, 0), b, packed, beta, c + i * ldc, ldc, space);
-    }
+    for (size_t i = 0; i < m; i += rows)
+        RK_DISPATCH(gemm)(rk_min(m - i, rows), n, k, alpha, rk_slice(a, i, 0), b, packed, beta, c + i * ldc, ldc, space);
     if (space) rk_free(space, bytes);
 }
 
@@ -99,6 +99,8 @@ void rk_sgemm_packed(
 // MARK: - Packing
 
 size_t rk_row_unit(void) { return has_tiles() ? RK_AMX_SIDE : 12; }
+
+size_t rk_block_rows(bool transpose_a) { return transpose_a && !has_tiles() ? RK_TURNED_ROWS : RK_BLOCK_ROWS; }
 
 size_t rk_piece_work(void) { return has_tiles() ? 1 << 22 : 1 << 20; }
 

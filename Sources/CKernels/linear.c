@@ -39,9 +39,9 @@ typedef struct {
     size_t rows, columns, row_blocks, column_blocks, parts, depth;
 } gemm_job;
 
-/// Blocks of about this many rows and columns; smaller ones where eight threads would otherwise go without, but none
-/// with much less than rk_piece_work() multiply-adds.
-enum { BLOCK_ROWS = 192, BLOCK_COLUMNS = 512 };
+/// Blocks of about rk_block_rows() and this many columns; smaller ones where eight threads would otherwise go without, but
+/// none with much less than rk_piece_work() multiply-adds.
+enum { BLOCK_COLUMNS = 512 };
 
 /// The size of equal parts of `count`, none larger than `most`, in multiples of `unit`.
 static size_t even_block(size_t count, size_t most, size_t unit) {
@@ -54,7 +54,7 @@ static void cut(gemm_job *job) {
     double most = work / (double)rk_piece_work();
     if (most > 8) most = 8;
     size_t unit = rk_row_unit();
-    job->rows = even_block(s->m, BLOCK_ROWS, unit), job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
+    job->rows = even_block(s->m, rk_block_rows(s->transpose_a), unit), job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
     job->parts = 1, job->depth = s->k;
     size_t blocks = rk_ceil_div(s->m, job->rows) * rk_ceil_div(s->n, job->columns);
     if (s->batch == 1 && s->k >= 2048 && s->k > 2 * rk_max(s->m, s->n)) {

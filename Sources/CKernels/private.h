@@ -52,7 +52,8 @@ void rk_sgemm_packed(
     rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta, float *c,
     size_t ldc);
 
-/// Rows that a block of A should be a multiple of.
+/// The most rows of a block of op(A), and what their number should be a multiple of.
+size_t rk_block_rows(bool transpose_a);
 size_t rk_row_unit(void);
 /// Multiply-adds that are worth handing to a thread: some ten microseconds.
 size_t rk_piece_work(void);

@@ -6,6 +6,8 @@ typedef float RK_LEVEL(vector) __attribute__((vector_size(RK_VECTOR_BYTES), alig
 #define LANES (RK_VECTOR_BYTES / 4)
 #define PANEL (2 * LANES)
 #define MICRO_ROWS (RK_VECTOR_BYTES == 64 ? 12 : 6)   // of 32 or 16 registers all but a few
+#define DEPTH (RK_VECTOR_BYTES == 64 ? 256 : 384)     // inner indices of a block: a panel takes most of the first cache
+#define STRIP (RK_TURNED_DEPTH * MICRO_ROWS + 16)     // not all strips in the same cache sets
 #define FROM(pointer) (*(const VECTOR *)(pointer))
 
 /// Where C's tile goes: C = alpha sum + beta C over the first `columns`.
@@ -15,6 +17,13 @@ typedef struct {
     float alpha, beta, *c;
     size_t row, columns;
 } gemm_target;
+
+/// A block of op(A) as the kernel walks it: from row to row, from column to column, and from tile to tile where it lies in
+/// strips of a tile's rows (otherwise 0).
+typedef struct {
+    const float *data;
+    size_t row, column, strip;
+} gemm_block;
 #endif
 
 RK_INLINE void RK_LEVEL(store_tile)(size_t rows, VECTOR sum[][2], const gemm_target *t, float *c) {
@@ -87,18 +96,22 @@ static void (*const RK_LEVEL(micro)[])(
 #endif
 };
 
-/// All rows over one panel, in tiles of nearly equal height.
+/// The rows of tile i of those, nearly equal, that m rows are divided into.
+RK_INLINE size_t RK_LEVEL(tile_rows)(size_t m, size_t tiles, size_t i) { return m / tiles + (i < m % tiles); }
+
+/// All rows over one panel. Meanwhile the `depth` lines of `next`, which is packed next, come towards the cache: its rows lie
+/// too far apart for the processor to foresee them.
 static void RK_LEVEL(panel_rows)(
-    size_t m, size_t depth, rk_operand a, const float *b, size_t b_step, const gemm_target *t) {
-    if (m == 0) return;
-    size_t tiles = rk_ceil_div(m, MICRO_ROWS), height = m / tiles, higher = m % tiles;
-    size_t a_row = a.transpose ? 1 : a.row, a_step = a.transpose ? a.row : 1;
-    const float *from = a.data;
+    size_t m, size_t depth, gemm_block a, const float *b, size_t b_step, const gemm_target *t, const float *next,
+    size_t next_row) {
+    size_t tiles = rk_ceil_div(m, MICRO_ROWS), share = next ? rk_ceil_div(depth, tiles) : 0;
     float *c = t->c;
     for (size_t i = 0; i < tiles; i++) {
-        size_t rows = height + (i < higher);
-        RK_LEVEL(micro)[rows](depth, from, a_row, a_step, b, b_step, t, c);
-        from += rows * a_row, c += rows * t->row;
+        for (size_t q = i * share; q < rk_min(depth, (i + 1) * share); q++)
+            for (size_t line = 0; line < PANEL; line += 16) __builtin_prefetch(next + q * next_row + line, 0, 2);
+        size_t rows = RK_LEVEL(tile_rows)(m, tiles, i);
+        RK_LEVEL(micro)[rows](depth, a.data, a.row, a.column, b, b_step, t, c);
+        a.data += a.strip ? a.strip : rows * a.row, c += rows * t->row;
     }
 }
 
@@ -122,34 +135,60 @@ static void RK_LEVEL(pack_panel)(rk_operand b, size_t p, size_t depth, size_t j,
         for (size_t i = columns; i < PANEL; i++) panel[q * PANEL + i] = 0;
 }
 
-/// op(A)'s columns [p, p + depth): where they lie, or copied to `space` (NULL
-/// without) so that rows do not displace each other from the cache.
-static rk_operand RK_LEVEL(slice)(rk_operand a, size_t m, size_t p, size_t depth, float *space) {
+/// A transposed block [depth, m] in strips of a tile's rows. All but the last are copied at full height, the compiler's
+/// constant; what is too much there belongs to the next tile.
+static void RK_LEVEL(pack_strips)(size_t m, size_t depth, const float *a, size_t row, float *strips) {
+    size_t tiles = rk_ceil_div(m, MICRO_ROWS), last = RK_LEVEL(tile_rows)(m, tiles, tiles - 1);
+    for (size_t p = 0; p < depth; p++, a += row, strips += MICRO_ROWS) {
+        const float *from = a;
+        float *to = strips;
+        for (size_t i = 0; i + 1 < tiles; i++, to += STRIP) {
+            memcpy(to, from, MICRO_ROWS * sizeof(float));
+            from += RK_LEVEL(tile_rows)(m, tiles, i);
+        }
+        memcpy(to, from, last * sizeof(float));
+    }
+}
+
+/// op(A)'s columns [p, p + depth): where they lie, or copied to `space` (NULL without) so that rows do not displace each
+/// other from the cache.
+static gemm_block RK_LEVEL(block)(rk_operand a, size_t m, size_t p, size_t depth, float *space) {
     a = rk_slice(a, 0, p);
-    if (!space) return a;
-    size_t rows = a.transpose ? depth : m, columns = a.transpose ? m : depth;
-    for (size_t r = 0; r < rows; r++) memcpy(space + r * RK_COPY_ROW, a.data + r * a.row, columns * sizeof(float));
-    return (rk_operand){space, RK_COPY_ROW, a.transpose};
+    if (!space) return a.transpose ? (gemm_block){a.data, 1, a.row, 0} : (gemm_block){a.data, a.row, 1, 0};
+    if (a.transpose) {
+        RK_LEVEL(pack_strips)(m, depth, a.data, a.row, space);
+        return (gemm_block){space, 1, MICRO_ROWS, STRIP};
+    }
+    for (size_t r = 0; r < m; r++) memcpy(space + r * RK_COPY_ROW, a.data + r * a.row, depth * sizeof(float));
+    return (gemm_block){space, RK_COPY_ROW, 1, 0};
+}
+
+/// What `block` needs for the largest.
+static size_t RK_LEVEL(space_floats)(bool transpose) {
+    return transpose ? rk_ceil_div(RK_TURNED_ROWS, MICRO_ROWS) * STRIP : RK_BLOCK_ROWS * RK_COPY_ROW;
 }
 
 /// C = alpha op(A) op(B) + beta C. Where `packed` is given it is B in panels; `space` is NULL or takes copies of A.
 static void RK_LEVEL(gemm)(
     size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed, float beta, float *c,
     size_t ldc, float *space) {
-    float panel[RK_DEPTH * PANEL] __attribute__((aligned(64)));
-    for (size_t p = 0; p < k; p += RK_DEPTH) {
-        size_t depth = rk_min(k - p, RK_DEPTH);
-        rk_operand part = RK_LEVEL(slice)(a, m, p, depth, space);
+    float panel[DEPTH * PANEL] __attribute__((aligned(64)));
+    size_t most = rk_ceil_div(k, rk_ceil_div(k, a.transpose ? RK_TURNED_DEPTH : DEPTH));
+    for (size_t p = 0; p < k; p += most) {
+        size_t depth = rk_min(k - p, most);
+        gemm_block part = RK_LEVEL(block)(a, m, p, depth, space);
         for (size_t j = 0; j < n; j += PANEL) {
             gemm_target t = {alpha, p == 0 ? beta : 1, c + j, ldc, rk_min(n - j, PANEL)};
             const float *from = packed ? packed + j * k + p * PANEL : panel;
+            bool foresee = !packed && !b.transpose && j + PANEL < n && m >= 128;   // of few rows it costs what it saves
+            const float *next = foresee ? b.data + p * b.row + j + PANEL : NULL;
             bool direct = !packed && !b.transpose && t.columns == PANEL
                 && (m <= 2 * MICRO_ROWS || depth * b.row <= 8192);   // read seldom, or small
             if (direct)
                 from = b.data + p * b.row + j;
             else if (!packed)
                 RK_LEVEL(pack_panel)(b, p, depth, j, t.columns, panel);
-            RK_LEVEL(panel_rows)(m, depth, part, from, direct ? b.row : PANEL, &t);
+            RK_LEVEL(panel_rows)(m, depth, part, from, direct ? b.row : PANEL, &t, next, b.row);
         }
     }
 }
@@ -204,4 +243,6 @@ static size_t RK_LEVEL(panel_columns)(void) { return PANEL; }
 #undef LANES
 #undef PANEL
 #undef MICRO_ROWS
+#undef DEPTH
+#undef STRIP
 #undef FROM
