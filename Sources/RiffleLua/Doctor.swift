@@ -4,6 +4,13 @@ import RiffleTensor
 
 /// What the library found on this machine.
 public enum Doctor {
+    /// Why the library that RIFFLE_BLAS names is not in use; nil where it is, or none is named.
+    public static var missingBLAS: String? {
+        var reason: UnsafePointer<CChar>?
+        guard let named = getenv("RIFFLE_BLAS"), named.pointee != 0, rk_blas_name(&reason) == nil else { return nil }
+        return reason.map { String(cString: $0) }
+    }
+
     public static var report: String {
         let level = switch rk_cpu() {
         case RK_CPU_AMX: "AVX-512 and AMX"
@@ -16,7 +23,7 @@ public enum Doctor {
         let memory = rk_memory_now()
         let rows = [
             ("riffle", SystemLibrary.version), ("lua", "5.4"), ("processor", String(cString: rk_cpu_name())),
-            ("kernels", level), ("blas", blas), ("threads", "\(rk_threads())"),
+            ("kernels", level), ("bf16", rk_cpu() == RK_CPU_AMX ? "on matrix tiles" : "none: float32 instead"), ("blas", blas), ("threads", "\(rk_threads())"),
             ("memory limit", readable(bytes: Int(memory.limit))), ("cache limit", readable(bytes: Int(memory.cache_limit))),
         ]
         let width = rows.map(\.0.count).max() ?? 0

@@ -71,7 +71,7 @@ struct Docs: ParsableCommand {
     func run() throws { Console.output(try LuaEngine().catalogue.reference) }
 }
 
-/// The first variable of the environment that kernels would not understand.
+/// What is wrong with the first variable of the environment that kernels would not understand.
 func misunderstoodSetting() -> String? {
     let levels = ["baseline", "avx2", "avx512", "amx"]
     let settings: [(name: String, wanted: String, accepts: (String) -> Bool)] = [
@@ -82,7 +82,7 @@ func misunderstoodSetting() -> String? {
         guard let text = getenv(setting.name).map({ String(cString: $0) }), !setting.accepts(text) else { continue }
         return "\(setting.name) must be \(setting.wanted), got '\(text)'"
     }
-    return nil
+    return Doctor.missingBLAS
 }
 
 if let problem = misunderstoodSetting() {

@@ -82,6 +82,7 @@ import Testing
         #expect(try riffle(["/no/such.lua"]).error == "riffle: cannot open /no/such.lua: No such file or directory\n")
         #expect(try riffle(["-e", "print(1)"], settings: ["RIFFLE_THREADS=two"]).error == "riffle: RIFFLE_THREADS must be a whole number from 1 to 1024, got 'two'\n")
         #expect(try riffle(["-e", "print(1)"], settings: ["RIFFLE_CPU=avx"]).error.contains("one of baseline, avx2, avx512, amx, got 'avx'"))
+        #expect(try riffle(["-e", "print(1)"], settings: ["RIFFLE_BLAS=/no/such.so"]).error.hasPrefix("riffle: RIFFLE_BLAS: /no/such.so: cannot open"))
         #expect(try riffle(["examples", "run", "tensors"]).code == 0)
         #expect(try riffle(["doctor"]).output.contains("threads"))
         #expect(try riffle(["--version"]).output == "riffle \(LuaEngine.version)\n")

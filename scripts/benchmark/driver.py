@@ -77,13 +77,13 @@ def contenders(model, work, options, python):
     """Names and commands of everyone who can do a workload."""
     riffle = [RIFFLE, str(HERE / "worker.lua"), model, work]
     yield "riffle", riffle
-    if options.bf16 and "riffle" in options.bf16.split(","):
+    if "riffle" in options.bf16:
         yield "riffle bf16", riffle + ["bf16"]
     if "torch" in options.against:
         worker = [python, str(HERE / "torch_worker.py"), model, work]
         yield "torch", worker
         yield "torch compiled", worker + ["--compile"]
-        if options.bf16:
+        if "torch" in options.bf16:
             yield "torch bf16", worker + ["--bf16"]
             yield "torch bf16 compiled", worker + ["--bf16", "--compile"]
     if "jax" in options.against and not model.startswith("unet"):
@@ -149,7 +149,8 @@ def machine(against, python):
     rates = output(program, str(threads)).split()
     commands = {"riffle": [RIFFLE, "-e"], **({"torch": [python, "-c"]} if "torch" in against else {})}
     products = {name: float(output(*command, PRODUCTS[name])) for name, command in commands.items()}
-    return {"threads": threads, "peak_gflops": float(rates[0]), "gbytes": float(rates[1]), "products": products}
+    versions = {name: output(python, "-c", f"import {name}; print({name}.__version__)").strip() for name in against}
+    return {"threads": threads, "versions": versions, "peak_gflops": float(rates[0]), "gbytes": float(rates[1]), "products": products}
 
 
 def told(limits):
@@ -177,13 +178,20 @@ def listed(text, known):
     return names
 
 
+def several(text):
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of turns")
+    return count
+
+
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Times Riffle's workloads, alone or beside PyTorch and JAX.")
     parser.add_argument("--against", type=lambda text: listed(text, list(PACKAGES)), default=[], help="torch, jax or both, by commas")
-    parser.add_argument("--models", type=lambda text: listed(text, MODELS), default=MODELS, help="by commas; all")
-    parser.add_argument("--works", type=lambda text: listed(text, WORKS), default=WORKS, help="by commas; all")
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender, more where they are short")
-    parser.add_argument("--bf16", nargs="?", const="torch", help="also PyTorch in bfloat16; 'riffle,torch' for both")
+    parser.add_argument("--models", type=lambda text: listed(text, MODELS), default=MODELS, help=f"by commas, of {', '.join(MODELS)}")
+    parser.add_argument("--works", type=lambda text: listed(text, WORKS), default=WORKS, help=f"by commas, of {', '.join(WORKS)}")
+    parser.add_argument("--rounds", type=several, default=7, help="turns of each contender, more where they are short")
+    parser.add_argument("--bf16", type=lambda text: listed(text, ["riffle", "torch"]), default=[], help="who runs in bfloat16 too: riffle, torch or both, by commas")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each row instead of the table")
     options = parser.parse_args()
     python = python_of(options.against) if options.against else ""

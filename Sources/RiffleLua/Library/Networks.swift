@@ -7,7 +7,7 @@ enum NetworkLibrary {
     private static let module = Argument("module", .object("module"))
     private static let precision = Argument(
         "precision", .choice(Precision.allCases.map(\.rawValue)),
-        "of products: bf16 rounds their factors where the processor has matrix tiles (AMX), which is faster; sums and parameters stay float32",
+        "of products: bf16 rounds their factors where the processor has matrix tiles (AMX), which is faster, and is float32 elsewhere; sums and parameters stay float32",
         default: .string(Precision.float32.rawValue))
     private static func labels(nullClass: Bool = false) -> [Argument] {
         [
