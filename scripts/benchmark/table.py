@@ -1,4 +1,5 @@
-"""Makes the Markdown tables of docs/performance.md: table.py ROWS, with ROWS what `scripts/bench --against torch,jax --json` printed."""
+"""Makes the Markdown table of docs/performance.md: table.py ROWS, with ROWS what `scripts/bench --against torch,jax --json` printed, in one
+run or several: each begins with what its machine can do."""
 
 import json
 import sys
@@ -36,13 +37,13 @@ def main():
         if "threads" in row:
             machine = row
         elif "failed" not in row:
-            workloads.setdefault((row["model"], row["work"]), {})[row["name"]] = row
+            workloads.setdefault((row["model"], row["work"]), {})[row["name"]] = {**row, "peak_gflops": machine["peak_gflops"]}
     print("| model | work | Riffle, ms | of the peak | faster than float32 peers | at the peak | goal | than bfloat16 | goal | MiB | of PyTorch's |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for (model, work), entries in workloads.items():
         own = entries["riffle"]
         goals = SPECIAL.get((model, work), GOALS[model])
-        least = own["gflop"] / machine["peak_gflops"] * 1e3   # milliseconds of the arithmetic alone
+        least = own["gflop"] / own["peak_gflops"] * 1e3   # milliseconds of the arithmetic alone
         peer = fastest(entries, lambda name: "riffle" not in name and "bf16" not in name)
         possible = f"{peer['ms'] / least:.2f}" if peer and not model.startswith("unet") else ""   # Winograd's is less
         quick = min(own, entries.get("riffle bf16", own), key=lambda entry: entry["ms"])
