@@ -14,9 +14,9 @@ enum {
     CBLAS_TRANSPOSE = 112,
 };
 
-/// Rows of a block, which takes part of the second cache, and from one to the next where they are copied. A transposed A's
-/// block is less deep and higher: its columns and those of B are read from afar, so that each should serve many others.
-enum { RK_BLOCK_ROWS = 192, RK_COPY_ROW = 400, RK_TURNED_ROWS = 384, RK_TURNED_DEPTH = 256 };
+/// Rows of a block, which takes part of the second cache. A transposed A's block is less deep and higher: its columns and
+/// those of B are read from afar, so that each should serve many others.
+enum { RK_BLOCK_ROWS = 192, RK_TURNED_ROWS = 384, RK_TURNED_DEPTH = 256 };
 
 #define RK_BODY "gemm.h"
 #include "simd/levels.h"
@@ -56,7 +56,7 @@ static void multiply(
         && multiply_narrow(m, n, k, alpha, a, b, beta, c, ldc))
         return;
     // Rows far apart share few cache sets and pages; copying pays where they are read often. Without memory it is left.
-    size_t bytes = RK_DISPATCH(space_floats)(a.transpose) * sizeof(float), rows = a.transpose ? RK_TURNED_ROWS : RK_BLOCK_ROWS;
+    size_t bytes = RK_DISPATCH(space_floats)(a.transpose) * sizeof(float), rows = rk_block_rows(a.transpose);
     float *space = n >= 128 && m >= 24 && a.row >= (a.transpose ? 192 : 512) ? rk_alloc(bytes) : NULL;
     for (size_t i = 0; i < m; i += rows)
         RK_DISPATCH(gemm)(rk_min(m - i, rows), n, k, alpha, rk_slice(a, i, 0), b, packed, beta, c + i * ldc, ldc, space);

@@ -18,8 +18,7 @@ public enum Doctor {
         case RK_CPU_AVX2: "AVX2"
         default: "baseline x86-64"
         }
-        var reason: UnsafePointer<CChar>?
-        let blas = rk_blas_name(&reason).map { String(cString: $0) } ?? "kernels of our own"
+        let blas = rk_blas_name(nil).map { String(cString: $0) } ?? "kernels of our own"
         let memory = rk_memory_now()
         let rows = [
             ("riffle", SystemLibrary.version), ("lua", "5.4"), ("processor", String(cString: rk_cpu_name())),

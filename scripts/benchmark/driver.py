@@ -178,7 +178,7 @@ def listed(text, known):
     return names
 
 
-def several(text):
+def turns(text):
     count = int(text)
     if count < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is no number of turns")
@@ -190,7 +190,7 @@ def main():
     parser.add_argument("--against", type=lambda text: listed(text, list(PACKAGES)), default=[], help="torch, jax or both, by commas")
     parser.add_argument("--models", type=lambda text: listed(text, MODELS), default=MODELS, help=f"by commas, of {', '.join(MODELS)}")
     parser.add_argument("--works", type=lambda text: listed(text, WORKS), default=WORKS, help=f"by commas, of {', '.join(WORKS)}")
-    parser.add_argument("--rounds", type=several, default=7, help="turns of each contender, more where they are short")
+    parser.add_argument("--rounds", type=turns, default=7, help="turns of each contender, more where they are short")
     parser.add_argument("--bf16", type=lambda text: listed(text, ["riffle", "torch"]), default=[], help="who runs in bfloat16 too: riffle, torch or both, by commas")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each row instead of the table")
     options = parser.parse_args()

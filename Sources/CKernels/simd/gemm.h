@@ -7,7 +7,8 @@ typedef float RK_LEVEL(vector) __attribute__((vector_size(RK_VECTOR_BYTES), alig
 #define PANEL (2 * LANES)
 #define MICRO_ROWS (RK_VECTOR_BYTES == 64 ? 12 : 6)   // of 32 or 16 registers all but a few
 #define DEPTH (RK_VECTOR_BYTES == 64 ? 256 : 384)     // inner indices of a block: a panel takes most of the first cache
-#define STRIP (RK_TURNED_DEPTH * MICRO_ROWS + 16)     // not all strips in the same cache sets
+#define COPY_ROW (DEPTH + 16)                         // not all copied rows in the same cache sets
+#define STRIP (RK_TURNED_DEPTH * MICRO_ROWS + 16)     // nor all strips
 #define FROM(pointer) (*(const VECTOR *)(pointer))
 
 /// Where C's tile goes: C = alpha sum + beta C over the first `columns`.
@@ -159,13 +160,13 @@ static gemm_block RK_LEVEL(block)(rk_operand a, size_t m, size_t p, size_t depth
         RK_LEVEL(pack_strips)(m, depth, a.data, a.row, space);
         return (gemm_block){space, 1, MICRO_ROWS, STRIP};
     }
-    for (size_t r = 0; r < m; r++) memcpy(space + r * RK_COPY_ROW, a.data + r * a.row, depth * sizeof(float));
-    return (gemm_block){space, RK_COPY_ROW, 1, 0};
+    for (size_t r = 0; r < m; r++) memcpy(space + r * COPY_ROW, a.data + r * a.row, depth * sizeof(float));
+    return (gemm_block){space, COPY_ROW, 1, 0};
 }
 
 /// What `block` needs for the largest.
 static size_t RK_LEVEL(space_floats)(bool transpose) {
-    return transpose ? rk_ceil_div(RK_TURNED_ROWS, MICRO_ROWS) * STRIP : RK_BLOCK_ROWS * RK_COPY_ROW;
+    return transpose ? rk_ceil_div(RK_TURNED_ROWS, MICRO_ROWS) * STRIP : RK_BLOCK_ROWS * COPY_ROW;
 }
 
 /// C = alpha op(A) op(B) + beta C. Where `packed` is given it is B in panels; `space` is NULL or takes copies of A.
@@ -174,15 +175,15 @@ static void RK_LEVEL(gemm)(
     size_t ldc, float *space) {
     float panel[DEPTH * PANEL] __attribute__((aligned(64)));
     size_t most = rk_ceil_div(k, rk_ceil_div(k, a.transpose ? RK_TURNED_DEPTH : DEPTH));
+    bool lies = !packed && !b.transpose, foresee = lies && m >= 128;   // of few rows it costs what it saves
     for (size_t p = 0; p < k; p += most) {
         size_t depth = rk_min(k - p, most);
         gemm_block part = RK_LEVEL(block)(a, m, p, depth, space);
         for (size_t j = 0; j < n; j += PANEL) {
             gemm_target t = {alpha, p == 0 ? beta : 1, c + j, ldc, rk_min(n - j, PANEL)};
             const float *from = packed ? packed + j * k + p * PANEL : panel;
-            bool foresee = !packed && !b.transpose && j + PANEL < n && m >= 128;   // of few rows it costs what it saves
-            const float *next = foresee ? b.data + p * b.row + j + PANEL : NULL;
-            bool direct = !packed && !b.transpose && t.columns == PANEL
+            const float *next = foresee && j + PANEL < n ? b.data + p * b.row + j + PANEL : NULL;
+            bool direct = lies && t.columns == PANEL
                 && (m <= 2 * MICRO_ROWS || depth * b.row <= 8192);   // read seldom, or small
             if (direct)
                 from = b.data + p * b.row + j;
@@ -244,5 +245,6 @@ static size_t RK_LEVEL(panel_columns)(void) { return PANEL; }
 #undef PANEL
 #undef MICRO_ROWS
 #undef DEPTH
+#undef COPY_ROW
 #undef STRIP
 #undef FROM
