@@ -77,6 +77,8 @@ def contenders(model, work, options, python):
     """Names and commands of everyone who can do a workload."""
     riffle = [RIFFLE, str(HERE / "worker.lua"), model, work]
     yield "riffle", riffle
+    if options.beside:
+        yield "riffle beside", [options.beside, *riffle[1:]]
     if "riffle" in options.bf16:
         yield "riffle bf16", riffle + ["bf16"]
     if "torch" in options.against:
@@ -178,6 +180,12 @@ def listed(text, known):
     return names
 
 
+def executable(text):
+    if not os.access(text, os.X_OK):
+        raise argparse.ArgumentTypeError(f"'{text}' is no program that can be run")
+    return str(Path(text).resolve())
+
+
 def turns(text):
     count = int(text)
     if count < 1:
@@ -188,6 +196,7 @@ def turns(text):
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Times Riffle's workloads, alone or beside PyTorch and JAX.")
     parser.add_argument("--against", type=lambda text: listed(text, list(PACKAGES)), default=[], help="torch, jax or both, by commas")
+    parser.add_argument("--beside", type=executable, help="another build of riffle, which runs every workload too: what did a change cost?")
     parser.add_argument("--models", type=lambda text: listed(text, MODELS), default=MODELS, help=f"by commas, of {', '.join(MODELS)}")
     parser.add_argument("--works", type=lambda text: listed(text, WORKS), default=WORKS, help=f"by commas, of {', '.join(WORKS)}")
     parser.add_argument("--rounds", type=turns, default=7, help="turns of each contender, more where they are short")
