@@ -37,6 +37,7 @@ static bool has_many_boxes(const rlua_state *state) { return state->boxes > 1000
 int rlua_answer(lua_State *L, const rlua_row *row) {
     rlua_state *state = row->state;
     if (state->is_closing) return luaL_error(L, "Lua has ended");
+    if (state->is_reclaiming) return luaL_error(L, "the library is in the middle of a call, and waits for memory");
     if (atomic_load_explicit(&state->forgotten_count, memory_order_relaxed)) drain(state, L);
     state->reraising = false;
     rlua_mark mark = rlua_arena_mark(state);
@@ -47,11 +48,6 @@ int rlua_answer(lua_State *L, const rlua_row *row) {
     lua_State *caller = state->running;
     state->running = L;
     rlua_code code = row->body(row->context, &frame);
-    if (code == RLUA_EXHAUSTED) {
-        rlua_collect_now(state, L);
-        frame.again = true;
-        code = row->body(row->context, &frame);
-    }
     state->running = caller;
 
     // No frame of Swift is left: from here on Lua may raise.

@@ -73,6 +73,8 @@ struct rlua_state {
     size_t boxes, boxes_left;
     /// Set when finalizers run for the last time: they can no longer call the library.
     bool is_closing;
+    /// Set while a call in progress has garbage collected: finalizers that scripts wrote cannot call the library then.
+    bool is_reclaiming;
     /// Set while an error that was seen before travels on.
     bool reraising;
     /// Registry places of the scopes that are open, innermost last, and the lines they began on.

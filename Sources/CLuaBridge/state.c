@@ -88,12 +88,11 @@ void rlua_destroy(rlua_state *state) {
     free(state);
 }
 
-size_t rlua_heap(rlua_state *state) {
-    return (size_t)lua_gc(state->running, LUA_GCCOUNT) * 1024 + (size_t)lua_gc(state->running, LUA_GCCOUNTB);
-}
-
-void rlua_collect(rlua_state *state) {
+void rlua_reclaim(rlua_state *state) {
+    if (!state->running || state->is_reclaiming) return;
+    state->is_reclaiming = true;
     rlua_collect_now(state, state->running);
+    state->is_reclaiming = false;
 }
 
 int rlua_root_reference(rlua_state *state, rlua_root root) { return state->roots[root]; }

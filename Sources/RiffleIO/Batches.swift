@@ -69,7 +69,7 @@ public final class Batches: BatchSequence {
             return nil
         }
         var samples: [(number: Int, mirrored: Bool)] = []
-        var step = given + 1
+        var (step, ends) = (given + 1, false)
         if repeats {
             for place in (given * size)..<((given + 1) * size) {
                 samples.append(try sample(epoch: place / set.count, place: place % set.count))
@@ -80,10 +80,10 @@ public final class Batches: BatchSequence {
                 samples.append(try sample(epoch: epoch, place: place))
             }
             step = batch + 1
-            atEnd = step == perEpoch
+            ends = step == perEpoch
         }
         let batch = try set.batch(samples)
-        given += 1
+        (given, atEnd) = (given + 1, ends)
         return (step, batch)
     }
 

@@ -37,27 +37,26 @@ final class Binding {
 
     private func answer(_ frame: inout rlua_frame) -> rlua_code {
         let random = Context.current.random
+        var succeeded = false
+        // A call that fails has drawn nothing.
+        defer { if !succeeded { Context.current.random = random } }
         do {
             let results = try function.body(Arguments(arguments(of: &frame), function.arguments))
             if frame.in_coroutine, form != .primitive { try Interrupt.check() }
             frame.results = try engine.write(results)
             frame.result_count = results.count
             frame.collect = engine.memory.isCollectionDue
+            succeeded = true
             return RLUA_OK
         } catch let error as LuaError {
             frame.error = error.reference.take()
             return RLUA_RAISED
         } catch let error as RiffleError {
-            if error.kind == .outOfMemory {
-                if !frame.again {
-                    engine.memory.clearsCacheNext = true
-                    // The second try draws the same numbers.
-                    Context.current.random = random
-                    return RLUA_EXHAUSTED
-                }
-                return fail(&frame, described(error) + engine.largestTensors())
+            switch error.kind {
+            case .mistake: return fail(&frame, described(error))
+            case .outOfMemory: return fail(&frame, described(error) + engine.largestTensors())
+            case .interrupted: return fail(&frame, error.message)
             }
-            return fail(&frame, error.kind == .interrupted ? error.message : described(error))
         } catch {
             return fail(&frame, "\(title): \(error)")
         }

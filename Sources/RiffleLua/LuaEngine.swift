@@ -43,6 +43,11 @@ public final class LuaEngine: @unchecked Sendable {
         guard let pointer = rlua_open(library) else { throw RiffleError("", "Lua does not start") }
         state = LuaState(pointer)
         state.engine = self
+        Context.current.reclaim = { [state] in
+            guard state.engine != nil else { return }
+            rlua_reclaim(state.pointer)
+            rk_memory_clear_cache()
+        }
         register(Library.classes)
         for function in Library.functions { register(function) }
         for function in internals { define(RLUA_INTERNAL, function) }

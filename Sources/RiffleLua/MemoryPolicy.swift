@@ -4,8 +4,6 @@ import CKernels
 final class MemoryPolicy {
     /// Live bytes that the last collection left.
     private var left = 0
-    /// Set when memory ran out: the next collection also gives cached blocks back to the system.
-    var clearsCacheNext = false
 
     /// Asked at the end of every call: half again what the last collection left may be in use, but at least 256 MB,
     /// and never more than half of what it left free.
@@ -16,11 +14,5 @@ final class MemoryPolicy {
     }
 
     /// Told after a full collection.
-    func collected() {
-        if clearsCacheNext {
-            rk_memory_clear_cache()
-            clearsCacheNext = false
-        }
-        left = Int(rk_memory_now().live)
-    }
+    func collected() { left = Int(rk_memory_now().live) }
 }

@@ -4,7 +4,7 @@
 public struct RiffleError: Error, CustomStringConvertible, Sendable {
     public enum Kind: Sendable {
         case mistake
-        /// Memory would pass its limit. The caller may free some and try again: nothing was changed.
+        /// Memory would pass its limit, and no more could be freed. Nothing was changed.
         case outOfMemory
         /// The user asked the computation to stop.
         case interrupted

@@ -7,7 +7,7 @@ public final class Storage: @unchecked Sendable {
 
     /// - Throws: `RiffleError` of kind `outOfMemory` when the memory limit would be passed.
     public init(bytes: Int) throws {
-        guard let pointer = rk_alloc(bytes) else { throw Storage.exhausted(bytes) }
+        guard let pointer = Memory.taking({ rk_alloc(bytes) }) else { throw Storage.exhausted(bytes) }
         self.pointer = pointer
         self.bytes = bytes
     }

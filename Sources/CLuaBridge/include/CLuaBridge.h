@@ -62,16 +62,12 @@ typedef enum {
     RLUA_FAILED,
     /// `error` refers to an error object that Lua raised inside.
     RLUA_RAISED,
-    /// Memory would pass its limit: collect and call once more. Only where `again` is false.
-    RLUA_EXHAUSTED,
 } rlua_code;
 
 /// One call from Lua as the library sees it.
 typedef struct {
     rlua_value *arguments;
     size_t count;
-    /// Set for the second try, after RLUA_EXHAUSTED.
-    bool again;
     /// Whether a coroutine calls: rlua_interrupt does not reach those, so the callee has to look for itself.
     bool in_coroutine;
 
@@ -112,9 +108,9 @@ void rlua_interruptible(rlua_state *state);
 void rlua_interrupt(void);
 void rlua_resume(rlua_state *state);
 
-/// Bytes of Lua's own heap.
-size_t rlua_heap(rlua_state *state);
-void rlua_collect(rlua_state *state);
+/// A full collection of Lua's garbage in the middle of a call from Lua. An error in a finalizer ends that finalizer alone,
+/// so nothing jumps over the frames of Swift in between.
+void rlua_reclaim(rlua_state *state);
 
 // MARK: - Registration
 

@@ -41,15 +41,18 @@ open class Optimizer {
     }
 
     /// Differentiates the loss, where one is given, clips, moves every parameter and clears the gradients.
-    /// - Throws: `RiffleError` when no gradient is there or one is not finite; the parameters are unchanged then.
+    /// - Throws: `RiffleError` when no gradient is there, one is not finite or memory runs out; then parameters, gradients and
+    ///   what the rule keeps are as they were.
     @discardableResult
     public func step(_ loss: Tensor? = nil) throws -> Report {
         if let loss, loss.count != 1 { throw RiffleError("step", "a loss is a single number, the tensor is \(loss.shape); take its sum or mean first") }
         let value = try loss?.item()
-        try loss?.backward()
-        defer { clearGradients() }
+        // Whatever needs memory comes first, so that all parameters move or none, and moments before the tape is spent.
+        try prepare()
+        let reached = try loss?.summedGradients() ?? []
+        let sums = Dictionary(uniqueKeysWithValues: reached.map { (ObjectIdentifier($0.parameter), $0.gradient) })
         let moving = try parameters.enumerated().filter(\.element.isTrainable).compactMap { place, parameter in
-            try parameter.gradient.map { (place, parameter, try $0.converted(to: .float32)) }
+            try (sums[ObjectIdentifier(parameter)] ?? parameter.gradient).map { (place, parameter, try $0.converted(to: .float32)) }
         }
         guard !moving.isEmpty else {
             throw RiffleError("step", "no parameter of this optimizer has a gradient" + (loss == nil ? "; give the loss, or call loss:backward() before" : ": the loss does not depend on them"))
@@ -61,11 +64,12 @@ open class Optimizer {
                     + "; nothing was changed (riffle.nan_guard(true) stops at the operation where it begins)")
         }
         let scale = clip.map { min(1, $0 / (norm + 1e-6)) } ?? 1
-        // Whatever needs memory comes first, so that all parameters move or none.
-        try prepare()
         for (_, parameter, _) in moving { try parameter.makeUnique() }
         steps += 1
         for (place, parameter, gradient) in moving { try update(place, parameter, gradient, scale: scale) }
+        // Parameters of others keep what the loss brought them.
+        for (parameter, gradient) in reached { parameter.gradient = gradient }
+        clearGradients()
         return Report(loss: value, gradientNorm: norm)
     }
 

@@ -2,12 +2,18 @@ extension Tensor {
     /// Adds to each trainable parameter's gradient the derivative of this tensor, which has one element.
     ///
     /// What the tape saved for the computation is dropped on the way, unless `retain` is set.
-    /// - Throws: `RiffleError` when there is more than one element, nothing to differentiate, or the tape's part is spent.
+    /// - Throws: `RiffleError` when there is more than one element, nothing to differentiate, or the tape's part is spent;
+    ///   then the gradients are as they were.
     public func backward(retain: Bool = false) throws {
+        for (parameter, sum) in try summedGradients(retain: retain) { parameter.gradient = sum }
+    }
+
+    /// What `backward` makes the gradients of the parameters that it reaches, without setting any.
+    package func summedGradients(retain: Bool = false) throws -> [(parameter: Parameter, gradient: Tensor)] {
         let seed = try seedGradient("backward")
         var reached: [ObjectIdentifier: (parameter: Parameter, gradient: Tensor)] = [:]
         var order: [ObjectIdentifier] = []
-        try withoutGradient {
+        return try withoutGradient {
             try ReverseSweep(from: self, seed: seed, retain: retain, recording: false).run { parameter, gradient in
                 let key = ObjectIdentifier(parameter)
                 if let sum = reached[key] {
@@ -17,10 +23,9 @@ extension Tensor {
                     order.append(key)
                 }
             }
-            let sums = try order.compactMap { reached[$0] }.map { reached in
+            return try order.compactMap { reached[$0] }.map { reached in
                 (reached.parameter, try reached.parameter.gradient.map { try $0 + reached.gradient } ?? reached.gradient.detach())
             }
-            for (parameter, sum) in sums { parameter.gradient = sum }
         }
     }
 
@@ -119,12 +124,7 @@ private final class ReverseSweep {
                     let place = Place(Node(tape: node.tape, index: index, output: output))
                     if places.contains(place) { watched[place] = gradient }
                 }
-                do {
-                    try visit(index, gradients, on: node.tape, heap: &heap, leaf: leaf)
-                } catch let error as RiffleError where error.kind == .outOfMemory && !spent.isEmpty {
-                    // Part of the computation is gone, so that trying again would not do.
-                    throw RiffleError(error.operation, error.message)
-                }
+                try visit(index, gradients, on: node.tape, heap: &heap, leaf: leaf)
             }
         }
     }
@@ -134,8 +134,8 @@ private final class ReverseSweep {
     ) throws {
         guard let record = tape[index], !record.isSpent else {
             throw RiffleError(
-                "backward", "this computation was differentiated before and its intermediate values are gone; "
-                    + "pass { retain = true } there, or compute it again")
+                "backward", "this computation was differentiated before, to its end or until an error, and its intermediate "
+                    + "values are gone; pass { retain = true } there, or compute it again")
         }
         var padded = gradients
         while padded.count < record.outputs.count { padded.append(nil) }

@@ -12,6 +12,8 @@ public final class Context {
     package var precision = Precision.float32
     /// Where operations tell their time, while someone asks.
     public var profiler: Profiler?
+    /// Frees tensors that nobody needs any more, where there is someone who can: asked when memory runs out.
+    package var reclaim: (() -> Void)?
     /// Forward-mode levels that are open, innermost last; numbers are never used twice.
     private(set) var levels: [Int] = []
     /// Those of them whose tangents are constants to reverse mode.

@@ -61,10 +61,8 @@ extension Arguments {
 // MARK: - Rows of the commonest forms
 
 extension Op {
-    /// Turns a kernel's lack of work space into the error that everyone else throws.
-    static func workspace(_ enough: Bool) throws {
-        guard enough else { throw RiffleError("", "out of memory for work space", kind: .outOfMemory) }
-    }
+    /// Runs a kernel that needs work space; its lack is the error that everyone else throws.
+    static func workspace(_ kernel: @autoclosure () -> Bool) throws { try Memory.taking(workspace: kernel) }
 
     /// One tensor in, one of the same shape out, each element by itself.
     package static func elementwise(
