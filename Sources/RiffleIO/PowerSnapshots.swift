@@ -5,18 +5,18 @@ import RiffleTensor
 extension PowerEMA {
     /// Writes every average to `<prefix>-<step>-<length>.safetensors`, each file whole or not at all.
     ///
-    /// The files hold the parameters as other files of the network do, and `step`, `length` and `gamma` in the metadata.
+    /// The files hold the parameters as other files of the network do, and `step`, `length` and `gamma` in the metadata; an
+    /// average's model that loads one goes on from its step.
     /// - Returns: the files' paths, in the order of the lengths.
-    /// - Throws: `RiffleError` before the first update, or when a file cannot be written.
+    /// - Throws: `RiffleError` before an average's first update, or when a file cannot be written.
     @discardableResult
     public func snapshot(_ prefix: String) throws -> [String] {
-        guard steps > 0 else { throw RiffleError("", "there is nothing to write before the first update") }
-        return try zip(lengths, models).map { length, model in
-            let profile = try PowerProfile(length: length, step: steps), path = "\(prefix)-\(steps)-\(length).safetensors"
-            let metadata = [
-                "format": "pt", "riffle": model.kind, "step": "\(steps)", "length": "\(length)", "gamma": "\(profile.exponent)",
-            ]
-            try SafeTensors.write(model.state(), metadata: metadata, to: path)
+        let steps = models.map { $0.updateCount?.updates ?? 0 }
+        guard !steps.contains(0) else { throw RiffleError("", "there is nothing to write before the first update") }
+        return try models.indices.map { place in
+            let (step, length) = (steps[place], lengths[place])
+            let profile = try PowerProfile(length: length, step: step), path = "\(prefix)-\(step)-\(length).safetensors"
+            try models[place].save(to: path, metadata: ["step": "\(step)", "length": "\(length)", "gamma": "\(profile.exponent)"])
             return path
         }
     }

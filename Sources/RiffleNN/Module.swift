@@ -14,6 +14,8 @@ open class Module {
         }
     }
     private var trains = true
+    /// For the copy that follows a network as its average: the updates that it has had.
+    public internal(set) var updateCount: UpdateCount?
 
     public init() {}
 

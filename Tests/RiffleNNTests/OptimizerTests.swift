@@ -35,12 +35,46 @@ import Testing
         for (a, b) in zip(try w.value.doubles(), [3 - 0.6, 4 - 0.8]) { #expect(abs(a - b) < 1e-5) }
     }
 
-    @Test func nothingChangesWhenTheGradientIsNotFinite() throws {
-        let w = Parameter(try Tensor([1, 2] as [Float], [2]))
-        let optimizer = try AdamW([w])
-        #expect(throws: RiffleError.self) { try optimizer.step((w.tensor * .scalar(.nan)).sum()) }
-        #expect(try w.value.doubles() == [1, 2] && optimizer.steps == 0 && w.gradient == nil)
-        for rate in [Double.nan, .infinity, -1] { #expect(throws: RiffleError.self) { try optimizer.set(learningRate: rate) } }
+    private static let rules: [@Sendable ([Parameter]) throws -> Optimizer] = [
+        { try AdamW($0, learningRate: 0.1, weightDecay: 0.01) }, { try SGD($0, learningRate: 0.1, momentum: 0.9, nesterov: true) },
+    ]
+
+    private func loss(_ parameters: [Parameter]) throws -> Tensor {
+        try parameters.map { try ($0.tensor.square() + $0.tensor * 3).sum() }.reduce(.scalar(0)) { try $0 + $1 }
+    }
+
+    /// A parameter that is trained later moves as if its first step were the optimizer's first, as PyTorch has it.
+    @Test(arguments: rules.indices) func whatARuleKeepsIsEachParametersOwn(_ rule: Int) throws {
+        let (early, late, alone) = (Parameter(try .ones([2])), Parameter(try .ones([2])), Parameter(try .ones([2])))
+        let (both, one) = (try Self.rules[rule]([early, late]), try Self.rules[rule]([alone]))
+        late.isTrainable = false
+        for _ in 0..<50 { try both.step(loss([early, late])) }
+        late.isTrainable = true
+        for _ in 0..<20 {
+            try both.step(loss([early, late]))
+            try one.step(loss([alone]))
+            #expect(try late.value.floats() == alone.value.floats())
+        }
+        #expect(both.steps == 70)
+        if let both = both as? AdamW { #expect(both.states.map { $0?.steps } == [70, 20]) }
+    }
+
+    /// A loss or a gradient that is not finite leaves parameters, moments and counts as if the step had not been.
+    @Test(arguments: rules.indices, [Double.nan, .infinity, -.infinity]) func nothingChangesWhereNumbersAreNotFinite(_ rule: Int, _ bad: Double) throws {
+        let parameters = [Parameter(try .ones([2])), Parameter(try .ones([2]))]
+        let (disturbed, calm) = (try Self.rules[rule]([parameters[0]]), try Self.rules[rule]([parameters[1]]))
+        for step in 0..<6 {
+            let (w, before) = (parameters[0], try parameters[0].value.floats())
+            for (loss, what) in [(try loss([w]) + bad, "the loss is not finite"), (try (w.tensor * bad).sum(), "is not finite, the loss is")] where step % 2 == 0 {
+                let error = #expect(throws: RiffleError.self) { try disturbed.step(loss) }
+                #expect(error?.message.contains(what) == true, "\(error?.message ?? "")")
+                #expect(try w.value.floats() == before && disturbed.steps == step && w.gradient == nil)
+            }
+            try disturbed.step(loss([w]))
+            try calm.step(loss([parameters[1]]))
+            #expect(try w.value.floats() == parameters[1].value.floats())
+        }
+        for rate in [Double.nan, .infinity, -1] { #expect(throws: RiffleError.self) { try calm.set(learningRate: rate) } }
     }
 
     /// Tensors read from a parameter before an update keep their numbers.
@@ -62,6 +96,48 @@ import Testing
         #expect(try value(plain) == 0.75)
         #expect(plain.model.parameters[0].parameter.isTrainable == false && !plain.model.isTraining)
         #expect(try abs(EMA.decay(halfLife: 10) - 0.9330329915368074) < 1e-12)
+    }
+
+    /// An average that is read from its file goes on as one that never stopped.
+    @Test func averagesGoOnFromTheirFiles() throws {
+        let folder = NSTemporaryDirectory() + "riffle-" + UUID().uuidString
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let (layer, path) = (try Linear(1, 1, bias: false), folder + "/average.safetensors")
+        func value(_ module: Module) throws -> Double { try module.parameters[0].parameter.value.item() }
+        try layer.weight.assign(.zeros([1, 1]))
+        let (mean, power) = (try EMA(layer, decay: 0.999), try PowerEMA(layer))
+        for _ in 0..<500 {
+            try mean.update()
+            try power.update()
+        }
+        try mean.model.save(to: path)
+        let snapshots = try power.snapshot(folder + "/power")
+        let (later, laterPower) = (try EMA(layer, decay: 0.999), try PowerEMA(layer))
+        try layer.weight.assign(.ones([1, 1]))
+        try later.model.load(from: path)
+        for (model, file) in zip(laterPower.models, snapshots) { try model.load(from: file) }
+        for average in [mean, later] { try average.update() }
+        for average in [power, laterPower] { try average.update() }
+        #expect(try value(later.model) == value(mean.model) && later.updates == 501)
+        #expect(try laterPower.models.map(value) == power.models.map(value) && laterPower.steps == 501)
+
+        // Each power average counts its own: one that no file was read into begins.
+        let half = try PowerEMA(layer)
+        try half.models[0].load(from: snapshots[0])
+        try half.update()
+        #expect(try value(half.models[0]) == value(power.models[0]) && value(half.models[1]) == 1)
+
+        // The count is no tensor: a network reads the file strictly, and other files leave an average's count as it is.
+        try layer.load(from: path)
+        try layer.save(to: path)
+        #expect(try SafeTensors(path).metadata["updates"] == nil)
+        try later.model.load(from: path)
+        #expect(later.updates == 501)
+        // Snapshots of before told their step alone.
+        try SafeTensors.write(layer.state(), metadata: ["step": "77", "length": "0.05"], to: path)
+        try later.model.load(from: path)
+        #expect(later.updates == 77)
     }
 
     @Test func cosineSchedule() {

@@ -104,27 +104,20 @@ enum NetworkLibrary {
         },
         Function(
             "module:save", [module, Argument("path", .string)],
-            Doc("Writes every parameter and buffer to a safetensors file, whole or not at all.", example: "> riffle.nn.linear(2, 3):save(os.tmpname())")
+            Doc("Writes every parameter and buffer, and an average's updates, to a safetensors file, whole or not at all.", example: "> riffle.nn.linear(2, 3):save(os.tmpname())")
         ) {
-            let saved = $0.object(0, as: Module.self)
-            try SafeTensors.write(saved.state(), metadata: ["format": "pt", "riffle": saved.kind], to: $0.string(1))
+            try $0.object(0, as: Module.self).save(to: $0.string(1))
             return []
         },
         Function(
             "module:load", [
                 module, Argument("path", .string), Argument("strict", .boolean, "whether every name has to be there, and no other", default: .boolean(true)),
             ],
-            Doc("Reads every parameter and buffer from a safetensors file: all or none. Returns the module, missing and unexpected names.", example: "> local path = os.tmpname(); riffle.nn.linear(2, 3):save(path); return riffle.nn.linear(2, 3):load(path):count()\n9")
+            Doc("Reads a safetensors file, all or nothing. Returns the module, missing and unexpected names.", example: "> local path = os.tmpname(); riffle.nn.linear(2, 3):save(path); return riffle.nn.linear(2, 3):load(path):count()\n9")
         ) { arguments in
-            let (module, path) = (arguments.object(0, as: Module.self), arguments.string(1))
-            let file = try SafeTensors(path)
-            do {
-                let shapes = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0.shape) })
-                let result = try module.load(shapes: shapes, strict: arguments.boolean(2)) { try file.tensor(named: $0) }
-                return [.object(module), .list(result.missing.map(Value.string)), .list(result.unexpected.map(Value.string))]
-            } catch let error as RiffleError {
-                throw RiffleError("load", "\(path) does not fit this \(module.kind): \(error.message)", kind: error.kind)
-            }
+            let module = arguments.object(0, as: Module.self)
+            let names = try module.load(from: arguments.string(1), strict: arguments.boolean(2))
+            return [.object(module), .list(names.missing.map(Value.string)), .list(names.unexpected.map(Value.string))]
         },
     ]
 

@@ -42,7 +42,7 @@ enum OptimizerLibrary {
                 Argument("half_life", .positive, "the same in updates; give one of the two", default: .none),
                 Argument("warmup", .boolean, "whether early updates forget faster: min(decay, (1 + n) / (10 + n))", default: .boolean(true)),
             ],
-            Doc("An exponential moving average of a network, in a frozen copy, `model`.", example: "> riffle.optim.ema(riffle.nn.linear(2, 1), { decay = 0.99 }).model:count()\n3")
+            Doc("An exponential moving average of a network, in a frozen copy, `model`, whose files keep the updates done.", example: "> local net, path = riffle.nn.linear(2, 1), os.tmpname()\n> local average = riffle.optim.ema(net, { decay = 0.99 })\n> average:update()\n> average.model:save(path)\n> local later = riffle.optim.ema(net, { decay = 0.99 })\n> later.model:load(path)\n> os.remove(path)\n> later.updates\n1")
         ) { arguments in
             guard arguments.has(1) != arguments.has(2) else { throw RiffleError("optim.ema", "give decay or half_life, one of the two") }
             let decay = try arguments.optionalNumber(1) ?? EMA.decay(halfLife: arguments.number(2))
@@ -141,7 +141,9 @@ enum OptimizerLibrary {
             properties: [
                 Property("model", .object("module"), "The averaged network, frozen.", get: { .object($0.model) }),
                 Property("decay", .number, "How much of the average stays at an update.", get: { .number($0.decay) }),
-                Property("updates", .integer(0...Int.max), "Updates done.", get: { .integer($0.updates) }),
+                Property(
+                    "updates", .integer(0...Int(Int32.max)), "Updates done; files of the model keep the number.",
+                    get: { .integer($0.updates) }, set: { $0.updates = $1.integer(0) }),
             ],
             describe: { "ema with decay \(riffleFormat($0.decay)), \($0.updates) updates done" }),
         ObjectClass(
@@ -167,7 +169,9 @@ enum OptimizerLibrary {
             properties: [
                 Property("models", .list(.object("module")), "The averaged networks, frozen.", get: { .list($0.models.map(Value.object)) }),
                 Property("lengths", .list(.number), "Relative to the steps so far.", get: { .list($0.lengths.map(Value.number)) }),
-                Property("steps", .integer(0...Int.max), "Updates done.", get: { .integer($0.steps) }),
+                Property(
+                    "steps", .integer(0...Int(Int32.max)), "Updates done; files of the models keep the number.",
+                    get: { .integer($0.steps) }, set: { $0.steps = $1.integer(0) }),
             ],
             describe: { "power_ema of lengths \($0.lengths.map(riffleFormat).joined(separator: ", ")), \($0.steps) updates done" }),
     ]

@@ -10,7 +10,11 @@ public final class EMA {
     public let decay: Double
     /// Whether early updates forget faster, so that the average is never stuck at the start: min(decay, (1 + n) / (10 + n)).
     public let warmup: Bool
-    public private(set) var updates = 0
+    /// Updates so far, which the warm-up counts. The model's files keep the number, and loading one goes on from there.
+    public var updates: Int {
+        get { average.count.updates }
+        set { average.count.updates = newValue }
+    }
     private let average: Average
 
     /// - Parameter decay: how much of the average stays at an update, in [0, 1).
@@ -28,9 +32,7 @@ public final class EMA {
 
     /// Moves the average towards the network as it is now.
     public func update() throws {
-        let now = warmup ? min(decay, Double(1 + updates) / Double(10 + updates)) : decay
         try average.prepare()
-        updates += 1
-        try average.move(by: 1 - now)
+        try average.move { updates in 1 - (warmup ? min(decay, Double(updates) / Double(9 + updates)) : decay) }
     }
 }

@@ -41,14 +41,14 @@ open class Optimizer {
     }
 
     /// Differentiates the loss, where one is given, clips, moves every parameter and clears the gradients.
-    /// - Throws: `RiffleError` when no gradient is there, one is not finite or memory runs out; then parameters, gradients and
-    ///   what the rule keeps are as they were.
+    /// - Throws: `RiffleError` when no gradient is there, the loss or a gradient is not finite, or memory runs out; then
+    ///   parameters, gradients and what the rule keeps are as they were.
     @discardableResult
     public func step(_ loss: Tensor? = nil) throws -> Report {
         if let loss, loss.count != 1 { throw RiffleError("step", "a loss is a single number, the tensor is \(loss.shape); take its sum or mean first") }
         let value = try loss?.item()
         // Whatever needs memory comes first, so that all parameters move or none, and moments before the tape is spent.
-        try prepare()
+        for (place, parameter) in parameters.enumerated() where parameter.isTrainable { try prepare(place) }
         let reached = try loss?.summedGradients() ?? []
         let sums = Dictionary(uniqueKeysWithValues: reached.map { (ObjectIdentifier($0.parameter), $0.gradient) })
         let moving = try parameters.enumerated().filter(\.element.isTrainable).compactMap { place, parameter in
@@ -58,11 +58,7 @@ open class Optimizer {
             throw RiffleError("step", "no parameter of this optimizer has a gradient" + (loss == nil ? "; give the loss, or call loss:backward() before" : ": the loss does not depend on them"))
         }
         let norm = moving.reduce(0.0) { $0 + rk_sum_squares($1.2.dtype.kernel, $1.2.pointer, $1.2.count) }.squareRoot()
-        guard norm.isFinite else {
-            throw RiffleError(
-                "step", "the gradient is not finite" + (value.map { ", the loss is \(riffleFormat($0))" } ?? "")
-                    + "; nothing was changed (riffle.nan_guard(true) stops at the operation where it begins)")
-        }
+        try Optimizer.checkFinite(loss: value, norm: norm)
         let scale = clip.map { min(1, $0 / (norm + 1e-6)) } ?? 1
         for (_, parameter, _) in moving { try parameter.makeUnique() }
         steps += 1
@@ -77,14 +73,24 @@ open class Optimizer {
         for parameter in parameters { parameter.gradient = nil }
     }
 
-    /// Makes what the rule keeps for each parameter, before anything changes.
-    open func prepare() throws {}
+    /// Makes what the rule keeps for one parameter, before anything changes.
+    open func prepare(_ place: Int) throws {}
+
+    /// Zeros of a parameter's shape.
+    final func zeros(like place: Int) throws -> Tensor { try .zeros(parameters[place].shape) }
 
     /// Moves one parameter against its gradient times `scale`.
     open func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {}
 
-    /// Zeros like each parameter, once.
-    final func zerosLikeParameters() throws -> [Tensor] { try parameters.map { try .zeros($0.shape) } }
+    private static func checkFinite(loss: Double?, norm: Double) throws {
+        let isLossFinite = loss?.isFinite ?? true
+        guard isLossFinite, norm.isFinite else {
+            let what = isLossFinite ? "gradient" : "loss"
+            throw RiffleError(
+                "step", "the \(what) is not finite" + (loss.map { ", the loss is \(riffleFormat($0))" } ?? "")
+                    + "; nothing was changed (riffle.nan_guard(true) stops at the operation where it begins)")
+        }
+    }
 }
 
 /// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019), in PyTorch's order of operations.
@@ -92,8 +98,19 @@ public final class AdamW: Optimizer {
     public let betas: (Double, Double)
     public let eps: Double
     public let weightDecay: Double
-    private var first: [Tensor] = []
-    private var second: [Tensor] = []
+
+    /// What the rule keeps for one parameter.
+    public struct State {
+        /// The running mean of gradients.
+        public fileprivate(set) var first: Tensor
+        /// The running mean of their squares.
+        public fileprivate(set) var second: Tensor
+        /// Steps that this parameter has had, which the correction of means that begin at 0 counts.
+        public fileprivate(set) var steps = 0
+    }
+
+    /// In the order of `parameters`; nil before a parameter's first step.
+    public private(set) var states: [State?] = []
 
     public init(
         _ parameters: [Parameter], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999), eps: Double = 1e-8,
@@ -101,18 +118,21 @@ public final class AdamW: Optimizer {
     ) throws {
         (self.betas, self.eps, self.weightDecay) = (betas, eps, weightDecay)
         try super.init(parameters, learningRate: learningRate, clip: clip)
+        states = self.parameters.map { _ in nil }
     }
 
-    public override func prepare() throws {
-        guard first.isEmpty else { return }
-        (first, second) = (try zerosLikeParameters(), try zerosLikeParameters())
+    public override func prepare(_ place: Int) throws {
+        if states[place] == nil { states[place] = State(first: try zeros(like: place), second: try zeros(like: place)) }
     }
 
     public override func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
+        states[place]?.steps += 1
+        guard let state = states[place] else { return }
+        let steps = Double(state.steps)
         var settings = rk_adamw_settings(
             lr: learningRate, beta1: betas.0, beta2: betas.1, eps: eps, weight_decay: weightDecay,
-            correction1: 1 - pow(betas.0, Double(steps)), correction2: 1 - pow(betas.1, Double(steps)), grad_scale: scale)
-        let (m, v) = (first[place].elements(Float.self).baseAddress, second[place].elements(Float.self).baseAddress)
+            correction1: 1 - pow(betas.0, steps), correction2: 1 - pow(betas.1, steps), grad_scale: scale)
+        let (m, v) = (state.first.elements(Float.self).baseAddress, state.second.elements(Float.self).baseAddress)
         try parameter.update {
             rk_adamw(&settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, m, v, gradient.count)
         }
@@ -124,7 +144,8 @@ public final class SGD: Optimizer {
     public let momentum: Double
     public let weightDecay: Double
     public let nesterov: Bool
-    private var buffers: [Tensor] = []
+    /// The running sums of gradients in the order of `parameters`; nil before a parameter's first step.
+    public private(set) var buffers: [Tensor?] = []
 
     public init(
         _ parameters: [Parameter], learningRate: Double, momentum: Double = 0, weightDecay: Double = 0, nesterov: Bool = false,
@@ -132,14 +153,17 @@ public final class SGD: Optimizer {
     ) throws {
         (self.momentum, self.weightDecay, self.nesterov) = (momentum, weightDecay, nesterov)
         try super.init(parameters, learningRate: learningRate, clip: clip)
+        buffers = self.parameters.map { _ in nil }
     }
 
-    public override func prepare() throws { if buffers.isEmpty { buffers = try zerosLikeParameters() } }
+    public override func prepare(_ place: Int) throws {
+        if buffers[place] == nil { buffers[place] = try zeros(like: place) }
+    }
 
     public override func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
         var settings = rk_sgd_settings(
             lr: learningRate, momentum: momentum, weight_decay: weightDecay, grad_scale: scale, nesterov: nesterov)
-        let buffer = buffers[place].elements(Float.self).baseAddress
+        let buffer = buffers[place]?.elements(Float.self).baseAddress
         try parameter.update {
             rk_sgd(&settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, buffer, gradient.count)
         }

@@ -13,8 +13,12 @@ public final class PowerEMA {
     public let lengths: [Double]
     /// The averaged networks, one for each length: they take no gradients and evaluate without dropout.
     public var models: [Module] { averages.map(\.model) }
-    /// Updates so far.
-    public private(set) var steps = 0
+    /// Updates so far: those of the average that has had most, where files of different steps were loaded into them. Each
+    /// average counts its own; its files keep the number, and loading one goes on from there.
+    public var steps: Int {
+        get { averages.map(\.count.updates).max() ?? 0 }
+        set { for average in averages { average.count.updates = newValue } }
+    }
     private let averages: [Average]
     private let exponents: [Double]
 
@@ -31,10 +35,9 @@ public final class PowerEMA {
     /// Moves every average towards the network as it is now.
     public func update() throws {
         for average in averages { try average.prepare() }
-        steps += 1
         for (average, exponent) in zip(averages, exponents) {
             // 1 - beta, without the cancellation.
-            try average.move(by: -expm1((exponent + 1) * log1p(-1 / Double(steps))))
+            try average.move { updates in -expm1((exponent + 1) * log1p(-1 / Double(updates))) }
         }
     }
 }
