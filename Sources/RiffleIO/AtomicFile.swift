@@ -1,6 +1,5 @@
 import Foundation
 import RiffleTensor
-import Synchronization
 
 /// Writes files whole or not at all.
 package enum AtomicFile {
@@ -37,7 +36,8 @@ package enum AtomicFile {
         }
     }
 
-    private struct SystemError: Error {
+    /// What the system refused, without the file's name.
+    struct SystemError: Error {
         var message = systemMessage()
     }
 
@@ -69,10 +69,16 @@ package enum AtomicFile {
         /// Of what is there already.
         private let mode: mode_t?
 
+        /// - Throws: `RiffleError` when a file is there that is not to be written to. Its folder would let another take its
+        ///   place, and so would its mode for the superuser.
         init(_ path: String) throws {
             (self.path, resolved) = (path, try followingLinks(path))
             var status = stat()
-            mode = stat(resolved, &status) == 0 ? status.st_mode : nil
+            mode = stat(resolved.systemName, &status) == 0 ? status.st_mode : nil
+            guard let mode, isReplaced else { return }
+            guard mode & 0o222 != 0, access(resolved.systemName, W_OK) == 0 || errno != EACCES else {
+                throw RiffleError("", "cannot write '\(path)': a file is there that is read-only")
+            }
         }
 
         /// Whether a whole new file takes its place: not that of a device or a pipe.
@@ -93,36 +99,24 @@ package enum AtomicFile {
     /// A file in the making that stays open between writes: a sibling with a temporary name until `commit` puts it over its
     /// path. One that is discarded or forgotten leaves nothing behind.
     package final class Draft {
-        private static let counter = Atomic<Int>(0)
-
         private let target: Target
-        private let temporary: String
+        private let part: PartFile
         fileprivate let output: Output
-        private var isOpen = true
-        private var isThere = true
 
         /// - Throws: `RiffleError` when the file cannot be made, or `path` is a device, a pipe or a folder.
         package convenience init(_ path: String) throws {
             let target = try Target(path)
             guard target.isReplaced else { throw RiffleError("", "cannot write '\(path)': it is not a regular file") }
-            self.init(target, try target.naming { try Draft.create(target) })
+            self.init(target, try target.naming { try PartFile(in: folder(of: target.resolved)) })
         }
 
-        fileprivate convenience init(_ target: Target) throws { self.init(target, try Draft.create(target)) }
+        fileprivate convenience init(_ target: Target) throws { self.init(target, try PartFile(in: folder(of: target.resolved))) }
 
-        private init(_ target: Target, _ file: (path: String, output: Output)) {
-            (self.target, temporary, output) = (target, file.path, file.output)
+        private init(_ target: Target, _ part: PartFile) {
+            (self.target, self.part, output) = (target, part, Output(part.descriptor))
         }
 
         deinit { discard() }
-
-        private static func create(_ target: Target) throws -> (path: String, output: Output) {
-            let number = counter.add(1, ordering: .relaxed).newValue
-            let path = "\(folder(of: target.resolved))/.riffle-\(getpid())-\(number).part"
-            let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-            guard descriptor >= 0 else { throw SystemError() }
-            return (path, Output(descriptor))
-        }
 
         /// Takes so many bytes of the disk, where the file system can: a disk that is too small tells at once.
         package func reserve(_ bytes: Int) throws {
@@ -134,7 +128,7 @@ package enum AtomicFile {
         }
 
         package func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
-            guard isOpen else { throw RiffleError("", "'\(target.path)' is closed") }
+            guard part.isOpen else { throw RiffleError("", "'\(target.path)' is closed") }
             try target.naming { try output.write(bytes, at: offset) }
         }
 
@@ -143,26 +137,17 @@ package enum AtomicFile {
             defer { discard() }
             try target.naming {
                 if let permissions = target.permissions { _ = fchmod(output.descriptor, permissions) }
-                guard fsync(output.descriptor) == 0 else { throw SystemError() }
-                isOpen = false
-                // A network file system may tell of a full disk only here.
-                guard close(output.descriptor) == 0 else { throw SystemError() }
-                guard rename(temporary, target.resolved) == 0 else { throw SystemError() }
-                isThere = false
+                try part.move(to: target.resolved)
                 syncFolder()
             }
         }
 
         /// Removes what there is of the file, unless it has been put in its place.
-        package func discard() {
-            if isOpen { close(output.descriptor) }
-            if isThere { unlink(temporary) }
-            (isOpen, isThere) = (false, false)
-        }
+        package func discard() { part.remove() }
 
         // The name has to reach the disk as well. Not every file system can do that, and the file is there already.
         private func syncFolder() {
-            let descriptor = open(folder(of: target.resolved), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            let descriptor = open(folder(of: target.resolved).systemName, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             guard descriptor >= 0 else { return }
             _ = fsync(descriptor)
             close(descriptor)
@@ -170,7 +155,7 @@ package enum AtomicFile {
     }
 
     private static func writeThrough(to path: String, _ body: (Output) throws -> Void) throws {
-        let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+        let descriptor = open(path.systemName, O_WRONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw SystemError() }
         do {
             try body(Output(descriptor))
@@ -182,13 +167,13 @@ package enum AtomicFile {
     }
 
     private static func followingLinks(_ path: String) throws -> String {
-        guard let resolved = realpath(try checked(path), nil) else { return path }
+        guard let resolved = realpath(try checked(path).systemName, nil) else { return path }
         defer { free(resolved) }
-        return String(cString: resolved)
+        return String(cBytes: resolved)
     }
 
     private static func folder(of path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
+        guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 }

@@ -3,14 +3,14 @@ import RiffleTensor
 
 /// CIFAR-10 in its published binary form: records of a label's byte and 1,024 bytes each of red, green and blue, row by row.
 ///
-/// Kept in memory as the files hold it, 3,073 bytes an image.
+/// Kept in tensor memory as the files hold it, 3,073 bytes an image.
 public final class CIFAR10: ImageSet {
     public static let splits = ["train", "test"]
 
     public let imageShape: Shape = [32, 32, 3]
     public let count: Int
     public let classes: [String]
-    private let records: [UInt8]
+    private let records: Storage
 
     /// Reads the files of a folder, or one file.
     /// - Parameters:
@@ -21,26 +21,31 @@ public final class CIFAR10: ImageSet {
     public init(_ path: String, split: String = "train") throws {
         guard CIFAR10.splits.contains(split) else { throw RiffleError("", "a split is 'train' or 'test', got '\(split)'") }
         let (folder, files) = try CIFAR10.files(path, split: split)
-        var records: [UInt8] = []
-        for file in try files.map(InputFile.init) {
+        let open = try files.map(InputFile.init)
+        for file in open {
             guard file.size > 0, file.size % CIFAR10.record == 0 else {
                 throw file.error("expected a whole number of CIFAR-10 records of \(CIFAR10.record) bytes, found \(file.size) bytes")
             }
-            let bytes = try file.bytes(file.size, at: 0)
+        }
+        records = try Storage(bytes: open.reduce(0) { $0 + $1.size })
+        var end = records.pointer
+        for file in open {
+            let bytes = UnsafeMutableRawBufferPointer(start: end, count: file.size)
+            try file.read(into: bytes, at: 0)
             for start in stride(from: 0, to: bytes.count, by: CIFAR10.record) where bytes[start] > 9 {
                 throw file.error("record \(start / CIFAR10.record + 1) has the label \(bytes[start]), expected 0 to 9")
             }
-            records += bytes
+            end += file.size
         }
-        self.records = records
-        count = records.count / CIFAR10.record
+        count = records.bytes / CIFAR10.record
         classes = try CIFAR10.names(in: folder)
     }
 
-    public func label(of image: Int) -> Int { Int(records[image * CIFAR10.record]) }
+    public func label(of image: Int) -> Int { Int(records.pointer.load(fromByteOffset: image * CIFAR10.record, as: UInt8.self)) }
 
     public func copy(_ image: Int, mirrored: Bool, to pixels: UnsafeMutablePointer<Float>) {
-        records.withUnsafeBufferPointer { records in
+        withExtendedLifetime(self.records) { storage in
+            let records = storage.pointer.assumingMemoryBound(to: UInt8.self)
             for channel in 0..<3 {
                 let plane = image * CIFAR10.record + 1 + channel * 1024
                 for row in 0..<32 {
@@ -57,27 +62,21 @@ public final class CIFAR10: ImageSet {
     private static let record = 3073
 
     private static func files(_ path: String, split: String) throws -> (folder: String, files: [String]) {
-        var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: try checked(path), isDirectory: &isFolder), isFolder.boolValue else {
+        var status = stat()
+        guard stat(try checked(path).systemName, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else {
             return (path.contains("/") ? String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]) : ".", [path])
         }
-        let names: [String]
-        do {
-            names = try FileManager.default.contentsOfDirectory(atPath: path)
-        } catch {
-            throw RiffleError("", "cannot read the folder '\(path)'")
-        }
         let wanted = split == "test" ? "test_batch" : "data_batch_"
-        let found = names.filter { $0.hasPrefix(wanted) && $0.hasSuffix(".bin") }.sorted()
+        let found = try namesInFolder(path).filter { $0.hasPrefix(wanted) && $0.hasSuffix(".bin") }
         guard !found.isEmpty else {
             throw RiffleError("", "expected \(split == "test" ? "test_batch.bin" : "data_batch_*.bin") in the folder '\(path)', found none")
         }
-        return (path, found.map { (path as NSString).appendingPathComponent($0) })
+        return (path, found.map { "\(path)/\($0)" })
     }
 
     private static func names(in folder: String) throws -> [String] {
-        let path = (folder as NSString).appendingPathComponent("batches.meta.txt")
-        guard FileManager.default.fileExists(atPath: path) else {
+        let path = "\(folder)/batches.meta.txt"
+        guard access(path.systemName, F_OK) == 0 else {
             return ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
         }
         let file = try InputFile(path)

@@ -14,7 +14,7 @@ final class InputFile: Sendable {
     init(_ path: String) throws {
         self.path = try checked(path)
         // Without O_NONBLOCK a pipe of that name would make us wait.
-        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        descriptor = open(path.systemName, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw RiffleError("", "cannot read '\(path)': \(systemMessage())") }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
@@ -76,6 +76,19 @@ final class InputFile: Sendable {
 func checked(_ path: String) throws -> String {
     guard !path.isEmpty, !path.utf8.contains(0) else { throw RiffleError("", "a file's name is empty or holds a zero byte") }
     return path
+}
+
+/// The names in a folder, in order.
+func namesInFolder(_ path: String) throws -> [String] {
+    guard let listing = opendir(try checked(path).systemName) else { throw RiffleError("", "cannot read the folder '\(path)': \(systemMessage())") }
+    defer { closedir(listing) }
+    var names: [String] = []
+    while let entry = readdir(listing) {
+        names.append(withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 1) { String(cBytes: $0) }
+        })
+    }
+    return names.sorted()
 }
 
 /// The system's words for its last error.

@@ -54,7 +54,8 @@ public final class PairFile: SampleSet {
 
 /// Writes a `PairFile` batch by batch, never holding it whole.
 ///
-/// The file appears with `close`, when all of its pairs are there; one that is discarded or forgotten leaves nothing.
+/// The file appears with `close`, when all of its pairs are there. One that is forgotten with all of them appears, too, and
+/// one that is forgotten before is given up and told; nothing is left of it.
 public final class PairWriter {
     public let path: String
     /// How many pairs there will be.
@@ -68,7 +69,7 @@ public final class PairWriter {
     private let draft: AtomicFile.Draft
     /// Where the tensors lie in the file.
     private let noise: Range<Int>, x: Range<Int>, labels: Range<Int>
-    private var isOpen = true
+    public private(set) var isOpen = false
 
     /// - Parameters:
     ///   - count: pairs, at least 1.
@@ -79,6 +80,7 @@ public final class PairWriter {
         guard count >= 1, shape.sizes.allSatisfy({ $0 >= 1 }) else {
             throw RiffleError("", "one pair or more of samples with one number or more are needed, got \(count) of shape \(shape)")
         }
+        try FileEnding.check(path, of: "pairs", [.safetensors])
         let all = try shape.inserting(count, at: 0).checked("")
         (self.path, self.count, sampleShape, self.isLabelled) = (path, count, shape, isLabelled)
         let tensors: [(name: String, dtype: DType, shape: Shape)] =
@@ -89,6 +91,8 @@ public final class PairWriter {
         draft = try AtomicFile.Draft(path)
         try draft.reserve(end)
         try header.withUnsafeBytes { try draft.write($0, at: 0) }
+        isOpen = true
+        UnfinishedWork.begin(self)
     }
 
     /// Adds pairs behind those that are there.
@@ -128,9 +132,24 @@ public final class PairWriter {
 
     /// Gives up what was written, unless the file is in its place.
     public func discard() {
+        if isOpen { UnfinishedWork.end(self) }
         isOpen = false
         draft.discard()
     }
+
+    /// Ends a writer that nobody closed: a file with all of its pairs is put in its place, another is given up and told.
+    func settle() {
+        guard isOpen else { return }
+        do {
+            if added == count { return try close() }
+            discard()
+            UnfinishedWork.lose("'\(path)' was to have \(count) pairs, and nobody closed it, with \(added): it is not written")
+        } catch {
+            UnfinishedWork.lose("\(error)")
+        }
+    }
+
+    deinit { settle() }
 
     private var closed: RiffleError { RiffleError("", "'\(path)' is closed") }
 

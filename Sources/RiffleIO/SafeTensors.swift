@@ -40,6 +40,8 @@ public final class SafeTensors: Sendable {
         guard buffer <= file.size else {
             throw file.error("the header should have \(length) bytes, found \(file.size - 8) behind its length")
         }
+        // An entry takes several times what its text does.
+        try Memory.check(8 * Int(length))
         let header = try file.bytes(Int(length), at: 8)
         guard header.first == UInt8(ascii: "{") else { throw file.error("not a safetensors file: the header does not begin with '{'") }
         var parser = HeaderParser(header, file: file)
@@ -125,6 +127,7 @@ public final class SafeTensors: Sendable {
     /// Wide types come first, then names in order, so that every tensor is aligned and the same tensors give the same bytes.
     /// - Throws: `RiffleError` when a name occurs twice or is `__metadata__`, or the file cannot be written.
     public static func write(_ tensors: [(String, Tensor)], metadata: [String: String] = [:], to path: String) throws {
+        try FileEnding.check(path, of: "tensors by name", [.safetensors])
         let sorted = tensors.sorted { ($1.1.dtype.size, $0.0) < ($0.1.dtype.size, $1.0) }
         let (header, _) = try header(sorted.map { ($0, $1.dtype, $1.shape) }, metadata: metadata, path)
         try AtomicFile.write(to: path) { file in
@@ -139,6 +142,9 @@ public final class SafeTensors: Sendable {
     static func header(
         _ tensors: [(name: String, dtype: DType, shape: Shape)], metadata: [String: String], _ path: String
     ) throws -> (bytes: [UInt8], places: [Range<Int>]) {
+        for text in tensors.map(\.name) + metadata.flatMap({ [$0.key, $0.value] }) where !text.isUnicode {
+            throw RiffleError("", "cannot write '\(path)': names and metadata of tensors are UTF-8, and '\(text)' is not")
+        }
         var items: [String] = []
         if !metadata.isEmpty {
             let texts = metadata.sorted { $0.key < $1.key }.map { "\(quoted($0.key)):\(quoted($0.value))" }

@@ -1,4 +1,5 @@
 import Glibc
+import RiffleTensor
 
 /// The three streams, unbuffered, after what C wrote to its own.
 public enum Console {
@@ -7,8 +8,7 @@ public enum Console {
 
     private static func write(_ text: String, to file: Int32) {
         fflush(nil)
-        var text = text
-        text.withUTF8 { bytes in
+        text.bytes.withUnsafeBufferPointer { bytes in
             var done = 0
             while done < bytes.count, let base = bytes.baseAddress {
                 let count = Glibc.write(file, base + done, bytes.count - done)

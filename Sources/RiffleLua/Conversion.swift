@@ -7,13 +7,7 @@ extension rlua_value {
     /// A string's bytes, also of RLUA_OTHER and RLUA_UNREADABLE.
     var text: String {
         guard let bytes = string.bytes else { return "" }
-        let raw = UnsafeRawBufferPointer(start: bytes, count: string.length)
-        return String(decoding: raw, as: UTF8.self)
-    }
-    /// The same, or nil where the bytes are not UTF-8.
-    var validText: String? {
-        guard let bytes = string.bytes else { return "" }
-        return String(validating: UnsafeRawBufferPointer(start: bytes, count: string.length), as: UTF8.self)
+        return String(bytes: UnsafeRawBufferPointer(start: bytes, count: string.length))
     }
     var items: UnsafeMutableBufferPointer<rlua_value> { UnsafeMutableBufferPointer(start: table.items, count: Int(table.count)) }
     /// Keys and values in turn.
@@ -51,14 +45,14 @@ extension LuaEngine {
         for place in stride(from: 0, to: pairs.count, by: 2) {
             let key: String
             switch pairs[place].kind {
-            case RLUA_STRING:
-                guard let name = pairs[place].validText else { throw Mismatch(got: "a table with a key that is not UTF-8") }
-                key = name
+            case RLUA_STRING: key = pairs[place].text
             case RLUA_INTEGER: key = "\(pairs[place].integer)"
             case RLUA_NUMBER: key = "\(pairs[place].number)"
             default: throw Mismatch(got: "a table with a key that is neither a name nor a number")
             }
-            table[key] = try value(&pairs[place + 1])
+            guard table.updateValue(try value(&pairs[place + 1]), forKey: key) == nil else {
+                throw Mismatch(problem: "a table with two keys that read alike, '\(key)'")
+            }
         }
         return table
     }
@@ -113,8 +107,7 @@ extension LuaEngine {
 
     /// A string in the arena.
     func text(_ string: String) -> rlua_value {
-        var string = string
-        return string.withUTF8 { bytes in
+        string.bytes.withUnsafeBufferPointer { bytes in
             let copy = rlua_text(state.pointer, bytes.count)
             if let copy, let base = bytes.baseAddress {
                 UnsafeMutableRawPointer(copy).copyMemory(from: base, byteCount: bytes.count)

@@ -7,8 +7,8 @@ public enum Doctor {
     /// Why the library that RIFFLE_BLAS names is not in use; nil where it is, or none is named.
     public static var missingBLAS: String? {
         var reason: UnsafePointer<CChar>?
-        guard let named = getenv("RIFFLE_BLAS"), named.pointee != 0, rk_blas_name(&reason) == nil else { return nil }
-        return reason.map { String(cString: $0) }
+        guard Environment.variable("RIFFLE_BLAS") != nil, rk_blas_name(&reason) == nil else { return nil }
+        return reason.map { String(cBytes: $0) }
     }
 
     public static var report: String {
@@ -18,7 +18,7 @@ public enum Doctor {
         case RK_CPU_AVX2: "AVX2"
         default: "baseline x86-64"
         }
-        let blas = rk_blas_name(nil).map { String(cString: $0) } ?? "kernels of our own"
+        let blas = rk_blas_name(nil).map { String(cBytes: $0) } ?? "kernels of our own"
         let memory = rk_memory_now()
         let rows = [
             ("riffle", SystemLibrary.version), ("lua", "5.4"), ("processor", String(cString: rk_cpu_name())),

@@ -1,4 +1,5 @@
 import Glibc
+import RiffleIO
 import RiffleTensor
 
 extension LuaEngine {
@@ -38,6 +39,13 @@ extension LuaEngine {
         }
     }
 
+    /// Ends what scripts began to write and did not finish. Nothing of theirs may run afterwards.
+    /// - Returns: whether nothing was lost.
+    public func settle() -> Bool {
+        UnfinishedWork.settle()
+        return !UnfinishedWork.hasLosses
+    }
+
     /// An error, with the lines that led to it where they tell more than the message.
     static func report(_ error: any Error) -> String {
         let lines = (error as? LuaError)?.traceback.split(separator: "\n") ?? []
@@ -45,7 +53,7 @@ extension LuaEngine {
     }
 
     private func contents(of path: String) throws -> [UInt8] {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
+        let file = open(path.systemName, O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { throw RiffleError("", "cannot open \(path): \(String(cString: strerror(errno)))") }
         defer { close(file) }
         return try contents(of: file, named: path)

@@ -60,6 +60,7 @@ extension LuaEngine {
                 return [.string(Context.current.profiler?.table ?? "")]
             },
             Function("clock", [], Doc("")) { _ in [.number(Progress.now())] },
+            Function("settle", [], Doc("")) { [unowned self] _ in [.boolean(settle())] },
         ]
     }
 

@@ -1,5 +1,6 @@
 import CKernels
 import CLuaBridge
+import RiffleIO
 import RiffleTensor
 
 /// Lua with the library in it: runs scripts and single lines.
@@ -47,6 +48,10 @@ public final class LuaEngine: @unchecked Sendable {
             guard state.engine != nil else { return }
             rlua_reclaim(state.pointer)
             rk_memory_clear_cache()
+        }
+        UnfinishedWork.onLoss { message in
+            Progress.finishVisible()
+            Console.error("riffle: \(message)\n")
         }
         register(Library.classes)
         for function in Library.functions { register(function) }
@@ -179,7 +184,7 @@ public final class LuaEngine: @unchecked Sendable {
     /// Runs a chunk of Lua and returns what it returns.
     /// - Throws: `LuaError` with message and traceback.
     @discardableResult
-    public func run(_ source: String, name: String) throws -> [Value] { try run(Array(source.utf8), name: name) }
+    public func run(_ source: String, name: String) throws -> [Value] { try run(source.bytes, name: name) }
 
     @discardableResult
     public func run(_ bytes: [UInt8], name: String, arguments: [Value] = []) throws -> [Value] {
@@ -188,7 +193,7 @@ public final class LuaEngine: @unchecked Sendable {
         defer { rlua_done(state.pointer, &outcome) }
         var message = rlua_value()
         let place = bytes.withUnsafeBufferPointer { bytes in
-            bytes.withMemoryRebound(to: CChar.self) { rlua_load(state.pointer, $0.baseAddress, $0.count, name, &message) }
+            bytes.withMemoryRebound(to: CChar.self) { rlua_load(state.pointer, $0.baseAddress, $0.count, name.systemName, &message) }
         }
         guard place != 0 else { throw RiffleError("", message.text) }
         let chunk = LuaReference(state: state, place: place)

@@ -1,3 +1,5 @@
+import CKernels
+
 /// How those take tensor memory who can wait for room to be made.
 package enum Memory {
     /// Runs `attempt`, which gives nil where memory ran out and has changed nothing then; a second time when the thread's
@@ -16,5 +18,23 @@ package enum Memory {
         guard taking({ kernel() ? true : nil }) != nil else {
             throw RiffleError("", "out of memory for work space", kind: .outOfMemory)
         }
+    }
+
+    /// Makes sure that so many bytes, which somebody else is about to hold for a while, would fit beside the tensors: an array
+    /// that does not fit ends the process.
+    /// - Throws: `RiffleError` of kind `outOfMemory`.
+    package static func check(_ bytes: Int) throws {
+        let fits: Void? = taking {
+            let memory = rk_memory_now()
+            return bytes <= Int(memory.limit) - Int(memory.live) ? () : nil
+        }
+        if fits == nil { throw exhausted(bytes) }
+    }
+
+    static func exhausted(_ bytes: Int) -> RiffleError {
+        let memory = rk_memory_now()
+        return RiffleError(
+            "", "out of memory: \(readable(bytes: bytes)) asked for, \(readable(bytes: memory.live)) in use"
+                + " of a limit of \(readable(bytes: memory.limit))", kind: .outOfMemory)
     }
 }

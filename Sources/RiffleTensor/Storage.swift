@@ -7,7 +7,7 @@ public final class Storage: @unchecked Sendable {
 
     /// - Throws: `RiffleError` of kind `outOfMemory` when the memory limit would be passed.
     public init(bytes: Int) throws {
-        guard let pointer = Memory.taking({ rk_alloc(bytes) }) else { throw Storage.exhausted(bytes) }
+        guard let pointer = Memory.taking({ rk_alloc(bytes) }) else { throw Memory.exhausted(bytes) }
         self.pointer = pointer
         self.bytes = bytes
     }
@@ -21,13 +21,6 @@ public final class Storage: @unchecked Sendable {
     package static let none = Storage()
 
     deinit { rk_free(pointer, bytes) }
-
-    private static func exhausted(_ bytes: Int) -> RiffleError {
-        let memory = rk_memory_now()
-        return RiffleError(
-            "", "out of memory: \(readable(bytes: bytes)) asked for, \(readable(bytes: memory.live)) in use"
-                + " of a limit of \(readable(bytes: memory.limit))", kind: .outOfMemory)
-    }
 
     package func copy() throws -> Storage {
         let storage = try Storage(bytes: bytes)

@@ -35,6 +35,7 @@ struct Run: ParsableCommand {
         if let execute { isFine = engine.execute(.line(execute)) }
         if let file = script.first, isFine { isFine = engine.execute(.file(file)) }
         if interactive || execute == nil && script.isEmpty { isFine = try Repl(engine).run() && isFine }
+        isFine = engine.settle() && isFine
         if !isFine { throw ExitCode(engine.wasInterrupted ? 130 : 1) }
     }
 }
@@ -57,7 +58,8 @@ struct ExamplesCommand: ParsableCommand {
         let example = try Examples.named(name)
         guard runs else { return Console.output(String(decoding: example.source, as: UTF8.self)) }
         let engine = try LuaEngine(script: example.name, arguments: Array(words.dropFirst(2)))
-        if !engine.execute(.example(example.name, example.source)) { throw ExitCode(engine.wasInterrupted ? 130 : 1) }
+        let isFine = engine.execute(.example(example.name, example.source))
+        if !engine.settle() || !isFine { throw ExitCode(engine.wasInterrupted ? 130 : 1) }
     }
 }
 
@@ -79,7 +81,7 @@ func misunderstoodSetting() -> String? {
         ("RIFFLE_CPU", "one of \(levels.joined(separator: ", "))", levels.contains),
     ]
     for setting in settings {
-        guard let text = getenv(setting.name).map({ String(cString: $0) }), !setting.accepts(text) else { continue }
+        guard let text = Environment.variable(setting.name), !setting.accepts(text) else { continue }
         return "\(setting.name) must be \(setting.wanted), got '\(text)'"
     }
     return Doctor.missingBLAS
@@ -89,6 +91,5 @@ if let problem = misunderstoodSetting() {
     Console.error("riffle: \(problem)\n")
     exit(1)
 }
-// A file that passes the size limit is an error of its write, told by the one who writes.
-signal(SIGXFSZ, SIG_IGN)
-Riffle.main()
+Signals.removeUnfinishedFiles()
+Riffle.main(Environment.arguments)

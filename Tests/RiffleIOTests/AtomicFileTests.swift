@@ -48,6 +48,63 @@ import Testing
         #expect(stat(path, &status) == 0 && status.st_mode & 0o777 == 0o640)
     }
 
+    @Test func aFileThatIsReadOnlyStays() throws {
+        let scratch = try Scratch(), path = try scratch.file("a", [1])
+        chmod(path, 0o444)
+        #expect(message { try AtomicFile.write([2], to: path) }.contains("cannot write '\(path)': a file is there that is read-only"))
+        #expect(try contents(path) == [1] && scratch.names == ["a"])
+    }
+
+    /// Files in the making belong to the living who lock them; the others are removed by the next who writes beside them.
+    @Test func whatTheDeadLeftIsRemoved() throws {
+        let scratch = try Scratch()
+        let boot = try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8).prefix(8)
+        let (dead, living, young, old) = (".riffle-\(boot)-1-1.part", ".riffle-\(boot)-1-2.part", ".riffle-other-1-1.part", ".riffle-7-1.part")
+        for name in [dead, living, young, old, ".riffle-other", "a.part"] { _ = try scratch.file(name, [1]) }
+        let lock = open(scratch(living), O_RDONLY)
+        defer { close(lock) }
+        #expect(flock(lock, LOCK_EX) == 0)
+        var times = [timespec(tv_sec: 0, tv_nsec: 0), timespec(tv_sec: 0, tv_nsec: 0)]
+        #expect(utimensat(AT_FDCWD, scratch(old), &times, 0) == 0)
+
+        try AtomicFile.write([2], to: scratch("new"))
+        #expect(scratch.names == [living, young, ".riffle-other", "a.part", "new"].sorted())
+    }
+
+    @Test func twoWhoWriteDoNotMeet() throws {
+        let scratch = try Scratch()
+        let first = try AtomicFile.Draft(scratch("a")), second = try AtomicFile.Draft(scratch("a"))
+        #expect(scratch.names.count == 2)
+        for (draft, byte) in [(first, UInt8(1)), (second, 2)] { try [byte].withUnsafeBytes { try draft.write($0, at: 0) } }
+        try second.commit()
+        try first.commit()
+        #expect(try contents(scratch("a")) == [1] && scratch.names == ["a"])
+    }
+
+    @Test func aSignalRemovesWhatIsInTheMaking() throws {
+        let scratch = try Scratch(), draft = try AtomicFile.Draft(scratch("a"))
+        #expect(scratch.names.count == 1)
+        PartFile.prepareForSignals()
+        PartFile.removeAll()
+        #expect(scratch.names.isEmpty)
+        #expect(message { try draft.commit() }.contains("No such file"))
+    }
+
+    /// Names are bytes, and need not be UTF-8.
+    @Test func anyNameIsKept() throws {
+        let scratch = try Scratch()
+        let bytes: [[UInt8]] = [[0xE9], [0xF4, 0x8F, 0xBF, 0xBF], [0xC3], [0xC3, 0xA9, 0xFF, 0x61], [0xED, 0xA0, 0x80], Array("日本".utf8)]
+        for name in bytes {
+            let text = name.withUnsafeBytes { String(bytes: $0) }
+            #expect(text.bytes == name && (text.isUnicode == (String(validating: name, as: UTF8.self) != nil) || name[0] == 0xF4))
+            #expect(!text.repaired.utf8.contains { $0 >= 0xF8 })
+            try AtomicFile.write(name, to: scratch(text))
+            #expect(try namesInFolder(scratch.path).contains { $0.bytes == name })
+            #expect(try InputFile(scratch(text)).bytes(name.count, at: 0) == name)
+        }
+        #expect(try namesInFolder(scratch.path).count == bytes.count + 2)
+    }
+
     @Test func nothingIsLeftOfABodyThatThrows() throws {
         let scratch = try Scratch()
         _ = message {

@@ -34,10 +34,10 @@ private func spawn(_ arguments: [String], state: String, settings: [String] = []
     sigemptyset(&none)
     posix_spawnattr_setsigmask(&attributes, &none)
     posix_spawnattr_setflags(&attributes, 0x80 | 0x08)
-    let words: [UnsafeMutablePointer<CChar>?] = ([binary()] + arguments).map { strdup($0) } + [nil]
+    let words: [UnsafeMutablePointer<CChar>?] = ([binary()] + arguments).map { strdup($0.systemName) } + [nil]
     let passed = ["PATH", "HOME", "LD_LIBRARY_PATH", "RIFFLE_THREADS"]
     let variables = passed.compactMap { (name: String) in getenv(name).map { "\(name)=\(String(cString: $0))" } }
-    let environment: [UnsafeMutablePointer<CChar>?] = (settings + variables + ["XDG_STATE_HOME=\(state)", "TERM=xterm"]).map { strdup($0) } + [nil]
+    let environment: [UnsafeMutablePointer<CChar>?] = (settings + variables + ["XDG_STATE_HOME=\(state)", "TERM=xterm"]).map { strdup($0.systemName) } + [nil]
     defer { (words + environment).forEach { free($0) } }
     var process = pid_t()
     guard posix_spawn(&process, binary(), &actions, &attributes, words, environment) == 0 else {
@@ -62,7 +62,7 @@ func riffle(_ arguments: [String], input: String = "", settings: [String] = []) 
         posix_spawn_file_actions_addopen(&actions, 2, "\(folder)/err", O_WRONLY | O_CREAT, 0o600)
     }
     let code = wait(for: process)
-    func text(_ name: String) throws -> String { String(decoding: try contents(of: "\(folder)/\(name)"), as: UTF8.self) }
+    func text(_ name: String) throws -> String { try contents(of: "\(folder)/\(name)").withUnsafeBytes { String(bytes: $0) } }
     return (try text("out"), try text("err"), code)
 }
 

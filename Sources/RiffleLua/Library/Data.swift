@@ -31,6 +31,7 @@ enum DataLibrary {
             Doc("Writes tensors to a file, whole or not at all.", example: "> local path = os.tmpname() .. \".npy\"; riffle.data.save(path, riffle.ones(2)); local x = riffle.data.load(path); os.remove(path); return x\ntensor float32 [2]: 1 1")
         ) { arguments in
             let path = arguments.string(0)
+            try FileEnding.check(path, of: "tensors", [.safetensors, .npy])
             switch arguments[1] {
             case .tensor(let tensor) where isNpy(path) && !arguments.has(2): try Npy.write(tensor, to: path)
             case .table(let table) where !isNpy(path):
@@ -45,7 +46,7 @@ enum DataLibrary {
         },
     ]
 
-    private static func isNpy(_ path: String) -> Bool { path.hasSuffix(".npy") }
+    private static func isNpy(_ path: String) -> Bool { FileEnding(of: path) == .npy }
 
     private static func planeSet(_ set: PlaneSet) -> Function {
         Function(

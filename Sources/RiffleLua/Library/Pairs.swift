@@ -22,7 +22,7 @@ enum PairLibrary {
 
     static let classes: [ObjectClass] = [
         ObjectClass(
-            "pair_writer", PairWriter.self, Doc("A file of pairs in the making. A variable that is <close> leaves nothing of one that was not finished."),
+            "pair_writer", PairWriter.self, Doc("A file of pairs in the making. A variable that is <close> closes it, and after an error leaves nothing of it."),
             methods: [
                 Method(
                     "add", [
@@ -42,8 +42,10 @@ enum PairLibrary {
             properties: [Property("n", .integer(1...Int.max), "How many pairs there will be.", get: { .integer($0.count) })],
             count: { $0.added },
             metamethods: [
+                // After an error nothing else is to be told; a scope that ends well ends the file as well.
                 "__close": Function("pair_writer:__close", [Argument("writer", .object("pair_writer"))], Doc("")) { arguments in
-                    arguments.object(0, as: PairWriter.self).discard()
+                    let writer: PairWriter = arguments.object(0)
+                    if arguments.has(1) { writer.discard() } else if writer.isOpen { try writer.close() }
                     return []
                 }
             ],

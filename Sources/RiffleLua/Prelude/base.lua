@@ -86,4 +86,11 @@ function print(...)
   return print_line(...)
 end
 
+-- os.exit as it is, but for files in the making: an exit that loses work is no success.
+local exit, settle = os.exit, internal.settle
+function os.exit(code, ...)
+  if not settle() and (code == nil or code == true or code == 0) then code = 1 end
+  return exit(code, ...)
+end
+
 package.preload.riffle = function() return riffle end

@@ -23,13 +23,13 @@ enum LineEditor {
         rl_getc_function = { _ in LineEditor.character() }
         rl_attempted_completion_function = { text, _, _ in
             rl_attempted_completion_over = 1
-            return LineEditor.matches(text.map { String(cString: $0) } ?? "")
+            return LineEditor.matches(text.map { String(cBytes: $0) } ?? "")
         }
         rl_completion_append_character = 0
         rl_basic_word_break_characters = UnsafePointer(strdup(" \t\n\"'><=;|&{}()[]+-*/^%,#~?"))
         using_history()
         stifle_history(10_000)
-        if let file = historyFile { read_history(file) }
+        if let file = historyFile { read_history(file.systemName) }
     }
 
     /// The next line, or nil at the end of input. Ctrl-C gives an empty line and sets `wasCancelled`.
@@ -38,12 +38,12 @@ enum LineEditor {
         fflush(nil)
         guard let line = readline(prompt) else { return nil }
         defer { free(line) }
-        return wasCancelled ? "" : String(cString: line)
+        return wasCancelled ? "" : String(cBytes: line)
     }
 
     static func remember(_ entry: String) {
-        add_history(entry)
-        if let file = historyFile { write_history(file) }
+        add_history(entry.systemName)
+        if let file = historyFile { write_history(file.systemName) }
     }
 
     /// A character of the terminal, decoded; -1 at the end. An interrupt clears the line and ends it.
@@ -81,19 +81,18 @@ enum LineEditor {
         let all = names.count == 1 ? [first] : [common] + names
         let answer = UnsafeMutableRawPointer(calloc(all.count + 1, MemoryLayout<UnsafeMutablePointer<CChar>?>.stride))?
             .assumingMemoryBound(to: UnsafeMutablePointer<CChar>?.self)
-        for (place, name) in all.enumerated() { answer?[place] = strdup(name) }
+        for (place, name) in all.enumerated() { answer?[place] = strdup(name.systemName) }
         return answer
     }
 
     /// `riffle/history` in the user's state folder, which is made where it is missing.
     private static let historyFile: String? = {
-        func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 } }
-        guard let base = variable("XDG_STATE_HOME") ?? variable("HOME").map({ "\($0)/.local/state" }) else { return nil }
+        guard let base = Environment.variable("XDG_STATE_HOME") ?? Environment.variable("HOME").map({ "\($0)/.local/state" }) else { return nil }
         let folder = "\(base)/riffle"
         var path = ""
         for part in folder.split(separator: "/") {
             path += "/\(part)"
-            mkdir(path, 0o700)
+            mkdir(path.systemName, 0o700)
         }
         return "\(folder)/history"
     }()

@@ -99,22 +99,3 @@ public final class Repl {
         if needsLines { entry.forEach(LineEditor.remember) } else { LineEditor.remember(entry.joined(separator: " ")) }
     }
 }
-
-/// Ctrl-C: asks the computation to stop.
-public enum Signals {
-    nonisolated(unsafe) private static var exitsOnSecond = false
-
-    /// - Parameter thenExits: whether a second interrupt, before the first has been answered, ends the process.
-    public static func interruptsComputation(thenExits: Bool) {
-        exitsOnSecond = thenExits
-        Interrupt.clear()
-        var action = sigaction()
-        // No SA_RESTART: a read from the terminal has to end.
-        action.__sigaction_handler.sa_handler = { _ in
-            if Interrupt.requested, Signals.exitsOnSecond { _exit(130) }
-            Interrupt.request()
-            rlua_interrupt()
-        }
-        sigaction(SIGINT, &action, nil)
-    }
-}

@@ -83,7 +83,7 @@ do
   fails("true samples [2, 2] holds numbers that are NaN", riffle.metrics.histogram_kl, x, riffle.tensor { { 0 / 0, 1 }, { 1, 2 } })
   fails("x must be [n, height, width, channels]", nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = { 8 } }.middle_block["1"], x)
   fails("16, 8], and 9 is none of them", nn.unet, { image = { 16, 16, 3 }, multipliers = { 1, 2 }, attention = { 9 } })
-  fails("a key that is not UTF-8", riffle.data.save, "x.safetensors", { ["\xff"] = x })
+  fails("names and metadata of tensors are UTF-8", riffle.data.save, "x.safetensors", { ["\xff"] = x })
   fails("a single number, the tensor is [3, 2]", function() optim.adamw(net):step(net(x, riffle.zeros(3))) end)
   fails("riffle.optim.adamw: argument 1 'what' must be a module, a parameter, or a list of them, got 3", optim.adamw, 3)
   fails("x:lt(y)", function() return x < 1 end)

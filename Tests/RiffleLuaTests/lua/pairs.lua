@@ -61,8 +61,26 @@ fails("was to have 2 pairs, and was closed with 1", function()
   w:close()
 end)
 assert(#data.pairs(path) == before)
+fails("was to have 2 pairs, and was closed with 1", function()
+  local w <close> = data.pair_writer(path, { n = 2, shape = { 1 } })
+  w:add(riffle.ones(1, 1), riffle.ones(1, 1))
+end)
+assert(#data.pairs(path) == before)
+
+-- One that nobody closed puts its file in place, when all of its pairs are there: at the end of its scope, or as garbage.
+for _, forget in ipairs { function(w) local w <close> = w end, function() end } do
+  local function write()
+    local w = data.pair_writer(path, { n = 2, shape = { 1 } })
+    w:add(riffle.ones(2, 1), riffle.ones(2, 1))
+    forget(w)
+  end
+  write()
+  collectgarbage()
+  assert(#data.pairs(path) == 2)
+  os.remove(path)
+end
 local listing = assert(io.popen(("ls -A '%s'"):format(folder)))
-assert(listing:read("a") == "pairs\n", "parts are left over")
+assert(listing:read("a") == "", "parts are left over")
 listing:close()
 
 -- Mistakes.
