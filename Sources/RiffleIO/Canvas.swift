@@ -25,15 +25,23 @@ struct Frame {
 /// A sheet to draw on, by cairo. Lengths are in points, two pixels each.
 final class Canvas {
     private let surface: OpaquePointer
+    /// Four bytes each: blue, green and red. Tensor memory, so that they count and their lack is an error.
+    private let pixels: Storage
+    private let rowBytes: Int
     private let context: OpaquePointer
     private let width: Int, height: Int
     private static let scale = 2.0
 
-    /// - Throws: `RiffleError` when the sheet is too large.
+    /// - Throws: `RiffleError` when the sheet is too large, or memory runs out.
     init(width: Double, height: Double) throws {
         (self.width, self.height) = (Int((width * Canvas.scale).rounded(.up)), Int((height * Canvas.scale).rounded(.up)))
+        // Sides of cairo's go up to 32767, and a side beyond has no stride.
+        rowBytes = max(0, Int(cairo_format_stride_for_width(CAIRO_FORMAT_RGB24, Int32(clamping: self.width))))
+        pixels = try Storage(bytes: rowBytes * min(max(0, self.height), Int(Int16.max)))
         // A surface that could not be made is one that takes no drawing: cairo never returns null.
-        surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, Int32(clamping: self.width), Int32(clamping: self.height))
+        surface = cairo_image_surface_create_for_data(
+            pixels.pointer.assumingMemoryBound(to: UInt8.self), CAIRO_FORMAT_RGB24, Int32(clamping: self.width), Int32(clamping: self.height),
+            Int32(rowBytes))
         context = cairo_create(surface)
         guard cairo_status(context) == CAIRO_STATUS_SUCCESS else {
             throw RiffleError("", "a picture of \(self.width) x \(self.height) pixels cannot be drawn: \(String(cString: cairo_status_to_string(cairo_status(context))))")
@@ -103,7 +111,7 @@ final class Canvas {
     func width(of text: String, _ style: Style) -> Double {
         select(style)
         var extents = cairo_text_extents_t()
-        cairo_text_extents(context, text, &extents)
+        cairo_text_extents(context, text.repaired, &extents)
         return extents.x_advance
     }
 
@@ -119,7 +127,7 @@ final class Canvas {
         cairo_translate(context, x, y)
         if upwards { cairo_rotate(context, -Double.pi / 2) }
         cairo_move_to(context, -anchor * width, rise * 0.73 * style.size)
-        cairo_show_text(context, text)
+        cairo_show_text(context, text.repaired)
         cairo_restore(context)
     }
 
@@ -128,19 +136,14 @@ final class Canvas {
     /// Writes the sheet as a PNG, whole or not at all.
     func save(to path: String, text: [String: String] = [:]) throws {
         cairo_surface_flush(surface)
-        guard cairo_status(context) == CAIRO_STATUS_SUCCESS, let data = cairo_image_surface_get_data(surface) else {
+        guard cairo_status(context) == CAIRO_STATUS_SUCCESS else {
             throw RiffleError("", "the picture could not be drawn: \(String(cString: cairo_status_to_string(cairo_status(context))))")
         }
-        let stride = Int(cairo_image_surface_get_stride(surface))
-        // RGB24 is a word a pixel with blue lowest.
-        var pixels: [UInt8] = []
-        pixels.reserveCapacity(3 * width * height)
-        for y in 0..<height {
+        try PNG.write(width: width, height: height, channels: 3, text: text, to: path) { [pixels, rowBytes, width] y, row in
+            let line = pixels.pointer.assumingMemoryBound(to: UInt8.self) + y * rowBytes
             for x in 0..<width {
-                let pixel = data + y * stride + 4 * x
-                pixels += [pixel[2], pixel[1], pixel[0]]
+                for channel in 0..<3 { row[3 * x + channel] = line[4 * x + 2 - channel] }
             }
         }
-        try PNG.write(pixels, width: width, height: height, channels: 3, text: text, to: path)
     }
 }

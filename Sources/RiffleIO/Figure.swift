@@ -40,6 +40,10 @@ public struct Figure: Sendable {
         guard (1...Figure.mostPanels).contains(panels.count) else {
             throw RiffleError("", "a figure has 1 to \(Figure.mostPanels) panels, got \(panels.count)")
         }
+        let words = [title, xLabel, yLabel] + panels.flatMap { [$0.title] + $0.series.map(\.name) }
+        if let text = words.first(where: { $0.utf8.contains(0) }) {
+            throw RiffleError("", "the text '\(text)' holds a zero byte, which no picture can show")
+        }
         for series in panels.flatMap(\.series) where series.x.count != series.y.count {
             throw RiffleError("", "'\(series.name)' has \(series.x.count) x and \(series.y.count) y")
         }
@@ -57,6 +61,7 @@ public struct Figure: Sendable {
                 throw RiffleError("", "points of the plane are [n, 2], got \(samples.shape)" + (name.isEmpty ? "" : " for '\(name)'"))
             }
             let numbers = try samples.doubles()
+            try Memory.check(2 * numbers.count * MemoryLayout<Double>.stride)
             let x = stride(from: 0, to: numbers.count, by: 2).map { numbers[$0] }
             let y = stride(from: 1, to: numbers.count, by: 2).map { numbers[$0] }
             return Series(name, x: x, y: y)

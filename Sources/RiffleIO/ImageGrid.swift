@@ -8,9 +8,9 @@ public enum ImageGrid {
     ///   - images: `[n, height, width, channels]`.
     ///   - columns: images a row, at least 1; the last row may be shorter.
     ///   - padding: pixels between and around images.
-    ///   - range: the values of black and white.
-    /// - Returns: float32 `[rows * (height + padding) + padding, columns * (width + padding) + padding, channels]`.
-    public static func grid(_ images: Tensor, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double> = -1...1) throws -> Tensor {
+    ///   - range: the values of black and white; -1 and 1 where nil, but for int32 images, whose numbers are bytes.
+    /// - Returns: float32, or int32 where the images are and no range is given, `[rows * (height + padding) + padding, columns * (width + padding) + padding, channels]`.
+    public static func grid(_ images: Tensor, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil) throws -> Tensor {
         guard images.rank == 4 else { throw RiffleError("", "images are [n, height, width, channels], got \(images.shape)") }
         guard columns >= 1, (0...1000).contains(padding) else {
             throw RiffleError("", "a grid has at least 1 column and a padding of 0 to 1000 pixels, got \(columns) and \(padding)")
@@ -20,9 +20,10 @@ public enum ImageGrid {
         let across = min(columns, count), down = (count + across - 1) / across
         let stepX = width + padding, stepY = height + padding
         let sheet = try Shape([down * stepY + padding, across * stepX + padding, channels]).checked("grid")
-        let result = try Tensor.full(sheet, range.lowerBound)
-        let source = try images.converted(to: .float32)
-        let (from, to) = (source.elements(Float.self), result.elements(Float.self))
+        let source = holdsBytes(images, range) ? images : try images.converted(to: .float32)
+        let result = try Tensor.full(sheet, holdsBytes(images, range) ? 0 : range?.lowerBound ?? -1, source.dtype)
+        // Numbers of four bytes, whatever they mean.
+        let (from, to) = (source.elements(UInt32.self), result.elements(UInt32.self))
         let line = width * channels
         for image in 0..<count {
             let left = (image % across) * stepX + padding, top = (image / across) * stepY + padding
@@ -37,18 +38,19 @@ public enum ImageGrid {
     /// Writes images as one PNG.
     ///
     /// A value v becomes the byte floor(255 u + 1/2) with u = (v - low) / (high - low), held within [0, 1]; NaN is black.
-    /// Reading a file and writing it again changes no byte.
+    /// Whole numbers without a range are bytes already. Reading a file and writing it again changes no byte.
     ///
     /// - Parameters:
     ///   - images: `[n, height, width, channels]` for a grid, or one picture `[height, width, channels]` or `[height, width]`;
     ///     1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels.
+    ///   - range: the values of black and white; -1 and 1 where nil, but for int32 images, whose numbers are bytes.
     ///   - text: what to note in the file, by key.
-    /// - Throws: `RiffleError` for other shapes, or when the file cannot be written.
+    /// - Throws: `RiffleError` for other shapes, whole numbers that are no bytes, or when the file cannot be written.
     public static func save(
-        _ images: Tensor, to path: String, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double> = -1...1,
+        _ images: Tensor, to path: String, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil,
         text: [String: String] = [:]
     ) throws {
-        guard range.lowerBound < range.upperBound else {
+        if let range, range.lowerBound >= range.upperBound {
             throw RiffleError("", "a range goes from black to white, got \(range.lowerBound) to \(range.upperBound)")
         }
         let sheet = switch images.rank {
@@ -59,10 +61,26 @@ public enum ImageGrid {
         guard sheet.rank == 3, (1...4).contains(sheet.shape[2]), sheet.count > 0 else {
             throw RiffleError("", "a picture is [n, height, width, channels], [height, width, channels] or [height, width] with 1 to 4 channels, got \(images.shape)")
         }
-        let floats = try sheet.converted(to: .float32), low = Float(range.lowerBound), scale = 1 / Float(range.upperBound - range.lowerBound)
-        let pixels = floats.elements(Float.self).map { byte(($0 - low) * scale) }
-        try PNG.write(pixels, width: sheet.shape[1], height: sheet.shape[0], channels: sheet.shape[2], text: text, to: path)
+        let (height, width, channels) = (sheet.shape[0], sheet.shape[1], sheet.shape[2]), line = width * channels
+        if holdsBytes(images, range) {
+            let numbers = sheet.elements(Int32.self)
+            if let stranger = numbers.first(where: { !(0...255).contains($0) }) {
+                throw RiffleError("", "whole numbers are the bytes of a picture, 0 to 255, and one is \(stranger); range = { black, white } scales them")
+            }
+            try PNG.write(width: width, height: height, channels: channels, text: text, to: path) { row, pixels in
+                for place in 0..<line { pixels[place] = UInt8(truncatingIfNeeded: numbers[row * line + place]) }
+            }
+        } else {
+            let floats = try sheet.converted(to: .float32), values = floats.elements(Float.self), range = range ?? -1...1
+            let low = Float(range.lowerBound), scale = 1 / Float(range.upperBound - range.lowerBound)
+            try PNG.write(width: width, height: height, channels: channels, text: text, to: path) { row, pixels in
+                for place in 0..<line { pixels[place] = byte((values[row * line + place] - low) * scale) }
+            }
+        }
     }
+
+    /// Whether numbers are bytes already, which nothing scales.
+    private static func holdsBytes(_ images: Tensor, _ range: ClosedRange<Double>?) -> Bool { images.dtype == .int32 && range == nil }
 
     /// The byte of a brightness from 0 to 1: rounded to the nearest, a half upwards.
     static func byte(_ brightness: Float) -> UInt8 {

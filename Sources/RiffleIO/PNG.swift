@@ -4,70 +4,124 @@ import RiffleTensor
 /// Pictures as PNG files, by libpng.
 public enum PNG {
     /// Reads a picture of 8 or 16 bits: grey, palette or colour, with or without alpha.
+    ///
+    /// Takes the memory of the result and no more, and takes it before anything is unpacked.
     /// - Returns: float32 `[height, width, channels]` in [-1, 1], with 1 (grey), 2 (grey and alpha), 3 or 4 channels.
     /// - Throws: `RiffleError` that names the file and what is wrong with it.
     public static func read(_ path: String) throws -> Tensor {
         let file = try InputFile(path)
-        let bytes = try file.bytes(file.size, at: 0)
-        var image = ci_image()
-        let failure = withMessage { ci_png_read(bytes, bytes.count, &image, $0) }
-        if let failure { throw file.error(failure) }
-        defer { ci_free(image.pixels) }
+        var offset = 0
+        let stream = Stream { bytes in
+            try file.read(into: bytes, at: offset)
+            offset += bytes.count
+        }
+        func failure(_ message: String) -> any Error { stream.failure ?? file.error(message) }
 
-        let tensor = try Tensor(uninitialized: Shape([Int(image.height), Int(image.width), Int(image.channels)]))
-        let places = tensor.elements(Float.self)
-        if image.bits == 16 {
-            let samples = UnsafeRawPointer(image.pixels).assumingMemoryBound(to: UInt16.self)
-            for place in places.indices { places[place] = Float(samples[place]) / 32767.5 - 1 }
-        } else {
-            for place in places.indices { places[place] = Float(image.pixels[place]) / 127.5 - 1 }
+        var form = ci_form()
+        let picture = try stream.run(failure) { ci_png_open($0, file.size, &form, $1) }
+        defer { ci_png_close(picture) }
+        let (height, width) = (Int(form.height), Int(form.width)), bits = Int(form.bits)
+        let tensor: Tensor
+        do { tensor = try Tensor(uninitialized: Shape([height, width, Int(form.channels)])) } catch let error as RiffleError {
+            throw RiffleError("", "'\(path)', \(width) x \(height) pixels: \(error.message)", kind: error.kind)
+        }
+        // The samples go to the end of the tensor's memory, where no number overwrites one that has still to be read.
+        let samples = tensor.pointer + tensor.count * (4 - bits / 8)
+        try stream.run(failure) { ci_png_read(picture, samples.assumingMemoryBound(to: UInt8.self), $1) ? () : nil }
+        for place in 0..<tensor.count {
+            let number = bits == 16
+                ? Float(samples.load(fromByteOffset: 2 * place, as: UInt16.self)) / 32767.5 - 1
+                : Float(samples.load(fromByteOffset: place, as: UInt8.self)) / 127.5 - 1
+            tensor.pointer.storeBytes(of: number, toByteOffset: 4 * place, as: Float.self)
         }
         return tensor
     }
 
-    /// Writes 8-bit pixels; the file appears whole or not at all.
+    /// Writes 8-bit pixels row by row; the file appears whole or not at all.
     /// - Parameters:
-    ///   - pixels: rows of `width` pixels of `channels` bytes each: 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA.
+    ///   - channels: bytes a pixel: 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA.
     ///   - text: what to note in the file, by key (1 to 79 ASCII characters).
-    static func write(_ pixels: [UInt8], width: Int, height: Int, channels: Int, text: [String: String] = [:], to path: String) throws {
+    ///   - row: writes the pixels of a row, counted from 0, to where there is room for them.
+    static func write(
+        width: Int, height: Int, channels: Int, text: [String: String] = [:], to path: String,
+        row: (_ number: Int, _ pixels: UnsafeMutableBufferPointer<UInt8>) -> Void
+    ) throws {
+        try FileEnding.check(path, of: "pictures", [.png])
         guard (1...largestSide).contains(width), (1...largestSide).contains(height) else {
             throw RiffleError("", "a picture of \(width) x \(height) pixels cannot be written as PNG; sides go from 1 to \(largestSide)")
         }
-        for key in text.keys where !(1...79).contains(key.utf8.count) || !key.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) {
-            throw RiffleError("", "a text in a PNG has a key of 1 to 79 ASCII characters, got '\(key)'")
+        try check(text)
+        try AtomicFile.write(to: path) { output in
+            let stream = Stream { try output.write(UnsafeRawBufferPointer($0)) }
+            func failure(_ message: String) -> any Error { stream.failure ?? RiffleError("", "cannot write '\(path)': \(message)") }
+            var form = ci_form(width: UInt32(width), height: UInt32(height), channels: UInt32(channels), bits: 8)
+            let picture = try withTexts(text) { texts in
+                try stream.run(failure) { ci_png_create($0, &form, texts, texts.count, $1) }
+            }
+            defer { ci_png_close(picture) }
+            var pixels = [UInt8](repeating: 0, count: width * channels)
+            for number in 0..<height {
+                pixels.withUnsafeMutableBufferPointer { row(number, $0) }
+                try stream.run(failure) { ci_png_write_row(picture, pixels, $1) ? () : nil }
+            }
+            try stream.run(failure) { ci_png_finish(picture, $1) ? () : nil }
         }
-        var encoded: UnsafeMutablePointer<UInt8>?
-        var count = 0
-        var pixels = pixels
-        let failure = pixels.withUnsafeMutableBufferPointer { buffer in
-            var image = ci_image()
-            (image.width, image.height, image.channels, image.bits) = (UInt32(width), UInt32(height), UInt32(channels), 8)
-            image.pixels = buffer.baseAddress
-            return withTexts(text) { texts in withMessage { ci_png_write(&image, texts, text.count, &encoded, &count, $0) } }
-        }
-        if let failure { throw RiffleError("", "cannot write '\(path)': \(failure)") }
-        defer { ci_free(encoded) }
-        try AtomicFile.write(to: path) { try $0.write(UnsafeRawBufferPointer(start: encoded, count: count)) }
     }
 
-    /// What libpng writes at most.
-    private static let largestSide = 1_000_000
+    /// What the format holds at most.
+    private static let largestSide = Int(Int32.max)
 
-    /// The message that `body` left when it failed.
-    private static func withMessage(_ body: (UnsafeMutablePointer<CChar>?) -> Bool) -> String? {
-        var message = [CChar](repeating: 0, count: Int(CI_MESSAGE))
-        if message.withUnsafeMutableBufferPointer({ body($0.baseAddress) }) { return nil }
-        return String(decoding: message.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    private static func check(_ text: [String: String]) throws {
+        for (key, value) in text {
+            guard (1...79).contains(key.utf8.count), key.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
+                throw RiffleError("", "a text in a PNG has a key of 1 to 79 ASCII characters, got '\(key)'")
+            }
+            guard !value.utf8.contains(0) else { throw RiffleError("", "the text '\(key)' holds a zero byte, which no PNG can hold") }
+        }
     }
 
     /// Texts as C strings, in the order of their keys.
-    private static func withTexts<Result>(_ text: [String: String], _ body: ([ci_text]) -> Result) -> Result {
-        func next(_ rest: ArraySlice<(key: String, value: String)>, _ texts: [ci_text]) -> Result {
-            guard let first = rest.first else { return body(texts) }
-            return first.key.withCString { key in
-                first.value.withCString { next(rest.dropFirst(), texts + [ci_text(key: key, text: $0)]) }
+    private static func withTexts<Result>(_ text: [String: String], _ body: ([ci_text]) throws -> Result) rethrows -> Result {
+        func next(_ rest: ArraySlice<(key: String, value: String)>, _ texts: [ci_text]) throws -> Result {
+            guard let first = rest.first else { return try body(texts) }
+            return try first.key.withCString { key in
+                try first.value.repaired.withCString { try next(rest.dropFirst(), texts + [ci_text(key: key, text: $0)]) }
             }
         }
-        return next(text.sorted { $0.key < $1.key }[...], [])
+        return try next(text.sorted { $0.key < $1.key }[...], [])
+    }
+}
+
+/// A file's bytes as C takes or gives them.
+private final class Stream {
+    private let move: (UnsafeMutableRawBufferPointer) throws -> Void
+    /// What went wrong in `move`.
+    private(set) var failure: (any Error)?
+
+    init(_ move: @escaping (UnsafeMutableRawBufferPointer) throws -> Void) { self.move = move }
+
+    /// Runs a function of C that moves bytes through this stream and leaves a message where it fails, with nil.
+    func run<Result>(_ error: (String) -> any Error, _ body: (ci_stream, UnsafeMutablePointer<CChar>?) -> Result?) throws -> Result {
+        let callbacks = ci_stream(context: Unmanaged.passUnretained(self).toOpaque()) { context, bytes, count in
+            guard let context else { return false }
+            return Unmanaged<Stream>.fromOpaque(context).takeUnretainedValue().move(bytes, count)
+        }
+        var message = [CChar](repeating: 0, count: Int(CI_MESSAGE))
+        return try withExtendedLifetime(self) {
+            guard let result = message.withUnsafeMutableBufferPointer({ body(callbacks, $0.baseAddress) }) else {
+                throw error(String(decoding: message.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
+            }
+            return result
+        }
+    }
+
+    private func move(_ bytes: UnsafeMutablePointer<UInt8>?, _ count: Int) -> Bool {
+        do {
+            try move(UnsafeMutableRawBufferPointer(start: bytes, count: count))
+            return true
+        } catch {
+            failure = error
+            return false
+        }
     }
 }

@@ -137,6 +137,7 @@ extension PlaneSet {
                 parts[square % 2] += max(0, min(high, Double(square + 1)) - max(low, Double(square)))
             }
         }
+        try Memory.check(bins * bins * MemoryLayout<Double>.stride)
         return try Tensor(parts.flatMap { x in parts.map { y in (x * y).sum() / 8 } }, [bins, bins])
     }
 }

@@ -12,7 +12,7 @@ extension Metrics {
     /// - Source: Székely and Rizzo 2013, equation 6.
     public static func energyDistance(_ a: Tensor, _ b: Tensor) throws -> Double {
         let (x, y) = try pair(a, b)
-        let (left, right) = (Columns(try x.converted(to: .float32)), Columns(try y.converted(to: .float32)))
+        let (left, right) = (try Columns(x.converted(to: .float32)), try Columns(y.converted(to: .float32)))
         let between = try left.distances(to: right) / (Double(left.count) * Double(right.count))
         let within = try [left, right].map { 2 * (try $0.distances(to: nil)) / (Double($0.count) * Double($0.count)) }
         return max(0, 2 * between - within[0] - within[1])
@@ -37,7 +37,8 @@ private struct Columns {
     private let rows: [Float]
     private let lanes: [SIMD8<Float>]
 
-    init(_ rows: Tensor) {
+    init(_ rows: Tensor) throws {
+        try Memory.check(2 * rows.count * MemoryLayout<Float>.stride)
         let numbers = Array(rows.elements(Float.self)), size = rows.shape[1]
         var lanes = [SIMD8<Float>](repeating: .zero, count: (rows.shape[0] + 7) / 8 * size)
         for (place, number) in numbers.enumerated() {

@@ -44,6 +44,7 @@ extension Metrics {
             guard bounds.contains(coordinate) else { return nil }
             return min(bins - 1, Int((coordinate - bounds.lowerBound) * scale))
         }
+        try Memory.check(bins * bins * MemoryLayout<Int>.stride)
         var counts = [Int](repeating: 0, count: bins * bins)
         for row in 0..<points.shape[0] {
             if let x = bin(numbers[2 * row]), let y = bin(numbers[2 * row + 1]) { counts[x * bins + y] += 1 }

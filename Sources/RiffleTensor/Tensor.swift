@@ -138,6 +138,7 @@ extension Tensor {
 
     private func copied<Element>(_ dtype: DType) throws -> [Element] {
         let tensor = try converted(to: dtype)
+        try Memory.check(count * MemoryLayout<Element>.stride)
         return withExtendedLifetime(tensor) { Array(tensor.elements(Element.self)) }
     }
 

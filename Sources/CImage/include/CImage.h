@@ -10,22 +10,40 @@
 typedef struct {
     uint32_t width, height;
     uint32_t channels, bits;
-    uint8_t *pixels;
-} ci_image;
+} ci_form;
+
+/// Where the bytes of a file come from, or go to. `move` moves all of them or returns false, which ends the work.
+typedef struct {
+    void *context;
+    bool (*move)(void *context, uint8_t *bytes, size_t count);
+} ci_stream;
 
 typedef struct {
     const char *key, *text;
 } ci_text;
 
-#define CI_MESSAGE 128
+enum { CI_MESSAGE = 160 };
 
-/// Reads a PNG of any colour type and depth from memory: palettes become RGB, 1 to 4 bits 8, transparency alpha; samples
-/// are given as they are stored, without gamma. image->pixels is then the caller's, to be given to ci_free.
-/// Returns false with the reason in `message`.
-bool ci_png_read(const uint8_t *bytes, size_t count, ci_image *image, char message[CI_MESSAGE]);
+/// A picture that is being read or written.
+typedef struct ci_png ci_png;
 
-/// Writes 8-bit pixels with texts as a PNG into memory that is then the caller's, to be given to ci_free.
-bool ci_png_write(
-    const ci_image *image, const ci_text *texts, size_t text_count, uint8_t **bytes, size_t *count, char message[CI_MESSAGE]);
+/// Begins to read a PNG of any colour type and depth, of `size` bytes. In `form` is what ci_png_read gives: palettes become
+/// RGB, 1 to 4 bits 8, transparency alpha. Memory for the pixels has not been taken, nor for texts, profiles and whatever
+/// else stands beside them, which is passed over. Returns NULL with the reason in `message`.
+ci_png *ci_png_open(ci_stream stream, size_t size, ci_form *form, char message[CI_MESSAGE]);
 
-void ci_free(void *block);
+/// Reads all pixels as they are stored, without gamma. Returns false with the reason in `message`.
+bool ci_png_read(ci_png *picture, uint8_t *samples, char message[CI_MESSAGE]);
+
+/// Begins to write a PNG of 8 bits with texts. Returns NULL with the reason in `message`.
+ci_png *ci_png_create(
+    ci_stream stream, const ci_form *form, const ci_text *texts, size_t text_count, char message[CI_MESSAGE]);
+
+/// Writes the next row. Returns false with the reason in `message`.
+bool ci_png_write_row(ci_png *picture, const uint8_t *row, char message[CI_MESSAGE]);
+
+/// Writes what stands behind the last row. Returns false with the reason in `message`.
+bool ci_png_finish(ci_png *picture, char message[CI_MESSAGE]);
+
+/// Ends the work, whether it was done or not. NULL is allowed.
+void ci_png_close(ci_png *picture);

@@ -90,6 +90,7 @@ enum PlotLibrary {
         }
         if let points = Arguments([value]).optionalTensor(0), points.rank == 2, points.shape[1] == 2 {
             let flat = try points.doubles()
+            try Memory.check(flat.count * MemoryLayout<Double>.stride)
             func column(_ first: Int) -> [Double] { stride(from: first, to: flat.count, by: 2).map { flat[$0] } }
             return Figure.Series(name, x: column(0), y: column(1))
         }

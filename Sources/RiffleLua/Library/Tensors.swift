@@ -106,6 +106,8 @@ enum TensorLibrary {
     }
 
     private static func nested(_ x: Tensor) throws -> Value {
+        // A number of a list takes about 80 bytes on its way to Lua and there.
+        try Memory.check(80 * x.count)
         let numbers = try x.doubles()
         let leaf: (Double) -> Value = x.dtype == .int32 ? { .integer(Int($0)) } : { .number($0) }
         func nested(_ dim: Int, _ place: Int) -> Value {

@@ -201,6 +201,7 @@ extension Op {
             let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(1))
             var sizes = call.attributes.integers(0)
             if case .integer(let size) = call.attributes[0], size > 0, x.shape[dim] % size == 0 {
+                try Memory.check(x.shape[dim] / size * MemoryLayout<Int>.stride)
                 sizes = [Int](repeating: size, count: x.shape[dim] / size)
             }
             guard sizes.reduce(0, +) == x.shape[dim] else {
