@@ -35,7 +35,7 @@ let package = Package(
             resources: [.embedInCode("Prelude"), .embedInCode("Examples")]),
         .executableTarget(
             name: "riffle",
-            dependencies: ["RiffleLua", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: ["RiffleLua", "RiffleTensor", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
 
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
         .testTarget(name: "RiffleTensorTests", dependencies: ["RiffleTensor"]),

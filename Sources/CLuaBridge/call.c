@@ -116,7 +116,7 @@ void rlua_begin(rlua_state *state, rlua_outcome *outcome) {
     outcome->owned = mark.owned;
 }
 
-void rlua_call(rlua_state *state, int function, rlua_value *arguments, size_t count, rlua_outcome *outcome) {
+void rlua_call(rlua_state *state, int function, rlua_value *arguments, size_t count, int wanted, rlua_outcome *outcome) {
     lua_State *L = state->running;
     if (!L || !lua_checkstack(L, 16)) {
         static const char ended[] = "Lua has ended", deep[] = "calls nest too deep";
@@ -131,7 +131,7 @@ void rlua_call(rlua_state *state, int function, rlua_value *arguments, size_t co
     lua_pushcfunction(L, call_protected);
     lua_pushlightuserdata(L, &request);
     state->reraising = false;
-    int status = lua_pcall(L, 1, LUA_MULTRET, base);
+    int status = lua_pcall(L, 1, wanted, base);
     state->running = L;
     if (status != LUA_OK) {
         outcome->code = RLUA_RAISED;
@@ -183,9 +183,21 @@ rlua_value rlua_traceback(rlua_state *state) {
 
 int rlua_load(rlua_state *state, const char *bytes, size_t length, const char *name, rlua_value *message) {
     lua_State *L = state->running;
-    if (luaL_loadbufferx(L, bytes, length, name, "t") == LUA_OK) return luaL_ref(L, LUA_REGISTRYINDEX);
-    *message = copy_text(state, L);
-    return 0;
+    if (luaL_loadbufferx(L, bytes, length, name, "t") != LUA_OK) {
+        *message = copy_text(state, L);
+        return 0;
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->roots[RLUA_INTERNAL]);
+    luaL_getsubtable(L, -1, "programs");
+    lua_pushboolean(L, true);
+    lua_setfield(L, -2, name);
+    lua_pop(L, 2);
+    return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+int rlua_bytes(rlua_state *state, const char *bytes, size_t length) {
+    lua_pushlstring(state->running, bytes, length);
+    return luaL_ref(state->running, LUA_REGISTRYINDEX);
 }
 
 void rlua_set_global(rlua_state *state, const char *name, rlua_value *value) {

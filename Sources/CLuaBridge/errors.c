@@ -47,6 +47,17 @@ int rlua_fail(lua_State *L) {
     rlua_raise(L, message, length);
 }
 
+/// Whether a frame runs a program itself and no function of it: a chunk, or an entry of the session.
+static bool is_program(const rlua_state *state, lua_State *L, lua_Debug *frame) {
+    if (*frame->what == 'm') return true;
+    lua_getinfo(L, "f", frame);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->roots[RLUA_INTERNAL]);
+    lua_getfield(L, -1, "entry");
+    bool same = lua_rawequal(L, -1, -3);
+    lua_pop(L, 3);
+    return same;
+}
+
 /// Keeps the lines of the user's code that led to an error, innermost first, and leaves the error alone.
 int rlua_handler(lua_State *L) {
     rlua_state *state = lua_touserdata(L, lua_upvalueindex(1));
@@ -62,12 +73,12 @@ int rlua_handler(lua_State *L) {
     for (int level = 0; level < LEVELS && lua_getstack(L, level, &frame); level++) {
         lua_getinfo(L, "Sln", &frame);
         if (!rlua_is_users(&frame) || ++lines > SHOWN) continue;
-        if (frame.name) {
-            lua_pushfstring(L, "  %s:%d: in '%s'\n", frame.short_src, frame.currentline, frame.name);
-        } else if (*frame.what != 'm') {
-            lua_pushfstring(L, "  %s:%d: in a function from line %d\n", frame.short_src, frame.currentline, frame.linedefined);
-        } else {
+        if (is_program(state, L, &frame)) {
             lua_pushfstring(L, "  %s:%d\n", frame.short_src, frame.currentline);
+        } else if (frame.name) {
+            lua_pushfstring(L, "  %s:%d: in '%s'\n", frame.short_src, frame.currentline, frame.name);
+        } else {
+            lua_pushfstring(L, "  %s:%d: in a function from line %d\n", frame.short_src, frame.currentline, frame.linedefined);
         }
         luaL_addvalue(&buffer);
     }

@@ -9,6 +9,8 @@ public final class Catalogue {
         let summary: String
         /// As written in Lua; nil where the argument has to be given.
         let defaultText: String?
+        /// The words that it may be, where there are no others.
+        var choices: [String] = []
     }
 
     struct Entry {
@@ -100,6 +102,11 @@ extension Catalogue.Parameter {
         name = argument.name
         type = argument.type.brief
         summary = argument.summary
+        choices = switch argument.type {
+        case .choice(let words): words
+        case .dtype: DType.allCases.map(\.description)
+        default: []
+        }
         switch argument.defaultValue {
         case .required: defaultText = nil
         case .none: defaultText = "nil"

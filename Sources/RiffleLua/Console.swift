@@ -1,20 +1,56 @@
-import Glibc
+@preconcurrency import Glibc
 import RiffleTensor
 
 /// The three streams, unbuffered, after what C wrote to its own.
 public enum Console {
-    public static func output(_ text: String) { write(text, to: 1) }
-    public static func error(_ text: String) { write(text, to: 2) }
+    public static func output(_ text: String) {
+        let bytes = text.bytes
+        fwrite(bytes, 1, bytes.count, stdout)
+        fflush(stdout)
+        noteLoss()
+    }
 
-    private static func write(_ text: String, to file: Int32) {
-        fflush(nil)
+    public static func error(_ text: String) {
+        fflush(stdout)
         text.bytes.withUnsafeBufferPointer { bytes in
             var done = 0
             while done < bytes.count, let base = bytes.baseAddress {
-                let count = Glibc.write(file, base + done, bytes.count - done)
+                let count = Glibc.write(2, base + done, bytes.count - done)
                 if count < 0, errno != EINTR { return }
                 done += max(count, 0)
             }
         }
+    }
+
+    /// Columns of the terminal that a stream writes to; nil where it is none.
+    static func width(of file: Int32) -> Int? {
+        var size = winsize()
+        return isatty(file) == 1 && ioctl(file, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : nil
+    }
+
+    /// Why output was lost for the first time, as errno says; 0 where none was, or the reason is not known.
+    nonisolated(unsafe) private static var lossReason: Int32 = 0
+
+    /// To be called right after something was written to standard output.
+    static func noteLoss() {
+        let reason = errno
+        if lossReason == 0, ferror(stdout) != 0 { lossReason = reason }
+    }
+
+    /// Has the process end with a message and a code that is not 0 where standard output, whoever wrote to it, did not get all.
+    /// To be called first, so that whatever else is done at the end of the process is done before.
+    public static func watchOutput() {
+        // In the place of a stream that the caller closed, a file that a script opens would get what is printed.
+        for file: Int32 in 0...2 where fcntl(file, F_GETFD) < 0 { _ = open("/dev/null", file == 0 ? O_WRONLY : O_RDONLY) }
+        on_exit({ status, _ in Console.tellOfLoss(status) }, nil)
+    }
+
+    private static func tellOfLoss(_ status: Int32) {
+        fflush(stdout)
+        noteLoss()
+        guard ferror(stdout) != 0, lossReason != EPIPE else { return }
+        fflush(nil)
+        error("riffle: standard output could not be written\(lossReason == 0 ? "" : ": " + String(cString: strerror(lossReason)))\n")
+        _exit(status == 0 ? 1 : status)
     }
 }

@@ -7,14 +7,18 @@ extension LuaEngine {
 
     /// What a command line asks to run.
     public enum Program {
+        /// Code of the command line, an entry of a session.
         case line(String)
+        /// All of standard input as one entry of a session.
+        case standardInput
         case file(String)
         case example(String, [UInt8])
     }
 
     /// Runs a program and reports what goes wrong on standard error. Ctrl-C stops it.
+    /// - Parameter thenSession: whether a session follows, which goes on with the locals of the program.
     /// - Returns: whether it ran to its end.
-    public func execute(_ program: Program) -> Bool {
+    public func execute(_ program: Program, thenSession: Bool = false) -> Bool {
         Signals.interruptsComputation(thenExits: true)
         defer {
             Progress.finishVisible()
@@ -22,13 +26,10 @@ extension LuaEngine {
         }
         do {
             switch program {
-            case .line(let code):
-                // A line has what an entry of the session has.
-                _ = try runInternal("local _, internal = ...; internal.open_session()")
-                try run(code, name: "=command line")
-            case .file("-"): try run(asSource(try contents(of: 0, named: "standard input")), name: "=stdin", arguments: arguments)
-            case .file(let path): try run(asSource(try contents(of: path)), name: "@\(path)", arguments: arguments)
-            case .example(let name, let source): try run(source, name: "@examples/\(name).lua", arguments: arguments)
+            case .line(let code): try runEntry(Array(code.utf8), name: "=command line")
+            case .standardInput: try runEntry(asSource(try contents(of: 0, named: "standard input")), name: "=stdin")
+            case .file(let path): try runScript(asSource(try contents(of: path)), path, keepsLocals: thenSession)
+            case .example(let name, let source): try run(source, name: "@examples/\(name).lua", arguments: arguments, results: 0)
             }
             return true
         } catch {
@@ -44,6 +45,41 @@ extension LuaEngine {
     public func settle() -> Bool {
         UnfinishedWork.settle()
         return !UnfinishedWork.hasLosses
+    }
+
+    private func runEntry(_ source: [UInt8], name: String) throws {
+        let session = try session.get()
+        try session.open()
+        try finish(session.evaluate(source, name: name, arguments: arguments))
+    }
+
+    private func runScript(_ source: [UInt8], _ path: String, keepsLocals: Bool) throws {
+        let session = try session.get()
+        try session.require(from: folder(of: path))
+        guard keepsLocals else {
+            try run(source, name: "@\(path)", arguments: arguments, results: 0)
+            return
+        }
+        try finish(session.evaluate(source, name: "@\(path)", prints: false, arguments: arguments))
+    }
+
+    /// Nothing comes after a program: one that is incomplete is as wrong as another.
+    private func finish(_ answer: Session.Answer) throws {
+        switch answer {
+        case .done: break
+        case .incomplete(let message), .wrong(let message): throw RiffleError("", message)
+        }
+    }
+
+    /// The folder of a script, the one that a link leads to.
+    private func folder(of path: String) -> String {
+        var path = path
+        var link = stat()
+        if lstat(path, &link) == 0, link.st_mode & S_IFMT == S_IFLNK, let real = realpath(path, nil) {
+            path = String(cString: real)
+            free(real)
+        }
+        return path.lastIndex(of: "/").map { String(path[...$0].dropLast(path == "/" ? 0 : 1)) } ?? "."
     }
 
     /// An error, with the lines that led to it where they tell more than the message.

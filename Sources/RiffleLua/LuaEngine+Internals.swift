@@ -43,12 +43,23 @@ extension LuaEngine {
                 let tensor = $0.tensor(0)
                 return [.integer(tensor.count * tensor.dtype.size), .string("\(tensor.dtype) \(tensor.shape)")]
             },
+            Function("options_of", [Argument("name", .string), Argument("is_method", .boolean)], Doc("")) { [unowned self] in
+                // A tensor's method may be an operation, which is told of by its own name.
+                let name = $0.string(0), lastName = String(name.split(separator: ":").last ?? "")
+                guard let entry = catalogue[name] ?? catalogue[lastName] else { return [.list([])] }
+                let options = entry.parameters.dropFirst($0.boolean(1) ? 1 : 0)
+                return [.list(options.map { .list(([$0.name] + $0.choices).map(Value.string)) })]
+            },
             Function("format", [Argument("number", .number)], Doc("")) { [.string(riffleFormat($0.number(0)))] },
             Function("progress", [Argument("label", .string), Argument("total", .integer(0...Int.max), default: .none)], Doc("")) {
                 [.object(Progress(label: $0.string(0), total: $0.optionalInteger(1)))]
             },
             Function("before_output", [], Doc("")) { _ in
                 Progress.clearLine()
+                return []
+            },
+            Function("after_output", [], Doc("")) { _ in
+                Console.noteLoss()
                 return []
             },
             Function("start_profile", [], Doc("")) { _ in

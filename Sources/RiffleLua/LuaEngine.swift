@@ -19,6 +19,7 @@ public final class LuaEngine: @unchecked Sendable {
     let arguments: [Value]
     public let catalogue = Catalogue()
     let memory = MemoryPolicy()
+    private(set) lazy var session = Result { try Session(self) }
     /// Whether the last program was stopped by Ctrl-C.
     public internal(set) var wasInterrupted = false
 
@@ -186,8 +187,9 @@ public final class LuaEngine: @unchecked Sendable {
     @discardableResult
     public func run(_ source: String, name: String) throws -> [Value] { try run(source.bytes, name: name) }
 
+    /// - Parameter results: how many results are wanted, -1 for all: what nobody wants is not converted.
     @discardableResult
-    public func run(_ bytes: [UInt8], name: String, arguments: [Value] = []) throws -> [Value] {
+    public func run(_ bytes: [UInt8], name: String, arguments: [Value] = [], results: Int = -1) throws -> [Value] {
         var outcome = rlua_outcome()
         rlua_begin(state.pointer, &outcome)
         defer { rlua_done(state.pointer, &outcome) }
@@ -197,7 +199,7 @@ public final class LuaEngine: @unchecked Sendable {
         }
         guard place != 0 else { throw RiffleError("", message.text) }
         let chunk = LuaReference(state: state, place: place)
-        return try call(chunk, arguments)
+        return try call(chunk, arguments, results: results)
     }
 
     /// Takes back an interrupt that has been answered.
@@ -206,12 +208,20 @@ public final class LuaEngine: @unchecked Sendable {
         rlua_resume(state.pointer)
     }
 
+    /// A string of Lua's from any bytes.
+    func string(_ bytes: [UInt8]) -> Value {
+        let place = bytes.withUnsafeBufferPointer { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { rlua_bytes(state.pointer, $0.baseAddress, $0.count) }
+        }
+        return .object(LuaFunction(LuaReference(state: state, place: place)))
+    }
+
     /// Calls a function of the registry.
-    func call(_ function: LuaReference, _ arguments: [Value]) throws -> [Value] {
+    func call(_ function: LuaReference, _ arguments: [Value], results: Int) throws -> [Value] {
         var outcome = rlua_outcome()
         rlua_begin(state.pointer, &outcome)
         defer { rlua_done(state.pointer, &outcome) }
-        rlua_call(state.pointer, function.place, try write(arguments), arguments.count, &outcome)
+        rlua_call(state.pointer, function.place, try write(arguments), arguments.count, Int32(results), &outcome)
         switch outcome.code {
         case RLUA_OK:
             return try (0..<outcome.count).map { place in

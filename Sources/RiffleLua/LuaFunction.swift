@@ -39,10 +39,11 @@ public final class LuaFunction: Sendable {
     init(_ reference: LuaReference) { self.reference = reference }
 
     /// Calls it.
+    /// - Parameter results: how many results are wanted; those missing are `.none`.
     /// - Throws: `LuaError` where Lua raised one, to be passed on: the call from Lua around this one raises it again.
-    public func callAsFunction(_ arguments: [Value]) throws -> [Value] {
+    public func callAsFunction(_ arguments: [Value], results: Int = 1) throws -> [Value] {
         guard let engine = reference.state.engine else { throw RiffleError("", "Lua has ended") }
-        return try engine.call(reference, arguments)
+        return try engine.call(reference, arguments, results: results)
     }
 }
 

@@ -8,7 +8,9 @@ enum Prelude {
         ("profile", PackageResources.profile_lua),
         ("progress", PackageResources.progress_lua),
         ("help", PackageResources.help_lua),
+        ("syntax", PackageResources.syntax_lua),
         ("session", PackageResources.session_lua),
+        ("completion", PackageResources.completion_lua),
         ("strict", PackageResources.strict_lua),
     ]
 }

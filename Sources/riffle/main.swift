@@ -1,42 +1,66 @@
 import ArgumentParser
 import Glibc
 import RiffleLua
+import RiffleTensor
+
+private let usage = """
+    riffle                        an interactive session
+    riffle SCRIPT [ARGUMENTS]     runs a script; what follows it is the script's own
+    riffle -i SCRIPT [ARGUMENTS]  runs a script, then a session that goes on with its variables
+    riffle -e CODE [-e CODE]      runs code as a session does, and prints what it gives
+    riffle < FILE                 runs standard input likewise
+    riffle - [ARGUMENTS] < FILE   the same, with arguments
+    riffle examples [run] [NAME]  lists, shows or runs what comes with Riffle
+    """
 
 /// riffle: runs Lua scripts, or an interactive session.
 struct Riffle: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "riffle",
         abstract: "Trains flow-matching models and distils them into few-step generators, from Lua.",
-        usage: """
-            riffle                        an interactive session
-            riffle SCRIPT [ARGUMENTS]     runs a script; what follows it is the script's own
-            riffle -i SCRIPT [ARGUMENTS]  runs a script, then an interactive session
-            riffle -e CODE                runs a line of Lua
-            riffle examples [run] [NAME]  lists, shows or runs what comes with Riffle
-            """,
+        usage: usage,
         version: "riffle \(LuaEngine.version)",
         subcommands: [Run.self, ExamplesCommand.self, DoctorCommand.self, Docs.self],
         defaultSubcommand: Run.self)
 }
 
 struct Run: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Runs a script, a line of Lua or an interactive session.", shouldDisplay: false)
+    static let configuration = CommandConfiguration(
+        abstract: "Runs a script, lines of Lua or an interactive session.", usage: usage, shouldDisplay: false)
 
-    @Option(name: .short, help: "Runs a line of Lua.")
-    var execute: String?
+    @Option(name: .short, parsing: .unconditionalSingleValue, help: ArgumentHelp("Runs code; several run in order.", valueName: "code"))
+    var execute: [String] = []
     @Flag(name: .short, help: "Goes on with an interactive session.")
     var interactive = false
-    @Argument(parsing: .captureForPassthrough, help: "A script, or - for standard input, and its arguments.")
-    var script: [String] = []
+    @ArgumentParser.Argument(parsing: .captureForPassthrough, help: "A script, or - for standard input, and its arguments.")
+    var words: [String] = []
 
     func run() throws {
-        let engine = try LuaEngine(script: script.first ?? "riffle", arguments: Array(script.dropFirst()))
-        var isFine = true
-        if let execute { isFine = engine.execute(.line(execute)) }
-        if let file = script.first, isFine { isFine = engine.execute(.file(file)) }
-        if interactive || execute == nil && script.isEmpty { isFine = try Repl(engine).run() && isFine }
+        let words = try scriptAndArguments()
+        let engine = try LuaEngine(script: words.first ?? "riffle", arguments: Array(words.dropFirst()))
+        var programs = execute.map(LuaEngine.Program.line)
+        if let script = words.first { programs.append(script == "-" ? .standardInput : .file(script)) }
+        let isSession = interactive || programs.isEmpty
+        let isTerminal = isatty(0) == 1
+        // A pipe is no person: what it sends is one program.
+        if isSession, !isTerminal, words.first != "-" { programs.append(.standardInput) }
+        var isFine = programs.allSatisfy { engine.execute($0, thenSession: interactive) }
+        if isSession, isTerminal { try Repl(engine).run() }
         isFine = engine.settle() && isFine
         if !isFine { throw ExitCode(engine.wasInterrupted ? 130 : 1) }
+    }
+
+    /// The words behind the options. After `--` a script may have any name.
+    private func scriptAndArguments() throws -> [String] {
+        guard let first = words.first, first != "--" else { return Array(words.dropFirst()) }
+        if first.hasPrefix("-"), first != "-" {
+            throw ValidationError("there is no option '\(first)'" + suggestion(for: first, among: ["--help", "--version"]))
+        }
+        let commands = Riffle.configuration.subcommands.compactMap { $0.configuration.commandName }
+        if access(first, F_OK) != 0, !first.contains("/"), let command = nearest(first, in: commands) {
+            throw ValidationError("there is no script '\(first)', did you mean the command '\(command)'?")
+        }
+        return words
     }
 }
 
@@ -45,12 +69,13 @@ struct ExamplesCommand: ParsableCommand {
         commandName: "examples", abstract: "Lists, shows or runs the scripts that come with Riffle.",
         usage: "riffle examples\n       riffle examples NAME\n       riffle examples run NAME [ARGUMENTS]")
 
-    @Argument(parsing: .captureForPassthrough, help: "NAME shows a script; run NAME runs it.")
+    @ArgumentParser.Argument(parsing: .captureForPassthrough, help: "NAME shows a script; run NAME runs it.")
     var words: [String] = []
 
     func run() throws {
+        if let first = words.first, ["-h", "--help"].contains(first) { throw CleanExit.helpRequest(self) }
         guard let first = words.first else {
-            for example in Examples.all { print("\(example.name)\n    \(Examples.about(example.source))") }
+            for example in Examples.all { Console.output("\(example.name)\n    \(Examples.about(example.source))\n") }
             return
         }
         let runs = first == "run"
@@ -65,11 +90,11 @@ struct ExamplesCommand: ParsableCommand {
 
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "doctor", abstract: "Tells what Riffle found on this machine.")
-    func run() { print(Doctor.report) }
+    func run() { Console.output(Doctor.report + "\n") }
 }
 
 struct Docs: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Prints the reference page.")
+    static let configuration = CommandConfiguration(commandName: "docs", abstract: "Prints the reference page.")
     func run() throws { Console.output(try LuaEngine().catalogue.reference) }
 }
 
@@ -87,6 +112,7 @@ func misunderstoodSetting() -> String? {
     return Doctor.missingBLAS
 }
 
+Console.watchOutput()
 if let problem = misunderstoodSetting() {
     Console.error("riffle: \(problem)\n")
     exit(1)

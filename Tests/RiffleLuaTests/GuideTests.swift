@@ -9,8 +9,8 @@ import Testing
     private static let root = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined()
 
     /// A text of the repository with every count of steps made small and every file put in `folder`.
-    private func text(_ path: String, folder: String) throws -> String {
-        var text = String(decoding: try contents(of: "\(Self.root)/\(path)"), as: UTF8.self)
+    private static func text(_ path: String, folder: String) throws -> String {
+        var text = String(decoding: try contents(of: "\(root)/\(path)"), as: UTF8.self)
         for count in ["100000", "6000", "4000", "3000", "2000"] { text.replace(count, with: "3") }
         // The largest part of the CIFAR-10 example is sampling.
         text.replace("method = \"heun\", steps = 15", with: "method = \"euler\", steps = 1")
@@ -27,7 +27,7 @@ import Testing
 
     @Test func quickstart() throws {
         let folder = temporaryFolder()
-        let output = try run(text("examples/quickstart.lua", folder: folder), ["--seed", "2"], folder: folder)
+        let output = try run(Self.text("examples/quickstart.lua", folder: folder), ["--seed", "2"], folder: folder)
         #expect(output.contains("ITVM student") && access("\(folder)/quickstart.png", R_OK) == 0)
     }
 
@@ -37,13 +37,13 @@ import Testing
     ])
     func pictures(_ name: String, _ arguments: [String], _ told: String) throws {
         let folder = temporaryFolder()
-        let output = try run(text("examples/\(name).lua", folder: folder), arguments, folder: folder)
+        let output = try run(Self.text("examples/\(name).lua", folder: folder), arguments, folder: folder)
         #expect(output.contains(told) && access("\(folder)/\(name).png", R_OK) == 0)
     }
 
     @Test func ownLoss() throws {
         let folder = temporaryFolder()
-        #expect(try run(text("examples/own_loss.lua", folder: folder), folder: folder).contains("student, 4 evaluations"))
+        #expect(try run(Self.text("examples/own_loss.lua", folder: folder), folder: folder).contains("student, 4 evaluations"))
     }
 
     @Test func cifar10() throws {
@@ -52,24 +52,27 @@ import Testing
         guard let file = fopen("\(folder)/data_batch_1.bin", "w") else { throw RiffleError("", "cannot write") }
         for record in 0..<64 { for byte in 0..<3073 { fputc(Int32(byte == 0 ? record % 10 : (record * 7 + byte) % 256), file) } }
         fclose(file)
-        _ = try run(text("examples/cifar10.lua", folder: folder), [folder, "1"], folder: folder)
+        _ = try run(Self.text("examples/cifar10.lua", folder: folder), [folder, "1"], folder: folder)
         for name in ["cifar10-teacher.png", "cifar10-student-1.png", "cifar10-student.safetensors"] {
             #expect(access("\(folder)/\(name)", R_OK) == 0, "\(name)")
         }
     }
 
+    static func readmeProgram(folder: String) throws -> String {
+        let page = try text("README.md", folder: folder)
+        return try #require(page.components(separatedBy: "```lua\n").dropFirst().first?.components(separatedBy: "```").first)
+    }
+
     @Test func readme() throws {
         let folder = temporaryFolder()
-        let page = try text("README.md", folder: folder)
-        let block = try #require(page.components(separatedBy: "```lua\n").dropFirst().first?.components(separatedBy: "```").first)
-        _ = try run(block, folder: folder)
+        _ = try run(Self.readmeProgram(folder: folder), folder: folder)
         #expect(access("\(folder)/moons.png", R_OK) == 0)
     }
 
     /// Indented blocks that begin by requiring riffle are whole scripts.
     @Test func gettingStarted() throws {
         let folder = temporaryFolder()
-        let lines = try text("docs/getting-started.md", folder: folder).split(separator: "\n", omittingEmptySubsequences: false)
+        let lines = try Self.text("docs/getting-started.md", folder: folder).split(separator: "\n", omittingEmptySubsequences: false)
         let start = try #require(lines.firstIndex { $0.hasPrefix("    local riffle") })
         let block = lines[start...].prefix { $0.isEmpty || $0.hasPrefix("    ") }.joined(separator: "\n")
         _ = try run(block + "\nassert(my_net(8)(riffle.ones(1, 2), riffle.ones(1)):shape()[2] == 2)", folder: folder)

@@ -53,17 +53,18 @@ private func wait(for process: pid_t) -> Int32 {
 }
 
 /// Runs the binary to its end.
-func riffle(_ arguments: [String], input: String = "", settings: [String] = []) throws -> (output: String, error: String, code: Int32) {
+/// - Parameter output: where standard output goes, instead of into the answer.
+func riffle(_ arguments: [String], input: String = "", output: String? = nil, settings: [String] = []) throws -> (output: String, error: String, code: Int32) {
     let folder = temporaryFolder()
     try write(input, to: "\(folder)/in")
     let process = try spawn(arguments, state: folder, settings: settings) { actions in
         posix_spawn_file_actions_addopen(&actions, 0, "\(folder)/in", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, "\(folder)/out", O_WRONLY | O_CREAT, 0o600)
+        posix_spawn_file_actions_addopen(&actions, 1, output ?? "\(folder)/out", O_WRONLY | O_CREAT, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, "\(folder)/err", O_WRONLY | O_CREAT, 0o600)
     }
     let code = wait(for: process)
     func text(_ name: String) throws -> String { try contents(of: "\(folder)/\(name)").withUnsafeBytes { String(bytes: $0) } }
-    return (try text("out"), try text("err"), code)
+    return (output == nil ? try text("out") : "", try text("err"), code)
 }
 
 /// A session of the binary on a pseudo-terminal.
@@ -100,7 +101,7 @@ final class Terminal {
         text.withUTF8 { _ = Glibc.write(master, $0.baseAddress, $0.count) }
     }
 
-    /// What is shown until it ends with `prompt`, and has shown `word`.
+    /// What is shown until it ends with `prompt`, and has shown `word`, but for the marks around prompts that concern pastes.
     @discardableResult
     func expect(_ prompt: String, after word: String = "") throws -> String {
         var shown: [UInt8] = []
@@ -108,7 +109,7 @@ final class Terminal {
         for _ in 0..<400 {
             var waiting = pollfd(fd: master, events: Int16(POLLIN), revents: 0)
             guard poll(&waiting, 1, 50) > 0 else {
-                let text = String(decoding: shown, as: UTF8.self)
+                let text = String(decoding: shown, as: UTF8.self).replacing("\u{1B}[?2004h", with: "").replacing("\u{1B}[?2004l", with: "")
                 if text.hasSuffix(prompt), word.isEmpty || text.contains(word) { return text }
                 continue
             }

@@ -61,43 +61,32 @@ import Testing
         #expect(try terminal.enter("5 + 5").contains("10"))
     }
 
-    @Test func readsFromAPipe() throws {
-        let piped = try riffle([], input: "1 + 1\nfor i = 1, 2 do\nprint(i)\nend\n{ 1,\n2 }\n")
-        #expect(piped.output == "2\n1\n2\n[1, 2]\n")
-        #expect(piped.code == 0)
-        #expect(try riffle([], input: "nonsense(\n").code == 1)
-    }
-
-    @Test func runsScriptsAndLines() throws {
-        #expect(try riffle(["-e", "print(1 + 1, riffle.ones(2):sum():item(), nn)"]).output == "2\t2.0\triffle.nn\n")
-        let script = "\(temporaryFolder())/script.lua"
-        try write("print(arg[0] == '\(script)', arg[1], arg[2], #arg, select('#', ...))\n", to: script)
-        #expect(try riffle([script, "--quick", "-e"]).output == "true\t--quick\t-e\t2\t2\n")
-        #expect(try riffle(["-i", script], input: "7 * 6\n").output.hasSuffix("42\n"))
-
-        try write("local function f() error('deep') end\n\nf()\n", to: script)
-        let failed = try riffle([script])
-        #expect(failed.code == 1)
-        #expect(failed.error == "riffle: \(script):1: deep\n  \(script):1: in 'f'\n  \(script):3\n")
-        #expect(try riffle(["/no/such.lua"]).error == "riffle: cannot open /no/such.lua: No such file or directory\n")
-        #expect(try riffle(["-e", "print(1)"], settings: ["RIFFLE_THREADS=two"]).error == "riffle: RIFFLE_THREADS must be a whole number from 1 to 1024, got 'two'\n")
-        #expect(try riffle(["-e", "print(1)"], settings: ["RIFFLE_CPU=avx"]).error.contains("one of baseline, avx2, avx512, amx, got 'avx'"))
-        #expect(try riffle(["-e", "print(1)"], settings: ["RIFFLE_BLAS=/no/such.so"]).error.hasPrefix("riffle: RIFFLE_BLAS: /no/such.so: cannot open"))
-        #expect(try riffle(["examples", "run", "tensors"]).code == 0)
-        #expect(try riffle(["doctor"]).output.contains("threads"))
-        #expect(try riffle(["--version"]).output == "riffle \(LuaEngine.version)\n")
-    }
-
-    @Test func everyExampleIsInTheBinary() throws {
-        let folder = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/examples"
-        var found: [String] = []
-        let directory = try #require(opendir(folder))
-        defer { closedir(directory) }
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-            if name.hasSuffix(".lua") { found.append(String(name.dropLast(4))) }
+    /// README's program goes into a session as it stands: pasted, and typed line by line.
+    @Test(arguments: [true, false]) func readmesProgramIsPasted(_ isMarked: Bool) throws {
+        let folder = temporaryFolder()
+        let program = try GuideTests.readmeProgram(folder: folder).replacing("10000", with: "20")
+        let terminal = try Terminal()
+        try terminal.expect("> ")
+        if isMarked {
+            terminal.send("\u{1B}[200~\t\(program.replacing("\n", with: "\r"))\u{1B}[201~")
+            try terminal.expect(")\r\n> ", after: "plot.scatter")
+        } else {
+            for line in program.split(separator: "\n") { try terminal.enter(String(line)) }
         }
-        #expect(found.sorted() == Examples.all.map(\.name).sorted())
-        for example in Examples.all { #expect(!Examples.about(example.source).isEmpty) }
+        #expect(try terminal.enter("net:count()").contains("91522"))
+        #expect(access("\(folder)/moons.png", R_OK) == 0)
+        let answer = try terminal.enter("net = 3; opt, student")
+        #expect(answer.contains("optimizer") && answer.contains("mlp"), "\(answer)")
+    }
+
+    @Test func completesOptionsOfACall() throws {
+        let terminal = try Terminal()
+        try terminal.expect("> ")
+        try terminal.enter("local net, x = nn.mlp { dim = 2 }, riffle.ones(1, 2)", until: "> ")
+        #expect(try terminal.enter("#flow.ode(net, x, { met\t = 'eul\t', ste\t = 2 })").contains("1\r\n"))
+        #expect(try terminal.enter("x:sum { ke\t = true, di\t = 1 }").contains("[1, 2]"))
+        terminal.send("\u{4}")
+        _ = terminal.exitCode()
+        #expect(try terminal.history().contains("method\\040=\\040'euler',\\040steps\\040=\\0402"))
     }
 }

@@ -150,8 +150,12 @@ void rlua_forget(rlua_state *state, int reference);
 
 // MARK: - Calling Lua
 
-/// The function of a chunk, as a registry place; 0 with the message in `message` where it does not compile.
+/// The function of a chunk, as a registry place; 0 with the message in `message` where it does not compile. The prelude finds
+/// the names of all chunks in the table `programs`.
 int rlua_load(rlua_state *state, const char *bytes, size_t length, const char *name, rlua_value *message);
+
+/// A string of any bytes, as a registry place.
+int rlua_bytes(rlua_state *state, const char *bytes, size_t length);
 
 typedef struct {
     rlua_code code;
@@ -167,9 +171,10 @@ typedef struct {
 } rlua_outcome;
 
 /// Calls a function (or another value of the registry that can be called). The arguments come from the arena.
-/// What the outcome points to lasts until rlua_done, which has to follow.
+/// As many results are read as are wanted, those missing as nil; all of them with -1. What the outcome points to lasts until
+/// rlua_done, which has to follow.
 void rlua_begin(rlua_state *state, rlua_outcome *outcome);
-void rlua_call(rlua_state *state, int function, rlua_value *arguments, size_t count, rlua_outcome *outcome);
+void rlua_call(rlua_state *state, int function, rlua_value *arguments, size_t count, int wanted, rlua_outcome *outcome);
 void rlua_done(rlua_state *state, rlua_outcome *outcome);
 
 /// An error object in words, and where in the user's code it was raised, a line a level. In the arena.

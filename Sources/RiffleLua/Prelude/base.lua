@@ -79,11 +79,12 @@ local function shown(value) return show(value, 0) end
 internal.list_metatable.__tostring, internal.list_metatable.__name = shown, "list"
 internal.table_metatable.__tostring, internal.table_metatable.__name = shown, "table"
 
--- print as it is, but for a progress bar that may stand in the line.
-local print_line, before_output = print, internal.before_output
+-- print as it is, but for a progress bar that may stand in the line, and output that is lost.
+local print_line, before_output, after_output = print, internal.before_output, internal.after_output
 function print(...)
   before_output()
-  return print_line(...)
+  print_line(...)
+  after_output()
 end
 
 -- os.exit as it is, but for files in the making: an exit that loses work is no success.

@@ -23,6 +23,9 @@ function internal.collect_titles()
   collect(riffle, "")
 end
 
+-- What help calls a function, a room or an object's class; nil where it knows none.
+function internal.title_of(value) return titles[value] or type(value) == "userdata" and internal.word_of(value) or nil end
+
 define("help", {
   summary = "Tells of a function, a method, a class of objects or a room: by name, or the thing itself.",
   arguments = { { "topic", "any", "such as \"matmul\", \"flow\", \"tensor\" or riffle.matmul", "nil" } },
@@ -30,7 +33,7 @@ define("help", {
 }, function(topic)
   if topic == nil then return internal.help() end
   if type(topic) == "string" then return internal.help(topic) end
-  local title = titles[topic] or type(topic) == "userdata" and internal.word_of(topic)
+  local title = internal.title_of(topic)
   if not title then fail("riffle.help: there is no help on this " .. type(topic)) end
   local method = title:match("^tensor:(.+)$")
   return internal.help(method and riffle[method] == topic and method or title)

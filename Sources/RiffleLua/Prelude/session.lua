@@ -1,8 +1,103 @@
--- One entry of the interactive session: evaluates it and prints what it gives.
+-- Entries of a session: what is typed or pasted, the code of -e, and what comes through standard input. An entry sees the
+-- locals that entries before it declared on their own level, and prints what it ends with.
 local riffle, internal = ...
-local before_output = internal.before_output
+local getupvalue, stdout = debug.getupvalue, io.stdout
 
-local function is_incomplete(message) return message:sub(-#"<eof>") == "<eof>" end
+-- The session's locals by name: an upvalue, as a function that has it and its place there, and whether it is constant.
+local locals = {}
+-- Names whose declaration ended with an error.
+local unmade = {}
+
+-- Makes what a statement declared locals of the session. Entries after it share the variables themselves with the closures
+-- that the statement's entry made.
+-- - read: returns the variables, and has as upvalues all but those that Lua took for constants.
+local function keep(declared, read)
+  local places, values, place = {}, table.pack(read()), 1
+  while getupvalue(read, place) do
+    places[getupvalue(read, place)] = place
+    place = place + 1
+  end
+  for number, variable in ipairs(declared) do
+    local value = values[number]
+    local cell = { holder = read, place = places[variable.name], is_constant = variable.is_constant }
+    if not cell.place then cell.holder, cell.place = function() return value end, 1 end
+    locals[variable.name], unmade[variable.name] = cell, nil
+  end
+end
+
+local function value_of(cell) return (select(2, getupvalue(cell.holder, cell.place))) end
+
+-- The value of a session's name: a local, or else a global.
+function internal.look_up(name)
+  if locals[name] then return value_of(locals[name]) end
+  return rawget(_G, name)
+end
+
+-- Calls body(name, value) for every local.
+function internal.each_local(body)
+  for name, cell in pairs(locals) do body(name, value_of(cell)) end
+end
+
+function internal.is_unmade(name) return unmade[name] end
+
+local function write_line(text)
+  internal.before_output()
+  stdout:write(text, "\n")
+  internal.after_output()
+end
+
+local function show(...)
+  local shown = table.pack(...)
+  for i = 1, shown.n do shown[i] = internal.show(shown[i], 0) end
+  write_line(table.concat(shown, "\t"))
+end
+
+local function is_incomplete(message) return message and message:sub(-#"<eof>") == "<eof>" end
+
+local function is_expression(text) return load("return " .. text, "=", "t") ~= nil end
+
+-- The source with calls of `_riffle_keep` behind the locals it declares. Where the entry prints, its last expression is
+-- returned, and expressions on lines before it that are no statements are shown.
+local function instrumented(source, statements, prints)
+  local parts, place = {}, 1
+  for number, statement in ipairs(statements) do
+    local text, following = source:sub(statement.first, statement.last), statements[number + 1]
+    parts[#parts + 1] = source:sub(place, statement.first - 1)
+    place = statement.last + 1
+    local ends_line = following and source:sub(place, following.first - 1):find("[\n;]")
+    if prints and is_expression(text) and (not following or ends_line and not load(text, "=", "t")) then
+      text = following and "_riffle_show(" .. text .. ");" or "return " .. text
+      if not following then place = #source + 1 end
+    elseif statement.locals then
+      local names = {}
+      for i, variable in ipairs(statement.locals) do names[i] = variable.name end
+      text = ("%s _riffle_keep(%d, function() return %s end);"):format(text, number, table.concat(names, ", "))
+    end
+    parts[#parts + 1] = text
+  end
+  return table.concat(parts) .. source:sub(place)
+end
+
+-- The function of an entry, whose upvalues are the session's locals; or nil and a message.
+local function compile(body, tokens, statements, name)
+  local words, header, mentioned = { "_riffle_keep", "_riffle_show" }, {}, {}
+  for _, token in ipairs(tokens) do mentioned[token.text] = token.kind == "name" end
+  for word, cell in pairs(locals) do
+    if mentioned[word] then header[#header + 1] = word .. (cell.is_constant and " <const>" or "") end
+  end
+  table.sort(header)
+  table.move(header, 1, #header, #words + 1, words)
+  local make, message = load("local " .. table.concat(words, ", ") .. " = ...; return function(...) " .. body .. "\nend", name, "t")
+  if not make then return nil, message end
+  local entry = make(function(number, read) keep(statements[number].locals, read) end, show)
+  local place = 1
+  while getupvalue(entry, place) do
+    local cell = locals[getupvalue(entry, place)]
+    if cell then debug.upvaluejoin(entry, place, cell.holder, cell.place) end
+    place = place + 1
+  end
+  return entry
+end
 
 -- Keeps results as _1, _2, ... and _, and prints them.
 local function finish(is_silent, ...)
@@ -10,92 +105,58 @@ local function finish(is_silent, ...)
   if count == 0 then return "done" end
   for i = 1, count do rawset(_G, "_" .. i, (select(i, ...))) end
   rawset(_G, "_", (...))
-  if not is_silent then
-    local shown = {}
-    for i = 1, count do shown[i] = internal.show((select(i, ...)), 0) end
-    before_output()
-    io.write(table.concat(shown, "\t"), "\n")
-  end
+  if not is_silent then show(...) end
   return "done"
 end
 
--- "incomplete" where more lines are needed, else "done"; errors are raised.
-function internal.evaluate(source)
-  local topic = source:match("^%s*%?%s*(.-)%s*$")
+-- Runs an entry: "done", or "incomplete" or "wrong" with Lua's message where it does not compile. Errors are raised.
+-- - prints: whether it prints what it ends with; a script does not.
+function internal.evaluate(source, name, prints, ...)
+  local topic = prints and (source:match("^%s*%?%s*(.-)%s*$") or source:match("^%s*help%s*$") and "")
   if topic then
-    io.write(topic == "" and riffle.help() or riffle.help(topic), "\n")
+    write_line(topic == "" and riffle.help() or riffle.help(topic))
     return "done"
   end
-  local is_silent = source:find(";%s*$") ~= nil
-  local expression = source:gsub(";%s*$", "")
-  local chunk, as_value = load("return " .. expression, "=stdin", "t")
-  if not chunk then
-    local as_statement
-    chunk, as_statement = load(source, "=stdin", "t")
-    if not chunk then
-      if is_incomplete(as_value) or is_incomplete(as_statement) then return "incomplete" end
-      return "wrong", as_statement
-    end
+  local tokens = internal.tokens(source)
+  local statements = internal.statements(tokens)
+  local body = instrumented(source, statements, prints)
+  if not load(body, name, "t") then
+    local as_it_is, problem = load(source, name, "t")
+    local last = statements[#statements]
+    local as_value = prints and last and select(2, load("return " .. source:sub(last.first), name, "t"))
+    if is_incomplete(problem) or is_incomplete(as_value) then return "incomplete", problem end
+    if not as_it_is then return "wrong", problem end
+    body, statements = source, {}
   end
-  return finish(is_silent, chunk())
+  local entry, message = compile(body, tokens, statements, name)
+  if not entry then return "wrong", message end
+  for _, statement in ipairs(statements) do
+    for _, variable in ipairs(statement.locals or {}) do unmade[variable.name] = not locals[variable.name] or nil end
+  end
+  internal.programs[name], internal.entry = true, entry
+  if not prints then
+    entry(...)
+    return "done"
+  end
+  return finish(#tokens > 0 and tokens[#tokens].text == ";", entry(...))
 end
 
--- Names that may follow `text`: globals, fields of tables and members of objects, after the last dot or colon.
-function internal.completions(text)
-  local path, mark, start = text:match("^(.-)([.:]?)([%w_]*)$")
-  local found, seen = {}, {}
-  local function add(name)
-    if type(name) == "string" and name:sub(1, #start) == start and name:find("^[%a_]") and not seen[name] then
-      seen[name] = true
-      found[#found + 1] = path .. mark .. name
-    end
-  end
-  local function add_all(place)
-    for name in next, place do add(name) end
-  end
-  if mark == "" then
-    if path ~= "" then return found end
-    add_all(_G)
-    for word in ("and break do else elseif end false for function goto if in local nil not or repeat return then true until while"):gmatch("%a+") do
-      add(word)
-    end
-  else
-    local value = _G
-    for name in path:gmatch("[%w_]+") do
-      if type(value) == "table" then
-        value = rawget(value, name)
-      elseif type(value) == "userdata" then
-        local ok, inner = pcall(function() return value[name] end)
-        value = ok and inner or nil
-      end
-      if value == nil then return found end
-    end
-    if type(value) == "table" then add_all(value) end
-    if type(value) == "string" then add_all(string) end
-    if type(value) == "userdata" then
-      for _, name in ipairs(internal.members_of(value)) do
-        local is_method = type(rawget(internal.members[internal.word_of(value)], name)) == "function"
-        if mark == "." or is_method then add(name) end
-      end
-    end
-  end
-  table.sort(found)
-  return found
-end
-
--- who(): the tensors and other objects among global variables.
+-- who(): the tensors and other objects among the session's variables.
 function internal.who()
   local lines = {}
-  for name, value in pairs(_G) do
-    if type(value) == "userdata" and internal.word_of(value) and not name:find("^_") then
-      local kind, text = internal.kind(value), ""
-      if kind == "tensor" or kind == "parameter" then
-        local bytes, description = internal.bytes_of(value)
-        text = ("%s, %d bytes"):format(description, bytes)
-      end
-      lines[#lines + 1] = ("%s: %s %s"):format(name, kind, text)
+  local function add(name, value)
+    if type(value) ~= "userdata" or not internal.word_of(value) or name:find("^_") then return end
+    local kind, text = internal.kind(value), ""
+    if kind == "tensor" or kind == "parameter" then
+      local bytes, description = internal.bytes_of(value)
+      text = ("%s, %d bytes"):format(description, bytes)
     end
+    lines[#lines + 1] = ("%s: %s %s"):format(name, kind, text)
   end
+  for name, value in pairs(_G) do
+    if not locals[name] then add(name, value) end
+  end
+  internal.each_local(add)
   table.sort(lines)
   return table.concat(lines, "\n")
 end
@@ -108,4 +169,11 @@ function internal.open_session()
   for _, room in ipairs { "nn", "flow", "optim", "data", "metrics", "image", "plot" } do
     if rawget(riffle, room) then rawset(_G, room, riffle[room]) end
   end
+end
+
+-- Has `require` look into a script's folder first. Lua's templates cannot name a folder with ; or ? in its name.
+function internal.require_from(folder)
+  if folder:find("[;?]") then return end
+  package.path = ("%s/?.lua;%s/?/init.lua;%s"):format(folder, folder, package.path)
+  package.cpath = ("%s/?.so;%s"):format(folder, package.cpath)
 end

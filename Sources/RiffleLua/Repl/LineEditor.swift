@@ -6,11 +6,14 @@ import RiffleTensor
 ///
 /// There is one terminal, and libedit keeps its state in globals: so does this.
 enum LineEditor {
-    /// Names that may stand for the beginning of one.
-    typealias Completer = (String) -> [String]
+    /// Names that may stand for the word that follows the beginning of a line.
+    typealias Completer = (_ line: String, _ word: String) -> [String]
 
-    nonisolated(unsafe) private static var completer: Completer = { _ in [] }
-    nonisolated(unsafe) private static var pending: [Int32] = []
+    nonisolated(unsafe) private static var completer: Completer = { _, _ in [] }
+    /// Characters that the editor gets before those of the terminal: what was pasted, or what ends a line.
+    nonisolated(unsafe) private static var pending: ArraySlice<Int32> = []
+    /// Bytes of the terminal that were read ahead.
+    nonisolated(unsafe) private static var ahead: ArraySlice<UInt8> = []
     nonisolated(unsafe) private(set) static var wasCancelled = false
 
     static func start(completer: @escaping Completer) {
@@ -32,10 +35,15 @@ enum LineEditor {
         if let file = historyFile { read_history(file.systemName) }
     }
 
+    /// Whether more lines of a paste follow.
+    static var isPasting: Bool { !pending.isEmpty }
+
     /// The next line, or nil at the end of input. Ctrl-C gives an empty line and sets `wasCancelled`.
     static func read(_ prompt: String) -> String? {
         wasCancelled = false
-        fflush(nil)
+        // The terminal marks what is pasted, where it knows how.
+        Console.output("\u{1B}[?2004h")
+        defer { Console.output("\u{1B}[?2004l") }
         guard let line = readline(prompt) else { return nil }
         defer { free(line) }
         return wasCancelled ? "" : String(cBytes: line)
@@ -48,7 +56,7 @@ enum LineEditor {
 
     /// A character of the terminal, decoded; -1 at the end. An interrupt clears the line and ends it.
     private static func character() -> Int32 {
-        if !pending.isEmpty { return pending.removeFirst() }
+        if let next = pending.popFirst() { return next }
         guard let first = byte() else {
             guard Interrupt.requested else { return -1 }
             Interrupt.clear()
@@ -57,13 +65,49 @@ enum LineEditor {
             pending = [newline]
             return killLine
         }
+        if first == escape, follows(beginOfPaste) {
+            pending = pasted()
+            return character()
+        }
         let more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : first >= 0xC0 ? 1 : 0
         var code = more == 0 ? Int32(first) : Int32(first) & (0x3F >> Int32(more))
         for _ in 0..<more { code = code << 6 | Int32(byte() ?? 0) & 0x3F }
         return code
     }
 
+    private static let escape: UInt8 = 0x1B
+    private static let beginOfPaste = Array("[200~".utf8), endOfPaste = [escape] + Array("[201~".utf8)
+
+    /// Whether these bytes are what the terminal sends next, at once; they are taken then.
+    private static func follows(_ wanted: [UInt8]) -> Bool {
+        var seen: [UInt8] = []
+        for expected in wanted {
+            var input = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
+            guard !ahead.isEmpty || poll(&input, 1, 50) > 0, let next = byte() else { break }
+            seen.append(next)
+            if next != expected { break }
+        }
+        if seen == wanted { return true }
+        ahead = seen + ahead
+        return false
+    }
+
+    /// What is pasted, as if it were typed: lines end with a newline, tabs stand for themselves, and there are no other
+    /// controls.
+    private static func pasted() -> ArraySlice<Int32> {
+        var bytes: [UInt8] = []
+        while !bytes.suffix(endOfPaste.count).elementsEqual(endOfPaste), let next = byte() { bytes.append(next) }
+        if bytes.suffix(endOfPaste.count).elementsEqual(endOfPaste) { bytes.removeLast(endOfPaste.count) }
+        let text = String(decoding: bytes, as: UTF8.self).replacing("\r\n", with: "\n").replacing("\r", with: "\n")
+        let quoteNext: Int32 = 0x16
+        return ArraySlice(text.unicodeScalars.flatMap { scalar in
+            let code = Int32(scalar.value)
+            return scalar == "\t" ? [quoteNext, code] : scalar == "\n" || code >= 0x20 && code != 0x7F ? [code] : []
+        })
+    }
+
     private static func byte() -> UInt8? {
+        if let next = ahead.popFirst() { return next }
         var byte: UInt8 = 0
         while true {
             let count = Glibc.read(0, &byte, 1)
@@ -75,7 +119,8 @@ enum LineEditor {
 
     /// libedit's form of an answer: what all have in common, the names, nothing; each allocated for free().
     private static func matches(_ text: String) -> UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? {
-        let names = completer(text)
+        let line = rl_line_buffer.map { String(decoding: UnsafeRawBufferPointer(start: $0, count: max(0, Int(rl_point))), as: UTF8.self) } ?? ""
+        let names = completer(String(line.dropLast(text.count)), text)
         guard let first = names.first else { return nil }
         let common = names.dropFirst().reduce(first) { $0.commonPrefix(with: $1) }
         let all = names.count == 1 ? [first] : [common] + names
