@@ -32,7 +32,7 @@ let package = Package(
         .target(
             name: "RiffleLua",
             dependencies: ["RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleIO", "CLuaBridge", "CEdit"],
-            resources: [.embedInCode("Prelude"), .embedInCode("Examples")]),
+            resources: [.embedInCode("Prelude"), .embedInCode("Examples"), .embedInCode("Guide")]),
         .executableTarget(
             name: "riffle",
             dependencies: ["RiffleLua", "RiffleTensor", .product(name: "ArgumentParser", package: "swift-argument-parser")]),

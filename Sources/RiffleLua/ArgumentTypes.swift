@@ -118,7 +118,7 @@ extension LuaEngine {
             if raw.kind == RLUA_STRING {
                 let word = raw.text
                 if words.contains(word) { return .string(word) }
-                throw Mismatch(got: describe(raw) + suggestion(for: word, among: words))
+                throw Mismatch(got: describe(raw) + Aliases.hint(for: word, among: words))
             }
         case .dtype: return try convert(&raw, to: .choice(DType.allCases.map(\.description)))
         case .dim, .index:

@@ -151,7 +151,7 @@ final class Binding {
             let choices = declared.indices.filter { $0 > 0 || !isMethod }
             guard let place = choices.first(where: { declared[$0].name == name }) else {
                 let names = choices.map { declared[$0].name }
-                throw RiffleError(title, "unknown option '\(name)'" + suggestion(for: name, among: names))
+                throw RiffleError(title, "unknown option '\(name)'" + Aliases.hint(for: name, among: names))
             }
             if case .none = values[place] {} else { throw RiffleError(title, "'\(name)' is given twice") }
             values[place] = try convert(&pairs[pair + 1], to: declared[place].type, place, named: true)
@@ -196,7 +196,7 @@ final class Binding {
             guard let method = title.split(separator: ":").dropFirst().last else { return RiffleError("", "\(wanted) is needed, got \(got)") }
             return RiffleError(title, "must be called on \(wanted), as in x:\(method)(...), got \(got)")
         }
-        if form == .field { return RiffleError("", "\(title) must be \(wanted), got \(got)") }
+        if form == .field { return RiffleError(title, "must be \(wanted), got \(got)") }
         return RiffleError(title, "\(inside)\(name(place, named)) must be \(wanted), got \(got)")
     }
 

@@ -142,4 +142,17 @@ extension Value {
         default: "?"
         }
     }
+
+    /// A value in a few words, for messages.
+    var described: String {
+        switch self {
+        case .none: "nil"
+        case .string(let string): "'\(string)'"
+        case .list(let items): "a list of \(items.count)"
+        case .table: "a table"
+        case .tensor(let tensor): "a tensor \(tensor.shape)"
+        case .object(let object): object is LuaFunction ? "a function or table" : "an object"
+        default: brief
+        }
+    }
 }

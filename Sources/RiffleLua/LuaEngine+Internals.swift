@@ -26,10 +26,10 @@ extension LuaEngine {
                 return []
             },
             Function("suggest", [Argument("name", .string), Argument("names", .list(.string))], Doc("")) { arguments in
-                [.string(suggestion(for: arguments.string(0), among: arguments.list(1).map(\.brief)))]
+                [.string(Aliases.hint(for: arguments.string(0), among: arguments.list(1).map(\.brief)))]
             },
             Function("help", [Argument("topic", .string, default: .string("riffle"))], Doc("")) { [unowned self] in
-                [.string(try catalogue.help($0.string(0)))]
+                [.string(try catalogue.help($0.string(0), width: Console.width(of: 1) ?? 100))]
             },
             Function("word_of", [Argument("value", .any, default: .none)], Doc("")) { [unowned self] arguments in
                 guard let object = arguments[0].anyObject, let number = classNumber(of: object) else { return [.none] }

@@ -28,6 +28,7 @@ public final class LuaEngine: @unchecked Sendable {
     ///   - arguments: the rest of `arg`.
     public init(script: String = "riffle", arguments: [String] = []) throws {
         self.arguments = arguments.map(Value.string)
+        _ = SystemLibrary.started
         let library = rlua_library(
             context: Unmanaged.passUnretained(memory).toOpaque(),
             release: { object in
@@ -139,7 +140,7 @@ public final class LuaEngine: @unchecked Sendable {
                 rlua_class_set(state.pointer, number, RLUA_META, name, row(function, form, title: function.title))
             }
             rlua_class_set(state.pointer, number, RLUA_META, "__index", row(indexing(entry), .function, title: ""))
-            rlua_class_set(state.pointer, number, RLUA_META, "__newindex", row(assigning(entry), .function, title: ""))
+            rlua_class_set(state.pointer, number, RLUA_META, "__newindex", row(assigning(entry), .function, title: "", reading: RLUA_BY_REFERENCE))
         }
         for entry in classes { for method in entry.methods { register(method) } }
     }
@@ -150,10 +151,10 @@ public final class LuaEngine: @unchecked Sendable {
             let object = arguments[0].anyObject
             if let object, let found = try entry.index(object, arguments[1]) { return [found] }
             guard case .string(let name) = arguments[1] else {
-                throw RiffleError("", "a \(entry.word) has no [\(arguments[1].brief)]")
+                throw RiffleError("", "\(ArgumentType.object(entry.word).expected) cannot be indexed with \(arguments[1].described)")
             }
             let kind = entry.word.replacing("_", with: " ")
-            throw RiffleError("", "\(kind) has no method or field '\(name)'" + suggestion(for: name, among: self.catalogue.members(of: entry)))
+            throw RiffleError("", "\(kind) has no method or field '\(name)'" + Aliases.hint(for: name, among: self.catalogue.members(of: entry)))
         }
     }
 
@@ -163,9 +164,9 @@ public final class LuaEngine: @unchecked Sendable {
             let kind = entry.word.replacing("_", with: " ")
             let settable = entry.properties.filter { $0.setter != nil }.map(\.name)
             guard case .string(let name) = arguments[1], !self.catalogue.members(of: entry).contains(name) else {
-                throw RiffleError("", "'\(arguments[1].brief)' of \(ArgumentType.object(entry.word).expected) cannot be set")
+                throw RiffleError("", "\(arguments[1].described) of \(ArgumentType.object(entry.word).expected) cannot be set")
             }
-            throw RiffleError("", "\(kind) has no field '\(name)' that can be set" + suggestion(for: name, among: settable))
+            throw RiffleError("", "\(kind) has no field '\(name)' that can be set" + Aliases.hint(for: name, among: settable))
         }
     }
 
@@ -232,7 +233,7 @@ public final class LuaEngine: @unchecked Sendable {
         case RLUA_RAISED:
             throw LuaError(
                 reference: LuaReference(state: state, place: outcome.error),
-                description: rlua_error_text(state.pointer, outcome.error).text, traceback: rlua_traceback(state.pointer).text)
+                description: catalogue.explained(rlua_error_text(state.pointer, outcome.error).text), traceback: rlua_traceback(state.pointer).text)
         default: throw RiffleError("", outcome.message.text)
         }
     }

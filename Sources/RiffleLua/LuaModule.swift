@@ -145,18 +145,9 @@ extension LuaFunction {
     fileprivate func tensor(_ arguments: [Value], named name: String) throws -> Tensor {
         let results = try self(arguments)
         guard let result = Arguments(results).optionalTensor(0) else {
-            throw RiffleError("module", "\(name) must return a tensor, got \(results.first.map(described) ?? "nothing")")
+            throw RiffleError("module", "\(name) must return a tensor, got \(results.first?.described ?? "nil")")
         }
         return result
-    }
-
-    private func described(_ value: Value) -> String {
-        switch value {
-        case .none: "nil"
-        case .list, .table: "a table"
-        case .object: "an object"
-        default: value.brief
-        }
     }
 }
 

@@ -67,37 +67,47 @@ public final class Progress: @unchecked Sendable {
     }
 
     private func show(_ now: Double) {
-        let text = line(elapsed: now - start)
         guard isTerminal else {
-            Console.error(text + "\n")
+            Console.error(line(elapsed: now - start, width: nil) + "\n")
             return
         }
         Progress.shared.withLock { $0.visible = self }
-        Console.error("\r" + text.prefix(terminalWidth() - 1) + "\u{1B}[K")
+        Console.error("\r" + line(elapsed: now - start, width: (Console.width(of: 2) ?? 80) - 1) + "\u{1B}[K")
     }
 
-    /// `teacher  [=====>    ] 1200/6000  310/s  0:15 left  loss 0.0123`
-    func line(elapsed: Double) -> String {
-        var parts: [String] = label.isEmpty ? [] : [label]
-        if let total {
-            let width = 20, full = total > 0 ? min(width, step * width / total) : width
-            if isTerminal {
-                let head = full < width ? ">" : ""
-                parts.append("[" + String(repeating: "=", count: full) + head + String(repeating: " ", count: width - full - head.count) + "]")
-            }
-            parts.append("\(step)/\(total)")
-        } else {
-            parts.append("\(step)")
-        }
+    private enum Part: Int, Comparable {
+        /// In the order in which they are left out where there is no room.
+        case rate, label, time, loss, count
+        static func < (a: Part, b: Part) -> Bool { a.rawValue < b.rawValue }
+    }
+
+    /// `teacher  [=====>    ]  1200/6000  310/s  0:15 left  loss 0.0123`
+    /// - Parameter width: columns of the terminal; nil where there is none, and no bar. The bar takes what the words leave.
+    func line(elapsed: Double, width: Int?) -> String {
+        var parts: [(part: Part, text: String)] = label.isEmpty ? [] : [(.label, label)]
+        parts.append((.count, total.map { "\(step)/\($0)" } ?? "\(step)"))
         let rate = elapsed > 0 ? Double(step) / elapsed : 0
-        if step > 0 { parts.append(rate >= 1 ? "\(significant(rate, 3))/s" : "\(significant(1 / rate, 3)) s each") }
+        if step > 0 { parts.append((.rate, rate >= 1 ? "\(significant(rate, 3))/s" : "\(significant(1 / rate, 3)) s each")) }
         if isDone {
-            parts.append("in \(clock(elapsed))")
+            parts.append((.time, "in \(clock(elapsed))"))
         } else if let total, step > 0 {
-            parts.append("\(clock(elapsed * Double(total - step) / Double(step))) left")
+            parts.append((.time, "\(clock(elapsed * Double(total - step) / Double(step))) left"))
         }
-        if let loss = Progress.shared.withLock({ $0.loss }) { parts.append("loss \(significant(loss, 4))") }
-        return parts.joined(separator: "  ")
+        if let loss = Progress.shared.withLock({ $0.loss }) { parts.append((.loss, "loss \(significant(loss, 4))")) }
+        func length() -> Int { parts.reduce(-2) { $0 + $1.text.count + 2 } }
+        while let width, length() > width, parts.count > 1, let least = parts.map(\.part).min() { parts.removeAll { $0.part == least } }
+        if let width, let bar = bar(room: width - length() - 4), let place = parts.firstIndex(where: { $0.part == .count }) {
+            parts.insert((.count, bar), at: place)
+        }
+        return String(parts.map(\.text).joined(separator: "  ").prefix(width ?? Int.max))
+    }
+
+    /// A bar between brackets, which stand outside the room; nil where too little of it would be seen, or the end is not known.
+    private func bar(room: Int) -> String? {
+        guard let total, room >= 5 else { return nil }
+        let width = min(20, room), full = total > 0 ? min(width, step * width / total) : width
+        let head = full < width ? ">" : ""
+        return "[" + String(repeating: "=", count: full) + head + String(repeating: " ", count: width - full - head.count) + "]"
     }
 
     private func clock(_ seconds: Double) -> String {
@@ -114,10 +124,5 @@ public final class Progress: @unchecked Sendable {
         if abs(number) >= 1000, abs(number) < 1e9 { return "\(Int(number.rounded()))" }
         let scale = pow(10, Double(digits - 1) - floor(log10(abs(number))))
         return riffleFormat((number * scale).rounded() / scale)
-    }
-
-    private func terminalWidth() -> Int {
-        var size = winsize()
-        return ioctl(2, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 20 ? Int(size.ws_col) : 80
     }
 }

@@ -14,7 +14,7 @@ import Testing
         for count in ["100000", "6000", "4000", "3000", "2000"] { text.replace(count, with: "3") }
         // The largest part of the CIFAR-10 example is sampling.
         text.replace("method = \"heun\", steps = 15", with: "method = \"euler\", steps = 1")
-        for name in ["quickstart.png", "moons.png", "cifar10-", "compare.png", "one_step.png", "guided.png", "reflow.png"] { text.replace("\"\(name)", with: "\"\(folder)/\(name)") }
+        for name in ["quickstart.png", "moons.png", "cifar10-", "compare.png", "one_step.png", "guided.png", "reflow.png", "net.safetensors", "teacher.safetensors"] { text.replace("\"\(name)", with: "\"\(folder)/\(name)") }
         return text
     }
 
@@ -72,10 +72,14 @@ import Testing
     /// Indented blocks that begin by requiring riffle are whole scripts.
     @Test func gettingStarted() throws {
         let folder = temporaryFolder()
-        let lines = try Self.text("docs/getting-started.md", folder: folder).split(separator: "\n", omittingEmptySubsequences: false)
-        let start = try #require(lines.firstIndex { $0.hasPrefix("    local riffle") })
-        let block = lines[start...].prefix { $0.isEmpty || $0.hasPrefix("    ") }.joined(separator: "\n")
-        _ = try run(block + "\nassert(my_net(8)(riffle.ones(1, 2), riffle.ones(1)):shape()[2] == 2)", folder: folder)
+        var lines = try Self.text("docs/getting-started.md", folder: folder).split(separator: "\n", omittingEmptySubsequences: false)[...]
+        var output = ""
+        while let start = lines.firstIndex(where: { $0.hasPrefix("    local riffle") }) {
+            let block = lines[start...].prefix { $0.isEmpty || $0.hasPrefix("    ") }
+            output += try run(block.joined(separator: "\n"), folder: folder)
+            lines = lines[block.endIndex...]
+        }
+        #expect(output == "[1, 2]\n")
     }
 }
 

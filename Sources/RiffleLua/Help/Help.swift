@@ -1,100 +1,143 @@
 import RiffleTensor
 
 extension Catalogue {
-    /// What there is to say of a function, method, class or room.
-    /// - Throws: `RiffleError` with the nearest name when there is nothing of that name.
-    public func help(_ topic: String) throws -> String {
+    /// What there is to say of a function, method, class, room or topic; or where the words are spoken of.
+    /// - Parameter width: columns that lines may take.
+    /// - Throws: `RiffleError` with the nearest name when nothing speaks of it.
+    public func help(_ topic: String, width: Int = 100) throws -> String {
+        var page = HelpPage(width: width)
+        let name = topic.hasPrefix("riffle.") ? String(topic.dropFirst("riffle.".count)) : topic
+        let words = name.lowercased().split(separator: " ").map(stem)
+        if words.isEmpty || name == "riffle" {
+            addOverview(to: &page)
+        } else if addNamed(name, to: &page) {
+            let topics = Guide.sections.filter { $0.isNamed(words) }.map(\.title)
+            if !topics.isEmpty { page.add("topic: " + topics.joined(separator: ", "), hanging: 2) }
+        } else if let ours = Aliases.names[name]?.first(where: { lastNames.contains($0) }) {
+            page.add("\(name) is called \(ours) here.")
+            page.add()
+            if !addNamed(ours, to: &page) { addSpoken(of: [ours], to: &page) }
+        } else if !addSpoken(of: words, to: &page) {
+            throw RiffleError("help", "nothing is named '\(topic)' or speaks of it" + Aliases.hint(for: name, among: names + lastNames))
+        }
+        return page.text
+    }
+
+    private var lastNames: Set<String> { Set(names.map { String($0.split { ".:".contains($0) }.last ?? "") }) }
+
+    private func stem(_ word: Substring) -> String { word.count > 3 && word.hasSuffix("s") ? String(word.dropLast()) : String(word) }
+
+    /// Adds what has this name, or is a method of this name. False where nothing is.
+    private func addNamed(_ topic: String, to page: inout HelpPage) -> Bool {
         var name = topic
-        if name.hasPrefix("riffle.") { name.removeFirst("riffle.".count) }
-        if name.isEmpty || name == "riffle" { return overview }
         let kind = classes.first { $0.word == name.replacing(" ", with: "_") }
-        let found = [self[name].map(text(of:)), rooms.contains(name) ? text(ofRoom: name) : nil, kind.map(text(of:))]
-        if found.contains(where: { $0 != nil }) { return found.compactMap { $0 }.joined(separator: "\n\n") }
+        if let entry = self[name] { add(entry, to: &page) }
+        if rooms.contains(name) { addRoom(name, to: &page) }
+        if let kind { add(kind, to: &page) }
+        if !page.lines.isEmpty { return true }
         // A method of its class's superclass, or by its name alone, a tensor's first.
         if let colon = name.firstIndex(of: ":") {
             name = String(name[name.index(after: colon)...])
-            if let entry = self[name] { return text(of: entry) }
+            if let entry = self[name] {
+                add(entry, to: &page)
+                return true
+            }
         }
         let methods = entries.filter { $0.lastName == name }
-        if let entry = methods.first(where: { $0.parent == "tensor" }) ?? methods.first {
-            let others = methods.filter { $0.name != entry.name }.map(\.title)
-            return text(of: entry) + (others.isEmpty ? "" : "\n\nalso: " + others.joined(separator: ", "))
-        }
-        let lastNames = names.map { String($0.split { ".:".contains($0) }.last ?? "") }
-        throw RiffleError("help", "there is nothing named '\(topic)'" + suggestion(for: name, among: names + lastNames))
+        guard let entry = methods.first(where: { $0.parent == "tensor" }) ?? methods.first else { return false }
+        add(entry, to: &page)
+        let others = methods.filter { $0.name != entry.name }.map(\.title)
+        if !others.isEmpty { page.add("also: " + others.joined(separator: ", "), hanging: 2) }
+        return true
     }
 
-    private var overview: String {
-        var lines = ["riffle: flow-matching models and few-step generators", "", "rooms"]
-        lines.append(contentsOf: wrapped(rooms.sorted()))
-        lines.append("functions")
-        lines.append(contentsOf: wrapped(entries.filter { $0.parent.isEmpty }.map(\.name).sorted()))
-        lines.append("classes of objects")
-        lines.append(contentsOf: wrapped(classes.map(\.word).sorted()))
-        return (lines + ["", "help(\"name\") tells more of each."]).joined(separator: "\n")
+    /// Adds the topics of this title, and what else speaks of all the words. False where nothing does.
+    @discardableResult
+    private func addSpoken(of words: [String], to page: inout HelpPage) -> Bool {
+        let before = page.lines.count
+        let named = Guide.sections.filter { $0.isNamed(words) }
+        for section in named { section.add(to: &page) }
+        func speaks(_ texts: [String]) -> Bool {
+            let text = texts.joined(separator: " ").lowercased()
+            return words.allSatisfy { text.contains($0) }
+        }
+        let topics = Guide.sections.filter { section in section.mentions(words) && !named.contains { $0.title == section.title } }
+        if !topics.isEmpty { page.add("topics that speak of it: " + topics.map(\.title).joined(separator: ", "), hanging: 2) }
+        // Those that say so in a name or in their sentence come before those that do in their arguments.
+        let close = entries.filter { speaks([$0.title, $0.doc.summary]) }
+        let far = entries.filter { entry in
+            !close.contains { $0.name == entry.name } && speaks([entry.title, entry.doc.summary, entry.doc.source] + entry.parameters.flatMap { [$0.name, $0.summary] })
+        }
+        let shown = (close + far).prefix(24)
+        if !shown.isEmpty {
+            page.add("functions that speak of it")
+            page.add(rows: shown.map { ($0.title, $0.doc.summary) }, indent: 2)
+            if shown.count < close.count + far.count { page.add("and \(close.count + far.count - shown.count) more", indent: 2) }
+        }
+        return page.lines.count > before
     }
 
-    func text(of entry: Entry) -> String {
-        var lines = [entry.signature]
-        if !entry.doc.summary.isEmpty { lines.append("  " + entry.doc.summary) }
-        func section(_ name: String, _ text: String) {
-            guard !text.isEmpty else { return }
-            let rows = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-            lines.append("  " + padded(name, 9) + rows[0])
-            lines += rows.dropFirst().map { String(repeating: " ", count: 11) + $0 }
+    private func addOverview(to page: inout HelpPage) {
+        page.add("riffle: flow-matching models and few-step generators")
+        page.add()
+        page.add("topics")
+        page.add(Guide.sections.map { "\"\($0.title)\"" }.joined(separator: ", "), indent: 2)
+        for (head, words) in [
+            ("rooms", rooms.sorted()), ("functions", entries.filter { $0.parent.isEmpty }.map(\.name).sorted()), ("classes of objects", classes.map(\.word).sorted()),
+        ] {
+            page.add(head)
+            page.add(words.joined(separator: " "), indent: 2)
         }
-        section("formula", entry.doc.formula)
-        section("shapes", entry.doc.shapes)
+        page.add()
+        page.add("help(\"name\") tells more of each; help(\"some words\") tells where they are spoken of.")
+    }
+
+    private func add(_ entry: Entry, to page: inout HelpPage) {
+        page.add(entry.signature, hanging: 4)
+        page.add(entry.doc.summary, indent: 2)
+        let facts = [("formula", entry.doc.formula), ("shapes", entry.doc.shapes)].filter { !$0.1.isEmpty }
+        for (name, text) in facts {
+            let lines = text.split(separator: "\n").map(String.init)
+            page.add(rows: lines.enumerated().map { ($0 == 0 ? name : "       ", $1) }, indent: 2)
+        }
         let shown = entry.isMethod ? entry.parameters.dropFirst() : entry.parameters[...]
         if !shown.isEmpty {
-            lines.append("  arguments")
-            let width = shown.map(\.name.count).max() ?? 0
-            for parameter in shown {
+            page.add("arguments", indent: 2)
+            page.add(rows: shown.map { parameter in
                 var text = parameter.type
                 if let value = parameter.defaultText { text += value == "nil" ? ", optional" : ", default \(value)" }
                 if !parameter.summary.isEmpty { text += ": \(parameter.summary)" }
-                lines.append("    " + padded(parameter.name, width + 2) + text)
-            }
+                return (parameter.name, text)
+            }, indent: 4)
         }
-        section("example", entry.doc.example)
-        section("source", entry.doc.source)
-        return lines.joined(separator: "\n")
+        if !entry.doc.example.isEmpty {
+            page.add("example", indent: 2)
+            page.add(verbatim: entry.doc.example, indent: 4)
+        }
+        if !entry.doc.source.isEmpty { page.add(rows: [("source", entry.doc.source)], indent: 2) }
     }
 
-    private func text(of entry: Class) -> String {
-        var lines = [entry.word.replacing("_", with: " "), "  " + entry.doc.summary]
-        if let general = entry.extends { lines.append("  Has the methods of a \(general), too.") }
+    private func add(_ entry: Class, to page: inout HelpPage) {
+        page.add(entry.word.replacing("_", with: " "))
+        page.add(entry.doc.summary, indent: 2)
+        if let general = entry.extends { page.add("Has the methods of a \(general), too.", indent: 2) }
         if !entry.fields.isEmpty {
-            lines.append("  fields")
-            let width = entry.fields.map(\.name.count).max() ?? 0
-            for field in entry.fields {
-                lines.append("    \(padded(field.name, width + 2))\(field.type): \(field.summary)\(field.isSettable ? " Can be set." : "")")
-            }
+            page.add("fields", indent: 2)
+            page.add(rows: entry.fields.map { ($0.name, "\($0.type): \($0.summary)\($0.isSettable ? " Can be set." : "")") }, indent: 4)
         }
-        lines += listing("methods", entries.filter { $0.parent == entry.word })
-        return lines.joined(separator: "\n")
+        addListing("methods", entries.filter { $0.parent == entry.word }, to: &page)
     }
 
-    private func text(ofRoom room: String) -> String {
+    private func addRoom(_ room: String, to page: inout HelpPage) {
+        page.add("riffle.\(room)")
+        addListing("functions", entries.filter { $0.parent == room && !$0.isMethod }, to: &page)
         let inner = rooms.filter { $0.hasPrefix(room + ".") }.sorted().map { "riffle.\($0)" }
-        return (["riffle.\(room)"] + listing("functions", entries.filter { $0.parent == room && !$0.isMethod })
-            + (inner.isEmpty ? [] : ["  and " + inner.joined(separator: ", ")])).joined(separator: "\n")
+        if !inner.isEmpty { page.add("and " + inner.joined(separator: ", "), indent: 2) }
     }
 
-    private func listing(_ head: String, _ entries: [Entry]) -> [String] {
-        guard !entries.isEmpty else { return [] }
-        let width = entries.map(\.lastName.count).max() ?? 0
-        return ["  " + head] + entries.map { "    \(padded($0.lastName, width + 2))\($0.doc.summary)" }
+    private func addListing(_ head: String, _ entries: [Entry], to page: inout HelpPage) {
+        guard !entries.isEmpty else { return }
+        page.add(head, indent: 2)
+        page.add(rows: entries.map { ($0.lastName, $0.doc.summary) }, indent: 4)
     }
-
-    private func wrapped(_ words: [String]) -> [String] {
-        var lines = [" "]
-        for word in words {
-            if lines[lines.count - 1].count + word.count > 98 { lines.append(" ") }
-            lines[lines.count - 1] += " " + word
-        }
-        return lines
-    }
-
-    private func padded(_ text: String, _ width: Int) -> String { text + String(repeating: " ", count: max(0, width - text.count)) }
 }

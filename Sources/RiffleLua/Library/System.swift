@@ -4,11 +4,12 @@ import RiffleTensor
 /// Threads, memory and versions.
 enum SystemLibrary {
     static let version = "0.1.0"
-    private static let started = ContinuousClock.now
+    /// When the first engine of the process began.
+    static let started = ContinuousClock.now
 
     static let functions: [Function] = [
         Function("version", [], Doc("Riffle's version.", example: "> riffle.version()\n\(version)")) { _ in [.string(version)] },
-        Function("clock", [], Doc("Seconds on a steady clock that starts with the session, to time things by.", example: "> local start = riffle.clock(); return riffle.clock() >= start\ntrue")) { _ in
+        Function("clock", [], Doc("Seconds on a steady clock that starts with the program, to time things by.", example: "> local start = riffle.clock(); return riffle.clock() >= start\ntrue")) { _ in
             let passed = started.duration(to: .now)
             return [.number(Double(passed.components.seconds) + Double(passed.components.attoseconds) * 1e-18)]
         },

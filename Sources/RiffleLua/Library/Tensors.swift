@@ -78,7 +78,7 @@ enum TensorLibrary {
             operators["__unm"] = Function("neg", [x, Argument("again", .any)], Doc("")) { try negate.body(Arguments([$0[0]])) }
         }
         for (name, method) in ["__lt": "lt", "__le": "le"] {
-            operators[name] = Function("compare", [Argument("a", .any), Argument("b", .any)], Doc("")) { _ in
+            operators[name] = Function("tensor:\(name)", [Argument("a", .any), Argument("b", .any)], Doc("")) { _ in
                 throw RiffleError("", "Lua's comparisons give one truth; x:\(method)(y), and gt, ge, eq, ne, compare number by number")
             }
         }

@@ -50,7 +50,7 @@ assert((moved - 2 * x):abs():max():item() < 1e-5)
 -- What forward returns is checked.
 local wrong = nn.module { forward = function() return "text" end }
 ok, caught = pcall(flow.ode, wrong, x, { method = "euler", steps = 1 })
-assert(not ok and caught:find("forward must return a tensor, got text", 1, true), caught)
+assert(not ok and caught:find("forward must return a tensor, got 'text'", 1, true), caught)
 ok, caught = pcall(nn.module, { count = nn.linear(1, 1), forward = print })
 assert(not ok and caught:find("a part cannot be named 'count'", 1, true), caught)
 ok, caught = pcall(function() return net.blokcs end)

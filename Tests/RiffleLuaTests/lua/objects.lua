@@ -18,8 +18,8 @@ loss:backward()
 assert(w.grad[1]:item() == 3 and tostring(w):find("^parameter float32 %[2%]: 1 1"))
 w.trainable = false
 assert(not w.trainable)
-fails("parameter.trainable must be true or false, got 1", function() w.trainable = 1 end)
-fails("parameter.grad must be a tensor, got 1", function() w.grad = 1 end)
+fails("parameter.trainable: must be true or false, got 1", function() w.trainable = 1 end)
+fails("parameter.grad: must be a tensor, got 1", function() w.grad = 1 end)
 
 local x = riffle.ones(2)
 x:free()
