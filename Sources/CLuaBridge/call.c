@@ -195,11 +195,6 @@ int rlua_load(rlua_state *state, const char *bytes, size_t length, const char *n
     return luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-int rlua_bytes(rlua_state *state, const char *bytes, size_t length) {
-    lua_pushlstring(state->running, bytes, length);
-    return luaL_ref(state->running, LUA_REGISTRYINDEX);
-}
-
 void rlua_set_global(rlua_state *state, const char *name, rlua_value *value) {
     lua_State *L = state->main;
     lua_pushglobaltable(L);

@@ -26,8 +26,8 @@ extension LuaEngine {
         }
         do {
             switch program {
-            case .line(let code): try runEntry(Array(code.utf8), name: "=command line")
-            case .standardInput: try runEntry(asSource(try contents(of: 0, named: "standard input")), name: "=stdin")
+            case .line(let code): try runEntry(code, name: "=command line")
+            case .standardInput: try runEntry(text(asSource(try contents(of: 0, named: "standard input"))), name: "=stdin")
             case .file(let path): try runScript(asSource(try contents(of: path)), path, keepsLocals: thenSession)
             case .example(let name, let source): try run(source, name: "@examples/\(name).lua", arguments: arguments, results: 0)
             }
@@ -47,7 +47,7 @@ extension LuaEngine {
         return !UnfinishedWork.hasLosses
     }
 
-    private func runEntry(_ source: [UInt8], name: String) throws {
+    private func runEntry(_ source: String, name: String) throws {
         let session = try session.get()
         try session.open()
         try finish(session.evaluate(source, name: name, arguments: arguments))
@@ -60,7 +60,7 @@ extension LuaEngine {
             try run(source, name: "@\(path)", arguments: arguments, results: 0)
             return
         }
-        try finish(session.evaluate(source, name: "@\(path)", prints: false, arguments: arguments))
+        try finish(session.evaluate(text(source), name: "@\(path)", prints: false, arguments: arguments))
     }
 
     /// Nothing comes after a program: one that is incomplete is as wrong as another.
@@ -75,8 +75,8 @@ extension LuaEngine {
     private func folder(of path: String) -> String {
         var path = path
         var link = stat()
-        if lstat(path, &link) == 0, link.st_mode & S_IFMT == S_IFLNK, let real = realpath(path, nil) {
-            path = String(cString: real)
+        if lstat(path.systemName, &link) == 0, link.st_mode & S_IFMT == S_IFLNK, let real = realpath(path.systemName, nil) {
+            path = String(cBytes: real)
             free(real)
         }
         return path.lastIndex(of: "/").map { String(path[...$0].dropLast(path == "/" ? 0 : 1)) } ?? "."
@@ -106,6 +106,8 @@ extension LuaEngine {
             bytes += part[..<count]
         }
     }
+
+    private func text(_ bytes: [UInt8]) -> String { bytes.withUnsafeBytes { String(bytes: $0) } }
 
     /// Without a byte-order mark; a first line `#!...` becomes empty, so that lines keep their numbers.
     private func asSource(_ bytes: [UInt8]) -> [UInt8] {

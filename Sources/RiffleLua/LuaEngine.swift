@@ -209,14 +209,6 @@ public final class LuaEngine: @unchecked Sendable {
         rlua_resume(state.pointer)
     }
 
-    /// A string of Lua's from any bytes.
-    func string(_ bytes: [UInt8]) -> Value {
-        let place = bytes.withUnsafeBufferPointer { bytes in
-            bytes.withMemoryRebound(to: CChar.self) { rlua_bytes(state.pointer, $0.baseAddress, $0.count) }
-        }
-        return .object(LuaFunction(LuaReference(state: state, place: place)))
-    }
-
     /// Calls a function of the registry.
     func call(_ function: LuaReference, _ arguments: [Value], results: Int) throws -> [Value] {
         var outcome = rlua_outcome()

@@ -57,7 +57,7 @@ struct Run: ParsableCommand {
             throw ValidationError("there is no option '\(first)'" + suggestion(for: first, among: ["--help", "--version"]))
         }
         let commands = Riffle.configuration.subcommands.compactMap { $0.configuration.commandName }
-        if access(first, F_OK) != 0, !first.contains("/"), let command = nearest(first, in: commands) {
+        if access(first.systemName, F_OK) != 0, !first.contains("/"), let command = nearest(first, in: commands) {
             throw ValidationError("there is no script '\(first)', did you mean the command '\(command)'?")
         }
         return words

@@ -154,9 +154,6 @@ void rlua_forget(rlua_state *state, int reference);
 /// the names of all chunks in the table `programs`.
 int rlua_load(rlua_state *state, const char *bytes, size_t length, const char *name, rlua_value *message);
 
-/// A string of any bytes, as a registry place.
-int rlua_bytes(rlua_state *state, const char *bytes, size_t length);
-
 typedef struct {
     rlua_code code;
     rlua_value *results;

@@ -48,7 +48,7 @@ public final class Repl {
     private func answer(_ source: String) -> Bool {
         defer { Progress.finishVisible() }
         do {
-            switch try session.evaluate(Array(source.utf8), name: "=stdin") {
+            switch try session.evaluate(source, name: "=stdin") {
             case .incomplete: return false
             case .wrong(let message): report(message)
             case .done: break

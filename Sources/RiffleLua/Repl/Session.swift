@@ -10,11 +10,9 @@ final class Session {
         case wrong(String)
     }
 
-    private let engine: LuaEngine
     private let functions: [LuaFunction]
 
     init(_ engine: LuaEngine) throws {
-        self.engine = engine
         let found = try engine.runInternal(
             "local _, internal = ...; return internal.evaluate, internal.completions, internal.one_line, internal.open_session, internal.require_from")
         functions = found.compactMap(\.anyObject).compactMap { $0 as? LuaFunction }
@@ -31,8 +29,8 @@ final class Session {
     ///   - name: what errors call it, as Lua writes names of chunks.
     ///   - prints: whether it prints what it ends with.
     /// - Throws: `LuaError` where it raises an error.
-    func evaluate(_ source: [UInt8], name: String, prints: Bool = true, arguments: [Value] = []) throws -> Answer {
-        let answer = try functions[0]([engine.string(source), .string(name), .boolean(prints)] + arguments, results: 2).map(\.brief)
+    func evaluate(_ source: String, name: String, prints: Bool = true, arguments: [Value] = []) throws -> Answer {
+        let answer = try functions[0]([.string(source), .string(name), .boolean(prints)] + arguments, results: 2).map(\.brief)
         switch answer[0] {
         case "incomplete": return .incomplete(answer[1])
         case "wrong": return .wrong(answer[1])
