@@ -45,6 +45,15 @@ public enum Console {
         on_exit({ status, _ in Console.tellOfLoss(status) }, nil)
     }
 
+    /// Writes out what scripts left in files of Lua's that they did not close; tells where one cannot be written.
+    static func flushFiles() -> Bool {
+        fflush(stdout)
+        noteLoss()
+        guard fflush(nil) != 0 else { return true }
+        error("riffle: a file that was left open could not be written: \(String(cString: strerror(errno)))\n")
+        return false
+    }
+
     private static func tellOfLoss(_ status: Int32) {
         fflush(stdout)
         noteLoss()

@@ -44,7 +44,7 @@ extension LuaEngine {
     /// - Returns: whether nothing was lost.
     public func settle() -> Bool {
         UnfinishedWork.settle()
-        return !UnfinishedWork.hasLosses
+        return Console.flushFiles() && !UnfinishedWork.hasLosses
     }
 
     private func runEntry(_ source: String, name: String) throws {

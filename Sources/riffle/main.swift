@@ -79,6 +79,7 @@ struct ExamplesCommand: ParsableCommand {
             return
         }
         let runs = first == "run"
+        if !runs, words.count > 1 { throw ValidationError("one name is shown at a time, got \(words.joined(separator: " "))") }
         guard let name = runs ? words.dropFirst().first : first else { throw ValidationError("run which one?") }
         let example = try Examples.named(name)
         guard runs else { return Console.output(String(decoding: example.source, as: UTF8.self)) }

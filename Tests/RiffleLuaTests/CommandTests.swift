@@ -16,6 +16,7 @@ import Testing
         ("-- nothing", ""), ("--[[ x\n]] [[a\nb]]", "a\nb\n"), ("0x.8p1 + 1e-1", "1.1\n"),
         ("x = 5\n{ x }", "[5]\n"), ("f = function() end (print)(1)", "1\n"), ("f = function() return print end f 'a' (2)", "2\n"),
         ("local q <const>, r = 1, 2\nq + r", "3\n"),
+        ("local t = { 1 } t.t, t[3] = t, { {} } t", "{ 1, [3] = [[]], t = ... }\n"),
         ("riffle.ones(2), nn", "tensor float32 [2]: 1 1\triffle.nn\n"), ("local M = {} M.__index = M return #M", "0\n"),
     ]
 
@@ -88,7 +89,9 @@ import Testing
     static let mistakes: [([String], [String], String)] = [
         (["/no/such.lua"], [], "riffle: cannot open /no/such.lua: No such file or directory\n"), (["--", "--x"], [], "riffle: cannot open --x: No such"),
         (["--foo"], [], "there is no option '--foo'"), (["--hlep"], [], "did you mean '--help'?"), (["exmaples"], [], "did you mean the command 'examples'?"),
-        (["examples", "quikstart"], [], "did you mean 'quickstart'?"), (["-e"], [], "Missing value"),
+        (["examples", "quikstart"], [], "did you mean 'quickstart'?"), (["examples", "tensors", "compare"], [], "got tensors compare"),
+        (["-e", "riffle.help('learning', 'rate')"], [], "riffle.help: takes at most 1 argument, got 2"),
+        (["-e", "f = io.open('/dev/full', 'w'); f:write('x');"], [], "a file that was left open could not be written: No space left on device"), (["-e"], [], "Missing value"),
         (["-e", "1"], ["RIFFLE_THREADS=two"], "riffle: RIFFLE_THREADS must be a whole number from 1 to 1024, got 'two'\n"),
         (["-e", "1"], ["RIFFLE_CPU=avx"], "one of baseline, avx2, avx512, amx, got 'avx'"),
         (["-e", "1"], ["RIFFLE_BLAS=/no/such.so"], "riffle: RIFFLE_BLAS: /no/such.so: cannot open"),

@@ -67,7 +67,7 @@ extension LuaEngine {
             local _, internal = ...
             return function(fn)
               local results = table.pack(fn())
-              for i = 1, results.n do results[i] = internal.show(results[i], 0) end
+              for i = 1, results.n do results[i] = internal.show(results[i]) end
               return table.concat(results, "\\t", 1, results.n)
             end
             """)

@@ -15,13 +15,14 @@ import Testing
         #expect(try terminal.enter("x").contains("tensor float32 [2]: 1 1"))
         #expect(try terminal.enter("for i = 1, 2 do", until: ">> ").hasSuffix(">> "))
         try terminal.enter("print(i * 11)", until: ">> ")
-        #expect(try terminal.enter("end").contains("11\r\n22\r\n"))
+        #expect(try terminal.enter("end -- of the loop").contains("11\r\n22\r\n"))
         #expect(try terminal.enter("? softmax").contains("riffle.softmax(x)"))
         #expect(try terminal.enter("x:softmx()").contains("did you mean 'softmax'?"))
         #expect(try terminal.enter("x:soft\t").contains("x:soft"))
         terminal.send("\u{4}")
         #expect(terminal.exitCode() == 0)
         #expect(try terminal.history().contains("x\\040=\\040riffle.ones(2);"))
+        #expect(try terminal.history().contains("\nfor\\040i\\040=\\0401,\\0402\\040do\\040print(i\\040*\\04011)\\040end\n"))
     }
 
     @Test func completesNames() throws {

@@ -17,6 +17,17 @@ function internal.leaving(leave, ok, ...)
   return ...
 end
 
+-- A function that takes no more arguments than help tells of: what nobody would look at is an error.
+local function counted(path, doc, body)
+  local most = #doc.arguments
+  if most > 0 and doc.arguments[most][1] == "..." then return body end
+  return function(...)
+    local given = select("#", ...)
+    if given > most then internal.fail(("riffle.%s: takes at most %d argument%s, got %d"):format(path, most, most == 1 and "" or "s", given)) end
+    return body(...)
+  end
+end
+
 -- Places a function under its path below `riffle`, or as a method `word:name`, with what help tells of it.
 function internal.define(path, doc, body)
   local word, method = path:match("^([%w_]+):([%w_]+)$")
@@ -28,7 +39,7 @@ function internal.define(path, doc, body)
       place[name] = rawget(place, name) or {}
       place = place[name]
     end
-    place[path:match("[%w_]+$")] = body
+    place[path:match("[%w_]+$")] = counted(path, doc, body)
   end
   internal.document(path, doc)
 end
@@ -48,34 +59,48 @@ function internal.expect(title, number, name, value, kind)
   internal.fail(("riffle.%s: argument %d '%s' must be %s %s, got %s"):format(title, number, name, article, kind, got))
 end
 
--- A value as it is printed: lists and tables by their contents, to a depth.
-local function show(value, depth)
+-- A value as it is printed: lists and tables by their contents, to a depth and to a number of values in all.
+-- - around: the tables that the value stands in, and how many more values there is room for.
+local function show(value, depth, around)
   if type(value) == "string" and depth > 0 then return ("%q"):format(value) end
   if type(value) ~= "table" then return tostring(value) end
   local meta = getmetatable(value)
   if meta and meta ~= internal.list_metatable and meta ~= internal.table_metatable and type(meta) == "table" and meta.__tostring then
     return tostring(value)
   end
-  if depth > 6 then return "..." end
+  if depth > 6 or around[value] then return "..." end
+  around[value] = true
   local parts, count = {}, #value
-  for i = 1, math.min(count, 100) do parts[i] = show(value[i], depth + 1) end
-  if count > 100 then parts[#parts + 1] = "... " .. count - 100 .. " more" end
+  local function has_room()
+    around.room = around.room - 1
+    return around.room >= 0
+  end
+  for i = 1, math.min(count, 100) do
+    if has_room() then parts[i] = show(value[i], depth + 1, around) end
+  end
+  if count > #parts then parts[#parts + 1] = "... " .. count - #parts .. " more" end
   local names = {}
   for key in pairs(value) do
     if not (math.type(key) == "integer" and key >= 1 and key <= count) then names[#names + 1] = key end
   end
   table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
-  for _, key in ipairs(names) do
-    local name = type(key) == "string" and key:find("^[%a_][%w_]*$") and key or "[" .. show(key, depth + 1) .. "]"
-    parts[#parts + 1] = name .. " = " .. show(value[key], depth + 1)
+  for place, key in ipairs(names) do
+    if not has_room() then
+      parts[#parts + 1] = "... " .. #names - place + 1 .. " more"
+      break
+    end
+    local name = type(key) == "string" and key:find("^[%a_][%w_]*$") and key or "[" .. show(key, depth + 1, around) .. "]"
+    parts[#parts + 1] = name .. " = " .. show(value[key], depth + 1, around)
   end
+  around[value] = nil
   if #names == 0 then return "[" .. table.concat(parts, ", ") .. "]" end
   return "{ " .. table.concat(parts, ", ") .. " }"
 end
-internal.show = show
+
+local function shown(value) return show(value, 0, { room = 1000 }) end
+internal.show = shown
 
 -- Lists and tables that the library returns print as what they hold.
-local function shown(value) return show(value, 0) end
 internal.list_metatable.__tostring, internal.list_metatable.__name = shown, "list"
 internal.table_metatable.__tostring, internal.table_metatable.__name = shown, "table"
 

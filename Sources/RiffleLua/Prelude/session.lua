@@ -48,7 +48,7 @@ end
 
 local function show(...)
   local shown = table.pack(...)
-  for i = 1, shown.n do shown[i] = internal.show(shown[i], 0) end
+  for i = 1, shown.n do shown[i] = internal.show(shown[i]) end
   write_line(table.concat(shown, "\t"))
 end
 

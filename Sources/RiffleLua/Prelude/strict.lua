@@ -26,7 +26,6 @@ local function missing(globals, name)
 end
 
 setmetatable(_G, {
-  __metatable = false,
   __index = function(globals, name)
     if declared[name] or of_other_luas[name] then return nil end
     local reader = getinfo(2, "S")
