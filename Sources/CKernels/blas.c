@@ -1,5 +1,5 @@
-// Loads the BLAS that RIFFLE_BLAS names, for comparison with the kernels built in, and asks it for one thread and for
-// the kernels that suit the processor.
+// Loads a BLAS: the one that RIFFLE_BLAS names, for comparison with the kernels built in, and LAPACK's. Asks it for one
+// thread and for the kernels that suit the processor.
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -30,41 +30,39 @@ static bool set_default(const char *name, const char *value) {
     return value && !getenv(name) && setenv(name, value, 0) == 0;
 }
 
-static void *open_library(void) {
-    const char *chosen = getenv("RIFFLE_BLAS");
-    if (!chosen || !*chosen) {
-        snprintf(blas.error, sizeof blas.error, "none asked for (RIFFLE_BLAS): the kernels are built in");
-        return NULL;
-    }
-    void *library = dlopen(chosen, RTLD_NOW | RTLD_LOCAL);
-    if (library && dlsym(library, "cblas_sgemm")) return library;
-    snprintf(blas.error, sizeof blas.error, "RIFFLE_BLAS: %s", library ? "no cblas_sgemm in it" : dlerror());
-    if (library) dlclose(library);
-    return NULL;
-}
-
-static void describe(void *library) {
+static void describe(void *library, char *name, size_t size) {
     char *(*config)(void) = (char *(*)(void))dlsym(library, "openblas_get_config");
     char *(*core)(void) = (char *(*)(void))dlsym(library, "openblas_get_corename");
     if (!config || !core) {
-        snprintf(blas.name, sizeof blas.name, "BLAS");
+        snprintf(name, size, "BLAS");
         return;
     }
     int length = 0, spaces = 0;   // the configuration begins "OpenBLAS 0.3.21 NO_LAPACKE ..."
     for (const char *text = config(); text[length] && (spaces += text[length] == ' ') < 2;) length++;
-    snprintf(blas.name, sizeof blas.name, "%.*s (%s)", length, config(), core());
+    snprintf(name, size, "%.*s (%s)", length, config(), core());
+}
+
+void *rk_open_blas(const char *file, char *name, size_t size) {
+    bool threads = set_default("OPENBLAS_NUM_THREADS", "1"), core = set_default("OPENBLAS_CORETYPE", core_type());
+    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    if (threads) unsetenv("OPENBLAS_NUM_THREADS");
+    if (core) unsetenv("OPENBLAS_CORETYPE");
+    if (!library) return NULL;
+    void (*set_threads)(int) = (void (*)(int))dlsym(library, "openblas_set_num_threads");
+    if (set_threads) set_threads(1);
+    describe(library, name, size);
+    return library;
 }
 
 static void load(void) {
-    bool threads = set_default("OPENBLAS_NUM_THREADS", "1"), core = set_default("OPENBLAS_CORETYPE", core_type());
-    void *library = open_library();
-    if (threads) unsetenv("OPENBLAS_NUM_THREADS");
-    if (core) unsetenv("OPENBLAS_CORETYPE");
-    if (!library) return;
-    void (*set_threads)(int) = (void (*)(int))dlsym(library, "openblas_set_num_threads");
-    if (set_threads) set_threads(1);
-    describe(library);
-    blas.sgemm = (rk_cblas_sgemm)dlsym(library, "cblas_sgemm");
+    const char *chosen = getenv("RIFFLE_BLAS");
+    if (!chosen || !*chosen) {
+        snprintf(blas.error, sizeof blas.error, "none asked for (RIFFLE_BLAS): the kernels are built in");
+        return;
+    }
+    void *library = rk_open_blas(chosen, blas.name, sizeof blas.name);
+    blas.sgemm = library ? (rk_cblas_sgemm)dlsym(library, "cblas_sgemm") : NULL;
+    if (!blas.sgemm) snprintf(blas.error, sizeof blas.error, "RIFFLE_BLAS: %s", library ? "no cblas_sgemm in it" : dlerror());
 }
 
 rk_cblas_sgemm rk_blas_sgemm(void) {

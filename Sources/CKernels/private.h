@@ -66,6 +66,10 @@ typedef void (*rk_cblas_sgemm)(
     const float *b, int ldb, float beta, float *c, int ldc);
 rk_cblas_sgemm rk_blas_sgemm(void);
 
+/// Opens a BLAS with one thread and the kernels that suit the processor, whatever its own choice would be, and writes
+/// its name and core; NULL where dlopen fails.
+void *rk_open_blas(const char *file, char *name, size_t size);
+
 /// y[i] (+)= the sum over p of parts[p * count + i], in the order of p.
 void rk_sum_parts(size_t parts, size_t count, const float *part, bool accumulate, float *y);
 

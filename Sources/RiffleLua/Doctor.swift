@@ -19,10 +19,13 @@ public enum Doctor {
         default: "baseline x86-64"
         }
         let blas = rk_blas_name(nil).map { String(cBytes: $0) } ?? "kernels of our own"
+        var missing: UnsafePointer<CChar>?
+        let lapack = (rk_lapack_name(&missing) ?? missing).map { String(cBytes: $0) } ?? "none"
         let memory = rk_memory_now()
         let rows = [
             ("riffle", SystemLibrary.version), ("lua", "5.4"), ("processor", String(cString: rk_cpu_name())),
-            ("kernels", level), ("bf16", rk_cpu() == RK_CPU_AMX ? "on matrix tiles" : "none: float32 instead"), ("blas", blas), ("threads", "\(rk_threads())"),
+            ("kernels", level), ("bf16", rk_cpu() == RK_CPU_AMX ? "on matrix tiles" : "none: float32 instead"), ("blas", blas), ("lapack", lapack),
+            ("threads", "\(rk_threads())"),
             ("memory limit", readable(bytes: Int(memory.limit))), ("cache limit", readable(bytes: Int(memory.cache_limit))),
         ]
         let width = rows.map(\.0.count).max() ?? 0

@@ -12,10 +12,14 @@ extension Metrics {
     /// - Source: Székely and Rizzo 2013, equation 6.
     public static func energyDistance(_ a: Tensor, _ b: Tensor) throws -> Double {
         let (x, y) = try pair(a, b)
-        let (left, right) = (try Columns(x.converted(to: .float32)), try Columns(y.converted(to: .float32)))
+        // Seen from the first sample, so that float32 tells apart samples that lie together far from 0.
+        let origin = try x.sliced(0, 0..<1)
+        let (left, right) = try withoutGradient {
+            (try Columns((x - origin).converted(to: .float32)), try Columns((y - origin).converted(to: .float32)))
+        }
         let between = try left.distances(to: right) / (Double(left.count) * Double(right.count))
         let within = try [left, right].map { 2 * (try $0.distances(to: nil)) / (Double($0.count) * Double($0.count)) }
-        return max(0, 2 * between - within[0] - within[1])
+        return try distance(2 * between - within[0] - within[1], of: 2 * between, within: 1e-5)
     }
 
     /// The mean squared Euclidean distance between samples of the same number, such as a student's and its teacher's from
@@ -23,10 +27,12 @@ extension Metrics {
     /// - Parameters:
     ///   - a: samples `[n, ...]`.
     ///   - b: samples of the same shape.
+    /// - Throws: `RiffleError` when shapes differ or numbers are not finite.
     public static func endpointError(_ a: Tensor, _ b: Tensor) throws -> Double {
         let (x, y) = try pair(a, b)
         guard x.shape == y.shape else { throw RiffleError("", "samples of the same number are compared (a \(a.shape), b \(b.shape))") }
-        return zip(try x.doubles(), try y.doubles()).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) } / Double(x.shape[0])
+        let sum = zip(try x.doubles(), try y.doubles()).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+        return try distance(sum / Double(x.shape[0]), of: sum, within: 0)
     }
 }
 

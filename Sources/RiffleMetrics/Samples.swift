@@ -25,3 +25,17 @@ func pair(_ a: Tensor, _ b: Tensor) throws -> (Tensor, Tensor) {
     }
     return (x, y)
 }
+
+/// A distance as it is told: a number below 0 by no more than rounding is 0.
+/// - Parameters:
+///   - size: of the parts that it is the difference of.
+///   - rounding: how much of that size may be lost.
+/// - Throws: `RiffleError` where the number is not finite or further below 0, and therefore no distance.
+func distance(_ value: Double, of size: Double, within rounding: Double) throws -> Double {
+    guard value.isFinite, value >= -rounding * size else {
+        throw RiffleError(
+            "", "the distance came out as \(riffleFormat(value)), from parts of the size \(riffleFormat(size)): "
+                + "samples are too large or too far apart for these numbers")
+    }
+    return value < 0 ? 0 : value
+}

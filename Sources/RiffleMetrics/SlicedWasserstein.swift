@@ -42,7 +42,7 @@ public enum Metrics {
                     : squaredDistance(line(along, row, n, Float.self), line(other, row, m, Float.self))
             }
         }
-        return (sum / Double(projections)).squareRoot()
+        return try distance((sum / Double(projections)).squareRoot(), of: sum, within: 0)
     }
 
     private static func sortedProjections(_ x: Tensor, _ directions: Tensor) throws -> Tensor {

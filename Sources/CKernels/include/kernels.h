@@ -10,6 +10,7 @@
 #include "kernels/conv.h"
 #include "kernels/distances.h"
 #include "kernels/elementwise.h"
+#include "kernels/lapack.h"
 #include "kernels/linear.h"
 #include "kernels/memory.h"
 #include "kernels/norm.h"

@@ -1,0 +1,151 @@
+import CKernels
+import RiffleTensor
+
+/// Factorisations of float64 matrices by LAPACK, each checked before anyone uses it.
+///
+/// A tensor [n, m] is LAPACK's m x n matrix, whose columns lie one after another. A library that computes wrongly on a
+/// processor that it does not know is met by an error: a factorisation and its matrix have to do the same to a random
+/// vector, and singular values have to keep the sums that a matrix tells without them.
+enum LinearAlgebra {
+    /// What a result may be off, as a part of its size, before it is an error; rounding takes 1e-13 of 2048 features.
+    static let tolerance = 1e-10
+
+    /// R of A = Q R as a square matrix, so that R^T R = A^T A without A^T A's loss of half the digits.
+    /// - Parameter a: m x n with m >= n.
+    static func triangle(_ a: Tensor) throws -> Tensor {
+        let (n, m) = (a.shape[0], a.shape[1])
+        let factors = try a.copied()
+        try lapack("QR", factors, .scratch(n), .scratch(64 * n)) { numbers in
+            let info = rk_lapack_qr(m, n, numbers[0], numbers[1], numbers[2])
+            // Below its diagonal, behind it in memory, a column holds parts of Q.
+            for column in 0..<(n - 1) {
+                (numbers[0] + column * m + column + 1).update(repeating: 0, count: n - column - 1)
+            }
+            return info
+        }
+        let r = try factors.sliced(1, 0..<n)
+        let probe = try Tensor.probe(n), size = try a.square().sum().item() * probe.length()
+        func square(_ x: Tensor) throws -> Tensor { try probe.matmul(x).matmul(x, transposeB: true) }
+        try agree("a QR factorisation", square(a), square(r), size: size)
+        return r
+    }
+
+    /// A B^T, as the matrix with no fewer rows than columns: its transpose where A has fewer rows than B.
+    /// - Parameters:
+    ///   - a: m x k.
+    ///   - b: n x k.
+    static func product(_ a: Tensor, _ b: Tensor) throws -> Tensor {
+        guard a.shape[1] >= b.shape[1] else { return try product(b, a) }
+        let (m, n, k) = (a.shape[1], b.shape[1], a.shape[0])
+        let c = try Tensor.scratch(n, m)
+        try lapack("a product", a, b, c) { numbers in
+            rk_lapack_product(m, n, k, numbers[0], numbers[1], numbers[2])
+            return 0
+        }
+        let probe = try Tensor.probe(n), size = try a.length() * b.length() * probe.length()
+        try agree("a product", probe.matmul(b, transposeB: true).matmul(a), probe.matmul(c), size: size)
+        return c
+    }
+
+    /// The singular values of a matrix, largest first.
+    /// - Parameter c: m x n with m >= n.
+    static func singularValues(_ c: Tensor) throws -> [Double] {
+        let form = try Bidiagonal(c), n = c.shape[0]
+        let (values, above) = (try Tensor(form.diagonal, [n]), try Tensor(form.above, [n]))
+        try lapack("singular values", values, above, .scratch(4 * n)) {
+            rk_lapack_singular_values(n, $0[0], $0[1], $0[2])
+        }
+        let found = try values.doubles(), (second, fourth) = form.powerSums
+        try agree("singular values", second, found.reduce(0) { $0 + $1 * $1 }, size: second)
+        try agree("singular values", fourth, found.reduce(0) { $0 + $1 * $1 * $1 * $1 }, size: fourth)
+        return found
+    }
+
+    /// Calls LAPACK with the numbers of tensors, of which it may change those that are fresh.
+    /// - Throws: `RiffleError` where there is no LAPACK, or it returns a code that is not 0.
+    fileprivate static func lapack(
+        _ name: String, _ tensors: Tensor..., call: ([UnsafeMutablePointer<Double>]) -> Int32
+    ) throws {
+        var reason: UnsafePointer<CChar>?
+        guard rk_lapack_name(&reason) != nil else {
+            throw RiffleError("", reason.map { String(cBytes: $0) } ?? "LAPACK was not found")
+        }
+        let info = withExtendedLifetime(tensors) {
+            call(tensors.map { $0.pointer.assumingMemoryBound(to: Double.self) })
+        }
+        guard info == 0 else { throw RiffleError("", "LAPACK (\(library)) gave up on \(name) with code \(info)") }
+    }
+
+    fileprivate static func agree(_ name: String, _ wanted: Double, _ found: Double, size: Double) throws {
+        guard !(abs(wanted - found) <= tolerance * size) else { return }
+        throw RiffleError(
+            "", "LAPACK (\(library)) computed \(name) that is off by \(riffleFormat(abs(wanted - found) / size)) of its size; "
+                + "name another library by RIFFLE_BLAS, or other kernels of OpenBLAS by OPENBLAS_CORETYPE=Haswell")
+    }
+
+    fileprivate static func agree(_ name: String, _ wanted: Tensor, _ found: Tensor, size: Double) throws {
+        try agree(name, 0, (wanted - found).length(), size: size)
+    }
+
+    private static var library: String { rk_lapack_name(nil).map { String(cBytes: $0) } ?? "none" }
+}
+
+/// C = Q B P^T with Q and P orthogonal and B upper bidiagonal.
+private struct Bidiagonal {
+    /// Of B, n numbers each; the last one of those above stands for nothing.
+    let diagonal: [Double]
+    let above: [Double]
+
+    /// - Parameter c: m x n with m >= n.
+    init(_ c: Tensor) throws {
+        let (n, m) = (c.shape[0], c.shape[1])
+        let (factors, work) = (try c.copied(), try Tensor.scratch(64 * (m + n)))
+        let (diagonal, above) = (try Tensor.scratch(n), try Tensor.scratch(n))
+        let (tauQ, tauP) = (try Tensor.scratch(n), try Tensor.scratch(n))
+        try LinearAlgebra.lapack("a bidiagonal form", factors, diagonal, above, tauQ, tauP, work) {
+            rk_lapack_bidiagonal(m, n, $0[0], $0[1], $0[2], $0[3], $0[4], $0[5])
+        }
+        (self.diagonal, self.above) = (try diagonal.doubles(), try Array(above.doubles().dropLast()) + [0])
+
+        // C x = Q (B (P^T x)), and neither Q nor P changes a vector's length.
+        let probe = try Tensor.probe(n), size = try c.length() * probe.length()
+        let turned = try probe.copied()
+        try LinearAlgebra.lapack("P", factors, tauP, turned, work) { rk_lapack_apply_p(m, n, $0[0], $0[1], $0[2], $0[3]) }
+        try LinearAlgebra.agree("an orthogonal matrix", probe.length(), turned.length(), size: probe.length())
+        let middle = try Tensor(times(turned.doubles()) + [Double](repeating: 0, count: m - n), [1, m])
+        let result = try middle.copied()
+        try LinearAlgebra.lapack("Q", factors, tauQ, result, work) { rk_lapack_apply_q(m, n, $0[0], $0[1], $0[2], $0[3]) }
+        try LinearAlgebra.agree("an orthogonal matrix", middle.length(), result.length(), size: size)
+        try LinearAlgebra.agree("a bidiagonal form", probe.matmul(c), result, size: size)
+    }
+
+    private func times(_ x: [Double]) -> [Double] {
+        x.indices.map { diagonal[$0] * x[$0] + ($0 + 1 < x.count ? above[$0] * x[$0 + 1] : 0) }
+    }
+
+    /// The sums of the squared entries of B and of B^T B.
+    var powerSums: (second: Double, fourth: Double) {
+        diagonal.indices.reduce(into: (0, 0)) { sums, place in
+            let before = place > 0 ? above[place - 1] : 0, beside = diagonal[place] * above[place]
+            let square = diagonal[place] * diagonal[place] + before * before
+            sums.0 += square
+            sums.1 += square * square + 2 * beside * beside
+        }
+    }
+}
+
+extension Tensor {
+    /// Numbers to be written to, counted as all tensors are.
+    fileprivate static func scratch(_ sizes: Int...) throws -> Tensor { try Tensor(uninitialized: Shape(sizes), .float64) }
+
+    /// The same numbers in memory of their own.
+    fileprivate func copied() throws -> Tensor { Tensor(storage: try storage.copy(), shape: shape, dtype: dtype) }
+
+    /// A row of random numbers, the same each time.
+    fileprivate static func probe(_ count: Int) throws -> Tensor {
+        var random = RandomSource(seed: 0)
+        return try random.normal([1, count], .float64)
+    }
+
+    fileprivate func length() throws -> Double { try square().sum().item().squareRoot() }
+}
