@@ -6,19 +6,39 @@ import RiffleTensor
 /// Networks are evaluated without dropout and without recording.
 public enum Sampler {
     /// Follows the network's velocity over a grid of times.
+    /// - Parameter visit: is told the state at each time of the grid.
     public static func ode(
-        _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, _ condition: Condition? = nil
+        _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, _ condition: Condition? = nil,
+        visit: (Tensor) throws -> Void = { _ in }
     ) throws -> (x: Tensor, report: SolverReport) {
         try checkRange(grid, "ode")
-        return try evaluating(network, x) { try solve(x, along: grid, method, velocity: field(network, x, condition)) }
+        return try evaluating(network, x) {
+            try solve(x, along: grid, method, visit: visit, velocity: field(network, x, condition))
+        }
     }
 
     /// Follows the network's velocity with an adaptive step.
+    /// - Parameter visit: is told the state at the start and after each step.
     public static func ode(
-        _ network: Network, _ x: Tensor, from: Double = 0, to: Double = 1, _ method: DormandPrince, _ condition: Condition? = nil
+        _ network: Network, _ x: Tensor, from: Double = 0, to: Double = 1, _ method: DormandPrince,
+        _ condition: Condition? = nil, visit: (Tensor) throws -> Void = { _ in }
     ) throws -> (x: Tensor, report: SolverReport) {
         try checkRange([from, to], "ode")
-        return try evaluating(network, x) { try method.solve(x, from: from, to: to, velocity: field(network, x, condition)) }
+        return try evaluating(network, x) {
+            try method.solve(x, from: from, to: to, visit: visit, velocity: field(network, x, condition))
+        }
+    }
+
+    /// Follows the network's velocity with an adaptive step from the first of the times to the last.
+    /// - Parameter visit: is told the state at each of the times.
+    public static func ode(
+        _ network: Network, _ x: Tensor, along times: [Double], _ method: DormandPrince, _ condition: Condition? = nil,
+        visit: (Tensor) throws -> Void = { _ in }
+    ) throws -> (x: Tensor, report: SolverReport) {
+        try checkRange(times, "ode")
+        return try evaluating(network, x) {
+            try method.solve(x, along: times, visit: visit, velocity: field(network, x, condition))
+        }
     }
 
     /// Jumps from time to time of a grid with a two-timed network, one evaluation a jump.

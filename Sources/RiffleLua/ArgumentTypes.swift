@@ -29,6 +29,7 @@ extension ArgumentType {
         case .index: "an index: 1 is the first, -1 the last"
         case .dtype: ArgumentType.choice(DType.allCases.map(\.description)).expected
         case .object(let word): "\("aeiou".contains(word.prefix(1)) ? "an" : "a") \(word.replacing("_", with: " "))"
+        case .list(.number): "a list of numbers, or a tensor of them"
         case .list(let item): "a list, each item \(item.expected)"
         case .table: "a table"
         case .any: "given"
@@ -54,6 +55,7 @@ extension ArgumentType {
             range.lowerBound <= Int(Int32.min) ? "integer"
                 : range.upperBound == Int.max ? "integer >= \(range.lowerBound)" : "integer, \(range.lowerBound) to \(range.upperBound)"
         case .fraction(let range): "number, \(riffleFormat(range.lowerBound)) to \(riffleFormat(range.upperBound))"
+        case .list(.number): "list or tensor of numbers"
         case .list(let item): "list of \(item.brief)"
         case .object(let word): word
         case .any: "any"
@@ -125,6 +127,9 @@ extension LuaEngine {
             if let place = raw.int, place != 0 { return .integer(place > 0 ? place - 1 : place) }
         case .tensors, .shape, .dims, .list:
             if raw.isPlainTable, raw.table.named == 0 { return .list(try list(&raw, of: type.item)) }
+            if case .list(.number) = type, raw.kind == RLUA_OBJECT, case .tensor(let tensor) = object(raw), tensor.rank == 1 {
+                return .list(try tensor.doubles().map(Value.number))
+            }
             // One alone stands for a list of one; but a shape by its numbers is read by the caller.
             if raw.kind != RLUA_TABLE {
                 do { return try convert(&raw, to: type.item) } catch let mismatch as Mismatch {

@@ -165,6 +165,7 @@ public struct Arguments {
         if case .object(let object) = self[index] { object as? Class } else { nil }
     }
     public func list(_ index: Int) -> [Value] { self[index].list }
+    public func numbers(_ index: Int) -> [Double] { self[index].list.map { Arguments([$0]).number(0) } }
     public func table(_ index: Int) -> [String: Value] { if case .table(let table) = self[index] { table } else { [:] } }
 }
 
@@ -190,6 +191,7 @@ extension Arguments {
     public func optionalString(_ name: String) -> String? { optionalString(place(name)) }
     public func shape(_ name: String) -> Shape { shape(place(name)) }
     public func list(_ name: String) -> [Value] { list(place(name)) }
+    public func numbers(_ name: String) -> [Double] { numbers(place(name)) }
     public func object<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class { object(place(name)) }
     public func optionalObject<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class? { optionalObject(place(name)) }
 }

@@ -51,9 +51,16 @@ enum FlowLibrary {
             "flow.ode", [
                 Argument("net", .object("network")), Argument("x", .tensor, "where it starts: noise, for samples [n, ...]"),
                 Argument("method", SolverArguments.methods, default: .string("heun")), SolverArguments.steps,
-                Argument("times", .list(.number), "the grid instead, from the first time to the last, up or down", default: .none),
+                Argument(
+                    "times", .list(.number),
+                    "the grid instead, from the first time to the last, up or down; for dopri5 where its states are told",
+                    default: .none),
                 Argument("from", .finite, "the first time, without a grid", default: .none),
                 Argument("to", .finite, "the last time, without a grid", default: .none),
+                Argument(
+                    "trajectory", .boolean,
+                    "whether all states are returned, [times, n, ...]: of the grid, or of dopri5 at the given times, else at its steps",
+                    default: .boolean(false)),
             ] + SolverArguments.tolerances + [Shared.labels],
             Doc("Follows the velocity of a network from noise at 0 to data at 1, without gradients. Returns x and { nfe, times, rejected }.", formula: "dx/dt = v(x, t)", example: "> local x, info = riffle.flow.ode(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2), { method = \"heun\", steps = 5 }); return info.nfe\n10", source: "dopri5: Dormand and Prince 1980")
         ) { try ode($0) },
@@ -83,10 +90,16 @@ enum FlowLibrary {
 
     private static func ode(_ arguments: Arguments) throws -> [Value] {
         let (network, x, condition) = (arguments.object("net", as: Network.self), arguments.tensor("x"), Shared.condition(arguments))
-        let (result, report) = switch try SolverArguments(arguments, "flow.ode", from: 0, to: 1).choice {
-        case .grid(let method, let times): try Sampler.ode(network, x, along: times, method, condition)
-        case .adaptive(let method, let from, let to): try Sampler.ode(network, x, from: from, to: to, method, condition)
+        var states: [Tensor] = []
+        let keeps = arguments.boolean("trajectory")
+        func visit(_ state: Tensor) { if keeps { states.append(state) } }
+        let (last, report) = switch try SolverArguments(arguments, "flow.ode", from: 0, to: 1).choice {
+        case .grid(let method, let times): try Sampler.ode(network, x, along: times, method, condition, visit: visit)
+        case .adaptive(let method, let from, let to, nil):
+            try Sampler.ode(network, x, from: from, to: to, method, condition, visit: visit)
+        case .adaptive(let method, _, _, let times?): try Sampler.ode(network, x, along: times, method, condition, visit: visit)
         }
+        let result = keeps ? try withoutGradient { try Tensor.stack(states) } : last
         return [.tensor(result), .table(report.fields)]
     }
 }

@@ -21,7 +21,7 @@ enum LikelihoodLibrary {
             let condition = LossArguments.condition(arguments)
             let likelihood = switch try SolverArguments(arguments, "flow.log_likelihood", from: 1, to: 0).choice {
             case .grid(let method, let times): try Likelihood(network, x, along: times, method, divergence, condition)
-            case .adaptive(let method, _, _): try Likelihood(network, x, method, divergence, condition)
+            case .adaptive(let method, _, _, _): try Likelihood(network, x, method, divergence, condition)
             }
             let info = likelihood.report.fields.merging(["latent": .tensor(likelihood.latent)]) { $1 }
             return [.tensor(likelihood.logDensity), .table(info)]

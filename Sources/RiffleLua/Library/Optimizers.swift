@@ -55,7 +55,7 @@ enum OptimizerLibrary {
             ],
             Doc("Power-function averages of a network, from which averages of any length are made after training.", formula: "average <- beta average + (1 - beta) net, beta = (1 - 1/t)^(gamma + 1)", example: "> local average = riffle.optim.power_ema(riffle.nn.linear(2, 1))\n> average:update()\n> average.steps, average.lengths, #average.models\n1\t[0.05, 0.1]\t2", source: "Karras et al. 2024, EDM2, 2312.02696")
         ) { arguments in
-            let lengths = arguments.list(1).map { Arguments([$0]).number(0) }
+            let lengths = arguments.numbers(1)
             return [.object(arguments.has(1) ? try PowerEMA(arguments.object(0), lengths: lengths) : try PowerEMA(arguments.object(0)))]
         },
         Function(

@@ -5,7 +5,8 @@ import RiffleTensor
 struct SolverArguments {
     enum Choice {
         case grid(FixedStepMethod, [Double])
-        case adaptive(DormandPrince, from: Double, to: Double)
+        /// Where times are given, from the first of them to the last.
+        case adaptive(DormandPrince, from: Double, to: Double, at: [Double]?)
     }
 
     static let methods = ArgumentType.choice(FixedStepMethod.allCases.map(\.rawValue) + ["dopri5"])
@@ -19,7 +20,8 @@ struct SolverArguments {
     let choice: Choice
 
     /// Reads `method` (where none is named: heun for a grid, else dopri5), `steps`, `times`, `rtol`, `atol` and `max_steps`, and
-    /// `from` and `to` where the function declares them.
+    /// `from` and `to` where the function declares them. A function that does tells states on the way, so that it takes
+    /// times for dopri5.
     /// - Parameters:
     ///   - operation: the function's name, for messages.
     ///   - from: the first time, where the script names none.
@@ -33,16 +35,20 @@ struct SolverArguments {
         let from = ends.isEmpty ? from : arguments.optionalNumber("from") ?? from
         let to = ends.isEmpty ? to : arguments.optionalNumber("to") ?? to
         let name = arguments.has("method") ? arguments.string("method") : arguments.has("steps") || arguments.has("times") ? "heun" : "dopri5"
+        if arguments.has("times") { try refuse(ends, "does not go with times, which say where to start and end") }
         guard let method = FixedStepMethod(rawValue: name) else {
-            try refuse(["steps", "times"], "is not for dopri5, which finds its own steps; give \((ends + ["rtol", "atol"]).joined(separator: ", "))")
+            let usable = ends.isEmpty ? ["rtol", "atol"] : ["times", "from", "to", "rtol", "atol"]
+            try refuse(
+                ends.isEmpty ? ["steps", "times"] : ["steps"],
+                "is not for dopri5, which finds its own steps; give \(usable.joined(separator: ", "))")
             let method = DormandPrince(
                 relativeTolerance: arguments.optionalNumber("rtol") ?? 1e-5, absoluteTolerance: arguments.optionalNumber("atol") ?? 1e-5,
                 maximumSteps: arguments.optionalInteger("max_steps") ?? 10_000)
-            choice = .adaptive(method, from: from, to: to)
+            let times = arguments.has("times") ? arguments.numbers("times") : nil
+            choice = .adaptive(method, from: from, to: to, at: times)
             return
         }
         try refuse(["rtol", "atol", "max_steps"], "is for dopri5 alone; \(method.rawValue) takes steps or times")
-        if arguments.has("times") { try refuse(ends, "does not go with times, which say where to start and end") }
         choice = .grid(method, try SolverArguments.grid(arguments, operation, from: from, to: to))
     }
 
@@ -52,7 +58,7 @@ struct SolverArguments {
             throw RiffleError(operation, "give steps or times, \(arguments.has("steps") ? "not both" : "one of the two")")
         }
         if let count = arguments.optionalInteger("steps") { return evenGrid(from: from, to: to, steps: count) }
-        return arguments.list("times").map { Arguments([$0]).number(0) }
+        return arguments.numbers("times")
     }
 }
 

@@ -17,6 +17,18 @@ assert(math.abs(y[1]:item() - math.exp(-1)) < 1e-4)
 y, info = flow.ode(grow, x, { times = { 0, 0.5, 1 } })
 assert(info.nfe == 4)
 
+-- States on the way: of a grid, at times that dopri5 is given, or at its own steps.
+local times = riffle.linspace(0, 1, 5)
+for _, method in ipairs { "rk4", "dopri5" } do
+  local states, about = flow.ode(grow, x, { method = method, times = times, trajectory = true, rtol = method == "dopri5" and 1e-6 or nil })
+  assert(states:shape()[1] == 5 and states:rank() == 3 and #about.times == 5)
+  assert((states:slice(2, 1, 1):reshape(5) - times:exp()):abs():max():item() < 1e-3)
+end
+local states, about = flow.ode(grow, x, { method = "dopri5", trajectory = true, from = 1, to = 0.5 })
+assert(#states == #about.times and about.times[1] == 1 and about.times[#states] == 0.5)
+assert((states[#states] - flow.ode(grow, x, { method = "dopri5", from = 1, to = 0.5 })):abs():max():item() == 0)
+assert(#flow.ode(grow, x, { method = "dopri5", times = { 0, 0.25 } }) == 3)
+
 local exact = -0.5 * math.exp(-2) - 0.5 * math.log(2 * math.pi) - 1
 for _, options in ipairs { {}, { rtol = 1e-6, atol = 1e-6 }, { steps = 20 }, { method = "rk4", times = { 1, 0.7, 0.4, 0 } }, { probes = 2 } } do
   local density, about = flow.log_likelihood(grow, x, options)
@@ -33,5 +45,6 @@ says("log_likelihood: times must fall from 1, the data, to 0, the noise, got 0, 
 says("log_likelihood: x must be a batch [n, ...] of floats (x float32 [3])", function() flow.log_likelihood(grow, riffle.ones(3)) end)
 says("flow.ode: give steps or times, one of the two", function() flow.ode(grow, x) end)
 says("flow.ode: give steps or times, not both", function() flow.ode(grow, x, { steps = 1, times = { 0, 1 } }) end)
-says("flow.ode: steps is not for dopri5, which finds its own steps; give from, to, rtol, atol", function() flow.ode(grow, x, { method = "dopri5", steps = 1 }) end)
+says("flow.ode: steps is not for dopri5, which finds its own steps; give times, from, to, rtol, atol", function() flow.ode(grow, x, { method = "dopri5", steps = 1 }) end)
+says("'times' must be a list of numbers, or a tensor of them, got a tensor [2, 2]", function() flow.ode(grow, x, { times = riffle.zeros(2, 2) }) end)
 says("flow.ode: from does not go with times", function() flow.ode(grow, x, { times = { 0, 1 }, from = 0 }) end)
