@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "exact.h"
+
 #define HUGE_PAGE ((size_t)2 << 20)
 #define CLASSES 512
 #define LENT_CLASSES 2   // up to a quarter more than was asked for
@@ -17,6 +19,11 @@ typedef struct free_block {
     struct free_block *next;
 } free_block;
 
+// The rest of a cached block is forbidden to everyone, and so is the link to all but these two.
+#define UNCHECKED __attribute__((no_sanitize("address"), noinline))
+UNCHECKED static free_block *next_of(const free_block *block) { return block->next; }
+UNCHECKED static void set_next(free_block *block, free_block *next) { block->next = next; }
+
 // Everything below is guarded by the mutex: a limit must be checked and charged at once.
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static free_block *cache[CLASSES];
@@ -25,6 +32,7 @@ static bool has_cache_limit;
 
 // Eight classes an octave, at multiples of 64 bytes: at most an eighth of a large block is lost.
 static size_t class_bytes(size_t bytes) {
+    if (rk_exact_wanted()) return bytes;
     if (bytes <= 512) return bytes == 0 ? 64 : (bytes + 63) & ~(size_t)63;
     size_t step = (size_t)1 << (60 - __builtin_clzll(bytes - 1));
     return (bytes + step - 1) & ~(step - 1);
@@ -92,8 +100,7 @@ static void unlock(void) { pthread_mutex_unlock(&mutex); }
 
 // MARK: - Large blocks
 
-// All large blocks by address, with the bytes each really has: one may be lent to those who ask for a little less, and
-// counts as live with what they asked for.
+// All large blocks by address, with the bytes each really has: one may be lent to those who ask for a little less.
 typedef struct {
     char *address;
     size_t bytes;
@@ -151,10 +158,16 @@ static void *map_large(size_t bytes) {
 }
 
 static void *take_from_system(size_t bytes) {
+    if (rk_exact_wanted()) return rk_exact_take(bytes);
     return bytes >= HUGE_PAGE ? map_large(bytes) : aligned_alloc(64, bytes);
 }
 
 static void give_to_system(void *block, size_t bytes) {
+    if (rk_exact_wanted()) {
+        rk_exact_give(block, bytes);
+        return;
+    }
+    RK_ALLOW(block, bytes);
     if (bytes < HUGE_PAGE) {
         free(block);
         return;
@@ -175,7 +188,7 @@ static void empty_cache_locked(free_block *taken[CLASSES]) {
 static void release(free_block *taken[CLASSES]) {
     for (size_t i = 0; i < CLASSES; i++) {
         for (free_block *block = taken[i], *next; block != NULL; block = next) {
-            next = block->next;
+            next = next_of(block);
             give_to_system(block, bytes_of_class(i));
         }
     }
@@ -183,26 +196,35 @@ static void release(free_block *taken[CLASSES]) {
 
 // MARK: - Blocks
 
+// A block and the bytes it really has, which are those that count as live.
+typedef struct {
+    void *block;
+    size_t bytes;
+    bool must_empty;   // the cache, since it and what is live pass the limit together
+} grant;
+
 // A cached block of `bytes`, or a large one of little more: gradients and activations come in sizes of their own, and would
 // lie idle in turns.
-static free_block *take_cached_locked(size_t bytes) {
+static grant take_cached_locked(size_t bytes) {
+    grant none = {NULL, bytes, false};
+    if (rk_exact_wanted()) return none;
     size_t first = class_index(bytes), last = bytes >= HUGE_PAGE ? first + LENT_CLASSES : first;
-    for (size_t i = first; i <= last; i++) {
+    for (size_t i = first; i <= last && bytes_of_class(i) <= now.limit - now.live; i++) {
         free_block *block = cache[i];
         if (block == NULL) continue;
-        cache[i] = block->next;
+        cache[i] = next_of(block);
         now.cached -= bytes_of_class(i);
-        return block;
+        return (grant){block, bytes_of_class(i), false};
     }
-    return NULL;
+    return none;
 }
 
 // Counts `bytes` as live, with a cached block when there is one; false when they would pass the limit.
-static bool charge_locked(size_t bytes, free_block **block, bool *must_empty) {
+static bool charge_locked(size_t bytes, grant *given) {
     if (bytes > now.limit || now.live > now.limit - bytes) return false;
-    *block = take_cached_locked(bytes);
-    now.live += bytes;
-    *must_empty = now.cached > 0 && now.live + now.cached > now.limit;
+    *given = take_cached_locked(bytes);
+    now.live += given->bytes;
+    given->must_empty = now.cached > 0 && now.live + now.cached > now.limit;
     if (now.live > now.peak) now.peak = now.live;
     return true;
 }
@@ -221,30 +243,41 @@ static void *take_again(size_t bytes) {
 
 void *rk_alloc(size_t bytes) {
     if (bytes > SIZE_MAX / 4) return NULL;
-    bytes = class_bytes(bytes);
-    free_block *block = NULL;
-    bool must_empty = false;
+    grant given;
     lock();
-    bool fits = charge_locked(bytes, &block, &must_empty);
+    bool fits = charge_locked(class_bytes(bytes), &given);
     unlock();
     if (!fits) return NULL;
-    if (must_empty) rk_memory_clear_cache();
-    if (block != NULL) return block;
-    void *fresh = take_from_system(bytes);
-    return fresh != NULL ? fresh : take_again(bytes);
+    if (given.must_empty) rk_memory_clear_cache();
+    if (given.block == NULL) given.block = take_from_system(given.bytes);
+    if (given.block == NULL) given.block = take_again(given.bytes);
+    if (given.block == NULL) return NULL;
+    RK_ALLOW(given.block, bytes);
+    RK_FORBID((char *)given.block + bytes, given.bytes - bytes);
+    return given.block;
+}
+
+// The bytes that a block really has which was given to someone who asked for no more than `bytes`.
+static size_t real_bytes_locked(const void *block, size_t bytes) {
+    if (bytes < HUGE_PAGE || rk_exact_wanted()) return bytes;
+    size_t i = large_place(block), most = bytes_of_class(class_index(bytes) + LENT_CLASSES);
+    if (i < large_count && large[i].address == block && large[i].bytes >= bytes && large[i].bytes <= most)
+        return large[i].bytes;
+    fprintf(stderr, "riffle: rk_free of %p, no block of %zu bytes\n", block, bytes);
+    abort();
 }
 
 // When the cache is full it holds sizes that nobody asks for any more: emptying it is simpler than choosing, and rare.
 void rk_free(void *block, size_t bytes) {
     if (block == NULL) return;
-    bytes = class_bytes(bytes);
     lock();
+    bytes = real_bytes_locked(block, class_bytes(bytes));
     now.live -= bytes;
-    if (bytes >= HUGE_PAGE) bytes = large[large_place(block)].bytes;
-    bool keep = bytes <= now.cache_limit, full = keep && now.cached > now.cache_limit - bytes;
+    bool keep = bytes <= now.cache_limit && !rk_exact_wanted(), full = keep && now.cached > now.cache_limit - bytes;
     if (keep && !full) {
         free_block **list = &cache[class_index(bytes)];
-        ((free_block *)block)->next = *list;
+        RK_FORBID(block, bytes);
+        set_next(block, *list);
         *list = block;
         now.cached += bytes;
     }

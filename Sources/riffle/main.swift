@@ -105,6 +105,7 @@ func misunderstoodSetting() -> String? {
     let settings: [(name: String, wanted: String, accepts: (String) -> Bool)] = [
         ("RIFFLE_THREADS", "a whole number from 1 to 1024", { Int($0).map((1...1024).contains) ?? false }),
         ("RIFFLE_CPU", "one of \(levels.joined(separator: ", "))", levels.contains),
+        ("RIFFLE_MEMORY", "exact", { $0 == "exact" }),
     ]
     for setting in settings {
         guard let text = Environment.variable(setting.name), !setting.accepts(text) else { continue }

@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 
 // Other tests allocate meanwhile, hence large blocks (never touched, so never backed) and room for noise.
-@Suite(.serialized) struct MemoryTests {
+@Suite(.serialized, .enabled(if: getenv("RIFFLE_MEMORY") == nil, "blocks are exact")) struct MemoryTests {
     static let gigabyte = 1 << 30
 
     @Test(arguments: [
@@ -40,6 +40,36 @@ import Testing
         #expect(whole == block)
         whole.storeBytes(of: 1, toByteOffset: bytes - 1, as: UInt8.self)
         rk_free(whole, bytes)
+    }
+
+    /// A block counts as what it really has: many that are lent would pass the limit in silence.
+    @Test func lentBlocksCountWhole() throws {
+        let (bytes, fewer) = (9 << 25, 8 << 25)
+        rk_memory_clear_cache()
+        rk_free(try #require(rk_alloc(bytes)), bytes)
+        let before = rk_memory_now()
+        let lent = try #require(rk_alloc(fewer))
+        #expect(rk_memory_now().live - before.live >= bytes)
+        rk_free(lent, fewer)
+        #expect(rk_memory_now().live - before.live < bytes - fewer)
+        // Where the whole block would pass the limit, a block of the size that is needed does not.
+        defer { rk_memory_set_limit(0) }
+        rk_memory_set_limit(rk_memory_now().live + (bytes + fewer) / 2)
+        let fitting = try #require(rk_alloc(fewer))
+        #expect(rk_memory_now().live <= rk_memory_now().limit)
+        rk_free(fitting, fewer)
+    }
+
+    @Test func freeingWhatIsNoBlockEndsTheProcess() async {
+        await #expect(processExitsWith: .signal(SIGABRT)) {
+            let bytes = 5 << 21
+            guard let block = rk_alloc(bytes), let other = rk_alloc(bytes) else { return }
+            rk_free(block + (other > block ? 4096 : -4096), bytes)
+        }
+        await #expect(processExitsWith: .signal(SIGABRT)) {
+            guard let block = rk_alloc(5 << 21) else { return }
+            rk_free(block, 5 << 23)
+        }
     }
 
     @Test func bytesAreCounted() throws {
@@ -110,5 +140,63 @@ import Testing
             for (block, bytes) in held { rk_free(block, bytes) }
         }
         #expect(faults.withLock { $0 } == 0)
+    }
+}
+
+/// Each process here is one of its own, which ends where memory is touched that may not be.
+@Suite struct ExactMemoryTests {
+    static let isSanitized = dlsym(nil, "__asan_init") != nil
+    static let trap: ExitTest.Condition = isSanitized ? .exitCode(1) : .signal(SIGSEGV)
+
+    /// They hold what was asked for, are aligned as far as their end allows, and begin as NaN.
+    @Test func blocksAreWhole() async {
+        await #expect(processExitsWith: .success) {
+            setenv("RIFFLE_MEMORY", "exact", 1)
+            for bytes in [0, 4, 12, 64, 100, 4095, 4096, 4100, 1 << 21, (3 << 21) + 4] {
+                let block = try #require(rk_alloc(bytes))
+                let alignment = min(64, bytes & -bytes)
+                if bytes > 0 { #expect(Int(bitPattern: block) % alignment == 0) }
+                if bytes >= 4 { #expect(block.loadUnaligned(as: Float.self).isNaN && (block + bytes - 4).loadUnaligned(as: Float.self).isNaN) }
+                memset(block, 0x5a, bytes)
+                #expect(rk_memory_now().live == bytes)
+                rk_free(block, bytes)
+                #expect(rk_memory_now().live == 0 && rk_memory_now().cached == 0)
+            }
+        }
+    }
+
+    @Test func blocksTrapBehindTheirEnd() async {
+        await #expect(processExitsWith: Self.trap) {
+            setenv("RIFFLE_MEMORY", "exact", 1)
+            rk_alloc(100)?.storeBytes(of: 1, toByteOffset: 100, as: UInt8.self)
+        }
+        await #expect(processExitsWith: Self.trap) {
+            setenv("RIFFLE_MEMORY", "exact", 1)
+            rk_alloc(4096 * 3 + 4)?.storeBytes(of: 1, toByteOffset: 4096 * 3 + 4, as: UInt8.self)
+        }
+    }
+
+    @Test func blocksTrapOnceFreed() async {
+        await #expect(processExitsWith: Self.trap) {
+            setenv("RIFFLE_MEMORY", "exact", 1)
+            let block = rk_alloc(100)
+            rk_free(block, 100)
+            block?.storeBytes(of: 1, as: UInt8.self)
+        }
+    }
+
+    /// AddressSanitizer knows where the allocator's own blocks end, and which of them lie in the cache.
+    @Test(.enabled(if: isSanitized, "the tests run without AddressSanitizer"))
+    func sanitizersKnowOrdinaryBlocks() async {
+        await #expect(processExitsWith: Self.trap) { rk_alloc(100)?.storeBytes(of: 1, toByteOffset: 100, as: UInt8.self) }
+        await #expect(processExitsWith: Self.trap) {
+            let bytes = 5 << 21
+            rk_alloc(bytes)?.storeBytes(of: 1, toByteOffset: bytes, as: UInt8.self)
+        }
+        await #expect(processExitsWith: Self.trap) {
+            let block = rk_alloc(100)
+            rk_free(block, 100)
+            block?.storeBytes(of: 1, toByteOffset: 50, as: UInt8.self)
+        }
     }
 }

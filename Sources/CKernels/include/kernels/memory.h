@@ -9,9 +9,12 @@ typedef struct {
 
 /// A block of at least `bytes` bytes, aligned to 64, uninitialised; NULL when live memory would pass the limit
 /// (the cache is emptied first) or the system has none. `bytes` may be 0.
+///
+/// With RIFFLE_MEMORY=exact in the environment, which is for tests, a block has no byte more than was asked for: what
+/// touches the one behind it, or uses a block that was given back, traps. Alignment then gives way to the size.
 void *rk_alloc(size_t bytes);
 
-/// Gives back a block of rk_alloc; `bytes` is what was asked for.
+/// Gives back a block of rk_alloc; `bytes` is what was asked for. Ends the process where that cannot be.
 void rk_free(void *block, size_t bytes);
 
 rk_memory rk_memory_now(void);
