@@ -25,7 +25,7 @@ import Testing
             }
         }
         var seed: UInt64 { op.name.utf8.reduce(UInt64(number + 1)) { $0 &* 31 &+ UInt64($1) } }
-        var attributes: [Value] { sample.attributes() }
+        var attributes: [Value] { sample.attributes }
         var note: Comment { "\(op.name), sample \(number + 1), seed \(seed)" }
 
         func apply(_ inputs: [Tensor]) throws -> [Tensor] { Array(try op.apply(inputs, attributes).prefix(op.results)) }
@@ -147,7 +147,7 @@ import Testing
             case .indices(let values, let shape): try Tensor(values, shape)
             }
         }
-        let error = #expect(throws: RiffleError.self) { try test.op.apply(inputs, test.sample.attributes()) }
+        let error = #expect(throws: RiffleError.self) { try test.op.apply(inputs, test.sample.attributes) }
         let text = error?.description ?? ""
         #expect(text.hasPrefix("\(test.op.name): "), "\(text)")
         for input in inputs { #expect(text.contains(input.shape.description), "\(text) does not tell \(input.shape)") }

@@ -43,6 +43,8 @@ public final class Op: Sendable {
     package typealias VJP = @Sendable (Call, [Tensor?]) throws -> [Tensor?]
     /// Tangents of the inputs to tangents of the outputs; nil is zero. Written in operations, so that it can be differentiated.
     package typealias JVP = @Sendable (Call, [Tensor?]) throws -> [Tensor?]
+    /// A plausible application, for tests.
+    package typealias Draw = @Sendable (inout Dice) -> Sample
 
     public let name: String
     public let arguments: [Argument]
@@ -58,11 +60,15 @@ public final class Op: Sendable {
     /// errors; nil where it fuses nothing.
     package let apart: @Sendable (Call) throws -> Tensor?
     package let samples: [Sample]
+    /// Applications of all sizes and options, from which the fuzzer takes its own.
+    package let draw: Draw?
+    /// Whether an element of the result depends on one element of each input alone.
+    package let isPointwise: Bool
     package let mistakes: [Sample]
 
     package init(
-        _ name: String, _ arguments: [Argument], _ doc: Doc, keep: Keep = .inputs, kind: Kind = .primitive, results: Int = .max, samples: [Sample], mistakes: [Sample],
-        forward: @escaping Forward, vjp: @escaping VJP, jvp: @escaping JVP, apart: @escaping @Sendable (Call) throws -> Tensor? = { _ in nil }
+        _ name: String, _ arguments: [Argument], _ doc: Doc, keep: Keep = .inputs, kind: Kind = .primitive, results: Int = .max, isPointwise: Bool = false,
+        samples: [Sample], draw: Draw? = nil, mistakes: [Sample], forward: @escaping Forward, vjp: @escaping VJP, jvp: @escaping JVP, apart: @escaping @Sendable (Call) throws -> Tensor? = { _ in nil }
     ) {
         self.kind = kind
         self.results = results
@@ -71,6 +77,8 @@ public final class Op: Sendable {
         self.doc = doc
         self.keep = keep
         self.samples = samples
+        self.draw = draw
+        self.isPointwise = isPointwise
         self.mistakes = mistakes
         self.forward = forward
         self.vjp = vjp
@@ -80,21 +88,22 @@ public final class Op: Sendable {
 
     /// An operation whose results are constants: whole numbers, comparisons, values cut off.
     package convenience init(
-        notDifferentiable name: String, _ arguments: [Argument], _ doc: Doc, samples: [Sample], mistakes: [Sample],
-        forward: @escaping Forward
+        notDifferentiable name: String, _ arguments: [Argument], _ doc: Doc, isPointwise: Bool = false,
+        samples: [Sample], draw: Draw? = nil, mistakes: [Sample], forward: @escaping Forward
     ) {
         self.init(
-            name, arguments, doc, keep: .nothing, kind: .constant, samples: samples, mistakes: mistakes, forward: forward,
+            name, arguments, doc, keep: .nothing, kind: .constant, isPointwise: isPointwise, samples: samples, draw: draw,
+            mistakes: mistakes, forward: forward,
             vjp: { call, _ in call.inputs.map { _ in nil } }, jvp: { call, _ in call.outputs.map { _ in nil } })
     }
 
     /// An operation made of others.
     package static func composed(
-        _ name: String, _ arguments: [Argument], _ doc: Doc, samples: [Sample], mistakes: [Sample],
+        _ name: String, _ arguments: [Argument], _ doc: Doc, samples: [Sample], draw: Draw? = nil, mistakes: [Sample],
         body: @escaping @Sendable (Call) throws -> Tensor
     ) -> Op {
         Op(
-            name, arguments, doc, keep: .nothing, kind: .composed, samples: samples, mistakes: mistakes,
+            name, arguments, doc, keep: .nothing, kind: .composed, samples: samples, draw: draw, mistakes: mistakes,
             forward: { [try body($0)] }, vjp: { call, _ in call.inputs.map { _ in nil } }, jvp: { _, _ in [nil] })
     }
 
@@ -164,29 +173,5 @@ extension Op {
             throw RiffleError(
                 name, "\(bad) of \(output.count) results are NaN or infinite (\(told.joined(separator: ", ")))")
         }
-    }
-}
-
-/// Inputs of one application, for tests: shapes with ranges of random numbers, or given indices.
-package struct Sample: Sendable {
-    package enum Input: Sendable {
-        case random(Shape, ClosedRange<Double>)
-        case indices([Int32], Shape)
-    }
-
-    package let inputs: [Input]
-    package let attributes: @Sendable () -> [Value]
-
-    package init(_ inputs: [Input], _ attributes: @autoclosure @escaping @Sendable () -> [Value] = []) {
-        self.inputs = inputs
-        self.attributes = attributes
-    }
-
-    /// Random numbers of the given shapes, in [-2, 2] where no range is given.
-    package init(
-        _ shapes: Shape..., in range: ClosedRange<Double> = -2...2,
-        with attributes: @autoclosure @escaping @Sendable () -> [Value] = []
-    ) {
-        self.init(shapes.map { .random($0, range) }, attributes())
     }
 }

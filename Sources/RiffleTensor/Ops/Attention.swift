@@ -3,6 +3,13 @@ import CKernels
 extension Op {
     static let attentions: [Op] = [attention, attentionTangent]
 
+    /// Shapes of queries and of keys, and the attributes.
+    private static func drawAttention(_ dice: inout Dice) -> (q: Shape, k: Shape, attributes: [Value]) {
+        let work = dice.pick([500, 10_000, 100_000]), queries = dice.size(), keys = dice.size(1, most: work / Swift.max(1, queries))
+        let q: Shape = [dice.size(most: 3), queries, dice.size(most: 4), dice.size(1, most: 70)]
+        return (q, q.replacing(1, with: keys), [dice.chance(0.5) ? .none : .number(0.2)])
+    }
+
     static let attention: Op = Op(
         "attention", [
             Argument("q", .tensor), Argument("k", .tensor), Argument("v", .tensor),
@@ -11,6 +18,10 @@ extension Op {
         Doc("Scaled dot-product attention, without storing the scores.", formula: "y = softmax(scale q k^T) v for each head", shapes: "q [n, queries, heads, width], k and v [n, keys, heads, width] -> as q", example: "> riffle.attention(riffle.ones(1, 2, 1, 4), riffle.ones(1, 3, 1, 4), riffle.ones(1, 3, 1, 4)):shape()\n[1, 2, 1, 4]", source: "Vaswani et al. 2017; Dao et al. 2022"),
         keep: .everything, results: 1,
         samples: [Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4]), Sample([1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], with: [.number(0.3)])],
+        draw: { dice in
+            let (q, k, attributes) = drawAttention(&dice)
+            return Sample([q, k, k].map { .random($0, -2...2) }, attributes, terms: k[1])
+        },
         mistakes: [Sample([2, 3, 2, 4], [2, 5, 2, 3], [2, 5, 2, 4]), Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 4, 2, 4]), Sample([3, 4], [3, 4], [3, 4])],
         forward: { call in
             let (q, k, v) = (try call.inputs[0].floating(), call.inputs[1], call.inputs[2])
@@ -65,6 +76,10 @@ extension Op {
             Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4], [2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4]),
             Sample([1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], with: [.number(0.3)]),
         ],
+        draw: { dice in
+            let (q, k, attributes) = drawAttention(&dice)
+            return Sample([q, k, k, q, k, k].map { .random($0, -2...2) }, attributes, terms: k[1])
+        },
         mistakes: [Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4], [2, 3, 2, 4], [2, 5, 2, 4], [2, 4, 2, 4])],
         forward: { call in
             let x = Array(call.inputs[..<3]), d = Array(call.inputs[3...])

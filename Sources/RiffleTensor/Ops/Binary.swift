@@ -21,11 +21,15 @@ extension Op {
             return try op(a, b)
         }
         return Op(
-            name, [Argument(names.0, .operand), Argument(names.1, .operand)], doc, keep: keep,
+            name, [Argument(names.0, .operand), Argument(names.1, .operand)], doc, keep: keep, isPointwise: true,
             samples: [
                 Sample([2, 3], [2, 3], in: domain), Sample([4, 1, 3], [5, 1], in: domain), Sample([], [3], in: domain),
                 Sample([17], [1], in: domain), Sample([0, 3], [3], in: domain),
             ],
+            draw: { dice in
+                let shapes = dice.broadcasting(2)
+                return Sample(shapes[0], shapes[1], in: domain)
+            },
             mistakes: [Sample([2, 3], [2, 4])],
             forward: forward,
             vjp: vjp ?? { call, gradients in
@@ -128,8 +132,13 @@ extension Op {
     private static func comparison(_ name: String, _ kernel: rk_binary_op, _ words: String, _ example: String) -> Op {
         Op(
             notDifferentiable: name, [Argument("a", .operand), Argument("b", .operand)],
-            Doc("1 where a is \(words) b, else 0.", example: example),
-            samples: [Sample([2, 3], [2, 3]), Sample([4, 1, 3], [5, 1])], mistakes: [Sample([2, 3], [2, 4])],
+            Doc("1 where a is \(words) b, else 0.", example: example), isPointwise: true,
+            samples: [Sample([2, 3], [2, 3]), Sample([4, 1, 3], [5, 1])],
+            draw: { dice in
+                let shapes = dice.broadcasting(2)
+                return Sample(shapes[0], shapes[1])
+            },
+            mistakes: [Sample([2, 3], [2, 4])],
             forward: { [try broadcast(kernel, $0.inputs[0], $0.inputs[1], ("a", "b"))] })
     }
     static let eq: Op = comparison("eq", RK_EQ, "equal to", "> riffle.tensor({ 1, 5 }):eq(5)\ntensor float32 [2]: 0 1")
@@ -142,10 +151,15 @@ extension Op {
     static let `where`: Op = Op(
         "where", [Argument("condition", .tensor), Argument("a", .operand), Argument("b", .operand)],
         Doc("a where the condition is not zero, else b.", example: "> riffle.where(riffle.tensor({ 1, 0 }), 7, 8)\ntensor float32 [2]: 7 8"),
+        isPointwise: true,
         samples: [
             Sample([.indices([1, 0, 1, 0, 0, 1], [2, 3]), .random([2, 3], -2...2), .random([3], -2...2)]),
             Sample([.indices([1, 0], [2, 1]), .random([], -2...2), .random([2, 2], -2...2)]),
         ],
+        draw: { dice in
+            let shapes = dice.broadcasting(3)
+            return Sample([dice.indices(0...1, shapes[0]), .random(shapes[1], -2...2), .random(shapes[2], -2...2)])
+        },
         mistakes: [Sample([2], [3], [2])],
         forward: { call in
             let (c, a, b) = (call.inputs[0], call.inputs[1], call.inputs[2])

@@ -23,6 +23,28 @@ extension Op {
             precision: Context.current.precision.kernel)
     }
 
+    /// A convolution of any kind, those with a form of their own more often: shapes of image, weight and result.
+    private struct Drawn {
+        let x: Shape, weight: Shape, y: Shape
+        let stride: Int, padding: Int
+
+        init(_ dice: inout Dice) {
+            let kernel = dice.pick([[3, 3], [3, 3], [1, 1], [dice.integer(1...5), dice.integer(1...5)]])
+            let isPlain = dice.chance(0.6)
+            stride = isPlain ? 1 : dice.integer(1...3)
+            padding = isPlain ? kernel[0] / 2 : dice.integer(0...3)
+            let work = dice.pick([2000, 50_000, 50_000, 1_000_000])
+            let (inputs, outputs) = (dice.size(most: 130), dice.size(most: 130)), n = dice.size(most: 5)
+            let pixels = Swift.max(1, work / Swift.max(1, inputs * outputs * n))
+            let height = dice.size(1, most: Swift.min(pixels, 70)), width = dice.size(1, most: pixels / height)
+            let (h, w) = (Swift.max(height, kernel[0] - 2 * padding), Swift.max(width, kernel[1] - 2 * padding))
+            (x, weight) = ([n, h, w, inputs], Shape([outputs] + kernel + [inputs]))
+            y = [n, (h + 2 * padding - kernel[0]) / stride + 1, (w + 2 * padding - kernel[1]) / stride + 1, outputs]
+        }
+
+        var steps: [Value] { [.integer(stride), .integer(padding)] }
+    }
+
     static let conv2d: Op = Op(
         "conv2d", [Argument("x", .tensor), Argument("weight", .tensor), Argument("bias", .tensor, default: .none)] + stepArguments,
         Doc("Convolves images with zero padding.", formula: "y[n, i, j, o] = bias[o] + sum over p, q, c of x[n, i stride + p - padding, j stride + q - padding, c] weight[o, p, q, c]", shapes: "x [n, height, width, in], weight [out, kernel height, kernel width, in], bias [out] -> [n, height', width', out]", example: "> riffle.ones(1, 3, 3, 1):conv2d(riffle.ones(1, 3, 3, 1), { padding = 1 }):reshape(9):tolist()\n[4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]"),
@@ -31,6 +53,10 @@ extension Op {
             Sample([2, 4, 5, 3], [4, 3, 3, 3], [4], with: [.integer(1), .integer(1)]),
             Sample([1, 5, 5, 2], [3, 3, 3, 2], with: [.integer(2), .integer(1)]), Sample([2, 3, 3, 2], [3, 1, 1, 2], [3], with: [.integer(1), .integer(0)]),
         ],
+        draw: { dice in
+            let drawn = Drawn(&dice), shapes = [drawn.x, drawn.weight, [drawn.weight[0]]].prefix(dice.integer(2...3))
+            return Sample(shapes.map { .random($0, -2...2) }, drawn.steps, terms: drawn.weight.removing(0).count)
+        },
         mistakes: [
             Sample([2, 4, 5, 3], [4, 3, 3, 2], with: [.integer(1), .integer(1)]), Sample([4, 5, 3], [4, 3, 3, 3], with: [.integer(1), .integer(1)]),
             Sample([2, 4, 4, 3], [4, 3, 3, 3], [3], with: [.integer(1), .integer(1)]), Sample([2, 2, 2, 3], [4, 3, 3, 3], with: [.integer(1), .integer(0)]),
@@ -73,6 +99,10 @@ extension Op {
         samples: [
             Sample([2, 4, 5, 4], [4, 3, 3, 3], with: [4, 5, 1, 1].map(Value.integer)), Sample([1, 3, 3, 3], [3, 3, 3, 2], with: [5, 5, 2, 1].map(Value.integer)),
         ],
+        draw: { dice in
+            let drawn = Drawn(&dice), size = [drawn.x[1], drawn.x[2]].map(Value.integer)
+            return Sample(drawn.y, drawn.weight, with: size + drawn.steps, terms: drawn.weight.removing(3).count)
+        },
         mistakes: [Sample([2, 4, 5, 3], [4, 3, 3, 3], with: [4, 5, 1, 1].map(Value.integer))],
         forward: { call in
             let (g, weight, steps) = (call.inputs[0], call.inputs[1], call.attributes)
@@ -112,6 +142,10 @@ extension Op {
         samples: [
             Sample([2, 4, 5, 3], [2, 4, 5, 4], with: [3, 3, 1, 1].map(Value.integer)), Sample([1, 5, 5, 2], [1, 3, 3, 3], with: [3, 3, 2, 1].map(Value.integer)),
         ],
+        draw: { dice in
+            let drawn = Drawn(&dice), size = [drawn.weight[1], drawn.weight[2]].map(Value.integer)
+            return Sample(drawn.x, drawn.y, with: size + drawn.steps, terms: drawn.y.removing(3).count)
+        },
         mistakes: [Sample([2, 4, 5, 3], [2, 4, 4, 4], with: [3, 3, 1, 1].map(Value.integer))],
         forward: { call in
             let (x, g, steps) = (call.inputs[0], call.inputs[1], call.attributes)
@@ -145,10 +179,22 @@ extension Op {
             ])]
         })
 
+    /// Images that are whole numbers of blocks.
+    private static func drawPooled(_ dice: inout Dice) -> Sample {
+        let small = dice.shape(ranks: 4...4), factor = dice.integer(1...4)
+        let x: Shape = [small[0], small[1] * factor, small[2] * factor, small[3]]
+        return Sample(x, with: [.integer(factor)], terms: factor * factor)
+    }
+
     static let upsample: Op = linearMap(
         "upsample", [Argument("x", .tensor), Argument("factor", .integer(1...64), default: .integer(2))],
         Doc("Repeats each pixel factor by factor times (nearest neighbour).", shapes: "x [n, h, w, c] -> [n, factor h, factor w, c]", example: "> riffle.ones(1, 2, 3, 1):upsample():shape()\n[1, 4, 6, 1]"),
-        samples: [Sample([2, 2, 3, 2], with: [.integer(2)]), Sample([1, 1, 1, 3], with: [.integer(3)])], mistakes: [Sample([2, 3, 2], with: [.integer(2)])],
+        samples: [Sample([2, 2, 3, 2], with: [.integer(2)]), Sample([1, 1, 1, 3], with: [.integer(3)])],
+        draw: { dice in
+            let factor = dice.integer(1...4)
+            return Sample(dice.shape(ranks: 4...4), with: [.integer(factor)])
+        },
+        mistakes: [Sample([2, 3, 2], with: [.integer(2)])],
         forward: { call in
             let x = try image(call.inputs[0]), factor = call.attributes.integer(0), s = x.shape
             let y = try Tensor(uninitialized: Shape([s[0], s[1] * factor, s[2] * factor, s[3]]).checked("upsample"), x.dtype)
@@ -160,7 +206,7 @@ extension Op {
     static let sumPool: Op = linearMap(
         "sum_pool", [Argument("x", .tensor), Argument("factor", .integer(1...64), default: .integer(2))],
         Doc("Sums blocks of factor by factor pixels.", shapes: "x [n, h, w, c] -> [n, h / factor, w / factor, c]", example: "> riffle.ones(1, 4, 2, 1):sum_pool():reshape(2)\ntensor float32 [2]: 4 4"),
-        samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
+        samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], draw: { drawPooled(&$0) }, mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
         forward: { call in
             let x = try image(call.inputs[0]), factor = call.attributes.integer(0), s = x.shape
             guard s[1] % factor == 0, s[2] % factor == 0 else {
@@ -175,7 +221,7 @@ extension Op {
     static let avgPool: Op = composed(
         "avg_pool", [Argument("x", .tensor), Argument("factor", .integer(1...64), default: .integer(2))],
         Doc("The mean of blocks of factor by factor pixels.", shapes: "x [n, h, w, c] -> [n, h / factor, w / factor, c]", example: "> riffle.ones(1, 4, 2, 1):avg_pool():reshape(2)\ntensor float32 [2]: 1 1"),
-        samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
+        samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], draw: { drawPooled(&$0) }, mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
         body: { call in
             let factor = Double(call.attributes.integer(0))
             return try sumPool(call.inputs[0], with: call.attributes[0]) * (1 / (factor * factor))

@@ -114,7 +114,12 @@ extension Op {
         "affine",
         [Argument("x", .tensor), Argument("scale", .number), Argument("shift", .number, default: .number(0))],
         Doc("Scales and shifts by two numbers in one pass.", formula: "y = scale x + shift", example: "> riffle.tensor({ 1, 2 }):affine(2, 1)\ntensor float32 [2]: 3 5"),
-        keep: .nothing, samples: [Sample([3, 5], with: [.number(2), .number(-1)])], mistakes: [],
+        keep: .nothing, isPointwise: true, samples: [Sample([3, 5], with: [.number(2), .number(-1)])],
+        draw: { dice in
+            let (scale, shift) = (dice.pick([0, 1, -1, 0.3, 7]), dice.pick([0, 1, -0.7]))
+            return Sample(dice.shape(), with: [.number(scale), .number(shift)])
+        },
+        mistakes: [],
         forward: { call in
             let x = try call.inputs[0].floating()
             let y = try Tensor(uninitialized: x.shape, x.dtype)
@@ -127,7 +132,12 @@ extension Op {
     static let power: Op = Op(
         "power", [Argument("x", .tensor), Argument("exponent", .number)],
         Doc("Raises to a power given as a number.", formula: "y = x^exponent", example: "> riffle.tensor({ -2, 3 }):power(3)\ntensor float32 [2]: -8 27"),
-        samples: [Sample([7], in: 0.3...3, with: [.number(1.7)]), Sample([2, 3], with: [.integer(3)])], mistakes: [],
+        isPointwise: true, samples: [Sample([7], in: 0.3...3, with: [.number(1.7)]), Sample([2, 3], with: [.integer(3)])],
+        draw: { dice in
+            let exponent = dice.pick([0, 1, 2, 3, -1, -2, 0.5, -0.5, 1.7])
+            return Sample(dice.shape(), in: 0.3...3, with: [.number(exponent)])
+        },
+        mistakes: [],
         forward: { call in
             let x = try call.inputs[0].floating()
             let y = try Tensor(uninitialized: x.shape, x.dtype)
@@ -149,7 +159,12 @@ extension Op {
             Argument("high", .number, default: .number(.infinity)),
         ],
         Doc("Holds x between two numbers; the gradient is zero where it was held.", formula: "y = min(max(x, low), high)", example: "> riffle.tensor({ -3, 0.5, 3 }):clamp(-1, 1)\ntensor float32 [3]: -1 0.5 1"),
+        isPointwise: true,
         samples: [Sample([7], in: -0.8...0.8, with: [.number(-1), .number(1)]), Sample([7], in: 2...3, with: [.number(-1), .number(1)])],
+        draw: { dice in
+            let (low, high) = dice.pick([(-1, 1), (-1, .infinity), (-.infinity, 1), (-.infinity, .infinity), (0.5, 0.5)])
+            return Sample(dice.shape(), with: [.number(low), .number(high)])
+        },
         mistakes: [Sample([2], with: [.number(1), .number(-1)])],
         forward: { call in
             let (low, high) = (call.attributes.number(0), call.attributes.number(1))
@@ -171,7 +186,12 @@ extension Op {
     static let cast: Op = Op(
         "to", [Argument("x", .tensor), Argument("dtype", .dtype)],
         Doc("Converts to float32, float64 or int32 (towards zero).", example: "> riffle.tensor({ 1.5, -1.5 }):to(\"int32\")\ntensor int32 [2]: 1 -1"),
-        keep: .nothing, samples: [Sample([3, 2], with: [.string("float64")])], mistakes: [],
+        keep: .nothing, isPointwise: true, samples: [Sample([3, 2], with: [.string("float64")])],
+        draw: { dice in
+            let dtype = dice.pick(DType.allCases).description
+            return Sample(dice.shape(), in: -100...100, with: [.string(dtype)])
+        },
+        mistakes: [],
         forward: { call in
             let dtype = call.attributes.dtype(0)
             return [try call.inputs[0].converted(to: dtype).detach()]
@@ -185,7 +205,8 @@ extension Op {
     static let detach: Op = Op(
         notDifferentiable: "detach", [Argument("x", .tensor)],
         Doc("The same numbers, cut off from how they were computed.", example: "> riffle.parameter(riffle.ones(2)):detach()\ntensor float32 [2]: 1 1"),
-        samples: [Sample([3])], mistakes: [], forward: { call in [call.inputs[0].detach()] })
+        isPointwise: true, samples: [Sample([3])], draw: { dice in Sample(dice.shape()) }, mistakes: [],
+        forward: { call in [call.inputs[0].detach()] })
 
     // What the rules of activations are made of, fused because training spends its time in them.
     static let siluGrad: Op = slope(

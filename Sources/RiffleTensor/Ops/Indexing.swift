@@ -11,6 +11,10 @@ extension Op {
             Sample([.random([4, 3], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])]),
             Sample([.random([5], -2...2), .indices([5], [])]),
         ],
+        draw: { dice in
+            let x = dice.shape(ranks: 1...3, least: 1), index = dice.shape(ranks: 0...2)
+            return Sample([.random(x, -2...2), dice.indices(1...x[0], index)])
+        },
         mistakes: [Sample([.random([4, 3], -2...2), .indices([5], [1])]), Sample([.random([4, 3], -2...2), .indices([0], [1])])],
         forward: { call in
             let x = call.inputs[0], index = try indices(call.inputs[1], below: x)
@@ -29,6 +33,10 @@ extension Op {
         Doc("Adds each row of g to the row of zeros that the index names: the transpose of take.", shapes: "g [index's shape, ...] -> [rows, ...]", example: "> riffle.put_add(riffle.tensor({ 1, 2, 3 }), riffle.tensor({ 2, 1, 2 }, \"int32\"), 2)\ntensor float32 [2]: 2 4"),
         keep: Keep(inputs: 0b10),
         samples: [Sample([.random([2, 3, 2], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])], [.integer(4)])],
+        draw: { dice in
+            let g = dice.shape(), index = Shape(Array(g.sizes.prefix(dice.integer(0...g.rank)))), rows = dice.size(1)
+            return Sample([.random(g, -2...2), dice.indices(1...rows, index)], [.integer(rows)], terms: index.count)
+        },
         mistakes: [Sample([.random([3, 2], -2...2), .indices([5, 1, 1], [3])], [.integer(4)]), Sample([.random([3, 2], -2...2), .indices([1], [1])], [.integer(4)])],
         forward: { call in
             let (g, index) = (call.inputs[0], call.inputs[1])
@@ -50,7 +58,12 @@ extension Op {
     static let oneHot: Op = Op(
         notDifferentiable: "one_hot", [Argument("index", .tensor, "int32, counted from 1"), Argument("classes", .integer(1...1 << 40))],
         Doc("1 at each index and 0 elsewhere.", shapes: "index [...] -> [..., classes]", example: "> riffle.one_hot(riffle.tensor({ 2 }, \"int32\"), 3):reshape(3)\ntensor float32 [3]: 0 1 0"),
-        samples: [Sample([.indices([2, 1, 3], [3])], [.integer(3)])], mistakes: [Sample([.indices([4], [1])], [.integer(3)])],
+        samples: [Sample([.indices([2, 1, 3], [3])], [.integer(3)])],
+        draw: { dice in
+            let classes = dice.size(1, most: 300)
+            return Sample([dice.indices(1...classes, dice.shape(ranks: 0...2))], [.integer(classes)])
+        },
+        mistakes: [Sample([.indices([4], [1])], [.integer(3)])],
         forward: { call in
             let index = call.inputs[0], classes = call.attributes.integer(0)
             let y = try Tensor.zeros(Shape(index.shape.sizes + [classes]))

@@ -15,6 +15,12 @@ extension Op {
             Sample([2, 4, 3], [4, 5], with: [.boolean(true), .boolean(false)]), Sample([2, 1, 3, 4], [5, 4, 2]),
             Sample([4, 3], [2, 4], with: [.boolean(true), .boolean(true)]), Sample([2, 3, 4], [4, 2]), Sample([2, 0], [0, 3]),
         ],
+        draw: { dice in
+            let (m, n, k) = product(&dice), (ta, tb) = (dice.chance(0.4), dice.chance(0.4))
+            let lead = dice.chance(0.5) ? [[], []] : dice.broadcasting(2, ranks: 0...2).map { $0.sizes.map { Swift.min($0, 5) } }
+            let (a, b) = (Shape(lead[0] + (ta ? [k, m] : [m, k])), Shape(lead[1] + (tb ? [n, k] : [k, n])))
+            return Sample(a, b, with: [.boolean(ta), .boolean(tb)], terms: k)
+        },
         mistakes: [Sample([8, 64], [32, 10]), Sample([3], [3, 2]), Sample([2, 3, 4], [3, 4, 5])],
         forward: { call in [try product(call.inputs[0], call.inputs[1], call.attributes.boolean(0), call.attributes.boolean(1))] },
         vjp: { call, g in
@@ -38,6 +44,14 @@ extension Op {
                 d[1].map { try matmul.apply([call.inputs[0], $0], flags)[0] },
             ])]
         })
+
+    /// Rows, columns and terms of a product that float64's plain loops get through too.
+    private static func product(_ dice: inout Dice) -> (m: Int, n: Int, k: Int) {
+        let work = dice.pick([10_000, 200_000, 200_000, 3_000_000]), first = dice.size()
+        let second = dice.size(most: work / Swift.max(first, 1)), third = dice.size(most: work / Swift.max(first * second, 1))
+        let sizes = dice.order(of: 3).map { [first, second, third][$0] }
+        return (sizes[0], sizes[1], sizes[2])
+    }
 
     private static func product(_ a: Tensor, _ b: Tensor, _ ta: Bool, _ tb: Bool) throws -> Tensor {
         guard a.rank >= 2, b.rank >= 2 else {
@@ -89,6 +103,12 @@ extension Op {
             Sample([2, 4], [3, 4], [3]), Sample([2, 3, 4], [5, 4]), Sample([0, 4], [3, 4], [3]), Sample([4], [3, 4], [3]), Sample([2, 0], [3, 0], [3]),
             Sample([2, 4], [3, 4], [3], with: [.string("gelu")]), Sample([2, 3, 4], [5, 4], with: [.string("silu")]),
         ],
+        draw: { dice in
+            let (m, n, k) = product(&dice), lead = dice.pick([[m], [1, m], [m, 1], []])
+            let inputs = [Shape(lead + [k]), [n, k], [n]].prefix(dice.integer(2...3)).map { Sample.Input.random($0, -2...2) }
+            let after = dice.pick([Value.none] + activations.map { .string($0.name) })
+            return Sample(Array(inputs), [after], terms: k)
+        },
         mistakes: [Sample([2, 4], [3, 5], [3]), Sample([2, 4], [3, 4], [4])],
         forward: { call in
             let (x, weight, bias) = (try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil)

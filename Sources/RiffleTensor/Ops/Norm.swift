@@ -3,6 +3,13 @@ import CKernels
 extension Op {
     static let norms: [Op] = [groupNorm, layerNorm, groupNormTangent, layerNormTangent, rmsNorm, softmax, logSoftmax]
 
+    /// Images with channels in equal groups, and how many of those.
+    static func drawGroups(_ dice: inout Dice) -> (x: Shape, groups: Int) {
+        let groups = dice.size(1, most: 40), channels = groups * dice.size(1, most: 40)
+        let pixels = dice.shape(ranks: 0...2).sizes.map { Swift.min($0, Swift.max(3, 4000 / channels)) }
+        return (Shape([dice.size(most: 5)] + pixels + [channels]), groups)
+    }
+
     static let groupNorm: Op = Op(
         "group_norm", [
             Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, "with a weight, or neither of them", default: .none),
@@ -16,6 +23,11 @@ extension Op {
             Sample([2, 5, 4], with: [.integer(2), .number(1e-3), .boolean(false)]),
             Sample([2, 3, 4], [4], [4], with: [.integer(2), .number(1e-3), .boolean(true)]), Sample([2, 5, 4], with: [.integer(2), .number(1e-3), .boolean(true)]),
         ],
+        draw: { dice in
+            let (x, groups) = drawGroups(&dice), silu = dice.chance(0.5), scale = Shape([x.last])
+            let shapes = dice.chance(0.6) ? [x, scale, scale] : [x]
+            return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(1e-3), .boolean(silu)])
+        },
         mistakes: [Sample([2, 3, 4], [4], [4], with: [.integer(3), .number(1e-3), .boolean(false)]), Sample([2, 3, 4], [3], [4], with: [.integer(2), .number(1e-3), .boolean(false)]), Sample([6], with: [.integer(2), .number(1e-3), .boolean(false)])],
         forward: { call in
             let x = try call.inputs[0].floating(), channels = x.shape.last, groups = call.attributes.integer(0)
@@ -51,6 +63,13 @@ extension Op {
         jvp: { call, d in [try Normalisation(inGroups: call).tangent(call, d), nil, nil] },
         apart: { call in call.attributes.boolean(2) ? try Normalisation(inGroups: call).normal(call.inputs).silu() : nil })
 
+    /// Rows, and weights for their channels or for those of each sample; nil: none.
+    static func drawRows(_ dice: inout Dice) -> (x: Shape, scale: Shape?) {
+        let x = dice.shape(ranks: 1...4)
+        let own = Shape(x.sizes.indices.map { $0 == 0 || $0 == x.rank - 1 ? x[$0] : 1 })
+        return (x, dice.pick([nil, [x.last], x.rank > 1 ? own : [x.last]]))
+    }
+
     static let layerNorm: Op = Op(
         "layer_norm", [
             Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, "with a weight, or neither of them", default: .none),
@@ -62,6 +81,10 @@ extension Op {
             Sample([3, 5], [5], [5], with: [.number(1e-3)]), Sample([2, 3, 6], with: [.number(1e-3)]),
             Sample([2, 3, 6], [2, 1, 6], [2, 1, 6], with: [.number(1e-3)]),
         ],
+        draw: { dice in
+            let (x, scale) = drawRows(&dice), shapes = [x] + (scale.map { [$0, $0] } ?? [])
+            return Sample(shapes.map { .random($0, -2...2) }, [.number(1e-3)])
+        },
         mistakes: [Sample([3, 5], [4], [5], with: [.number(1e-3)]), Sample([2, 3, 5], [2, 3, 5], [2, 3, 5], with: [.number(1e-3)]), Sample([3, 5], [5], with: [.number(1e-3)]), Sample([], with: [.number(1e-3)])],
         forward: { call in
             let x = try call.inputs[0].floating(), width = x.shape.last, rows = x.count / Swift.max(width, 1)
@@ -94,7 +117,12 @@ extension Op {
     static let rmsNorm: Op = composed(
         "rms_norm", [Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("eps", .positive, default: .number(1e-6))],
         Doc("Divides by the root mean square over the last dimension, then scales.", formula: "y = x / sqrt(mean(x x) + eps) weight", shapes: "x [..., width], weight [width] -> as x", example: "> riffle.tensor({ 3, 3 }):rms_norm()\ntensor float32 [2]: 1 1", source: "Zhang and Sennrich 2019"),
-        samples: [Sample([3, 5], [5], with: [.number(1e-3)]), Sample([2, 4], with: [.number(1e-3)])], mistakes: [Sample([3, 5], [4], with: [.number(1e-3)])],
+        samples: [Sample([3, 5], [5], with: [.number(1e-3)]), Sample([2, 4], with: [.number(1e-3)])],
+        draw: { dice in
+            let x = dice.shape(ranks: 1...4), shapes = dice.chance(0.5) ? [x] : [x, [x.last]]
+            return Sample(shapes.map { .random($0, -2...2) }, [.number(1e-3)], terms: x.last)
+        },
+        mistakes: [Sample([3, 5], [4], with: [.number(1e-3)])],
         body: { call in
             let x = call.inputs[0]
             let normal = try x * (x.square().mean([-1], keep: true) + call.attributes.number(0)).rsqrt()
@@ -136,7 +164,8 @@ extension Op {
     private static func normaliser(_ name: String, logarithm: Bool, _ doc: Doc) -> Op {
         Op(
             name, [Argument("x", .tensor)], doc, keep: .outputs,
-            samples: [Sample([3, 5]), Sample([2, 1]), Sample([2, 3, 4])], mistakes: [Sample([] as Shape)],
+            samples: [Sample([3, 5]), Sample([2, 1]), Sample([2, 3, 4])],
+            draw: { dice in Sample(dice.shape(ranks: 1...4)) }, mistakes: [Sample([] as Shape)],
             forward: { call in
                 let x = try call.inputs[0].floating()
                 guard x.rank >= 1 else { throw RiffleError("", "x must have a dimension to sum over (x \(x.shape))") }

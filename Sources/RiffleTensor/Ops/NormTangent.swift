@@ -15,6 +15,10 @@ extension Op {
             Sample([2, 3, 4], [2, 3, 4], [4], with: [.integer(2), .number(1e-3)]),
             Sample([2, 2, 3, 6], [2, 2, 3, 6], with: [.integer(3), .number(1e-3)]),
         ],
+        draw: { dice in
+            let (x, groups) = drawGroups(&dice), shapes = dice.chance(0.5) ? [x, x] : [x, x, [x.last]]
+            return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(1e-3)])
+        },
         mistakes: [Sample([2, 3, 4], [2, 3, 4], [3], with: [.integer(2), .number(1e-3)]), Sample([2, 3, 4], [2, 3, 2], with: [.integer(2), .number(1e-3)]), Sample([], [], with: [.integer(1), .number(1e-3)])],
         forward: { call in
             let (x, d, weight) = try tangentInputs(call), channels = x.shape.last, groups = call.attributes.integer(0)
@@ -54,6 +58,10 @@ extension Op {
             Sample([3, 5], [3, 5], [5], with: [.number(1e-3)]), Sample([2, 3, 6], [2, 3, 6], with: [.number(1e-3)]),
             Sample([2, 3, 6], [2, 3, 6], [2, 1, 6], with: [.number(1e-3)]),
         ],
+        draw: { dice in
+            let (x, scale) = drawRows(&dice), shapes = [x, x] + (scale.map { [$0] } ?? [])
+            return Sample(shapes.map { .random($0, -2...2) }, [.number(1e-3)])
+        },
         mistakes: [Sample([3, 5], [3, 5], [4], with: [.number(1e-3)]), Sample([3, 5], [3, 4], with: [.number(1e-3)]), Sample([], [], with: [.number(1e-3)])],
         forward: { call in
             let (x, d, weight) = try tangentInputs(call), width = x.shape.last, rows = x.count / Swift.max(width, 1)

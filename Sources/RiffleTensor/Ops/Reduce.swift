@@ -11,6 +11,15 @@ extension Op {
         Sample([2, 3, 4]), Sample([2, 3, 4], with: [.list([.integer(1)]), .boolean(false)]),
         Sample([2, 3, 4], with: [.list([.integer(-1), .integer(0)]), .boolean(true)]), Sample([300], with: [.integer(0)]),
     ]
+    /// A reduction over at least so many elements.
+    private static func drawReduction(over least: Int = 0) -> Draw {
+        { dice in
+            let x = dice.shape(least: least), dims = dice.chance(0.3) ? nil : dice.dims(of: x.rank), keep = dice.chance(0.5)
+            let reduced = dims?.map { $0 < 0 ? $0 + x.rank : $0 } ?? Array(0..<x.rank)
+            return Sample(x, with: [.dims(dims), .boolean(keep)], terms: reducedCount(x, reduced))
+        }
+    }
+
     private static let reduceMistakes = [
         Sample([2, 3], with: [.integer(2)]), Sample([2, 3], with: [.list([.integer(0), .integer(-2)])]),
     ]
@@ -68,7 +77,7 @@ extension Op {
     static let sum: Op = Op(
         "sum", reduceArguments,
         Doc("Sums over all or some dimensions.", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):sum(1)\ntensor float32 [2]: 4 6"),
-        keep: .nothing, samples: reduceSamples, mistakes: reduceMistakes,
+        keep: .nothing, samples: reduceSamples, draw: drawReduction(), mistakes: reduceMistakes,
         forward: { call in
             let dims = try reduced(call)
             return [try summed(call.inputs[0], dims).viewed(as: finalShape(call, dims))]
@@ -82,7 +91,7 @@ extension Op {
     static let mean: Op = Op(
         "mean", reduceArguments,
         Doc("The mean over all or some dimensions.", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):mean(1)\ntensor float32 [2]: 2 3"),
-        keep: .nothing, samples: reduceSamples, mistakes: reduceMistakes,
+        keep: .nothing, samples: reduceSamples, draw: drawReduction(over: 1), mistakes: reduceMistakes,
         forward: { call in
             let (x, dims) = (try call.inputs[0].floating(), try reduced(call))
             let sum = try summed(x, dims)
@@ -111,7 +120,7 @@ extension Op {
         return Op(
             name, reduceArguments,
             Doc("The \(word) over all or some dimensions; equal ones share the gradient.", example: example),
-            keep: .everything, samples: reduceSamples, mistakes: reduceMistakes + [Sample([0, 2], with: [.integer(0)])],
+            keep: .everything, samples: reduceSamples, draw: drawReduction(over: 1), mistakes: reduceMistakes + [Sample([0, 2], with: [.integer(0)])],
             forward: { call in
                 let (x, dims) = (call.inputs[0], try reduced(call))
                 guard reducedCount(x.shape, dims) > 0 || x.count == 0 && finalShape(call, dims).count == 0 else {
@@ -147,13 +156,19 @@ extension Op {
             let kept = try finish(centred.square().sum(dims, keep: true) * (count > 1 ? 1 / Double(count - 1) : .nan))
             return try kept.reshaped(to: finalShape(call, dims))
         }
-        return Op.composed(name, reduceArguments, doc, samples: reduceSamples, mistakes: reduceMistakes, body: { try composed($0.inputs[0], $0) })
+        return Op.composed(
+            name, reduceArguments, doc, samples: reduceSamples, draw: drawReduction(over: 2), mistakes: reduceMistakes,
+            body: { try composed($0.inputs[0], $0) })
     }
 
     static let sumTo: Op = linearMap(
         "sum_to", [Argument("x", .tensor), Argument("shape", .shape)],
         Doc("Sums over the dimensions along which `shape` was broadcast.", example: "> riffle.ones(2, 3):sum_to({ 3 })\ntensor float32 [3]: 2 2 2"),
         samples: [Sample([4, 2, 3], with: [.list([.integer(1), .integer(3)])])],
+        draw: { dice in
+            let x = dice.shape(), shape = Shape(x.sizes.suffix(dice.integer(0...x.rank)).map { dice.chance(0.4) ? 1 : $0 })
+            return Sample(x, with: [.shape(shape)], terms: x.count / Swift.max(shape.count, 1))
+        },
         mistakes: [Sample([2, 3], with: [.list([.integer(2), .integer(2)])])],
         forward: { call in
             let (x, shape) = (call.inputs[0], call.attributes.shape(0))
@@ -170,6 +185,10 @@ extension Op {
         "expand", [Argument("x", .tensor), Argument("shape", .shape)],
         Doc("Repeats dimensions of size 1, and new leading ones, up to `shape`.", example: "> riffle.tensor({ 1, 2 }):expand(2, 2):tolist()[2][1]\n1.0"),
         samples: [Sample([2, 1, 3], with: [.list([4, 2, 5, 3].map(Value.integer))])],
+        draw: { dice in
+            let shape = dice.shape(), x = Shape(shape.sizes.suffix(dice.integer(0...shape.rank)).map { dice.chance(0.4) ? 1 : $0 })
+            return Sample(x, with: [.shape(shape)])
+        },
         mistakes: [Sample([2, 3], with: [.list([.integer(2), .integer(4)])])],
         forward: { call in
             let (x, shape) = (call.inputs[0], try call.attributes.shape(0).checked("expand"))
@@ -187,6 +206,10 @@ extension Op {
         "cumsum", [Argument("x", .tensor), Argument("dim", .dim, default: .integer(-1)), Argument("reverse", .boolean, default: .boolean(false))],
         Doc("Running sums along a dimension, from the end with `reverse`.", example: "> riffle.tensor({ 1, 2, 3 }):cumsum()\ntensor float32 [3]: 1 3 6"),
         samples: [Sample([2, 5, 3], with: [.integer(1), .boolean(false)]), Sample([4], with: [.integer(-1), .boolean(true)])],
+        draw: { dice in
+            let x = dice.shape(ranks: 1...4), dim = dice.dim(of: x.rank), reverse = dice.chance(0.5)
+            return Sample(x, with: [.integer(dim), .boolean(reverse)], terms: x[dim < 0 ? dim + x.rank : dim])
+        },
         mistakes: [Sample([2, 3], with: [.integer(2)])],
         forward: { call in
             let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
@@ -205,6 +228,10 @@ extension Op {
             notDifferentiable: name, [Argument("x", .tensor), Argument("dim", .dim, default: .integer(-1))],
             Doc("Where the \(word) element along a dimension is, counted from 1.", example: example),
             samples: [Sample([2, 5, 3], with: [.integer(1)]), Sample([7], with: [.integer(-1)])],
+            draw: { dice in
+                let x = dice.shape(ranks: 1...4, least: 1), dim = dice.dim(of: x.rank)
+                return Sample(x, with: [.integer(dim)])
+            },
             mistakes: [Sample([2, 3], with: [.integer(2)]), Sample([2, 0], with: [.integer(1)])],
             forward: { call in
                 let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))

@@ -7,6 +7,14 @@ extension Op {
         "reshape", [Argument("x", .tensor), Argument("shape", .shape, "one size may be -1: what is left")],
         Doc("The same elements in another shape.", example: "> riffle.ones(2, 3):reshape(3, -1):shape()\n[3, 2]"),
         samples: [Sample([2, 3], with: [.list([.integer(3), .integer(-1)])]), Sample([], with: [.list([.integer(1)])])],
+        draw: { dice in
+            let x = dice.shape()
+            var sizes = dice.order(of: x.rank).map { x[$0] }
+            if sizes.count > 1, dice.chance(0.5) { sizes[0] *= sizes.removeLast() }
+            if !sizes.isEmpty, x.count > 0, dice.chance(0.4) { sizes[dice.integer(0...sizes.count - 1)] = -1 }
+            let shape = Shape(sizes)
+            return Sample(x, with: [.shape(shape)])
+        },
         mistakes: [
             Sample([2, 3], with: [.list([.integer(4), .integer(-1)])]), Sample([2, 3], with: [.list([.integer(7)])]),
             Sample([2, 3], with: [.list([.integer(-1), .integer(-1)])]),
@@ -30,6 +38,10 @@ extension Op {
         "permute", [Argument("x", .tensor), Argument("dims", .dims, "the old dimension for each new one")],
         Doc("Puts the dimensions in another order.", example: "> riffle.ones(2, 3, 4):permute({ 3, 1, 2 }):shape()\n[4, 2, 3]"),
         samples: [Sample([2, 3, 4], with: [.list([2, 0, 1].map(Value.integer))])],
+        draw: { dice in
+            let x = dice.shape(ranks: 0...5), order = dice.order(of: x.rank).map { dice.chance(0.3) ? $0 - x.rank : $0 }
+            return Sample(x, with: [.dims(order)])
+        },
         mistakes: [Sample([2, 3], with: [.list([.integer(0), .integer(0)])]), Sample([2, 3], with: [.list([.integer(0)])])],
         forward: { call in
             let x = call.inputs[0], order = try call.attributes.integers(0).map { try x.dimension($0) }
@@ -51,7 +63,12 @@ extension Op {
     static let transpose: Op = Op.composed(
         "transpose", [Argument("x", .tensor), Argument("first", .dim, default: .integer(-2)), Argument("second", .dim, default: .integer(-1))],
         Doc("Swaps two dimensions.", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):transpose():tolist()[1][2]\n3.0"),
-        samples: [Sample([2, 3, 4], with: [.integer(0), .integer(2)])], mistakes: [Sample([2, 3], with: [.integer(0), .integer(2)])],
+        samples: [Sample([2, 3, 4], with: [.integer(0), .integer(2)])],
+        draw: { dice in
+            let x = dice.shape(ranks: 1...5), (first, second) = (dice.dim(of: x.rank), dice.dim(of: x.rank))
+            return Sample(x, with: [.integer(first), .integer(second)])
+        },
+        mistakes: [Sample([2, 3], with: [.integer(0), .integer(2)])],
         body: { call in
             let x = call.inputs[0]
             var order = Array(0..<x.rank)
@@ -62,7 +79,13 @@ extension Op {
     static let squeeze: Op = Op.composed(
         "squeeze", [Argument("x", .tensor), Argument("dim", .dims, "all of size 1 when not given", default: .none)],
         Doc("Removes dimensions of size 1.", example: "> riffle.ones(2, 1, 3):squeeze():shape()\n[2, 3]"),
-        samples: [Sample([2, 1, 3]), Sample([1, 2, 1], with: [.integer(0)])], mistakes: [Sample([2, 3], with: [.integer(0)])],
+        samples: [Sample([2, 1, 3]), Sample([1, 2, 1], with: [.integer(0)])],
+        draw: { dice in
+            let x = Shape(dice.shape().sizes.map { dice.chance(0.4) ? 1 : $0 })
+            let dims = dice.chance(0.4) ? nil : dice.dims(of: x.rank).filter { x[$0 < 0 ? $0 + x.rank : $0] == 1 }
+            return Sample(x, with: [.dims(dims)])
+        },
+        mistakes: [Sample([2, 3], with: [.integer(0)])],
         body: { call in
             let x = call.inputs[0]
             let dims = try call.attributes.has(0)
@@ -76,7 +99,12 @@ extension Op {
     static let unsqueeze: Op = Op.composed(
         "unsqueeze", [Argument("x", .tensor), Argument("dim", .dim, "where the new dimension stands afterwards")],
         Doc("Inserts a dimension of size 1.", example: "> riffle.ones(2, 3):unsqueeze(1):shape()\n[1, 2, 3]"),
-        samples: [Sample([2, 3], with: [.integer(-1)]), Sample([2, 3], with: [.integer(0)])], mistakes: [Sample([2, 3], with: [.integer(3)])],
+        samples: [Sample([2, 3], with: [.integer(-1)]), Sample([2, 3], with: [.integer(0)])],
+        draw: { dice in
+            let x = dice.shape(), dim = dice.dim(of: x.rank + 1)
+            return Sample(x, with: [.integer(dim)])
+        },
+        mistakes: [Sample([2, 3], with: [.integer(3)])],
         body: { call in
             let x = call.inputs[0]
             return try x.reshaped(to: x.shape.inserting(1, at: x.newDimension(call.attributes.integer(0))))
@@ -85,7 +113,12 @@ extension Op {
     static let flatten: Op = Op.composed(
         "flatten", [Argument("x", .tensor), Argument("first", .dim, default: .integer(0)), Argument("last", .dim, default: .integer(-1))],
         Doc("Merges the dimensions from `first` to `last`.", example: "> riffle.ones(2, 3, 4):flatten(2):shape()\n[2, 12]"),
-        samples: [Sample([2, 3, 4], with: [.integer(1), .integer(-1)])], mistakes: [Sample([2, 3], with: [.integer(1), .integer(0)])],
+        samples: [Sample([2, 3, 4], with: [.integer(1), .integer(-1)])],
+        draw: { dice in
+            let x = dice.shape(ranks: 1...5), first = dice.integer(0...x.rank - 1), last = dice.integer(first...x.rank - 1) - x.rank
+            return Sample(x, with: [.integer(first), .integer(last)])
+        },
+        mistakes: [Sample([2, 3], with: [.integer(1), .integer(0)])],
         body: { call in
             let x = call.inputs[0]
             if x.rank == 0 { return try x.reshaped(to: [1]) }
@@ -101,6 +134,11 @@ extension Op {
         ],
         Doc("The part of a dimension from one place to another, both included.", example: "> riffle.tensor({ 1, 2, 3, 4 }):slice(1, 2, 3)\ntensor float32 [2]: 2 3"),
         samples: [Sample([2, 5, 3], with: [.integer(1), .integer(1), .integer(-2)]), Sample([4], with: [.integer(0), .integer(2), .integer(2)])],
+        draw: { dice in
+            let x = dice.shape(ranks: 1...4, least: 1), dim = dice.integer(0...x.rank - 1)
+            let from = dice.integer(0...x[dim] - 1), to = dice.integer(from...x[dim] - 1) - (dice.chance(0.3) ? x[dim] : 0)
+            return Sample(x, with: [.integer(dim), .integer(from), .integer(to)])
+        },
         mistakes: [Sample([2, 3], with: [.integer(1), .integer(1), .integer(3)])],
         forward: { call in
             let x = call.inputs[0]
@@ -131,7 +169,12 @@ extension Op {
             Argument("after", .integer(0...1 << 40), default: .integer(0)),
         ],
         Doc("Puts zeros before and after along a dimension.", example: "> riffle.ones(2):pad(1, 1, 2)\ntensor float32 [5]: 0 1 1 0 0"),
-        samples: [Sample([2, 3], with: [.integer(1), .integer(1), .integer(2)])], mistakes: [Sample([2, 3], with: [.integer(2), .integer(1), .integer(0)])],
+        samples: [Sample([2, 3], with: [.integer(1), .integer(1), .integer(2)])],
+        draw: { dice in
+            let x = dice.shape(ranks: 1...4), dim = dice.dim(of: x.rank), (before, after) = (dice.integer(0...9), dice.integer(0...9))
+            return Sample(x, with: [.integer(dim), .integer(before), .integer(after)])
+        },
+        mistakes: [Sample([2, 3], with: [.integer(2), .integer(1), .integer(0)])],
         forward: { call in
             let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
             let (before, after) = (call.attributes.integer(1), call.attributes.integer(2))
@@ -149,6 +192,12 @@ extension Op {
         "cat", [Argument("tensors", .tensors), Argument("dim", .dim, default: .integer(0))],
         Doc("Puts tensors one after another along a dimension.", example: "> riffle.cat({ riffle.ones(2), riffle.zeros(1) })\ntensor float32 [3]: 1 1 0"),
         samples: [Sample([2, 3], [2, 1], [2, 2], with: [.integer(1)]), Sample([2], with: [.integer(0)])],
+        draw: { dice in
+            let first = dice.shape(ranks: 1...4), dim = dice.integer(0...first.rank - 1)
+            let parts = [first] + (0..<dice.integer(0...3)).map { _ in first.replacing(dim, with: dice.size(most: 20)) }
+            let named = dice.chance(0.3) ? dim - first.rank : dim
+            return Sample(parts.map { .random($0, -2...2) }, [.integer(named)])
+        },
         mistakes: [Sample([2, 3], [3, 3], with: [.integer(1)]), Sample([2, 3], [2], with: [.integer(0)])],
         forward: { call in
             guard let first = call.inputs.first else { throw RiffleError("", "there are no tensors to join") }
@@ -179,7 +228,12 @@ extension Op {
     static let stack: Op = Op.composed(
         "stack", [Argument("tensors", .tensors), Argument("dim", .dim, "the new dimension", default: .integer(0))],
         Doc("Puts tensors of one shape side by side along a new dimension.", example: "> riffle.stack({ riffle.ones(2), riffle.zeros(2) }, 2):tolist()[2][1]\n1.0"),
-        samples: [Sample([2, 3], [2, 3], with: [.integer(1)]), Sample([2], [2], with: [.integer(-1)])], mistakes: [Sample([2, 3], [3, 2], with: [.integer(0)])],
+        samples: [Sample([2, 3], [2, 3], with: [.integer(1)]), Sample([2], [2], with: [.integer(-1)])],
+        draw: { dice in
+            let x = dice.shape(), dim = dice.dim(of: x.rank + 1), count = dice.integer(1...4)
+            return Sample([Sample.Input](repeating: .random(x, -2...2), count: count), [.integer(dim)])
+        },
+        mistakes: [Sample([2, 3], [3, 2], with: [.integer(0)])],
         body: { call in
             guard let first = call.inputs.first else { throw RiffleError("", "there are no tensors to stack") }
             if let other = call.inputs.first(where: { $0.shape != first.shape }) {
@@ -196,6 +250,14 @@ extension Op {
         ],
         Doc("Cuts a dimension into parts of the given sizes.", example: "> riffle.tensor({ 1, 2, 3 }):split({ 1, 2 })[2]\ntensor float32 [2]: 2 3"),
         keep: .nothing, samples: [Sample([5, 2], with: [.list([.integer(2), .integer(3)]), .integer(0)]), Sample([2, 4], with: [.integer(2), .integer(1)])],
+        draw: { dice in
+            let part = dice.shape(ranks: 1...4), dim = dice.integer(0...part.rank - 1), count = dice.integer(1...4)
+            if part[dim] > 0, dice.chance(0.3) {
+                return Sample(part.replacing(dim, with: count * part[dim]), with: [.integer(part[dim]), .integer(dim)])
+            }
+            let sizes = [part[dim]] + (1..<count).map { _ in dice.size(most: 20) }
+            return Sample(part.replacing(dim, with: sizes.reduce(0, +)), with: [.dims(sizes), .integer(dim)])
+        },
         mistakes: [Sample([5, 2], with: [.list([.integer(2), .integer(2)]), .integer(0)]), Sample([5, 2], with: [.integer(2), .integer(0)])],
         forward: { call in
             let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(1))
@@ -224,7 +286,12 @@ extension Op {
     static let flip: Op = linearMap(
         "flip", [Argument("x", .tensor), Argument("dim", .dim)],
         Doc("Reverses a dimension.", example: "> riffle.tensor({ 1, 2, 3 }):flip(1)\ntensor float32 [3]: 3 2 1"),
-        samples: [Sample([2, 3, 2], with: [.integer(1)])], mistakes: [Sample([2, 3], with: [.integer(2)])],
+        samples: [Sample([2, 3, 2], with: [.integer(1)])],
+        draw: { dice in
+            let x = dice.shape(ranks: 1...4), dim = dice.dim(of: x.rank)
+            return Sample(x, with: [.integer(dim)])
+        },
+        mistakes: [Sample([2, 3], with: [.integer(2)])],
         forward: { call in
             let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
             let y = try Tensor(uninitialized: x.shape, x.dtype)
@@ -239,7 +306,12 @@ extension Op {
     static let `repeat`: Op = Op.composed(
         "repeat_", [Argument("x", .tensor), Argument("counts", .shape, "how often, for each dimension")],
         Doc("Repeats the whole tensor along its dimensions.", example: "> riffle.tensor({ 1, 2 }):repeat_(2)\ntensor float32 [4]: 1 2 1 2"),
-        samples: [Sample([2, 3], with: [.list([.integer(2), .integer(1)])])], mistakes: [Sample([2, 3], with: [.list([.integer(2)])])],
+        samples: [Sample([2, 3], with: [.list([.integer(2), .integer(1)])])],
+        draw: { dice in
+            let x = dice.shape(), counts = x.sizes.map { _ in dice.integer(0...3) }
+            return Sample(x, with: [.dims(counts)])
+        },
+        mistakes: [Sample([2, 3], with: [.list([.integer(2)])])],
         body: { call in
             let x = call.inputs[0], counts = call.attributes.integers(0)
             guard counts.count == x.rank, !counts.contains(where: { $0 < 0 }) else {

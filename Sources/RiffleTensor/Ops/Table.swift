@@ -82,7 +82,8 @@ extension Op {
         rule: @escaping @Sendable (Call, [Tensor?]) throws -> [Tensor?]
     ) -> Op {
         Op(
-            name, [Argument("x", .tensor)], doc, keep: keep, samples: samples(in: domain), mistakes: [],
+            name, [Argument("x", .tensor)], doc, keep: keep, isPointwise: true, samples: samples(in: domain),
+            draw: { dice in Sample(dice.shape(), in: domain) }, mistakes: [],
             forward: { [try unary(kernel, $0.inputs[0])] }, vjp: rule, jvp: rule)
     }
 
@@ -91,7 +92,8 @@ extension Op {
         _ name: String, _ doc: Doc, kernel: rk_unary_op, in domain: ClosedRange<Double> = -2...2
     ) -> Op {
         Op(
-            notDifferentiable: name, [Argument("x", .tensor)], doc, samples: samples(in: domain), mistakes: [],
+            notDifferentiable: name, [Argument("x", .tensor)], doc, isPointwise: true, samples: samples(in: domain),
+            draw: { dice in Sample(dice.shape(), in: domain) }, mistakes: [],
             forward: { [try unary(kernel, $0.inputs[0])] })
     }
 
@@ -108,14 +110,15 @@ extension Op {
 
     /// An operation linear in all its tensors at once: its tangent is itself, of the tangents.
     package static func linearMap(
-        _ name: String, _ arguments: [Argument], _ doc: Doc, samples: [Sample], mistakes: [Sample],
+        _ name: String, _ arguments: [Argument], _ doc: Doc, samples: [Sample], draw: Draw? = nil, mistakes: [Sample],
         forward: @escaping Forward, vjp: @escaping VJP
     ) -> Op {
         // The jvp has to name the row that it belongs to.
         final class Row: @unchecked Sendable { weak var op: Op? }
         let row = Row()
         let op = Op(
-            name, arguments, doc, keep: .nothing, samples: samples, mistakes: mistakes, forward: forward, vjp: vjp,
+            name, arguments, doc, keep: .nothing, samples: samples, draw: draw, mistakes: mistakes, forward: forward,
+            vjp: vjp,
             jvp: { call, tangents in
                 guard tangents.contains(where: { $0 != nil }), let op = row.op else { return call.outputs.map { _ in nil } }
                 let moved = try zip(tangents, call.inputs).map { try $0 ?? Tensor.zeros($1.shape, $1.dtype) }
