@@ -14,12 +14,15 @@ extension [Double] {
     var f32: [Float] { map { Float($0) } }
 }
 
-/// max |a - b| / max |b|; infinite where a is not finite.
+/// max |a - b| / max |b|; infinite where a number of either is not finite, or where they are not as many.
 func relativeError(_ a: [Float], _ b: [Double]) -> Double {
-    var error = 0.0
-    for (x, y) in zip(a, b) { error = x.isFinite ? max(error, abs(Double(x) - y)) : .infinity }
-    return error == 0 ? 0 : error / (b.map { abs($0) }.max() ?? 0)
+    guard a.count == b.count else { return .infinity }
+    let error = largest(zip(a, b).map { abs(Double($0) - $1) })
+    return error == 0 ? 0 : error / largest(b.map(abs))
 }
+
+/// The largest number, infinite where there is NaN, which max() would pass over; 0 of none.
+func largest(_ numbers: [Double]) -> Double { numbers.map { $0.isNaN ? .infinity : $0 }.max() ?? 0 }
 
 func dot(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
 
@@ -37,16 +40,16 @@ func sameForAnyThreads(_ body: () -> [[Float]]) -> Bool {
 /// The largest difference between <gradient, direction> and the central difference of `loss` along `direction`, for
 /// some random directions, relative to the largest slope.
 func slopeError(of gradient: [Double], at x: [Double], seed: UInt64, loss: ([Double]) -> Double) -> Double {
-    var error = 0.0
-    var largest = 1e-3
+    var errors: [Double] = []
+    var slopes = [1e-3]
     for i in 0..<3 {
         let direction = noise(x.count, seed: seed + UInt64(i))
         let step = 1e-5
         let ahead = loss(zip(x, direction).map { $0 + step * $1 })
         let behind = loss(zip(x, direction).map { $0 - step * $1 })
         let slope = (ahead - behind) / (2 * step)
-        error = max(error, abs(slope - dot(gradient, direction)))
-        largest = max(largest, abs(slope))
+        errors.append(abs(slope - dot(gradient, direction)))
+        slopes.append(abs(slope))
     }
-    return error / largest
+    return largest(errors) / largest(slopes)
 }

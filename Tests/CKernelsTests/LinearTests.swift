@@ -108,7 +108,7 @@ struct Product: CustomStringConvertible, Sendable {
         let size = p.run(RK_F64, a.map(abs), b.map(abs), c, [0])
         atEachLevel { level in
             let y = p.run(RK_F32, a.f32, b.f32, c.f32, [0])
-            let worst = p.places.map { abs(Double(y[$0]) - plain[$0]) / size[$0] }.max()!
+            let worst = largest(p.places.map { abs(Double(y[$0]) - plain[$0]) / size[$0] })
             #expect(worst < 0x1p-20, "seed \(seed), level \(level.rawValue)")
         }
     }
@@ -125,7 +125,7 @@ struct Product: CustomStringConvertible, Sendable {
             let y = rounded.run(RK_F32, a.f32, b.f32, c.f32, bias.f32)
             if level != RK_CPU_AMX { #expect(y == p.run(RK_F32, a.f32, b.f32, c.f32, bias.f32), "seed \(seed), level \(level.rawValue)") }
             let errors = p.places.map { abs(Double(y[$0]) - plain[$0]) / size[$0] }
-            #expect(errors.max()! < 0x1p-8, "seed \(seed), level \(level.rawValue)")
+            #expect(largest(errors) < 0x1p-8, "seed \(seed), level \(level.rawValue)")
         }
         #expect(sameForAnyThreads { [rounded.run(RK_F32, a.f32, b.f32, c.f32, bias.f32)] }, "seed \(seed)")
     }
@@ -152,8 +152,19 @@ struct Product: CustomStringConvertible, Sendable {
         }
     }
 
-    @Test func blasIsNamedOrItsAbsenceExplained() {
-        var reason: UnsafePointer<CChar>?
-        #expect(rk_blas_name(&reason) != nil || reason != nil)
+    /// Each process loads a BLAS at most once.
+    @Test func blasIsUsedWhereItIsAskedForAlone() async {
+        await #expect(processExitsWith: .success) {
+            unsetenv("RIFFLE_BLAS")
+            var reason: UnsafePointer<CChar>?
+            #expect(rk_blas_name(&reason) == nil)
+            #expect(reason.map { String(cString: $0) } == "none asked for (RIFFLE_BLAS): the kernels are built in")
+        }
+        await #expect(processExitsWith: .success) {
+            setenv("RIFFLE_BLAS", "/no/such.so", 1)
+            var reason: UnsafePointer<CChar>?
+            #expect(rk_blas_name(&reason) == nil)
+            #expect(reason.map { String(cString: $0) }?.hasPrefix("RIFFLE_BLAS: /no/such.so: cannot open") == true)
+        }
     }
 }

@@ -5,7 +5,9 @@ import Testing
 
 /// What is said of functions is true and complete.
 @Suite(.serialized) struct DocumentationTests {
-    static let entries: [Catalogue.Entry] = (try? LuaEngine())?.catalogue.entries ?? []
+    static let entries: [Catalogue.Entry] = {
+        do { return try LuaEngine().catalogue.entries } catch { fatalError("the engine does not start: \(error)") }
+    }()
     static let examples = entries.filter { !$0.doc.example.isEmpty }.map(\.name)
 
     @Test(arguments: examples) func example(_ name: String) throws {

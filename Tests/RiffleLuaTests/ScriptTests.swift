@@ -26,9 +26,9 @@ import Testing
         #expect(rk_memory_now().live == before, "tensors are left over")
     }
 
-    @Test func everyScriptIsListed() {
+    @Test func everyScriptIsListed() throws {
         var found: [String] = []
-        guard let folder = opendir(Self.folder) else { return }
+        let folder = try #require(opendir(Self.folder))
         defer { closedir(folder) }
         while let entry = readdir(folder) {
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
