@@ -35,7 +35,10 @@ private func spawn(_ arguments: [String], state: String, settings: [String] = []
     posix_spawnattr_setsigmask(&attributes, &none)
     posix_spawnattr_setflags(&attributes, 0x80 | 0x08)
     let words: [UnsafeMutablePointer<CChar>?] = ([binary()] + arguments).map { strdup($0.systemName) } + [nil]
-    let passed = ["PATH", "HOME", "LD_LIBRARY_PATH", "RIFFLE_THREADS"]
+    let passed = [
+        "PATH", "HOME", "LD_LIBRARY_PATH", "RIFFLE_THREADS", "RIFFLE_CPU", "RIFFLE_MEMORY", "ASAN_OPTIONS", "LSAN_OPTIONS",
+        "UBSAN_OPTIONS",
+    ]
     let variables = passed.compactMap { (name: String) in getenv(name).map { "\(name)=\(String(cString: $0))" } }
     let environment: [UnsafeMutablePointer<CChar>?] = (settings + variables + ["XDG_STATE_HOME=\(state)", "TERM=xterm"]).map { strdup($0.systemName) } + [nil]
     defer { (words + environment).forEach { free($0) } }
@@ -46,9 +49,17 @@ private func spawn(_ arguments: [String], state: String, settings: [String] = []
     return process
 }
 
-private func wait(for process: pid_t) -> Int32 {
+/// How a process ends: its code, or minus the number of the signal that ended it; one that takes more than five minutes is
+/// killed. What it writes to `terminal` is read meanwhile, since it would wait for ever where nobody does.
+private func wait(for process: pid_t, reading terminal: Int32? = nil) -> Int32 {
     var status: Int32 = 0
-    waitpid(process, &status, 0)
+    var part = [UInt8](repeating: 0, count: 4096)
+    for turn in 0... {
+        if waitpid(process, &status, WNOHANG) == process { break }
+        if turn == 30_000 { kill(process, SIGKILL) }
+        var waiting = pollfd(fd: terminal ?? -1, events: Int16(POLLIN), revents: 0)
+        if poll(&waiting, 1, 10) > 0, read(waiting.fd, &part, part.count) <= 0 { usleep(10_000) }
+    }
     return status & 0x7F == 0 ? (status >> 8) & 0xFF : -(status & 0x7F)
 }
 
@@ -91,7 +102,7 @@ final class Terminal {
     deinit {
         if !isOver {
             kill(process, SIGKILL)
-            _ = wait(for: process)
+            _ = wait(for: process, reading: master)
         }
         close(master)
     }
@@ -130,6 +141,6 @@ final class Terminal {
 
     func exitCode() -> Int32 {
         isOver = true
-        return wait(for: process)
+        return wait(for: process, reading: master)
     }
 }
