@@ -1,6 +1,8 @@
 // Tensor memory: counted, limited, and kept for reuse in a bounded cache.
 #include "kernels/memory.h"
 
+#include "kernels/cgroup.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,42 +52,9 @@ static size_t bytes_of_class(size_t index) {
 
 // MARK: - Limits
 
-static size_t smaller_limit_in(const char *path, size_t limit) {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) return limit;
-    unsigned long long value;
-    if (fscanf(file, "%llu", &value) == 1 && value < limit) limit = (size_t)value;
-    fclose(file);
-    return limit;
-}
-
-// A group's limit holds for those inside it, and a container may not see its own group's path: look at each level.
-static size_t limit_of_group(const char *root, char *group, const char *name, size_t limit) {
-    char path[1200];
-    for (;;) {
-        snprintf(path, sizeof path, "%s%s/%s", root, group, name);
-        limit = smaller_limit_in(path, limit);
-        char *slash = strrchr(group, '/');
-        if (slash == NULL) return limit;
-        *slash = 0;
-    }
-}
-
 static size_t default_limit(void) {
-    size_t limit = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    char line[1024];
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-        line[strcspn(line, "\n")] = 0;
-        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
-        if (group == NULL) continue;
-        *group++ = 0;
-        if (controllers[1] == 0) limit = limit_of_group("/sys/fs/cgroup", group, "memory.max", limit);
-        if (strcmp(controllers + 1, "memory") == 0)
-            limit = limit_of_group("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes", limit);
-    }
-    if (file != NULL) fclose(file);
-    return limit / 5 * 4;
+    size_t all = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    return rk_cgroup_memory("/proc/self/cgroup", "/sys/fs/cgroup", all) / 5 * 4;
 }
 
 static void lock(void) {

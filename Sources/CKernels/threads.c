@@ -2,9 +2,12 @@
 #define _GNU_SOURCE   // sched_getaffinity
 #include "kernels/threads.h"
 
+#include "kernels/cgroup.h"
+
 #include <errno.h>
 #include <immintrin.h>
 #include <linux/futex.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -54,6 +57,9 @@ static int default_threads(void) {
     }
     cpu_set_t set;
     int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    // A part of a processor is one: the work is cut fine enough for threads of unequal speed.
+    double quota = ceil(rk_cgroup_processors("/proc/self/cgroup", "/sys/fs/cgroup"));
+    if (quota > 0 && quota < count) count = (int)quota;
     return count < 1 ? 1 : count > MAX_THREADS ? MAX_THREADS : count;
 }
 

@@ -7,6 +7,7 @@
 
 #include "kernels/assignment.h"
 #include "kernels/attention.h"
+#include "kernels/cgroup.h"
 #include "kernels/conv.h"
 #include "kernels/distances.h"
 #include "kernels/elementwise.h"
