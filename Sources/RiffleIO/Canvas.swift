@@ -85,6 +85,18 @@ final class Canvas {
         }
     }
 
+    /// Draws an area with its outline, through which others behind it can be seen.
+    func area(_ outline: [(x: Double, y: Double)], _ color: Color) {
+        guard let first = outline.first else { return }
+        cairo_move_to(context, first.x, first.y)
+        for point in outline.dropFirst() { cairo_line_to(context, point.x, point.y) }
+        paint(color, 0.25)
+        cairo_fill_preserve(context)
+        paint(color)
+        cairo_set_line_width(context, 1.2)
+        cairo_stroke(context)
+    }
+
     /// Lets nothing that `body` draws pass the frame.
     func clipped(to frame: Frame, _ body: () -> Void) {
         cairo_save(context)

@@ -1,8 +1,8 @@
 import RiffleTensor
 
-/// Points or lines in one or more panels side by side, drawn for a report.
+/// Points, lines or histograms in one or more panels side by side, drawn for a report.
 public struct Figure: Sendable {
-    /// Points of one name and colour.
+    /// Points of one name and colour; of a histogram the bins' left edges with their heights, and the last edge with 0.
     public struct Series: Sendable {
         public var name: String
         public var x: [Double], y: [Double]
@@ -17,7 +17,7 @@ public struct Figure: Sendable {
         public init(_ title: String = "", _ series: [Series]) { (self.title, self.series) = (title, series) }
     }
 
-    public enum Mark: Sendable { case points, lines }
+    public enum Mark: Sendable { case points, lines, bars }
 
     public var panels: [Panel]
     public var mark: Mark
@@ -47,6 +47,8 @@ public struct Figure: Sendable {
         for series in panels.flatMap(\.series) where series.x.count != series.y.count {
             throw RiffleError("", "'\(series.name)' has \(series.x.count) x and \(series.y.count) y")
         }
+        // A point takes so many bytes, about, while it is drawn.
+        try Memory.check(60 * panels.flatMap(\.series).reduce(0) { $0 + $1.x.count })
         let drawing = Drawing(self)
         let canvas = try Canvas(width: drawing.width, height: drawing.height)
         drawing.draw(on: canvas)
@@ -61,7 +63,7 @@ public struct Figure: Sendable {
                 throw RiffleError("", "points of the plane are [n, 2], got \(samples.shape)" + (name.isEmpty ? "" : " for '\(name)'"))
             }
             let numbers = try samples.doubles()
-            try Memory.check(2 * numbers.count * MemoryLayout<Double>.stride)
+            try Memory.check(numbers.count * MemoryLayout<Double>.stride)
             let x = stride(from: 0, to: numbers.count, by: 2).map { numbers[$0] }
             let y = stride(from: 1, to: numbers.count, by: 2).map { numbers[$0] }
             return Series(name, x: x, y: y)
@@ -82,9 +84,12 @@ private struct Drawing {
 
     init(_ figure: Figure) {
         self.figure = figure
-        let isScatter = figure.mark == .points, all = figure.panels.flatMap(\.series)
+        let isScatter = figure.mark == .points, isHistogram = figure.mark == .bars, all = figure.panels.flatMap(\.series)
         var across = Drawing.axis(figure.xLimits, all.map(\.x), figure.xIsLogarithmic, isScatter, count: isScatter ? 5 : 6)
-        var down = Drawing.axis(figure.yLimits, all.map(\.y), figure.yIsLogarithmic, isScatter, count: 5)
+        // Bars stand on zero.
+        let highest = all.flatMap(\.y).filter(\.isFinite).max() ?? 0
+        let heights: ClosedRange<Double>? = isHistogram ? 0...(highest > 0 ? highest + 0.05 * highest : 1) : nil
+        var down = Drawing.axis(figure.yLimits ?? heights, all.map(\.y), figure.yIsLogarithmic, isScatter, count: 5)
         if isScatter, figure.xLimits == nil, figure.yLimits == nil, !figure.xIsLogarithmic, !figure.yIsLogarithmic {
             // A plane has one scale: the longer axis decides for both.
             let half = max(across.high - across.low, down.high - down.low) / 2
@@ -152,6 +157,7 @@ private struct Drawing {
             switch figure.mark {
             case .lines: canvas.line([(x, y), (x + 16, y)], Drawing.color(place), width: 2)
             case .points: canvas.dots([(x + 8, y)], Drawing.color(place), radius: 4)
+            case .bars: canvas.area([(x, y + 5), (x, y - 5), (x + 16, y - 5), (x + 16, y + 5)], Drawing.color(place))
             }
             canvas.text(name, x: x + 24, y: y, .label, rise: 0.5)
         }
@@ -193,6 +199,11 @@ private struct Drawing {
         case .lines:
             for piece in points.split(whereSeparator: { $0 == nil }) { canvas.line(piece.compactMap { $0 }, color, width: 1.7) }
             if points.count <= 30 { canvas.dots(points.compactMap { $0 }, color, radius: 2.8) }
+        case .bars:
+            let corners = points.compactMap { $0 }
+            guard let first = corners.first, let last = corners.last else { return }
+            let steps = zip(corners, corners.dropFirst()).flatMap { [$0, (x: $1.x, y: $0.y)] }
+            canvas.area([(first.x, frame.bottom)] + steps + [(last.x, frame.bottom)], color)
         }
     }
 }

@@ -20,6 +20,7 @@ extension ArgumentType {
                 range.lowerBound <= Int(Int32.min)
                     ? "an integer up to \(range.upperBound)" : "an integer from \(range.lowerBound) to \(range.upperBound)"
             }
+        case .bytes: "a number of bytes or a size such as '500 MB' or '1.5 GiB'"
         case .boolean: "true or false"
         case .string: "a string"
         case .choice(let words): (words.count > 1 ? "one of " : "") + words.map { "'\($0)'" }.joined(separator: ", ")
@@ -48,6 +49,7 @@ extension ArgumentType {
         case .dim: "dimension"
         case .dims: "dimension or list of them"
         case .index: "index"
+        case .bytes: "bytes, or a size such as '500 MB'"
         case .dtype: "dtype"
         case .boolean: "boolean"
         case .choice(let words): words.map { "'\($0)'" }.joined(separator: ", ")
@@ -112,6 +114,8 @@ extension LuaEngine {
             if let number = raw.double, range.contains(number) { return .number(number) }
         case .integer(let range):
             if let integer = raw.int, range.contains(integer) { return .integer(integer) }
+        case .bytes:
+            if let integer = raw.int ?? (raw.kind == RLUA_STRING ? bytes(readable: raw.text) : nil), integer >= 0 { return .integer(integer) }
         case .boolean:
             if raw.kind == RLUA_BOOLEAN { return .boolean(raw.boolean) }
         case .string:

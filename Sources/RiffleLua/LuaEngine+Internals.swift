@@ -50,6 +50,7 @@ extension LuaEngine {
                 let options = entry.parameters.dropFirst($0.boolean(1) ? 1 : 0)
                 return [.list(options.map { .list(([$0.name] + $0.choices).map(Value.string)) })]
             },
+            Function("readable", [Argument("bytes", .integer(0...Int.max))], Doc("")) { [.string(readable(bytes: $0.integer(0)))] },
             Function("format", [Argument("number", .number)], Doc("")) { [.string(riffleFormat($0.number(0)))] },
             Function("progress", [Argument("label", .string), Argument("total", .integer(0...Int.max), default: .none)], Doc("")) {
                 [.object(Progress(label: $0.string(0), total: $0.optionalInteger(1)))]

@@ -18,7 +18,7 @@ public final class LuaEngine: @unchecked Sendable {
     /// What scripts get as `...`.
     let arguments: [Value]
     public let catalogue = Catalogue()
-    let memory = MemoryPolicy()
+    let memory = GarbagePolicy()
     private(set) lazy var session = Result { try Session(self) }
     /// Whether the last program was stopped by Ctrl-C.
     public internal(set) var wasInterrupted = false
@@ -37,7 +37,7 @@ public final class LuaEngine: @unchecked Sendable {
             },
             collected: { memory in
                 guard let memory else { return }
-                Unmanaged<MemoryPolicy>.fromOpaque(memory).takeUnretainedValue().collected()
+                Unmanaged<GarbagePolicy>.fromOpaque(memory).takeUnretainedValue().collected()
             },
             definition: { _, object in
                 guard let object else { return 0 }

@@ -28,6 +28,8 @@ public indirect enum ArgumentType: Sendable {
     /// A number in a closed range.
     case fraction(ClosedRange<Double>)
     case integer(ClosedRange<Int>)
+    /// A number of bytes, or a size in words such as `1.5 GiB`; arrives as an integer.
+    case bytes
     case boolean
     case string
     /// One of the given words.

@@ -28,13 +28,3 @@ public final class Storage: @unchecked Sendable {
         return storage
     }
 }
-
-/// Bytes in words, such as `4.0 MB`.
-public func readable(bytes: Int) -> String {
-    let units = ["bytes", "kB", "MB", "GB", "TB"]
-    var (value, unit) = (Double(bytes), 0)
-    while value >= 1000, unit < units.count - 1 { (value, unit) = (value / 1000, unit + 1) }
-    if unit == 0 { return "\(bytes) bytes" }
-    let tenths = Int((value * 10).rounded())
-    return "\(tenths / 10).\(tenths % 10) \(units[unit])"
-}

@@ -29,6 +29,12 @@ import Testing
         (nfe.xIsLogarithmic, nfe.xLabel, nfe.yLabel) = (true, "NFE", "sliced Wasserstein distance")
         try nfe.save(to: folder + "/nfe.png")
 
+        var histogram = try Figure.histogram([
+            ("data", Tensor.randn([20_000]).doubles()), ("student", Tensor.randn([2_000]).affine(0.8, 0.7).doubles() + [.nan]),
+        ], density: true)
+        (histogram.title, histogram.xLabel, histogram.yLabel) = ("First coordinate", "x", "density")
+        try histogram.save(to: folder + "/histogram.png")
+
         let picture = try PNG.read(folder + "/line.png")
         #expect(picture.shape[2] == 3 && picture.shape[0] > 500)
         let floats = try picture.floats()
@@ -41,7 +47,7 @@ import Testing
     @Test(arguments: [[], [Double.nan, .infinity], [0, 0], [1e300, -1e300], [-1, 1e-300], [3]], [false, true])
     func drawsWhateverTheNumbersAre(values: [Double], isLogarithmic: Bool) throws {
         let scratch = try Scratch()
-        for mark in [Figure.Mark.points, .lines] {
+        for mark in [Figure.Mark.points, .lines, .bars] {
             var figure = Figure(mark, [Panel("", [Series("a", x: values, y: values)])])
             (figure.xIsLogarithmic, figure.yIsLogarithmic) = (isLogarithmic, isLogarithmic)
             try figure.save(to: scratch("a.png"))
@@ -54,6 +60,25 @@ import Testing
         #expect(message { _ = try Figure.scatter([("a", try .zeros([3, 4]))]) }.contains("[3, 4] for 'a'"))
         #expect(message { try Figure(.lines, [Panel("", [Series("a", x: [1], y: [])])]).save(to: scratch("a.png")) }.contains("1 x and 0 y"))
         #expect(scratch.names.isEmpty)
+    }
+
+    @Test func histogramsCount() throws {
+        let values: [Double] = [0, 0.5, 1, 1.5, 1.75, 2, 3, -0.1, .nan, .infinity]
+        let counts = try Figure.histogram([("a", values), ("b", [0.1])], bins: 2, limits: 0...2).panels[0]
+        #expect(counts.series.map(\.y) == [[2, 4, 0], [1, 0, 0]] && counts.series[0].x == [0, 1, 2])
+        #expect(counts.title == "(2 outside, 2 not finite)")
+
+        let density = try Figure.histogram([("a", [1, 2, 3, 5])], bins: 4, density: true).panels[0].series[0]
+        #expect(density.x == [1, 2, 3, 4, 5] && density.y == [0.25, 0.25, 0.25, 0.25, 0] && density.x.count == density.y.count)
+        // Every number has its bin, whatever rounding makes of it, and equal numbers have one as well.
+        for values in [(0..<1000).map { Double($0) * 0.1 }, [7, 7, 7], [1e300, 1.5e300], [0, 5e-320]] {
+            let series = try Figure.histogram([("", values)], bins: 7).panels[0].series[0]
+            #expect(series.y.reduce(0, +) == Double(values.count))
+        }
+        #expect(try Figure.histogram([("", [Double](repeating: 1, count: 144) + [2])]).panels[0].series[0].x.count == 14)
+        for none in [[], [Double.nan]] { #expect(message { _ = try Figure.histogram([("", none)]) }.contains("a histogram is of")) }
+        #expect(message { _ = try Figure.histogram([("", [1])], bins: 0) }.contains("1 to 10000 bins, got 0"))
+        #expect(message { _ = try Figure.histogram([("", [-1.7e308, 1.7e308])]) }.contains("have no width"))
     }
 
     @Test func ticksAreRound() {

@@ -63,6 +63,24 @@ import Testing
         #expect(rk_memory_now().live == before)
     }
 
+    @Test func sizesAreTakenAndToldInWords() throws {
+        let sizes = [
+            ("1GB", 1_000_000_000), ("500 MB", 500_000_000), ("1.5GiB", 3 << 29), ("2 kib", 2048), ("64 bytes", 64), ("3B", 3), ("0.5 tb", 500_000_000_000),
+        ]
+        for (text, wanted) in sizes { #expect(bytes(readable: text) == wanted, "\(text)") }
+        for text in ["", "GB", "1", "1 G", "-1 GB", "1 GB ", "1..5 GB", "1e9 B", "99999999 TB", "1 Gb/s", "\u{0661} GB"] {
+            #expect(bytes(readable: text) == nil, "\(text)")
+        }
+        let engine = try LuaEngine()
+        defer { rk_memory_set_limit(0) }
+        #expect(engine.answer("return require('riffle').memory.limit('1.5 GiB')").first?.brief == "\(3 << 29)")
+        #expect(engine.answer("return require('riffle').memory.limit(2e9)").first?.brief == "2000000000")
+        let told = engine.answer("return require('riffle').memory.limit('much')").first?.brief ?? ""
+        #expect(told.contains("'bytes' must be a number of bytes or a size such as '500 MB' or '1.5 GiB', got 'much'"), "\(told)")
+        let stats = engine.answer("return tostring(require('riffle').memory.stats())").first?.brief ?? ""
+        #expect(stats.contains("limit            2.0 GB  2000000000"), "\(stats)")
+    }
+
     @Test func lastingObjectsAreReleasedWithTheState() throws {
         weak var parameter: Parameter?
         do {

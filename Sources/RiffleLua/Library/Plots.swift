@@ -51,6 +51,28 @@ enum PlotLibrary {
             try figure.save(to: arguments.string(0))
             return []
         },
+        Function(
+            "plot.hist", [
+                Argument("path", .string, "of the PNG"),
+                Argument("samples", .any, "numbers, a list or a tensor of any shape; a table of them by name, or a list of { name, numbers }"),
+            ] + labels + [
+                Argument("bins", .integer(1...Figure.mostBins), "of equal width; the root of the smallest count, 5 to 100, where not given", default: .none),
+                Argument("limits", .list(.number), "of the bins; what the numbers need where not given", default: .none),
+                Argument("density", .boolean, "parts of each sample by width, in place of counts", default: .boolean(false)),
+            ],
+            Doc("Draws how often numbers fall into bins, several samples over each other.", example: "> local path = os.tmpname(); riffle.plot.hist(path, { noise = riffle.randn(1000) }, { bins = 20 }); local x = riffle.image.load(path); os.remove(path); return x:shape()[3]\n3")
+        ) { arguments in
+            let sets = try entries(arguments[1], order: arguments, 5).map { name, value in
+                let tensor = Arguments([value]).optionalTensor(0)
+                return (name: name, values: try tensor?.doubles() ?? numbers(value, name))
+            }
+            var figure = try Figure.histogram(
+                sets, bins: arguments.optionalInteger(6), limits: arguments.range(7, "limits"), density: arguments.boolean(8))
+            label(&figure, arguments)
+            if figure.yLabel.isEmpty { figure.yLabel = arguments.boolean(8) ? "density" : "count" }
+            try figure.save(to: arguments.string(0))
+            return []
+        },
     ]
 
     static let classes: [ObjectClass] = []
@@ -104,6 +126,6 @@ enum PlotLibrary {
             let numbers = items.compactMap { Arguments([$0]).optionalNumber(0) }
             if numbers.count == items.count { return numbers }
         }
-        throw RiffleError("", "a line is a list of numbers, a tensor [n] or [n, 2], or { x =, y = }" + of(name))
+        throw RiffleError("", "numbers are a list or a tensor; a line's [n], [n, 2] or { x =, y = }" + of(name))
     }
 }

@@ -23,7 +23,7 @@ enum SystemLibrary {
         Function(
             "memory.stats", [],
             Doc(
-                "Bytes of tensor memory: live, peak, cached for reuse, and the limits on live and cached.",
+                "Bytes of tensor memory: live, peak, cached for reuse, and the limits on live and cached. Prints them in words, too.",
                 example: "> riffle.memory.stats().live <= riffle.memory.stats().limit\ntrue")
         ) { _ in
             let memory = rk_memory_now()
@@ -35,14 +35,14 @@ enum SystemLibrary {
             ]
         },
         Function(
-            "memory.limit", [Argument("bytes", .integer(0...Int.max), "0 for four fifths of what there is", default: .none)],
+            "memory.limit", [Argument("bytes", .bytes, "0 for four fifths of what there is", default: .none)],
             Doc("The most bytes that tensors may use; beyond it an operation raises an error.", example: "> riffle.memory.limit() > 0\ntrue")
         ) {
             if let bytes = $0.optionalInteger(0) { rk_memory_set_limit(bytes) }
             return [.integer(Int(rk_memory_now().limit))]
         },
         Function(
-            "memory.cache_limit", [Argument("bytes", .integer(0...Int.max), default: .none)],
+            "memory.cache_limit", [Argument("bytes", .bytes, default: .none)],
             Doc("The most bytes that are kept for reuse after tensors are gone.", example: "> riffle.memory.cache_limit() >= 0\ntrue")
         ) {
             if let bytes = $0.optionalInteger(0) { rk_memory_set_cache_limit(bytes) }

@@ -104,6 +104,20 @@ internal.show = shown
 internal.list_metatable.__tostring, internal.list_metatable.__name = shown, "list"
 internal.table_metatable.__tostring, internal.table_metatable.__name = shown, "table"
 
+-- Numbers of bytes print in words as well.
+local stats_metatable = {
+  __name = "memory_stats",
+  __tostring = function(stats)
+    local lines = {}
+    for _, name in ipairs { "live", "peak", "cached", "limit", "cache_limit" } do
+      lines[#lines + 1] = ("%-11s  %10s  %d"):format(name, internal.readable(stats[name]), stats[name])
+    end
+    return table.concat(lines, "\n")
+  end,
+}
+local memory_stats = riffle.memory.stats
+function riffle.memory.stats(...) return setmetatable(memory_stats(...), stats_metatable) end
+
 -- print as it is, but for a progress bar that may stand in the line, and output that is lost.
 local print_line, before_output, after_output = print, internal.before_output, internal.after_output
 function print(...)

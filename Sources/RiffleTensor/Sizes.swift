@@ -1,0 +1,30 @@
+import Glibc
+
+private let decimal = ["bytes", "kB", "MB", "GB", "TB"], binary = ["bytes", "KiB", "MiB", "GiB", "TiB"]
+
+/// Bytes in words, such as `4.0 MB`.
+public func readable(bytes: Int) -> String {
+    var (value, unit) = (Double(bytes), 0)
+    while value >= 1000, unit < decimal.count - 1 { (value, unit) = (value / 1000, unit + 1) }
+    if unit == 0 { return "\(bytes) bytes" }
+    let tenths = Int((value * 10).rounded())
+    return "\(tenths / 10).\(tenths % 10) \(decimal[unit])"
+}
+
+/// The bytes that a size in words says, such as `500 MB`, `1.5GiB` or `64 bytes`; nil where it is none.
+///
+/// kB, MB, GB and TB are powers of 1000, KiB, MiB, GiB and TiB of 1024. Large and small letters are the same.
+public func bytes(readable text: String) -> Int? {
+    let number = text.prefix { $0.isASCII && $0.isNumber || $0 == "." }
+    let unit = text.dropFirst(number.count).drop { $0 == " " }.lowercased()
+    guard let value = Double(number), let factor = factor(of: unit) else { return nil }
+    return Int(exactly: (value * factor).rounded())
+}
+
+private func factor(of unit: String) -> Double? {
+    if ["b", "byte", "bytes"].contains(unit) { return 1 }
+    for (names, base) in [(decimal, 1000.0), (binary, 1024.0)] {
+        if let power = names.dropFirst().firstIndex(where: { $0.lowercased() == unit }) { return pow(base, Double(power)) }
+    }
+    return nil
+}
