@@ -191,10 +191,15 @@ extension Module: CustomStringConvertible {
     /// Kind, sizes and number of parameters, then the parts.
     public var description: String {
         let precision = (self as? Network)?.precision == .bfloat16 ? ", bf16" : ""
-        let head = kind + (summary.isEmpty ? "" : " \(summary)") + precision
-        let parts = children.map { "\n  \($0.name): \($0.module.kind) \($0.module.summary)" }
-        return "\(head), \(grouped(count)) parameters" + parts.joined()
+        let parts = children.map { name, module in
+            // A part that has nothing to say of its sizes tells how large it is.
+            "\n  \(name): \(module.head)" + (module.summary.isEmpty ? ", \(module.counted)" : "")
+        }
+        return "\(head)\(precision), \(counted)" + parts.joined()
     }
+
+    private var head: String { kind + (summary.isEmpty ? "" : " \(summary)") }
+    private var counted: String { "\(grouped(count)) parameters" }
 
     private func grouped(_ number: Int) -> String {
         let digits = Array(String(number))

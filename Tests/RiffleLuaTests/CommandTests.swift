@@ -32,6 +32,7 @@ import Testing
         (["local a = 1 local function f() return a end", "local a = 10; f(), a", "a = 20; f(), a"], "1\t20\n"),
         (["local c <const> = 3", "c = 4"], "attempt to assign to const variable 'c'"),
         (["local x <close> = riffle.ones(2); x:sum()", "x + 1"], "got a tensor that was freed"),
+        (["local a, b = 1, riffle.ones(1000000)", "local b;", "collectgarbage() return a, riffle.memory.stats().live < 1000000"], "1\ttrue\n"),
         (["local a, b = 1, 2 local b = b + 1; error('x')", "b"], "command line:1: x\n"),
         (["local net = nil + 1"], "arithmetic on a nil value"), (["x y"], "syntax error near 'y'"), (["1 +"], "unexpected symbol"),
         (["x ="], "near <eof>"), (["end"], "expected near 'end'"), (["end return function()"], "near 'end'"),
@@ -41,6 +42,30 @@ import Testing
     @Test(arguments: sessions) func entriesShareTheirLocals(_ lines: [String], _ told: String) throws {
         let result = try riffle(lines.flatMap { ["-e", $0] })
         #expect((result.output + result.error).hasSuffix(told) || result.error.contains(told), "\(result)")
+    }
+
+    /// The statements of whole programs are found: each of them is Lua by itself.
+    @Test func statementsOfProgramsAreFound() throws {
+        let engine = try LuaEngine()
+        let compiled = try engine.runInternal(
+            """
+            local _, internal = ...
+            return function(source)
+              local statements = internal.statements(internal.tokens(source))
+              for _, statement in ipairs(statements) do
+                local ok, message = load(source:sub(statement.first, statement.last))
+                if not ok then return 0, message end
+              end
+              return #statements, load(internal.one_line(source) or "") and "" or "not in one line"
+            end
+            """).first?.anyObject as? LuaFunction
+        var sources: [[UInt8]] = Examples.all.map { $0.source } + Prelude.chunks.map { $0.bytes }
+        for name in ScriptTests.scripts { sources.append(try contents(of: "\(ScriptTests.folder)/\(name)")) }
+        let check = try #require(compiled)
+        for source in sources {
+            let found = try check([.string(String(decoding: source, as: UTF8.self))], results: 2)
+            #expect(found[0].brief != "0" && found[1].brief == "", "\(found[1].brief)")
+        }
     }
 
     @Test func sessionGoesOnWithAScriptsLocals() throws {

@@ -3,7 +3,7 @@
 local riffle, internal = ...
 local getupvalue, stdout = debug.getupvalue, io.stdout
 
--- The session's locals by name: an upvalue, as a function that has it and its place there, and whether it is constant.
+-- The session's locals by name: a function whose only upvalue is the variable, and whether that is constant.
 local locals = {}
 -- Names whose declaration ended with an error.
 local unmade = {}
@@ -18,14 +18,15 @@ local function keep(declared, read)
     place = place + 1
   end
   for number, variable in ipairs(declared) do
-    local value = values[number]
-    local cell = { holder = read, place = places[variable.name], is_constant = variable.is_constant }
-    if not cell.place then cell.holder, cell.place = function() return value end, 1 end
-    locals[variable.name], unmade[variable.name] = cell, nil
+    local name, value = variable.name, values[number]
+    -- A holder for each: what stands beside a variable in its statement may be garbage before it is.
+    local function holder() return value end
+    if places[name] then debug.upvaluejoin(holder, 1, read, places[name]) end
+    locals[name], unmade[name] = { holder = holder, is_constant = variable.is_constant }, nil
   end
 end
 
-local function value_of(cell) return (select(2, getupvalue(cell.holder, cell.place))) end
+local function value_of(cell) return cell.holder() end
 
 -- The value of a session's name: a local, or else a global.
 function internal.look_up(name)
@@ -93,7 +94,7 @@ local function compile(body, tokens, statements, name)
   local place = 1
   while getupvalue(entry, place) do
     local cell = locals[getupvalue(entry, place)]
-    if cell then debug.upvaluejoin(entry, place, cell.holder, cell.place) end
+    if cell then debug.upvaluejoin(entry, place, cell.holder, 1) end
     place = place + 1
   end
   return entry
