@@ -160,11 +160,13 @@ public final class LuaEngine: @unchecked Sendable {
 
     private func assigning(_ entry: ObjectClass) -> Function {
         Function("assign", [Argument("object", .any), Argument("key", .any), Argument("value", .any, default: .none)], Doc("")) { [unowned self] arguments in
-            if let object = arguments[0].anyObject, try entry.assign(object, arguments[1], arguments[2]) { return [] }
             let kind = entry.word.replacing("_", with: " ")
             let settable = entry.properties.filter { $0.setter != nil }.map(\.name)
-            guard case .string(let name) = arguments[1], !self.catalogue.members(of: entry).contains(name) else {
-                throw RiffleError("", "\(arguments[1].described) of \(ArgumentType.object(entry.word).expected) cannot be set")
+            guard case .string(let name) = arguments[1] else {
+                throw RiffleError("", "[\(arguments[1].described)] of \(ArgumentType.object(entry.word).expected) cannot be set")
+            }
+            guard !self.catalogue.members(of: entry).contains(name) else {
+                throw RiffleError("", "'\(name)' of \(ArgumentType.object(entry.word).expected) cannot be set")
             }
             throw RiffleError("", "\(kind) has no field '\(name)' that can be set" + Aliases.hint(for: name, among: settable))
         }

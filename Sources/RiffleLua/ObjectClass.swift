@@ -38,7 +38,6 @@ public struct ObjectClass: Sendable {
     /// By the name of the metamethod, such as `__len`; the receiver is the first argument.
     let metamethods: [String: Function]
     let index: @Sendable (AnyObject, Value) throws -> Value?
-    let assign: @Sendable (AnyObject, Value, Value) throws -> Bool
     /// The word of a class whose methods this one has too.
     let extends: String?
     /// Makes an object of this class out of another value, where it can stand for one.
@@ -51,7 +50,6 @@ public struct ObjectClass: Sendable {
         call: (@Sendable (Object, [Value]) throws -> [Value])? = nil,
         next: (@Sendable (Object, Value) throws -> [Value]?)? = nil,
         index: (@Sendable (Object, Value) throws -> Value?)? = nil,
-        assign: (@Sendable (Object, Value, Value) throws -> Bool)? = nil,
         convert: (@Sendable (Value) -> Object?)? = nil,
         metamethods: [String: Function] = [:],
         describe: (@Sendable (Object) -> String)? = nil
@@ -69,10 +67,6 @@ public struct ObjectClass: Sendable {
         self.index = { object, key in
             guard let index, let object = object as? Object else { return nil }
             return try index(object, key)
-        }
-        self.assign = { object, key, value in
-            guard let assign, let object = object as? Object else { return false }
-            return try assign(object, key, value)
         }
         self.convert = { value in convert?(value) }
 
