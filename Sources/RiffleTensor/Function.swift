@@ -83,13 +83,27 @@ public struct Doc: Sendable {
     public let example: String
     /// Paper and equation.
     public let source: String
+    /// Of a loss: the numbers in the table that it returns beside itself.
+    public let parts: [Part]
 
-    public init(_ summary: String, formula: String = "", shapes: String = "", example: String = "", source: String = "") {
+    /// A number under a name.
+    public struct Part: Sendable {
+        public let name: String
+        public let summary: String
+
+        public init(_ name: String, _ summary: String) { (self.name, self.summary) = (name, summary) }
+    }
+
+    public init(
+        _ summary: String, formula: String = "", shapes: String = "", example: String = "", source: String = "",
+        parts: [Part] = []
+    ) {
         self.summary = summary
         self.formula = formula
         self.shapes = shapes
         self.example = example
         self.source = source
+        self.parts = parts
     }
 }
 

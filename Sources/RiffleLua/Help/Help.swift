@@ -110,6 +110,10 @@ extension Catalogue {
                 return (parameter.name, text)
             }, indent: 4)
         }
+        if !entry.doc.parts.isEmpty {
+            page.add("parts, each a number: the mean over its samples before its weight", indent: 2)
+            page.add(rows: entry.doc.parts.map { ($0.name, $0.summary) }, indent: 4)
+        }
         if !entry.doc.example.isEmpty {
             page.add("example", indent: 2)
             page.add(verbatim: entry.doc.example, indent: 4)

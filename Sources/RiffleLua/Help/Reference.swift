@@ -54,6 +54,10 @@ extension Catalogue {
                 text += "| `\(parameter.name)` | \(escaped(parameter.type)) | \(value) | \(escaped(parameter.summary)) |\n"
             }
         }
+        if !entry.doc.parts.isEmpty {
+            text += "\n| part | a number: the mean over its samples before its weight |\n| --- | --- |\n"
+            for part in entry.doc.parts { text += "| `\(part.name)` | \(escaped(part.summary)) |\n" }
+        }
         if !entry.doc.example.isEmpty { text += "\n```lua\n\(entry.doc.example)\n```\n" }
         if !entry.doc.source.isEmpty { text += "\nSource: \(entry.doc.source)\n" }
         return text

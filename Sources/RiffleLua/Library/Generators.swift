@@ -19,7 +19,8 @@ enum GeneratorLibrary {
                 Argument("ratio", .positive, "beta / alpha of RealUID", default: .number(1)),
                 Argument("normalise", .boolean, "whether each sample's loss is divided by the mean of |c - v*| (SiD)", default: .boolean(false)),
             ] + Shared.timing() + generatedPath + [Shared.weight],
-            Doc("Flow generator matching, data-free: the generator's loss. Returns the loss and its parts.", formula: "L = l1_weight E |v* - v|^2 + E 2 <v* - v, v - c>, at x_t = (1 - t) e + t g(z), c = g(z) - e", example: networks + "> riffle.flow.loss.fgm(teacher:copy(), teacher:copy(), teacher, z):shape()\n[]", source: "Huang et al. 2024, 2410.19310, eq. 4.11 and 4.12; ratio: RealUID, 2509.22459")
+            Doc("Flow generator matching, data-free: the generator's loss. Returns the loss and its parts.", formula: "L = l1_weight E |v* - v|^2 + E 2 <v* - v, v - c>, at x_t = (1 - t) e + t g(z), c = g(z) - e", example: networks + "> riffle.flow.loss.fgm(teacher:copy(), teacher:copy(), teacher, z):shape()\n[]", source: "Huang et al. 2024, 2410.19310, eq. 4.11 and 4.12; ratio: RealUID, 2509.22459",
+                parts: [Doc.Part("l1", "|v* - v|^2, where l1_weight is above 0"), Doc.Part("l2", "2 <v* - v, v - c>")])
         ) { arguments in
             var loss = FGMLoss()
             (loss.options, loss.l1Weight) = (Shared.options(arguments), arguments.number("l1_weight"))
@@ -35,7 +36,8 @@ enum GeneratorLibrary {
                 Argument("alpha", .fraction(0.01...1), "the share of generated data (RealUID)", default: .number(1)),
                 Argument("beta", .fraction(0...1), "near alpha; alpha when not given", default: .none),
             ] + Shared.timing() + generatedPath + Shared.measure(),
-            Doc("What the online network learns between the generator's steps. Returns the loss and its parts.", formula: "L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2", example: networks + "> riffle.flow.loss.fgm_online(teacher:copy(), teacher:copy(), z):shape()\n[]", source: "Huang et al. 2024, 2410.19310; alpha and beta: RealUID, 2509.22459")
+            Doc("What the online network learns between the generator's steps. Returns the loss and its parts.", formula: "L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2", example: networks + "> riffle.flow.loss.fgm_online(teacher:copy(), teacher:copy(), z):shape()\n[]", source: "Huang et al. 2024, 2410.19310; alpha and beta: RealUID, 2509.22459",
+                parts: [Doc.Part("generated", "on generated data"), Doc.Part("real", "on real data, where alpha is below 1")])
         ) { arguments in
             var loss = FGMOnlineLoss()
             (loss.options, loss.alpha) = (Shared.options(arguments), arguments.number("alpha"))
@@ -46,7 +48,8 @@ enum GeneratorLibrary {
         },
         Function(
             "flow.loss.dmd", [generator, online, Shared.teacher, Shared.noise, Shared.labels] + Shared.timing() + [Shared.labelDropout] + Shared.measure(),
-            Doc("Distribution matching distillation's gradient, for the generator. Returns the loss and its parts.", formula: "L = |g - sg (g - (d - d*) / mean |g - d*|)|^2 / 2, d = x_t + (1 - t) v(x_t)", example: networks + "> riffle.flow.loss.dmd(teacher:copy(), teacher:copy(), teacher, z):shape()\n[]", source: "Yin et al. 2023, 2311.18828")
+            Doc("Distribution matching distillation's gradient, for the generator. Returns the loss and its parts.", formula: "L = |g - sg (g - (d - d*) / mean |g - d*|)|^2 / 2, d = x_t + (1 - t) v(x_t)", example: networks + "> riffle.flow.loss.dmd(teacher:copy(), teacher:copy(), teacher, z):shape()\n[]", source: "Yin et al. 2023, 2311.18828",
+                parts: [Doc.Part("dmd", "twice the loss: what moves the generated data, squared")])
         ) { arguments in
             var loss = DMDLoss()
             loss.options = Shared.options(arguments)

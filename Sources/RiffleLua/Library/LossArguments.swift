@@ -18,6 +18,9 @@ enum LossArguments {
         Argument("diagonal", .fraction(0...1), "the part of the batch that learns the velocity, with t = s", default: .number(part))
     }
 
+    static let initialPart = Doc.Part("initial", "u(x, s, s) against the teacher, where initial_weight is above 0")
+    static let velocityPart = Doc.Part("velocity", "u(x, s, s) against the velocity, on the samples that learn it")
+
     /// How times are drawn.
     static func timing(_ usual: String = "uniform") -> [Argument] {
         [
