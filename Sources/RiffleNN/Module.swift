@@ -67,6 +67,15 @@ open class Module {
         return copy
     }
 
+    /// The full name of a part at any depth, empty for the module itself; nil for what is no part.
+    public func name(of part: Module) -> String? {
+        if part === self { return "" }
+        for child in children {
+            if let name = child.module.name(of: part) { return name.isEmpty ? child.name : "\(child.name).\(name)" }
+        }
+        return nil
+    }
+
     /// This module and all its parts.
     private var everyModule: [Module] { [self] + children.flatMap(\.module.everyModule) }
 

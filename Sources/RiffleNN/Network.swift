@@ -2,8 +2,8 @@ import RiffleTensor
 
 /// A network over samples and times: a velocity v(x, t), or with two times an average velocity u(x, s, t).
 ///
-/// Times run from noise at 0 to data at 1. Every network takes x [n, ...], times [n], and the condition that its
-/// `conditioning` asks for, and gives a tensor of x's shape.
+/// Times run from noise at 0 to data at 1. Every network takes x [n, ...], times [n] or of one element for all, and the
+/// condition that its `conditioning` asks for, and gives a tensor of x's shape.
 open class Network: Module {
     /// 1 for a velocity, 2 for an average velocity.
     open var times: Int { 1 }

@@ -36,7 +36,11 @@ enum NetworkLibrary {
                 Argument("channels", .integer(32...65536), "of the first level, a multiple of 32", default: .integer(128)),
                 Argument("multipliers", .list(.integer(1...1024)), "the width of each level in units of channels; { 1, 2, 2, 2 }", default: .none),
                 Argument("blocks", .integer(1...64), "residual blocks a level", default: .integer(2)),
-                Argument("attention", .list(.integer(1...65536)), "image widths at which it acts; { 16 }", default: .none),
+                Argument(
+                    "attention", .list(.integer(1...65536)),
+                    "image widths at which it acts besides the middle, each that of a level; torchcfm's when not given: where the "
+                        + "image is as many times smaller as 16 goes whole into its width, so at 16 of 32 and 28 of 28",
+                    default: .none),
                 Argument("heads", .integer(1...1024), "of attention, instead of head_channels", default: .none),
                 Argument("head_channels", .integer(1...65536), "channels of a head; 64 when neither it nor heads is given", default: .none),
                 Argument("dropout", .fraction(0...0.999), default: .number(0)),
@@ -182,7 +186,7 @@ enum NetworkLibrary {
 
     static let classes: [ObjectClass] = [
         ObjectClass(
-            "network", Network.self, Doc("A network over samples and times: net(x, t), or net(x, s, t) with two times."), extends: "module",
+            "network", Network.self, Doc("A network over samples and times, [n] or a number for all: net(x, t), or net(x, s, t) with two."), extends: "module",
             call: { try call($0, $1) }, index: { try part(of: $0, $1) },
             convert: { if case .object(let function as LuaFunction) = $0 { LuaVelocity(function) } else { nil } },
             describe: { $0.description }),
@@ -200,11 +204,15 @@ enum NetworkLibrary {
     ]
 
     private static func call(_ module: Module, _ inputs: [Value]) throws -> [Value] {
+        let times = (module as? Network)?.times ?? 0, sample = inputs.first.flatMap { Arguments([$0]).optionalTensor(0) }
         let tensors = try inputs.enumerated().map { place, input -> Tensor in
-            guard let tensor = Arguments([input]).optionalTensor(0) else {
-                throw RiffleError(module.kind, "argument \(place + 1) must be a tensor")
+            if let tensor = Arguments([input]).optionalTensor(0) { return tensor }
+            // A number is a time of all samples.
+            let isTime = (1...max(times, 1)).contains(place) && times > 0
+            if isTime, let sample, sample.dtype.isFloating, let n = sample.shape.sizes.first, let t = Arguments([input]).optionalNumber(0) {
+                return try .full([n], t, sample.dtype)
             }
-            return tensor
+            throw RiffleError(module.kind, "argument \(place + 1) must be a tensor\(isTime ? " or a number" : ""), got \(input.described)")
         }
         guard module.arity.contains(tensors.count) else { throw RiffleError(module.kind, "one tensor is needed, got \(tensors.count)") }
         return [.tensor(try module.forward(tensors))]

@@ -12,9 +12,10 @@ public final class UNet: Network {
         public var multipliers = [1, 2, 2, 2]
         /// Residual blocks a level.
         public var blocks = 2
-        /// Image widths at which attention acts, besides the middle, where it always does.
-        public var attention = Configuration.usualAttention
-        static let usualAttention = [16]
+        /// Image widths at which attention acts, each that of a level, besides the middle, where it always does. torchcfm's
+        /// choice when nil, which its checkpoints have: where the image is width / 16 times smaller, rounded down, if there
+        /// is such a level. So it acts at 16 of 32 pixels, and at 28 of 28.
+        public var attention: [Int]?
         public var heads = 4
         /// Channels of a head (all of them where there are fewer); decides the number of heads where given.
         public var headChannels: Int? = 64
@@ -45,12 +46,17 @@ public final class UNet: Network {
                 throw RiffleError("unet", "\(multipliers.count) levels need height and width in multiples of \(factor), image \(image)")
             }
             let widths = multipliers.indices.map { image[1] >> $0 }
-            if let odd = attention.first(where: { !widths.contains($0) }), attention != Self.usualAttention {
-                throw RiffleError("unet", "attention acts at widths of the image's levels, \(Shape(widths)), and \(odd) is none of them")
+            if let odd = attention?.first(where: { !widths.contains($0) }) {
+                throw RiffleError(
+                    "unet", "attention acts at widths of the image's levels, \(Shape(widths)), and \(odd) is none of them; "
+                        + "leave it out for torchcfm's choice")
             }
             guard blocks > 0 else { throw RiffleError("unet", "blocks must be at least 1, got \(blocks)") }
             return self
         }
+
+        /// Whether attention acts where the image is so many times smaller.
+        func attends(at scale: Int) -> Bool { attention.map { $0.contains(image[1] / scale) } ?? (image[1] / 16 == scale) }
 
         func heads(of width: Int) throws -> Int {
             let count = headChannels.map { max(1, width / $0) } ?? heads
@@ -176,8 +182,7 @@ private struct StageBuilder {
     }
 
     private func attention() throws -> [Module] {
-        let factors = configuration.attention.map { configuration.image[1] / max($0, 1) }
-        return factors.contains(scale) ? [try AttentionBlock(channels, heads: configuration.heads(of: channels))] : []
+        configuration.attends(at: scale) ? [try AttentionBlock(channels, heads: configuration.heads(of: channels))] : []
     }
 
     private mutating func resampling(_ way: Resampling) throws -> Module {

@@ -16,15 +16,13 @@ final class Stage: Module {
     override var kind: String { "stage" }
     override var children: [(name: String, module: Module)] { parts.enumerated().map { ("\($0)", $1) } }
 
-    /// The stage's function; an error tells the stage's name.
+    /// The stage's function; an error tells the stage's name and the part's.
     func named(_ name: String, _ x: Tensor, _ time: Tensor) throws -> Tensor {
-        do {
-            return try parts.reduce(x) { h, part in
-                if let block = part as? ResidualBlock { return try block(h, time) }
-                return try part.forward([h])
+        try parts.enumerated().reduce(x) { h, part in
+            try named("\(name).\(part.offset)") {
+                if let block = part.element as? ResidualBlock { return try block(h, time) }
+                return try part.element.forward([h])
             }
-        } catch let error as RiffleError {
-            throw error.within(name)
         }
     }
 }
