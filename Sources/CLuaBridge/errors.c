@@ -1,5 +1,6 @@
 #include "internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /// How far up the stack is looked: lua_getstack walks from the top each time.
@@ -25,6 +26,12 @@ void rlua_push_place(lua_State *L) {
     } else {
         lua_pushliteral(L, "");
     }
+}
+
+void rlua_place(rlua_state *state, char *text, size_t size) {
+    lua_Debug frame;
+    *text = 0;
+    if (state->running && find_user(state->running, &frame)) snprintf(text, size, "%s:%d", frame.short_src, frame.currentline);
 }
 
 int rlua_line(lua_State *L) {

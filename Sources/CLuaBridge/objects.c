@@ -139,6 +139,32 @@ static int call_member(lua_State *L) {
     return rlua_answer(L, class->call);
 }
 
+/// Whether the call at a level is of the object on top of the stack: by call_member, or of its definition's `forward`.
+static bool is_call_of_top(lua_State *L, lua_Debug *frame) {
+    int object = lua_gettop(L);
+    lua_getinfo(L, "f", frame);
+    bool is_call = lua_tocfunction(L, -1) == call_member;
+    if (!is_call && lua_getiuservalue(L, object, 1) == LUA_TTABLE) {
+        lua_pushliteral(L, "forward");
+        lua_rawget(L, -2);
+        is_call = lua_rawequal(L, object + 1, -1);
+    }
+    lua_settop(L, object);
+    return is_call;
+}
+
+void rlua_each_call(rlua_state *state, void *context, void (*body)(void *context, void *object)) {
+    enum { LEVELS = 400 };
+    lua_State *L = state->running;
+    lua_Debug frame;
+    for (int level = 0; L && level < LEVELS && lua_checkstack(L, 8) && lua_getstack(L, level, &frame); level++) {
+        if (!lua_getlocal(L, &frame, 1)) continue;
+        const rlua_box *box = rlua_box_at(state, L, lua_gettop(L));
+        if (box && box->object && state->classes[box->class_id]->shared && is_call_of_top(L, &frame)) body(context, box->object);
+        lua_pop(L, 1);
+    }
+}
+
 // MARK: - Classes
 
 int rlua_class_new(rlua_state *state, const char *word, bool shared, bool tracked) {

@@ -67,9 +67,12 @@ final class Binding {
         return RLUA_FAILED
     }
 
+    /// In words, with the path of the module that it happened in. An operation that only repeats the last part of this
+    /// function's name in its room has the whole name.
     private func described(_ error: RiffleError) -> String {
-        var error = error
-        if error.operation.isEmpty { error.operation = title }
+        var error = engine.located(error)
+        let isInRoom = title.split(separator: ".").count > 2
+        if error.operation.isEmpty || isInRoom && title.hasSuffix(".\(error.operation)") { error.operation = title }
         return error.description
     }
 

@@ -60,7 +60,15 @@ public final class LuaEngine: @unchecked Sendable {
         for function in internals { define(RLUA_INTERNAL, function) }
         try runPrelude()
         setArguments(script, arguments)
+        Context.current.placeOfCall = { [weak self] in self?.placeOfCall ?? "" }
         rlua_interruptible(pointer)
+    }
+
+    /// The user's line that runs, such as `script.lua:12`; empty where none does.
+    private var placeOfCall: String {
+        var text = [CChar](repeating: 0, count: 128)
+        rlua_place(state.pointer, &text, text.count)
+        return text.withUnsafeBufferPointer { $0.baseAddress.map { String(cBytes: $0) } ?? "" }
     }
 
     deinit {

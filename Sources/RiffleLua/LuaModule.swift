@@ -1,3 +1,4 @@
+import CLuaBridge
 import RiffleNN
 import RiffleTensor
 
@@ -165,5 +166,27 @@ extension LuaModule {
             }
         }
         self.init(fields.mapValues(part), definition: definition, forward: forward, times: times, conditioning)
+    }
+}
+
+// MARK: - Where an error happened
+
+extension LuaEngine {
+    /// An error with the names of the modules that Lua was computing in, each as a part of the one around it.
+    func located(_ error: RiffleError) -> RiffleError {
+        final class Found { var modules: [Module] = [] }
+        let found = Found()
+        rlua_each_call(state.pointer, Unmanaged.passUnretained(found).toOpaque()) { context, object in
+            guard let context, let object else { return }
+            let module = Unmanaged<AnyObject>.fromOpaque(object).takeUnretainedValue() as? Module
+            module.map { Unmanaged<Found>.fromOpaque(context).takeUnretainedValue().modules.append($0) }
+        }
+        // From the innermost on; one that is no part of the module around it is where the path begins.
+        var error = error
+        for (inner, outer) in zip(found.modules, found.modules.dropFirst()) {
+            guard let name = outer.name(of: inner) else { break }
+            error = error.within(name)
+        }
+        return error
     }
 }

@@ -178,6 +178,12 @@ void rlua_done(rlua_state *state, rlua_outcome *outcome);
 rlua_value rlua_error_text(rlua_state *state, int error);
 rlua_value rlua_traceback(rlua_state *state);
 
+/// The objects whose calls run, from the innermost on.
+void rlua_each_call(rlua_state *state, void *context, void (*body)(void *context, void *object));
+
+/// The user's line that runs, "script.lua:12", or an empty text.
+void rlua_place(rlua_state *state, char *text, size_t size);
+
 /// A value of the registry: the root tables, for the prelude.
 int rlua_root_reference(rlua_state *state, rlua_root root);
 

@@ -148,9 +148,14 @@ private final class ReverseSweep {
                 return output
             },
             wanted: record.inputs.map(\.needsGradient))
-        let results = try multiplying(in: record.precision) {
-            try Context.current.profiler?.measure("\(record.op.name) backward") { try record.op.vjp(call, padded) }
+        let context = Context.current
+        func rule() throws -> [Tensor?] {
+            try context.profiler?.measure("\(record.op.name) backward") { try record.op.vjp(call, padded) }
                 ?? record.op.vjp(call, padded)
+        }
+        let results = try multiplying(in: record.precision) {
+            try context.guardsAgainstNaN
+                ? record.op.guardingAgainstNaN(padded, place: record.place, rule) : rule()
         }
         if !retain {
             tape.spend(index)

@@ -7,6 +7,9 @@ public final class Context {
     public var isRecording = true
     /// Whether every operation checks its result for NaN and infinity.
     public var guardsAgainstNaN = false
+    /// Tells where in the user's code the running operation was called, empty where nobody knows; for records that are
+    /// made while NaN is guarded against.
+    public var placeOfCall: () -> String = { "" }
     public var random = RandomSource()
     /// How matrix products, attention and convolutions multiply; derivatives take what their operation had.
     package var precision = Precision.float32

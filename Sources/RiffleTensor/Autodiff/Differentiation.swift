@@ -44,7 +44,7 @@ public enum Differentiation {
         },
         Function(
             "nan_guard", [Argument("on", .boolean, default: .boolean(true))],
-            Doc("Whether every operation stops with an error when it makes NaN or infinity.", example: "> riffle.nan_guard(false)")
+            Doc("Whether every operation, and its gradient, stops with an error when it makes NaN or infinity.", example: "> riffle.nan_guard(false)")
         ) {
             Context.current.guardsAgainstNaN = $0.boolean(0)
             return []

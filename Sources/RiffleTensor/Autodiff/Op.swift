@@ -134,7 +134,8 @@ public final class Op: Sendable {
         let outputs = try compute(inputs, attributes)
         if context.guardsAgainstNaN { try checkFinite(outputs, from: inputs) }
         if kind == .primitive, context.isRecording, inputs.contains(where: \.needsGradient) {
-            context.tape.append(self, attributes, inputs: inputs, outputs: outputs, precision: context.precision)
+            context.tape.append(self, attributes, inputs: inputs, outputs: outputs, precision: context.precision,
+                place: context.guardsAgainstNaN ? context.placeOfCall() : "")
         }
         return outputs
     }
@@ -173,5 +174,27 @@ extension Op {
             throw RiffleError(
                 name, "\(bad) of \(output.count) results are NaN or infinite (\(told.joined(separator: ", ")))")
         }
+    }
+}
+
+extension Op {
+    /// Stops where a rule makes NaN or infinity out of finite gradients, also in its fused kernels.
+    /// - Parameters:
+    ///   - place: where in the user's code the operation was recorded; empty where nobody knows.
+    ///   - rule: the gradients of the inputs.
+    func guardingAgainstNaN(_ gradients: [Tensor?], place: String, _ rule: () throws -> [Tensor?]) throws -> [Tensor?] {
+        func recorded(_ problem: String) -> RiffleError {
+            RiffleError(name, "in its gradient \(problem)" + (place.isEmpty ? "" : "; it was computed at \(place)"))
+        }
+        func isFinite(_ x: Tensor?) -> Bool { x.map { rk_count_nonfinite($0.dtype.kernel, $0.pointer, $0.count) == 0 } ?? true }
+        let results: [Tensor?]
+        do {
+            results = try rule()
+        } catch let error as RiffleError where error.kind == .mistake {
+            throw recorded(error.description)
+        }
+        guard gradients.allSatisfy(isFinite), let bad = results.firstIndex(where: { !isFinite($0) }) else { return results }
+        let input = bad < arguments.count ? arguments[bad].name : "input \(bad + 1)"
+        throw recorded("numbers for \(input) are NaN or infinite")
     }
 }

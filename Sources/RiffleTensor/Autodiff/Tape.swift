@@ -5,6 +5,8 @@ package struct Record {
     let inputs: [Saved]
     let outputs: [Saved]
     let precision: Precision
+    /// Where in the user's code it was made, while NaN was guarded against; else empty.
+    let place: String
     /// Counts the records of a tape: a record's inputs have smaller ones.
     let serial: Int
     /// Tensors alive that are outputs, and records alive that have an output as input.
@@ -53,7 +55,7 @@ package final class Tape {
     subscript(_ index: Int) -> Record? { records[index] }
 
     /// Adds a record and makes `outputs` its outputs.
-    func append(_ op: Op, _ attributes: [Value], inputs: [Tensor], outputs: [Tensor], precision: Precision) {
+    func append(_ op: Op, _ attributes: [Value], inputs: [Tensor], outputs: [Tensor], precision: Precision, place: String) {
         var saved: [Saved] = []
         saved.reserveCapacity(inputs.count)
         for (place, input) in inputs.enumerated() {
@@ -62,7 +64,7 @@ package final class Tape {
         }
         let record = Record(
             op: op, attributes: attributes, inputs: saved, outputs: outputs.enumerated().map { Saved($1, keep: op.keep.contains(output: $0)) },
-            precision: precision, serial: nextSerial)
+            precision: precision, place: place, serial: nextSerial)
         nextSerial += 1
         let index: Int
         if let slot = free.popLast() {
@@ -92,7 +94,7 @@ package final class Tape {
     func spend(_ index: Int) {
         guard let record = records[index] else { return }
         records[index] = Record(
-            op: record.op, attributes: [], inputs: record.inputs.map(\.withoutStorage), outputs: [], precision: record.precision,
+            op: record.op, attributes: [], inputs: record.inputs.map(\.withoutStorage), outputs: [], precision: record.precision, place: record.place,
             serial: record.serial, users: record.users, isSpent: true)
     }
 
@@ -101,7 +103,7 @@ package final class Tape {
         for index in spent {
             guard let record = records[index], record.isSpent, !record.inputs.isEmpty else { continue }
             records[index] = Record(
-                op: record.op, attributes: [], inputs: [], outputs: [], precision: record.precision, serial: record.serial,
+                op: record.op, attributes: [], inputs: [], outputs: [], precision: record.precision, place: record.place, serial: record.serial,
                 users: record.users, isSpent: true)
             for input in record.inputs where input.node >= 0 { release(input.node) }
         }

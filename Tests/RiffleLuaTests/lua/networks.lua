@@ -55,3 +55,73 @@ ok, caught = pcall(nn.module, { count = nn.linear(1, 1), forward = print })
 assert(not ok and caught:find("a part cannot be named 'count'", 1, true), caught)
 ok, caught = pcall(function() return net.blokcs end)
 assert(not ok and caught:find("no method or field 'blokcs'", 1, true), caught)
+
+-- A number, or a tensor of one, is the time of all samples.
+do
+  local x = riffle.randn(3, 2)
+  for _, net in ipairs { nn.mlp { width = 8 }, flow.velocity(nn.mlp { width = 8 }, { prediction = "noise" }), nn.mlp { width = 8 }:two_timed() } do
+    local two, half = net:times() == 2, riffle.full({ 3 }, 0.5)
+    local want = two and net(x, half, half) or net(x, half)
+    for _, t in ipairs { 0.5, riffle.tensor(0.5), riffle.tensor { 0.5 } } do
+      local got = two and net(x, t, t) or net(x, t)
+      assert((got - want):abs():max():item() == 0)
+    end
+  end
+  local inner = nn.mlp { width = 8 }
+  local net = nn.module { inner = inner, forward = function(self, y, t) return self.inner(y, t) end }
+  assert((net(x, 1) - inner(x, riffle.ones(3))):abs():max():item() == 0)
+  local ok, message = pcall(inner, x, "noon")
+  assert(not ok and message:find("mlp: argument 2 must be a tensor or a number, got 'noon'", 1, true), message)
+  ok, message = pcall(inner, x, 0.5, 2)
+  assert(not ok and message:find("argument 3 must be a tensor, got 2", 1, true), message)
+end
+
+-- An error tells the path of the layer, however it is reached.
+do
+  local function where(expected, net, ...)
+    local ok, message = pcall(net, ...)
+    assert(not ok and message:sub(-#expected) == expected, message)
+  end
+  local x = riffle.ones(3, 2)
+  local body = nn.sequential { nn.linear(2, 4), nn.activation("silu"), nn.sequential { nn.linear(4, 4), nn.linear(5, 4) } }
+  where(" in 2.1", body, x)
+  local function calls(part) return function(self, y, t) return self[part](y, t) end end
+  local net = nn.module { body = body, forward = function(self, y) return self.body(y) end }
+  where(" in body.2.1", net, x, 0)
+  local block = nn.module { fc = nn.linear(3, 2), forward = function(self, y) return self.fc(y) end }
+  local outer = nn.module { blocks = { block, block:copy() }, forward = function(self, y, t) return self.blocks[2](y, t) end }
+  where(" in blocks.2.fc", outer, x, 0)
+  where(" in blocks.2.fc", function() return flow.matching_loss(outer, x) end)
+  where(" in blocks.2.fc", nn.module { net = outer, forward = calls("net") }.net, x, 0)
+  where(" in net.blocks.2.fc", nn.module { net = outer, forward = calls("net") }, x, 0)
+  where(" in 1.fc", nn.sequential { nn.linear(2, 2), block }, x)
+  where(" in parts.sum", nn.module {
+    parts = { sum = nn.module { w = riffle.parameter(riffle.ones(5)), forward = function(self, y) return y * self.w end } },
+    forward = function(self, y) return (self.parts.sum(y)) end,
+  }, x, 0)
+  -- A module that is no part of the one that calls it begins a path of its own.
+  where(" in fc", nn.module { forward = function(_, y) return block(y) end }, x, 0)
+  assert(not select(2, pcall(riffle.matmul, x, x)):find(" in "))
+  assert(not tostring(nn.unet { image = { 8, 8, 1 }, channels = 32, multipliers = { 1 }, blocks = 1 }):find(" \n") )
+end
+
+-- nan_guard tells what was computed, and where, when its gradient fails.
+do
+  riffle.nan_guard(true)
+  local w = riffle.parameter(riffle.tensor { 0, 4 })
+  local opt = riffle.optim.sgd({ w }, { lr = 0.1 })
+  local loss = w:sqrt():sum()
+  local line = debug.getinfo(1, "l").currentline - 1
+  local ok, message = pcall(opt.step, opt, loss)
+  riffle.nan_guard(false)
+  assert(not ok and message:find("sqrt: in its gradient", 1, true) and message:find("networks.lua:" .. line .. "$"), message)
+  local quiet = w:sqrt():sum()
+  ok, message = pcall(opt.step, opt, quiet)
+  assert(not ok and not message:find("in its gradient", 1, true), message)
+end
+
+-- Errors have the whole name of the function that was called.
+for _, call in ipairs { "nn.unet { image = { 7, 7, 1 } }", "flow.ode(nn.mlp {}, riffle.zeros(2, 2), { times = { 1, 1 } })" } do
+  local ok, message = pcall(load("local riffle, nn, flow = ...; " .. call), riffle, nn, flow)
+  assert(not ok and message:find(": riffle." .. call:match("^[%w.]+") .. ": ", 1, true), message)
+end
