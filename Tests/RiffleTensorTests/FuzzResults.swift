@@ -27,6 +27,30 @@ struct Probe {
     }
 }
 
+/// Moves every operation's result by up to `change` times itself, as coarser numbers would.
+private final class Roundings: Profiler {
+    private let change: Double
+    private var random: RandomSource
+
+    init(_ change: Double, seed: UInt64) { (self.change, random) = (change, RandomSource(seed: seed)) }
+
+    override func measure<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
+        let result = try body()
+        for case let tensor? in result as? [Tensor?] ?? [] where tensor.dtype == .float64 {
+            guard let noise = try? random.uniform(tensor.shape, .float64) else { continue }
+            let (numbers, shares) = (tensor.elements(Double.self), noise.elements(Double.self))
+            withExtendedLifetime(noise) {
+                var place = 0
+                while place < numbers.count {
+                    numbers[place] *= 1 + change * (2 * shares[place] - 1)
+                    place += 1
+                }
+            }
+        }
+        return result
+    }
+}
+
 extension FuzzCase {
     typealias Result = (name: String, tensor: Tensor)
 
@@ -99,15 +123,18 @@ extension FuzzCase {
 
     func rounded(_ tensor: Tensor) throws -> Tensor { try tensor.converted(to: .float32).converted(to: .float64) }
 
-    /// How far each float32 result may be from float64's: as far as roundings of what goes in would move it, of its own
-    /// size and of the terms of order one that may have cancelled, times how errors of a sum of so many terms add up.
+    /// How far each float32 result may be from float64's: as far as roundings of what goes in and of each operation's result
+    /// would move it, of its own size and of the terms of order one that may have cancelled inside a kernel, times how errors
+    /// of a sum of so many terms add up.
     func tolerances(_ probe: Probe, _ exact: [Result], _ random: inout RandomSource) throws -> [Double] {
         if op.kind == .constant { return exact.map { _ in 0 } }
         var sizes = [Double](repeating: 1, count: exact.count)
         // A few numbers may happen not to move; among many there is one that does.
-        let turns = exact.contains { $0.tensor.count < 50 } ? 4 : 1
-        for _ in 0..<turns {
-            let change = 0x1p-20, moved = try results(probe.shaken(change, &random))
+        let turns = exact.contains { $0.tensor.count < 50 } ? 6 : 2, change = 0x1p-20
+        defer { Context.current.profiler = nil }
+        for turn in 0..<turns {
+            Context.current.profiler = turn % 2 == 0 ? nil : Roundings(change, seed: random.stream)
+            let moved = try results(probe.shaken(change, &random))
             for (place, (exact, moved)) in zip(exact, moved).enumerated() {
                 _ = try firstPlace(exact.tensor, moved.tensor) { x, y in
                     sizes[place] = Swift.max(sizes[place], Swift.abs(x) + Swift.abs(y - x) / change)
