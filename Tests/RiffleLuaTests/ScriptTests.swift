@@ -9,8 +9,8 @@ import Testing
 @Suite(.serialized) struct ScriptTests {
     static let folder = String(#filePath.prefix(upTo: #filePath.lastIndex(of: "/") ?? #filePath.endIndex)) + "/lua"
     static let scripts = [
-        "arguments.lua", "findings.lua", "hostile.lua", "losses.lua", "networks.lua", "objects.lua", "out_of_memory.lua", "pairs.lua", "progress.lua", "sizes.lua",
-        "solvers.lua",
+        "arguments.lua", "gradients.lua", "hostile.lua", "losses.lua", "networks.lua", "objects.lua", "optimizers.lua",
+        "out_of_memory.lua", "pairs.lua", "progress.lua", "sizes.lua", "solvers.lua",
     ]
 
     @Test(arguments: scripts) func script(_ name: String) throws {

@@ -60,6 +60,12 @@ says("riffle.jvp: argument 1 'fn' must be a function, got number", function() re
 says("riffle.jvp: the function must return a tensor or a list of tensors, got nil", function() riffle.jvp(function() end, a, a) end)
 says("riffle.progress: argument 1 'steps' must be an integer from 0 on, got -1", function() return riffle.progress(-1) end)
 says("riffle.nn.module: the table needs a function forward(self, x, t), got nil", function() riffle.nn.module {} end)
+says("x:lt(y)", function() return a < 1 end)
+says("'x'", function() riffle.data.cifar10("x") end)
+says("names and metadata of tensors are UTF-8", function() riffle.data.save("x.safetensors", { ["\xff"] = a }) end)
+says("true samples [2, 2] holds numbers that are NaN", function()
+  riffle.metrics.histogram_kl(riffle.randn(3, 2), riffle.tensor { { 0 / 0, 1 }, { 1, 2 } })
+end)
 
 -- Ways to say the same.
 assert(a:sum(1, true):shape()[1] == 1 and a:sum { dim = 1, keep = true }:shape()[1] == 1 and a:sum(1, { keep = true }):shape()[1] == 1)

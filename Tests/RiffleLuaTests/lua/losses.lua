@@ -99,3 +99,9 @@ refused("times must be floats", teacher, riffle.randn(4, 2), riffle.zeros({ 4 },
 refused("times lie from 0, noise, to 1, data; got 1.5", flow.jump, student, riffle.randn(2, 2), { times = { 0, 1.5 } })
 refused("all rising or all falling", flow.jump, student, riffle.randn(2, 2), { times = { 0, 0.6, 0.4 } })
 refused("got -1", flow.ode, teacher, riffle.randn(2, 2), { method = "dopri5", from = -1 })
+refused("label_dropout drops labels, and none were given", flow.matching_loss, teacher, riffle.randn(3, 2), { label_dropout = 0.5 })
+local drawn = { noise = riffle.randn(3, 2), coupling = "optimal" }
+refused("noise is paired with x already", flow.matching_loss, teacher, riffle.randn(3, 2), drawn)
+refused("unknown option 'coupling'", flow.loss.fgm_online, teacher, teacher, riffle.randn(3, 2), { coupling = "optimal" })
+refused("option 'huber' must be a number from 1e-12", flow.matching_loss, teacher, riffle.randn(3, 2), { huber = 1e-30 })
+refused("is of floats", flow.matching_loss, function(x) return x:to "int32" end, riffle.randn(3, 2))

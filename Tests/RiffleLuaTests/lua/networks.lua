@@ -125,3 +125,35 @@ for _, call in ipairs { "nn.unet { image = { 7, 7, 1 } }", "flow.ode(nn.mlp {}, 
   local ok, message = pcall(load("local riffle, nn, flow = ...; " .. call), riffle, nn, flow)
   assert(not ok and message:find(": riffle." .. call:match("^[%w.]+") .. ": ", 1, true), message)
 end
+
+-- Networks in a network are parts of it, and a copy ties what the original ties.
+do
+  local inner = nn.module { w = riffle.parameter(riffle.ones(2)), forward = function(self, x) return x * self.w end }
+  local outer = nn.module {
+    b = riffle.parameter(riffle.zeros(2)), inner = inner, forward = function(self, x, t) return self.inner(x) + self.b end,
+  }
+  local copy = outer:copy()
+  copy.inner.w:assign(riffle.zeros(2))
+  assert(outer:count() == 4 and outer(riffle.ones(1, 2), riffle.zeros(1)):sum():item() == 2)
+  local layer = nn.linear(2, 2)
+  local tied = nn.module { a = layer, b = { layer }, forward = function(self, x) return self.b[1](self.a(x)) end }
+  assert(tied:copy():count() == 6 and nn.sequential { layer, layer }:count() == 6)
+end
+
+-- What layers and networks cannot be asked or made of.
+do
+  local function fails(expected, fn, ...)
+    local ok, message = pcall(fn, ...)
+    assert(not ok and message:find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, message))
+  end
+  local x = riffle.randn(3, 2)
+  for _, layer in ipairs { nn.linear(2, 3), nn.group_norm(32), nn.embedding(3, 2), nn.dropout(0.1) } do
+    fails("one tensor is needed, got 0", layer)
+  end
+  fails("one tensor is needed, got 2", nn.linear(2, 3), x, x)
+  local unet = nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = { 8 } }
+  fails("x must be [n, height, width, channels]", unet.middle_block["1"], x)
+  fails("16, 8], and 9 is none of them", nn.unet, { image = { 16, 16, 3 }, multipliers = { 1, 2 }, attention = { 9 } })
+  fails("null_class is one more label", nn.mlp, { null_class = true })
+  assert(tostring(nn.mlp { precision = "bf16" }):find "bf16")
+end

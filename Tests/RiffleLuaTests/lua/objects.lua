@@ -76,3 +76,14 @@ local co = coroutine.wrap(function()
   for i = 1, 3 do coroutine.yield(riffle.ones(i):sum():item()) end
 end)
 assert(co() == 1 and co() == 2 and co() == 3)
+
+-- A broadcast input lives until the kernel has read it.
+for _ = 1, 200 do
+  assert(tostring(riffle.where(riffle.tensor { 1, 0, 1 }, 7, 8)):find("7 8 7", 1, true))
+  assert(tostring(riffle.where(riffle.ones(1, 3), 1, 0):reshape(3)):find("1 1 1", 1, true))
+end
+
+-- What was freed has no text either.
+local freed = riffle.ones(2)
+freed:free()
+fails("a tensor is needed, got a tensor that was freed", function() return tostring(freed) end)

@@ -30,3 +30,17 @@ riffle.memory.limit(0)
 local index = riffle.tensor({ 1, 2, 3 }, "int32")
 assert((index + 1):dtype() == "int32" and (-index * 2):tolist()[3] == -6 and (index / 2):dtype() == "float32")
 assert(riffle.ones(3):take(index):shape()[1] == 3)
+for _, sum in ipairs { function(x) return x:sum() end, function(x) return x:sum_to { 1 } end } do
+  local ok, message = pcall(sum, riffle.ones(70000):to "int32" * 70000)
+  assert(not ok and message:find("the sum 4900000000.0 is no int32", 1, true), message)
+end
+assert(riffle.ones({ 2, 3 }, "int32"):sum(1):sum():item() == 6)
+
+-- Steps of 1 that never arrive.
+for _, ends in ipairs { { 1, -1e308 }, { 3.4e38, 1 } } do
+  local ok, message = pcall(riffle.arange, ends[1], ends[2])
+  assert(not ok and message:find("arange"), message)
+end
+
+-- The spread of one number is not known.
+assert(riffle.ones(1):var():isnan():item() == 1)

@@ -1,0 +1,36 @@
+-- Optimizers and averages from the front door.
+local riffle = require "riffle"
+local nn, optim = riffle.nn, riffle.optim
+local function list(x) return table.concat(x:reshape(-1):tolist(), " ") end
+
+local function fails(expected, fn, ...)
+  local ok, message = pcall(fn, ...)
+  assert(not ok and message:find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, message))
+end
+
+-- A gradient of another type is converted; a parameter that stands twice moves once.
+local p = riffle.parameter(riffle.tensor { 6, 8 })
+p.grad = riffle.tensor({ 1, 2 }, "float64")
+optim.sgd({ p, p }, { lr = 1 }):step()
+assert(list(p) == "5.0 6.0")
+
+-- Parameters that are frozen when the optimizer is made move once they are thawed.
+local w = riffle.parameter(riffle.ones(1))
+p.trainable = false
+local opt = optim.sgd({ p, w }, { lr = 1 })
+p.trainable = true
+opt:step((p + w):sum())
+assert(list(p) == "4.0 5.0")
+
+local net = nn.mlp { width = 8 }
+fails("a single number, the tensor is [3, 2]", function()
+  optim.adamw(net):step(net(riffle.randn(3, 2), riffle.zeros(3)))
+end)
+fails("riffle.optim.adamw: argument 1 'what' must be a module, a parameter, or a list of them, got 3", optim.adamw, 3)
+
+-- One snapshot named twice is one.
+local average, prefix = optim.power_ema(net), os.tmpname()
+average:update()
+local files = average:snapshot(prefix)
+fails("two snapshots or more are needed", optim.reconstruct_ema, net, { snapshots = { files[1], files[1] }, length = 0.07 })
+for _, file in ipairs { prefix, table.unpack(files) } do os.remove(file) end
