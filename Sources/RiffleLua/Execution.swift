@@ -104,6 +104,8 @@ extension LuaEngine {
             if count < 0, errno == EINTR, !Interrupt.requested { continue }
             guard count > 0 else { throw RiffleError("", "cannot read \(name): \(String(cString: strerror(errno)))") }
             bytes += part[..<count]
+            // A device or a pipe may have no end.
+            guard bytes.count <= 1 << 30 else { throw RiffleError("", "cannot read \(name): a program has at most 1 GiB") }
         }
     }
 

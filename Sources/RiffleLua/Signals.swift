@@ -29,7 +29,7 @@ public enum Signals {
         PartFile.prepareForSignals()
         // A file that passes the size limit is an error of its write, told by the one who writes.
         signal(SIGXFSZ, SIG_IGN)
-        for number in [SIGTERM, SIGHUP, SIGQUIT, SIGXCPU] {
+        for number in [SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU] {
             var action = sigaction()
             sigaction(number, nil, &action)
             if unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { continue }

@@ -1,3 +1,4 @@
+import CKernels
 import Foundation
 import RiffleMetrics
 import RiffleTensor
@@ -14,6 +15,18 @@ import Testing
             for place in 0..<3072 { bytes.append(UInt8(truncatingIfNeeded: image * 3 + place / 1024 * 50 + place % 32)) }
         }
         return bytes
+    }
+
+    @Test func recordsAreTensorMemory() throws {
+        let scratch = try Scratch(), path = try scratch.file("a.bin", [UInt8](repeating: 0, count: 3073 * 400))
+        let before = Int(rk_memory_now().live)
+        do {
+            let set = try CIFAR10(path)
+            #expect(Int(rk_memory_now().live) - before >= 3073 * 400 && set.count == 400)
+        }
+        rk_memory_set_limit(Int(rk_memory_now().live) + 1_000_000)
+        defer { rk_memory_set_limit(0) }
+        #expect(message { _ = try CIFAR10(path) }.contains("out of memory: 1.2 MB asked for"))
     }
 
     @Test func readsTheBatchesOfAFolder() throws {

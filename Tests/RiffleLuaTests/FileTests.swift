@@ -24,6 +24,7 @@ import Testing
         ("", 0), ("os.exit(0)", 0), ("os.exit(true, true)", 0), ("os.exit(3)", 3), ("error 'x'", 1),
         ("os.execute('kill -TERM ' .. io.open('/proc/self/stat'):read 'n')", -SIGTERM),
         ("os.execute('kill -HUP ' .. io.open('/proc/self/stat'):read 'n')", -SIGHUP),
+        ("os.execute('kill -PIPE ' .. io.open('/proc/self/stat'):read 'n')", -SIGPIPE),
     ])
     func nothingIsLeftUnfinished(_ ending: String, _ code: Int32) throws {
         for added in [3, 2] {

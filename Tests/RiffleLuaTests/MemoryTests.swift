@@ -41,6 +41,19 @@ import Testing
         #expect(engine.answer("return require('riffle').ones(3):sum():item()").first?.brief == "3")
     }
 
+    /// What is not tensor memory, but as large as a script wants it, is held against the limit before it is taken.
+    @Test(arguments: [
+        "x:tolist()", "riffle.plot.scatter(path, x:reshape(-1, 2))", "riffle.plot.line(path, x)", "riffle.plot.hist(path, x)",
+        "riffle.metrics.energy_distance(x:reshape(-1, 2), x:reshape(-1, 2))", "riffle.data.checkerboard():masses(2000)",
+    ])
+    func listsAreHeldAgainstTheLimit(call: String) throws {
+        let engine = try LuaEngine()
+        withLimit(Int(rk_memory_now().live) + 12_000_000) {
+            let told = engine.answer("local riffle, path = require 'riffle', '/dev/null'; local x = riffle.ones(2000000); return \(call)").first?.brief ?? ""
+            #expect(told.hasPrefix("test:1: ") && told.contains("out of memory: "), "\(told)")
+        }
+    }
+
     @Test func errorsLeakNothing() throws {
         let before = rk_memory_now().live
         do {
