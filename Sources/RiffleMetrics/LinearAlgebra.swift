@@ -79,7 +79,7 @@ enum LinearAlgebra {
     fileprivate static func agree(_ name: String, _ wanted: Double, _ found: Double, size: Double) throws {
         guard !(abs(wanted - found) <= tolerance * size) else { return }
         throw RiffleError(
-            "", "LAPACK (\(library)) computed \(name) that is off by \(riffleFormat(abs(wanted - found) / size)) of its size; "
+            "", "LAPACK (\(library)) computed \(name) wrongly, by \(riffleFormat(abs(wanted - found) / size)) of the size; "
                 + "name another library by RIFFLE_BLAS, or other kernels of OpenBLAS by OPENBLAS_CORETYPE=Haswell")
     }
 
