@@ -103,7 +103,7 @@ public struct DormandPrince: Sendable {
         taking: (Step) throws -> Void
     ) throws -> (Tensor, SolverReport) {
         guard start != end, start.isFinite, end.isFinite else {
-            throw RiffleError("ode", "times must differ and be finite, got \(start) and \(end)")
+            throw RiffleError("ode", "times must differ and be finite, got \(riffleExact(start)) and \(riffleExact(end))")
         }
         var (x, t, report) = (x, start, SolverReport(times: [start, end]))
         if x.count == 0 {
@@ -111,7 +111,7 @@ public struct DormandPrince: Sendable {
             return (x, report)
         }
         var slope = try velocity(x, t)
-        guard x.isFinite, slope.isFinite else { throw RiffleError("ode", "the solution is not finite at time \(t)") }
+        guard x.isFinite, slope.isFinite else { throw RiffleError("ode", "the solution is not finite at time \(riffleExact(t))") }
         var h = try firstStep(x, t, slope, end, velocity)
         report.evaluations = 2
         let direction = end > start ? 1.0 : -1.0
@@ -135,16 +135,16 @@ public struct DormandPrince: Sendable {
             h *= isTaken || ratio.isFinite ? min(10, max(0.2, 0.9 * pow(max(ratio, 1e-10), -0.2))) : 0.2
             if abs(h) < Self.shortest { h = direction * Self.shortest }
         }
-        throw RiffleError("ode", "\(maximumSteps) steps did not reach time \(end), only \(t); raise rtol and atol, or max_steps")
+        throw RiffleError("ode", "\(maximumSteps) steps did not reach time \(riffleExact(end)), only \(riffleExact(t)); raise rtol and atol, or max_steps")
     }
 
     /// Why the shortest step cannot be taken.
     private func stuck(at t: Double, _ next: Tensor, _ slopes: [Tensor], _ ratio: Double) -> RiffleError {
         guard next.isFinite, slopes.allSatisfy(\.isFinite) else {
-            return RiffleError("ode", "the solution is not finite behind time \(t)")
+            return RiffleError("ode", "the solution is not finite behind time \(riffleExact(t))")
         }
         return RiffleError(
-            "ode", "at time \(t) even a step of \(riffleFormat(Self.shortest)) is off by \(riffleFormat(ratio)) times what rtol "
+            "ode", "at time \(riffleExact(t)) even a step of \(riffleFormat(Self.shortest)) is off by \(riffleFormat(ratio)) times what rtol "
                 + "\(riffleFormat(relativeTolerance)) and atol \(riffleFormat(absoluteTolerance)) allow: the velocity has no bound "
                 + "there, or they are too small for these numbers")
     }

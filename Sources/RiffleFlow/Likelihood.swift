@@ -36,7 +36,7 @@ public struct Likelihood {
         _ condition: Condition? = nil
     ) throws {
         guard grid.first == 1, grid.last == 0 else {
-            throw RiffleError("log_likelihood", "times must fall from 1, the data, to 0, the noise, got \(grid.map(riffleFormat).joined(separator: ", "))")
+            throw RiffleError("log_likelihood", "times must fall from 1, the data, to 0, the noise, got \(grid.map(riffleExact).joined(separator: ", "))")
         }
         try self.init(network, x, divergence, condition) { try solve($0, along: grid, method, velocity: $1) }
     }

@@ -65,7 +65,7 @@ public enum Sampler {
     ) throws -> (x: Tensor, report: SolverReport) {
         try checkRange(starts, "consistency")
         guard starts.first == 0, starts.count == 1 || zip(starts, starts.dropFirst()).allSatisfy({ $0 < $1 }), starts.last != 1 else {
-            throw RiffleError("consistency", "times must rise from 0 and end before 1, got \(starts.map(riffleFormat).joined(separator: ", "))")
+            throw RiffleError("consistency", "times must rise from 0 and end before 1, got \(starts.map(riffleExact).joined(separator: ", "))")
         }
         return try evaluating(network, x) {
             var (x, report) = (x.detach(), SolverReport(times: starts)), n = x.shape[0]
@@ -87,7 +87,7 @@ public enum Sampler {
 
     private static func checkRange(_ times: [Double], _ operation: String) throws {
         guard let time = times.first(where: { !(0...1).contains($0) }) else { return }
-        throw RiffleError(operation, "times lie from 0, noise, to 1, data; got \(riffleFormat(time))")
+        throw RiffleError(operation, "times lie from 0, noise, to 1, data; got \(riffleExact(time))")
     }
 
     private static func evaluating<Result>(_ network: Network, _ x: Tensor, _ body: () throws -> Result) throws -> Result {

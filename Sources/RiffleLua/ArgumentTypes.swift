@@ -174,7 +174,7 @@ extension LuaEngine {
         case RLUA_NIL: return "nil"
         case RLUA_BOOLEAN: return raw.boolean ? "true" : "false"
         case RLUA_INTEGER: return "\(raw.integer)"
-        case RLUA_NUMBER: return raw.number.isNaN ? "nan" : riffleFormat(raw.number)
+        case RLUA_NUMBER: return riffleExact(raw.number)
         case RLUA_STRING:
             let text = raw.text
             return text.utf8.count <= 40 ? "'\(text)'" : "a string of \(text.utf8.count) bytes"

@@ -50,3 +50,10 @@ public func riffleFormat(_ number: Double) -> String {
     let length = withVaList([number]) { vsnprintf(&buffer, buffer.count, "%g", $0) }
     return String(decoding: buffer.prefix(Int(length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
+
+/// A number in six significant digits where these tell it from every other, else in as many as it takes: for messages
+/// of numbers that are just out of range.
+public func riffleExact(_ number: Double) -> String {
+    let short = riffleFormat(number)
+    return Double(short) == number || !number.isFinite ? short : "\(number)"
+}

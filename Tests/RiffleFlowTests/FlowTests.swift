@@ -96,7 +96,7 @@ import Testing
         #expect(failure(DormandPrince()) { x, t in try x / (1 - t) }.hasPrefix("at time 0.9999999"))
         #expect(failure(DormandPrince()) { x, t in try x * x * 2 }.hasPrefix("at time 0.50000"))
         #expect(failure(DormandPrince()) { x, t in try t > 0.25 ? x * .nan : x }.hasPrefix("the solution is not finite behind time 0.2499"))
-        #expect(failure(DormandPrince(), .nan) { x, _ in x } == "the solution is not finite at time 0.0")
+        #expect(failure(DormandPrince(), .nan) { x, _ in x } == "the solution is not finite at time 0")
     }
 
     @Test func mistakes() throws {
