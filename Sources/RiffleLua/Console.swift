@@ -25,7 +25,8 @@ public enum Console {
     /// Columns of the terminal that a stream writes to; nil where it is none.
     static func width(of file: Int32) -> Int? {
         var size = winsize()
-        return isatty(file) == 1 && ioctl(file, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : nil
+        guard isatty(file) == 1, ioctl(file, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
+        return Int(size.ws_col)
     }
 
     /// Why output was lost for the first time, as errno says; 0 where none was, or the reason is not known.
@@ -37,11 +38,14 @@ public enum Console {
         if lossReason == 0, ferror(stdout) != 0 { lossReason = reason }
     }
 
-    /// Has the process end with a message and a code that is not 0 where standard output, whoever wrote to it, did not get all.
+    /// Has the process end with a message and a code that is not 0 where standard output, whoever wrote to it, did not
+    /// get all.
     /// To be called first, so that whatever else is done at the end of the process is done before.
     public static func watchOutput() {
         // In the place of a stream that the caller closed, a file that a script opens would get what is printed.
-        for file: Int32 in 0...2 where fcntl(file, F_GETFD) < 0 { _ = open("/dev/null", file == 0 ? O_WRONLY : O_RDONLY) }
+        for file: Int32 in 0...2 where fcntl(file, F_GETFD) < 0 {
+            _ = open("/dev/null", file == 0 ? O_WRONLY : O_RDONLY)
+        }
         on_exit({ status, _ in Console.tellOfLoss(status) }, nil)
     }
 
@@ -59,7 +63,8 @@ public enum Console {
         noteLoss()
         guard ferror(stdout) != 0, lossReason != EPIPE else { return }
         fflush(nil)
-        error("riffle: standard output could not be written\(lossReason == 0 ? "" : ": " + String(cString: strerror(lossReason)))\n")
+        let reason = lossReason == 0 ? "" : ": " + String(cString: strerror(lossReason))
+        error("riffle: standard output could not be written\(reason)\n")
         _exit(status == 0 ? 1 : status)
     }
 }

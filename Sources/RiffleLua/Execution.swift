@@ -27,9 +27,11 @@ extension LuaEngine {
         do {
             switch program {
             case .line(let code): try runEntry(code, name: "=command line")
-            case .standardInput: try runEntry(text(asSource(try contents(of: 0, named: "standard input"))), name: "=stdin")
+            case .standardInput:
+                try runEntry(text(asSource(try contents(of: 0, named: "standard input"))), name: "=stdin")
             case .file(let path): try runScript(asSource(try contents(of: path)), path, keepsLocals: thenSession)
-            case .example(let name, let source): try run(source, name: "@examples/\(name).lua", arguments: arguments, results: 0)
+            case .example(let name, let source):
+                try run(source, name: "@examples/\(name).lua", arguments: arguments, results: 0)
             }
             return true
         } catch {
@@ -75,7 +77,8 @@ extension LuaEngine {
     private func folder(of path: String) -> String {
         var path = path
         var link = stat()
-        if lstat(path.systemName, &link) == 0, link.st_mode & S_IFMT == S_IFLNK, let real = realpath(path.systemName, nil) {
+        let isLink = lstat(path.systemName, &link) == 0 && link.st_mode & S_IFMT == S_IFLNK
+        if isLink, let real = realpath(path.systemName, nil) {
             path = String(cBytes: real)
             free(real)
         }

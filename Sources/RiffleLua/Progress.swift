@@ -82,7 +82,7 @@ public final class Progress: @unchecked Sendable {
     }
 
     /// `teacher  [=====>    ]  1200/6000  310/s  0:15 left  loss 0.0123`
-    /// - Parameter width: columns of the terminal; nil where there is none, and no bar. The bar takes what the words leave.
+    /// - Parameter width: columns of the terminal; nil where there is none, and no bar. The bar takes what words leave.
     func line(elapsed: Double, width: Int?) -> String {
         var parts: [(part: Part, text: String)] = label.isEmpty ? [] : [(.label, label)]
         parts.append((.count, total.map { "\(step)/\($0)" } ?? "\(step)"))
@@ -95,14 +95,17 @@ public final class Progress: @unchecked Sendable {
         }
         if let loss = Progress.shared.withLock({ $0.loss }) { parts.append((.loss, "loss \(significant(loss, 4))")) }
         func length() -> Int { parts.reduce(-2) { $0 + $1.text.count + 2 } }
-        while let width, length() > width, parts.count > 1, let least = parts.map(\.part).min() { parts.removeAll { $0.part == least } }
+        while let width, length() > width, parts.count > 1, let least = parts.map(\.part).min() {
+            parts.removeAll { $0.part == least }
+        }
         if let width, let bar = bar(room: width - length() - 4), let place = parts.firstIndex(where: { $0.part == .count }) {
             parts.insert((.count, bar), at: place)
         }
         return String(parts.map(\.text).joined(separator: "  ").prefix(width ?? Int.max))
     }
 
-    /// A bar between brackets, which stand outside the room; nil where too little of it would be seen, or the end is not known.
+    /// A bar between brackets, which stand outside the room; nil where too little of it would be seen, or the end is
+    /// not known.
     private func bar(room: Int) -> String? {
         guard let total, room >= 5 else { return nil }
         let width = min(20, room), full = total > 0 ? min(width, step * width / total) : width

@@ -28,7 +28,9 @@ struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Runs a script, lines of Lua or an interactive session.", usage: usage, shouldDisplay: false)
 
-    @Option(name: .short, parsing: .unconditionalSingleValue, help: ArgumentHelp("Runs code; several run in order.", valueName: "code"))
+    @Option(
+        name: .short, parsing: .unconditionalSingleValue,
+        help: ArgumentHelp("Runs code; several run in order.", valueName: "code"))
     var execute: [String] = []
     @Flag(name: .short, help: "Goes on with an interactive session.")
     var interactive = false
@@ -79,7 +81,9 @@ struct ExamplesCommand: ParsableCommand {
             return
         }
         let runs = first == "run"
-        if !runs, words.count > 1 { throw ValidationError("one name is shown at a time, got \(words.joined(separator: " "))") }
+        if !runs, words.count > 1 {
+            throw ValidationError("one name is shown at a time, got \(words.joined(separator: " "))")
+        }
         guard let name = runs ? words.dropFirst().first : first else { throw ValidationError("run which one?") }
         let example = try Examples.named(name)
         guard runs else { return Console.output(String(decoding: example.source, as: UTF8.self)) }

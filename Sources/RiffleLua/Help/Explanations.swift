@@ -1,14 +1,16 @@
 extension Catalogue {
-    /// Lua's own message about a value that is no function, or should not be one, with what Lua does not know: whether the
-    /// library has a method or a field of that name.
+    /// Lua's own message about a value that is no function, or should not be one, with what Lua does not know: whether
+    /// the library has a method or a field of that name.
     func explained(_ message: String) -> String {
         if let match = message.firstMatch(of: /attempt to .* a function value \((?:field|method) '(\w+)'\)/) {
             let name = String(match.output.1)
-            if entries.contains(where: { $0.isMethod && $0.lastName == name }) { return "\(message); \(name) is a method: x:\(name)()" }
+            let isMethod = entries.contains { $0.isMethod && $0.lastName == name }
+            if isMethod { return "\(message); \(name) is a method: x:\(name)()" }
         }
         if let match = message.firstMatch(of: /attempt to call an? \w+ value \(method '(\w+)'\)/) {
             let name = String(match.output.1)
-            if classes.contains(where: { $0.fields.contains { $0.name == name } }) { return "\(message); \(name) is a field: x.\(name)" }
+            let isField = classes.contains { $0.fields.contains { $0.name == name } }
+            if isField { return "\(message); \(name) is a field: x.\(name)" }
         }
         return message
     }

@@ -7,7 +7,8 @@ struct Guide {
 
     static let sections: [Section] = {
         var sections: [(title: String, lines: [String])] = []
-        for line in String(decoding: PackageResources.getting_started_md, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false) {
+        let page = String(decoding: PackageResources.getting_started_md, as: UTF8.self)
+        for line in page.split(separator: "\n", omittingEmptySubsequences: false) {
             if line.hasPrefix("## ") {
                 sections.append((String(line.dropFirst(3)), []))
             } else if !sections.isEmpty {

@@ -18,14 +18,17 @@ extension Catalogue {
             page.add()
             if !addNamed(ours, to: &page) { addSpoken(of: [ours], to: &page) }
         } else if !addSpoken(of: words, to: &page) {
-            throw RiffleError("help", "nothing is named '\(topic)' or speaks of it" + Aliases.hint(for: name, among: names + lastNames))
+            let hint = Aliases.hint(for: name, among: names + lastNames)
+            throw RiffleError("help", "nothing is named '\(topic)' or speaks of it" + hint)
         }
         return page.text
     }
 
     private var lastNames: Set<String> { Set(names.map { String($0.split { ".:".contains($0) }.last ?? "") }) }
 
-    private func stem(_ word: Substring) -> String { word.count > 3 && word.hasSuffix("s") ? String(word.dropLast()) : String(word) }
+    private func stem(_ word: Substring) -> String {
+        word.count > 3 && word.hasSuffix("s") ? String(word.dropLast()) : String(word)
+    }
 
     /// Adds what has this name, or is a method of this name. False where nothing is.
     private func addNamed(_ topic: String, to page: inout HelpPage) -> Bool {
@@ -61,18 +64,20 @@ extension Catalogue {
             let text = texts.joined(separator: " ").lowercased()
             return words.allSatisfy { text.contains($0) }
         }
-        let topics = Guide.sections.filter { section in section.mentions(words) && !named.contains { $0.title == section.title } }
-        if !topics.isEmpty { page.add("topics that speak of it: " + topics.map(\.title).joined(separator: ", "), hanging: 2) }
+        let topics = Guide.sections.filter { $0.mentions(words) && !$0.isNamed(words) }.map(\.title)
+        if !topics.isEmpty { page.add("topics that speak of it: " + topics.joined(separator: ", "), hanging: 2) }
         // Those that say so in a name or in their sentence come before those that do in their arguments.
         let close = entries.filter { speaks([$0.title, $0.doc.summary]) }
+        let isClose = Set(close.map(\.name))
         let far = entries.filter { entry in
-            !close.contains { $0.name == entry.name } && speaks([entry.title, entry.doc.summary, entry.doc.source] + entry.parameters.flatMap { [$0.name, $0.summary] })
+            let parameters = entry.parameters.flatMap { [$0.name, $0.summary] }
+            return !isClose.contains(entry.name) && speaks([entry.title, entry.doc.summary, entry.doc.source] + parameters)
         }
-        let shown = (close + far).prefix(24)
+        let shown = (close + far).prefix(24), hidden = close.count + far.count - shown.count
         if !shown.isEmpty {
             page.add("functions that speak of it")
             page.add(rows: shown.map { ($0.title, $0.doc.summary) }, indent: 2)
-            if shown.count < close.count + far.count { page.add("and \(close.count + far.count - shown.count) more", indent: 2) }
+            if hidden > 0 { page.add("and \(hidden) more", indent: 2) }
         }
         return page.lines.count > before
     }
@@ -83,7 +88,8 @@ extension Catalogue {
         page.add("topics")
         page.add(Guide.sections.map { "\"\($0.title)\"" }.joined(separator: ", "), indent: 2)
         for (head, words) in [
-            ("rooms", rooms.sorted()), ("functions", entries.filter { $0.parent.isEmpty }.map(\.name).sorted()), ("classes of objects", classes.map(\.word).sorted()),
+            ("rooms", rooms.sorted()), ("functions", entries.filter { $0.parent.isEmpty }.map(\.name).sorted()),
+            ("classes of objects", classes.map(\.word).sorted()),
         ] {
             page.add(head)
             page.add(words.joined(separator: " "), indent: 2)
@@ -127,7 +133,9 @@ extension Catalogue {
         if let general = entry.extends { page.add("Has the methods of a \(general), too.", indent: 2) }
         if !entry.fields.isEmpty {
             page.add("fields", indent: 2)
-            page.add(rows: entry.fields.map { ($0.name, "\($0.type): \($0.summary)\($0.isSettable ? " Can be set." : "")") }, indent: 4)
+            page.add(rows: entry.fields.map { field in
+                (field.name, "\(field.type): \(field.summary)\(field.isSettable ? " Can be set." : "")")
+            }, indent: 4)
         }
         addListing("methods", entries.filter { $0.parent == entry.word }, to: &page)
     }

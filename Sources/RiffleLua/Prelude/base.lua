@@ -23,7 +23,10 @@ local function counted(path, doc, body)
   if most > 0 and doc.arguments[most][1] == "..." then return body end
   return function(...)
     local given = select("#", ...)
-    if given > most then internal.fail(("riffle.%s: takes at most %d argument%s, got %d"):format(path, most, most == 1 and "" or "s", given)) end
+    if given > most then
+      local arguments = most == 1 and "argument" or "arguments"
+      internal.fail(("riffle.%s: takes at most %d %s, got %d"):format(path, most, arguments, given))
+    end
     return body(...)
   end
 end

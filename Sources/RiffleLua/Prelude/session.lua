@@ -1,5 +1,5 @@
--- Entries of a session: what is typed or pasted, the code of -e, and what comes through standard input. An entry sees the
--- locals that entries before it declared on their own level, and prints what it ends with.
+-- Entries of a session: what is typed or pasted, the code of -e, and what comes through standard input. An entry sees
+-- the locals that entries before it declared on their own level, and prints what it ends with.
 local riffle, internal = ...
 local getupvalue, stdout = debug.getupvalue, io.stdout
 
@@ -8,8 +8,8 @@ local locals = {}
 -- Names whose declaration ended with an error.
 local unmade = {}
 
--- Makes what a statement declared locals of the session. Entries after it share the variables themselves with the closures
--- that the statement's entry made.
+-- Makes what a statement declared locals of the session. Entries after it share the variables themselves with the
+-- closures that the statement's entry made.
 -- - read: returns the variables, and has as upvalues all but those that Lua took for constants.
 local function keep(declared, read)
   local places, values, place = {}, table.pack(read()), 1
@@ -88,7 +88,8 @@ local function compile(body, tokens, statements, name)
   end
   table.sort(header)
   table.move(header, 1, #header, #words + 1, words)
-  local make, message = load("local " .. table.concat(words, ", ") .. " = ...; return function(...) " .. body .. "\nend", name, "t")
+  local head = "local " .. table.concat(words, ", ") .. " = ...; return function(...) "
+  local make, message = load(head .. body .. "\nend", name, "t")
   if not make then return nil, message end
   local entry = make(function(number, read) keep(statements[number].locals, read) end, show)
   local place = 1

@@ -1,5 +1,6 @@
--- Names that do not exist are errors: functions that a room does not have, and in the user's own programs globals that nobody
--- declared. Files that a program requires or loads are Lua as ever: many libraries ask for globals to learn where they run.
+-- Names that do not exist are errors: functions that a room does not have, and in the user's own programs globals that
+-- nobody declared. Files that a program requires or loads are Lua as ever: many libraries ask for globals to learn where
+-- they run.
 local riffle, internal = ...
 local fail, getinfo = internal.fail, debug.getinfo
 
@@ -12,7 +13,9 @@ end
 
 -- Globals of Lua 5.1, 5.2 and LuaJIT, which tell what runs a program.
 local of_other_luas = {}
-for name in ("unpack loadstring setfenv getfenv module newproxy gcinfo jit bit bit32"):gmatch("%w+") do of_other_luas[name] = true end
+for name in ("unpack loadstring setfenv getfenv module newproxy gcinfo jit bit bit32"):gmatch("%w+") do
+  of_other_luas[name] = true
+end
 
 local declared = {}
 

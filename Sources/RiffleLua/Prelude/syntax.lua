@@ -8,7 +8,9 @@ local function set(words)
   return set
 end
 
-local keywords = set "and break do else elseif end false for function goto if in local nil not or repeat return then true until while"
+local keywords = set [[
+  and break do else elseif end false for function goto if in local nil not or repeat return then true until while
+]]
 internal.keywords = keywords
 
 local symbols = { "...", "<<", ">>", "//", "==", "~=", "<=", ">=", "::", ".." }
@@ -73,9 +75,10 @@ function internal.tokens(source)
   return tokens
 end
 
--- Tokens that follow an operand only where a new statement begins; those that do so unless they are the arguments of a call;
--- and tokens that end an operand, beside names, numbers and strings.
-local begins, begins_or_calls = set "break do false for function goto if local nil not repeat return true while :: ... #", set "( {"
+-- Tokens that follow an operand only where a new statement begins; those that do so unless they are the arguments of a
+-- call; and tokens that end an operand, beside names, numbers and strings.
+local begins = set "break do false for function goto if local nil not repeat return true while :: ... #"
+local begins_or_calls = set "( {"
 local ends, closes = set ") ] } ... nil true false", set ") ] }"
 
 -- The names that a local statement declares, from the token after `local` on.
@@ -96,18 +99,20 @@ local function declared(tokens, place)
   return names
 end
 
--- The statements on the source's own level, without the semicolons between them: { first, last, locals }, by tokens alone.
--- A statement begins where Lua's grammar allows nothing else: behind a semicolon or a block, or where an operand follows an
--- operand and is no argument of its call.
+-- The statements on the source's own level, without the semicolons between them: { first, last, locals }, by tokens
+-- alone. A statement begins where Lua's grammar allows nothing else: behind a semicolon or a block, or where an operand
+-- follows an operand and is no argument of its call.
 function internal.statements(tokens)
   local statements, open, statement = {}, {}, nil
-  -- Whether whatever comes next begins a statement; whether an operand ended, and can be called; whether `do` belongs to a loop.
+  -- Whether whatever comes next begins a statement; whether an operand ended, and can be called; whether `do` belongs
+  -- to a loop.
   local fresh, operand, callable, in_header = true, false, false, false
   for place, token in ipairs(tokens) do
     local text, kind = token.text, token.kind
     local is_string, is_label_end = kind == "string", statement and statement.is_label and text == "::"
     if #open == 0 then
-      local is_next = kind == "name" or kind == "number" or begins[text] or not callable and (is_string or begins_or_calls[text])
+      local is_next = kind == "name" or kind == "number" or begins[text]
+        or not callable and (is_string or begins_or_calls[text])
       if text == ";" then
         fresh, statement = true, nil
         goto continue
@@ -122,7 +127,8 @@ function internal.statements(tokens)
     if text == "while" or text == "for" then
       in_header = in_header or #open == 0
     elseif text == "do" or text == "function" or text == "if" or text == "repeat" then
-      local first = text == "function" and tokens[place - 1] and tokens[place - 1].text == "local" and tokens[place - 1] or token
+      local before = tokens[place - 1]
+      local first = text == "function" and before and before.text == "local" and before or token
       open[#open + 1] = { is_value = text == "function" and not (#open == 0 and statement.first == first.first) }
       if text == "do" and #open == 1 then in_header = false end
     elseif text == "(" or text == "[" or text == "{" then

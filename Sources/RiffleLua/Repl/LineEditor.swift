@@ -119,7 +119,8 @@ enum LineEditor {
 
     /// libedit's form of an answer: what all have in common, the names, nothing; each allocated for free().
     private static func matches(_ text: String) -> UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? {
-        let line = rl_line_buffer.map { String(bytes: UnsafeRawBufferPointer(start: $0, count: max(0, Int(rl_point)))) } ?? ""
+        let start = UnsafeRawPointer(rl_line_buffer)
+        let line = String(bytes: UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : max(0, Int(rl_point))))
         let names = completer(String(line.dropLast(text.count)), text)
         guard let first = names.first else { return nil }
         let common = names.dropFirst().reduce(first) { $0.commonPrefix(with: $1) }

@@ -19,7 +19,9 @@ public final class Repl {
     public func run() {
         Signals.interruptsComputation(thenExits: false)
         Console.output("Riffle \(SystemLibrary.version) with Lua 5.4. help() tells what there is, Ctrl-D leaves.\n")
-        LineEditor.start { [unowned self] line, word in session.completions((entry + [line]).joined(separator: "\n"), word) }
+        LineEditor.start { [unowned self] line, word in
+            session.completions((entry + [line]).joined(separator: "\n"), word)
+        }
         while let line = read(entry.isEmpty ? "> " : ">> ") {
             if LineEditor.wasCancelled {
                 entry = []

@@ -14,7 +14,10 @@ final class Session {
 
     init(_ engine: LuaEngine) throws {
         let found = try engine.runInternal(
-            "local _, internal = ...; return internal.evaluate, internal.completions, internal.one_line, internal.open_session, internal.require_from")
+            """
+            local _, internal = ...
+            return internal.evaluate, internal.completions, internal.one_line, internal.open_session, internal.require_from
+            """)
         functions = found.compactMap(\.anyObject).compactMap { $0 as? LuaFunction }
     }
 
@@ -30,7 +33,8 @@ final class Session {
     ///   - prints: whether it prints what it ends with.
     /// - Throws: `LuaError` where it raises an error.
     func evaluate(_ source: String, name: String, prints: Bool = true, arguments: [Value] = []) throws -> Answer {
-        let answer = try functions[0]([.string(source), .string(name), .boolean(prints)] + arguments, results: 2).map(\.brief)
+        let answer = try functions[0]([.string(source), .string(name), .boolean(prints)] + arguments, results: 2)
+            .map(\.brief)
         switch answer[0] {
         case "incomplete": return .incomplete(answer[1])
         case "wrong": return .wrong(answer[1])
