@@ -21,11 +21,6 @@ typedef struct free_block {
     struct free_block *next;
 } free_block;
 
-// The rest of a cached block is forbidden to everyone, and so is the link to all but these two.
-#define UNCHECKED __attribute__((no_sanitize("address"), noinline))
-UNCHECKED static free_block *next_of(const free_block *block) { return block->next; }
-UNCHECKED static void set_next(free_block *block, free_block *next) { block->next = next; }
-
 // Everything below is guarded by the mutex: a limit must be checked and charged at once.
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static free_block *cache[CLASSES];
@@ -157,7 +152,7 @@ static void empty_cache_locked(free_block *taken[CLASSES]) {
 static void release(free_block *taken[CLASSES]) {
     for (size_t i = 0; i < CLASSES; i++) {
         for (free_block *block = taken[i], *next; block != NULL; block = next) {
-            next = next_of(block);
+            next = block->next;
             give_to_system(block, bytes_of_class(i));
         }
     }
@@ -181,7 +176,7 @@ static grant take_cached_locked(size_t bytes) {
     for (size_t i = first; i <= last && bytes_of_class(i) <= now.limit - now.live; i++) {
         free_block *block = cache[i];
         if (block == NULL) continue;
-        cache[i] = next_of(block);
+        cache[i] = block->next;
         now.cached -= bytes_of_class(i);
         return (grant){block, bytes_of_class(i), false};
     }
@@ -245,8 +240,9 @@ void rk_free(void *block, size_t bytes) {
     bool keep = bytes <= now.cache_limit && !rk_exact_wanted(), full = keep && now.cached > now.cache_limit - bytes;
     if (keep && !full) {
         free_block **list = &cache[class_index(bytes)];
-        RK_FORBID(block, bytes);
-        set_next(block, *list);
+        RK_ALLOW(block, sizeof *list);
+        RK_FORBID((free_block *)block + 1, bytes - sizeof(free_block));   // leaks are looked for along the links
+        ((free_block *)block)->next = *list;
         *list = block;
         now.cached += bytes;
     }

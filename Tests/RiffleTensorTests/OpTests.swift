@@ -42,6 +42,7 @@ import Testing
             #expect(op.doc.summary.hasSuffix(".") && op.doc.summary.count <= 100, "\(op.name): \(op.doc.summary)")
             #expect(op.doc.example.hasPrefix("> "), "\(op.name) has no example")
             #expect(!op.samples.isEmpty, "\(op.name) has no sample")
+            #expect(op.draw != nil, "\(op.name) does not say how its samples are drawn")
         }
     }
 
