@@ -1,4 +1,5 @@
-// What depends on order along the middle dimension of [outer, n, inner]: indices of extremes, running sums, sorting.
+// What depends on order along the middle dimension of [outer, n, inner]: indices of extremes, running sums, sorting; and
+// places of elements.
 #include <stdatomic.h>
 #include <string.h>
 
@@ -137,21 +138,27 @@ static entry *radix_sort(entry *e, entry *other, size_t n, int key_bits) {
     return e;
 }
 
-static void sort_row(const plan *p, size_t row, entry *scratch) {
-    size_t n = p->n, base = row * n;
-    for (size_t i = 0; i < n; i++) scratch[i] = (entry){key_at(p, base + i), (uint32_t)i};
-    entry *sorted = scratch;
-    if (n <= 64)
-        insertion_sort(scratch, n);
-    else
-        sorted = radix_sort(scratch, scratch + n, n, p->dtype == RK_F64 ? 64 : 32);
-    for (size_t i = 0; i < n; i++) {
-        size_t from = base + sorted[i].index;
-        if (p->dtype == RK_F64)
-            ((double *)p->y)[base + i] = ((const double *)p->x)[from];
-        else
-            ((uint32_t *)p->y)[base + i] = ((const uint32_t *)p->x)[from];
-        if (p->order != NULL) p->order[base + i] = (int32_t)sorted[i].index;
+// Turned keys sort downwards: equal numbers stay in their order, NaN comes first.
+static entry entry_at(const plan *p, size_t base, size_t i) {
+    uint64_t key = key_at(p, base + i);
+    return (entry){p->largest ? ~key : key, (uint32_t)i};
+}
+
+static entry *sort_entries(const plan *p, entry *e, entry *other, size_t n) {
+    if (n > 64) return radix_sort(e, other, n, p->dtype == RK_F64 ? 64 : 32);
+    insertion_sort(e, n);
+    return e;
+}
+
+static void store_row(const plan *p, size_t row, const entry *sorted, size_t count) {
+    size_t from = row * p->n, to = row * count;
+    for (size_t i = 0; i < count; i++) {
+        size_t place = from + sorted[i].index;
+        if (p->y != NULL && p->dtype == RK_F64)
+            ((double *)p->y)[to + i] = ((const double *)p->x)[place];
+        else if (p->y != NULL)
+            ((uint32_t *)p->y)[to + i] = ((const uint32_t *)p->x)[place];
+        if (p->order != NULL) p->order[to + i] = (int32_t)sorted[i].index;
     }
 }
 
@@ -163,13 +170,179 @@ static void sort_piece(void *context, size_t begin, size_t end) {
         atomic_store(p->failed, true);
         return;
     }
-    for (size_t row = begin; row < end; row++) sort_row(p, row, scratch);
+    for (size_t row = begin; row < end; row++) {
+        for (size_t i = 0; i < p->n; i++) scratch[i] = entry_at(p, row * p->n, i);
+        store_row(p, row, sort_entries(p, scratch, scratch + p->n, p->n), p->n);
+    }
     if (scratch != few) rk_free(scratch, bytes);
 }
 
-bool rk_sort_rows(rk_dtype dtype, const void *x, void *y, int32_t *order, size_t rows, size_t n) {
+// A long row is sorted in runs, which threads share; pairs of runs are then merged until one is left.
+#define LONG_ROW 131072
+
+typedef struct {
+    const plan *p;
+    entry *from, *to;
+    size_t row, run;
+} long_plan;
+
+static void run_piece(void *context, size_t begin, size_t end) {
+    const long_plan *l = context;
+    for (size_t i = begin; i < end; i++) l->from[i] = entry_at(l->p, l->row * l->p->n, i);
+    entry *sorted = sort_entries(l->p, l->from + begin, l->to + begin, end - begin);
+    if (sorted != l->from + begin) memcpy(l->from + begin, sorted, (end - begin) * sizeof(entry));
+}
+
+static void merge_piece(void *context, size_t begin, size_t end) {
+    const long_plan *l = context;
+    size_t middle = begin + l->run < end ? begin + l->run : end, left = begin, right = middle;
+    for (size_t i = begin; i < end; i++) {
+        bool takes_left = left < middle && (right == end || l->from[left].key <= l->from[right].key);
+        l->to[i] = l->from[takes_left ? left++ : right++];
+    }
+}
+
+static bool sort_long_rows(const plan *p, size_t rows) {
+    size_t bytes = 2 * p->n * sizeof(entry);
+    entry *scratch = rk_alloc(bytes);
+    if (scratch == NULL) return false;
+    for (size_t row = 0; row < rows; row++) {
+        long_plan l = {p, scratch, scratch + p->n, row, LONG_ROW / 2};
+        rk_parallel_for(p->n, l.run, run_piece, &l);
+        for (; l.run < p->n; l.run *= 2) {
+            rk_parallel_for(p->n, 2 * l.run, merge_piece, &l);
+            entry *swap = l.from;
+            l.from = l.to, l.to = swap;
+        }
+        store_row(p, row, l.from, p->n);
+    }
+    rk_free(scratch, bytes);
+    return true;
+}
+
+bool rk_sort_rows(bool descending, rk_dtype dtype, const void *x, void *y, int32_t *order, size_t rows, size_t n) {
     atomic_bool failed = false;
-    plan p = {.dtype = dtype, .x = x, .y = y, .order = order, .n = n, .failed = &failed};
+    plan p = {.largest = descending, .dtype = dtype, .x = x, .y = y, .order = order, .n = n, .failed = &failed};
+    if (n >= LONG_ROW) return sort_long_rows(&p, rows);
     if (n > 0) rk_parallel_for(rows, rows_a_piece(16 * n), sort_piece, &p);
     return !failed;
+}
+
+// MARK: - The first few in order
+
+static bool comes_before(entry a, entry b) { return a.key < b.key || (a.key == b.key && a.index < b.index); }
+
+// Sinks the entry at the top of a heap whose top comes last of all.
+static void sink(entry *heap, size_t count) {
+    entry moved = heap[0];
+    size_t at = 0;
+    for (size_t child = 1; child < count; child = 2 * at + 1) {
+        if (child + 1 < count && comes_before(heap[child], heap[child + 1])) child++;
+        if (!comes_before(moved, heap[child])) break;
+        heap[at] = heap[child];
+        at = child;
+    }
+    heap[at] = moved;
+}
+
+// Keeps the first `count` entries of a row in a heap, then takes it apart from the last to the first.
+static void top_row(const plan *p, size_t row, entry *heap, size_t count) {
+    size_t held = 0, base = row * p->n;
+    for (; held < count; held++) {
+        entry e = entry_at(p, base, held);
+        size_t at = held;
+        for (; at > 0 && comes_before(heap[(at - 1) / 2], e); at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
+        heap[at] = e;
+    }
+    for (size_t i = count; i < p->n; i++) {
+        entry e = entry_at(p, base, i);
+        if (!comes_before(e, heap[0])) continue;
+        heap[0] = e;
+        sink(heap, count);
+    }
+    while (held > 1) {
+        entry last = heap[0];
+        heap[0] = heap[--held];
+        sink(heap, held);
+        heap[held] = last;
+    }
+    store_row(p, row, heap, count);
+}
+
+static void top_piece(void *context, size_t begin, size_t end) {
+    const plan *p = context;
+    size_t bytes = p->inner * sizeof(entry);
+    entry *heap = rk_alloc(bytes);
+    if (heap == NULL) {
+        atomic_store(p->failed, true);
+        return;
+    }
+    for (size_t row = begin; row < end; row++) top_row(p, row, heap, p->inner);
+    rk_free(heap, bytes);
+}
+
+bool rk_top_rows(bool largest, rk_dtype dtype, const void *x, int32_t *order, size_t rows, size_t n, size_t count) {
+    atomic_bool failed = false;
+    plan p = {.largest = largest, .dtype = dtype, .x = x, .order = order, .n = n, .inner = count, .failed = &failed};
+    if (count > 0) rk_parallel_for(rows, rows_a_piece(4 * n), top_piece, &p);
+    return !failed;
+}
+
+// MARK: - Places
+
+typedef struct {
+    int32_t *order, *whole;
+    size_t count, n;
+} places_plan;
+
+static void places_piece(void *context, size_t begin, size_t end) {
+    const places_plan *p = context;
+    for (size_t i = begin; i < end; i++) {
+        p->order[i] += 1;
+        p->whole[i] = (int32_t)(i / p->count * p->n) + p->order[i];
+    }
+}
+
+void rk_places(int32_t *order, int32_t *whole, size_t rows, size_t count, size_t n) {
+    rk_parallel_for(rows * count, GRAIN, places_piece, &(places_plan){order, whole, count, n});
+}
+
+#define EACH_NONZERO(type, body) \
+    for (size_t i = 0; i < count; i++) \
+        if (((const type *)x)[i] != 0) body
+
+#define FOR_TYPES(body) \
+    switch (dtype) { \
+    case RK_F32: EACH_NONZERO(float, body) break; \
+    case RK_F64: EACH_NONZERO(double, body) break; \
+    case RK_I32: EACH_NONZERO(int32_t, body) break; \
+    }
+
+size_t rk_count_nonzero(rk_dtype dtype, const void *x, size_t count) {
+    size_t found = 0;
+    FOR_TYPES(found++;)
+    return found;
+}
+
+void rk_nonzero(rk_dtype dtype, const void *x, int rank, const size_t *shape, int32_t *places) {
+    size_t count = 1;
+    for (int d = 0; d < rank; d++) count *= shape[d];
+    FOR_TYPES({
+        size_t left = i;
+        for (int d = rank - 1; d >= 0; left /= shape[d--]) places[d] = (int32_t)(left % shape[d]) + 1;
+        places += rank;
+    })
+}
+
+#define IS_MASK(type) \
+    for (size_t i = 0; i < count; i++) others += ((const type *)x)[i] != 0 && ((const type *)x)[i] != 1;
+
+bool rk_is_mask(rk_dtype dtype, const void *x, size_t count) {
+    size_t others = 0;
+    switch (dtype) {
+    case RK_F32: IS_MASK(float) break;
+    case RK_F64: IS_MASK(double) break;
+    case RK_I32: IS_MASK(int32_t) break;
+    }
+    return others == 0;
 }

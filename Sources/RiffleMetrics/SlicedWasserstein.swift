@@ -48,7 +48,7 @@ public enum Metrics {
     private static func sortedProjections(_ x: Tensor, _ directions: Tensor) throws -> Tensor {
         let along = try directions.matmul(x, transposeB: true)
         let sorted = try Tensor(uninitialized: along.shape, along.dtype)
-        try Memory.taking(workspace: { rk_sort_rows(along.dtype.kernel, along.pointer, sorted.pointer, nil, along.shape[0], along.shape[1]) })
+        try Memory.taking(workspace: { rk_sort_rows(false, along.dtype.kernel, along.pointer, sorted.pointer, nil, along.shape[0], along.shape[1]) })
         return sorted
     }
 

@@ -102,8 +102,8 @@ import Testing
         #expect(rk_count_nonfinite(RK_F64, x.map { Double($0) }, count) == (count + 2) / 3)
     }
 
-    @Test(arguments: [0, 1, 2, 64, 65, 3000, 100_000])
-    func sortingIsStableAndPutsNaNLast(n: Int) {
+    @Test(arguments: [0, 1, 2, 64, 65, 3000, 100_000, 300_000], [false, true])
+    func sortingIsStableAndPutsNaNAboveAll(n: Int, isDescending: Bool) {
         let rows = 3
         let x = ElementwiseTests.values(rows * n, seed: 10).map { abs($0) < 1 ? $0 : $0.rounded() }
         var wanted: [Int32] = []
@@ -112,21 +112,28 @@ import Testing
             wanted += row.indices.map { Int32($0 - r * n) }.sorted { i, j in
                 let a = x[r * n + Int(i)]
                 let b = x[r * n + Int(j)]
-                return a < b || !a.isNaN && b.isNaN || (a == b || a.isNaN && b.isNaN) && i < j
+                if a == b || a.isNaN && b.isNaN { return i < j }
+                return (a < b || !a.isNaN && b.isNaN) != isDescending
             }
         }
         let sorted = wanted.indices.map { x[$0 / max(n, 1) * n + Int(wanted[$0])] }
         var order = [Int32](repeating: -1, count: rows * n)
-        let got = floats(rows * n) { _ = rk_sort_rows(RK_F32, x, $0, &order, rows, n) }
+        let got = floats(rows * n) { _ = rk_sort_rows(isDescending, RK_F32, x, $0, &order, rows, n) }
         #expect(order == wanted)
         #expect(got?.map(\.bitPattern) == sorted.map(\.bitPattern))
         order = []
-        let wide = doubles(rows * n) { _ = rk_sort_rows(RK_F64, x.map { Double($0) }, $0, nil, rows, n) }
+        let wide = doubles(rows * n) { _ = rk_sort_rows(isDescending, RK_F64, x.map { Double($0) }, $0, nil, rows, n) }
         #expect(wide?.map { Float($0).bitPattern } == sorted.map(\.bitPattern))
         let whole = (0..<rows * n).map { (i: Int) -> Int32 in Int32(truncatingIfNeeded: i &* 2_654_435_761) }
         var ascending = whole
-        _ = rk_sort_rows(RK_I32, whole, &ascending, nil, rows, n)
-        let byRow = (0..<rows).flatMap { (r: Int) -> [Int32] in whole[r * n..<(r + 1) * n].sorted() }
+        _ = rk_sort_rows(isDescending, RK_I32, whole, &ascending, nil, rows, n)
+        let byRow = (0..<rows).flatMap { (r: Int) -> [Int32] in whole[r * n..<(r + 1) * n].sorted { isDescending ? $0 > $1 : $0 < $1 } }
         #expect(ascending == byRow)
+
+        for count in Set([0, 1, 2, n / 3, n]) where count <= n {
+            var first = [Int32](repeating: -1, count: rows * count)
+            #expect(rk_top_rows(isDescending, RK_F32, x, &first, rows, n, count))
+            #expect(first == (0..<rows).flatMap { wanted[$0 * n..<$0 * n + count] })
+        }
     }
 }

@@ -3,14 +3,17 @@ import Testing
 
 @testable import RiffleTensor
 
-/// Six tests for every row of the table: value, vjp, adjoint, gradient of the jvp, gradient of the gradient, mistakes.
+/// Six tests for every row of the table, with its samples and with dimensions of them made empty: value, vjp, adjoint,
+/// gradient of the jvp, gradient of the gradient, mistakes.
 @Suite struct OpTests {
     /// One row with one of its samples.
     struct Case: CustomTestStringConvertible, Sendable {
         let op: Op
         let number: Int
+        /// The size of those dimensions that have no elements instead.
+        var emptied: Int?
         var sample: Sample { op.samples[number] }
-        var testDescription: String { "\(op.name) #\(number + 1)" }
+        var testDescription: String { "\(op.name) #\(number + 1)" + (emptied.map { ", 0 instead of \($0)" } ?? "") }
 
         /// Inputs in float64, the same ones for the same case.
         func inputs() throws -> [Tensor] {
@@ -19,10 +22,27 @@ import Testing
                 switch input {
                 case .random(let shape, let range):
                     let width = range.upperBound - range.lowerBound
-                    return try random.uniform(shape, .float64).affine(width, range.lowerBound)
-                case .indices(let values, let shape): return try Tensor(values, shape)
+                    return try random.uniform(emptied(shape), .float64).affine(width, range.lowerBound)
+                case .indices(let values, let shape): return try Tensor(Array(values.prefix(emptied(shape).count)), emptied(shape))
                 }
             }
+        }
+
+        private func emptied(_ shape: Shape) -> Shape { Shape(shape.sizes.map { $0 == emptied ? 0 : $0 }) }
+
+        /// Which inputs the operation has derivatives for.
+        var moves: [Bool] { sample.inputs.map { if case .random = $0 { true } else { false } } }
+
+        /// Parameters with the inputs' values, and the inputs with those in the place of what moves.
+        func leaves(_ inputs: [Tensor]) -> (parameters: [Parameter], inputs: [Tensor]) {
+            let parameters = inputs.map { Parameter($0) }
+            return (parameters, inputs.indices.map { moves[$0] ? parameters[$0].tensor : inputs[$0] })
+        }
+
+        /// This case with each size of the sample's dimensions in turn replaced by 0, where the operation takes such inputs.
+        func emptyCases() -> [Case] {
+            Set(sample.inputs.flatMap(\.shape.sizes)).subtracting([0]).sorted().map { Case(op: op, number: number, emptied: $0) }
+                .filter { test in (try? test.apply(test.inputs())) != nil }
         }
         var seed: UInt64 { op.name.utf8.reduce(UInt64(number + 1)) { $0 &* 31 &+ UInt64($1) } }
         var attributes: [Value] { sample.attributes }
@@ -31,10 +51,14 @@ import Testing
         func apply(_ inputs: [Tensor]) throws -> [Tensor] { Array(try op.apply(inputs, attributes).prefix(op.results)) }
     }
 
-    static let cases: [Case] = Op.all.flatMap { op in op.samples.indices.map { Case(op: op, number: $0) } }
-    static let differentiable = cases.filter { $0.op.kind != .constant }
+    static let full: [Case] = Op.all.flatMap { op in op.samples.indices.map { Case(op: op, number: $0) } }
+    static let cases: [Case] = full + full.flatMap { $0.emptyCases() }
+    /// What has no elements may have no mean, but then it has no derivatives either.
+    static let differentiable = cases.filter { test in
+        test.op.kind != .constant && (test.emptied == nil || (try? test.apply(test.inputs()).allSatisfy { try !$0.doubles().contains(where: \.isNaN) }) == true)
+    }
 
-    @Test func rowsAreWellFormed() {
+    @Test func rowsAreWellFormed() throws {
         let names = Op.all.map(\.name)
         #expect(Set(names).count == names.count, "a name appears twice")
         for op in Op.all {
@@ -43,13 +67,14 @@ import Testing
             #expect(op.doc.example.hasPrefix("> "), "\(op.name) has no example")
             #expect(!op.samples.isEmpty, "\(op.name) has no sample")
             #expect(op.draw != nil, "\(op.name) does not say how its samples are drawn")
+            #expect(try OpTests.cases.contains { test in try test.op.name == op.name && test.inputs().contains { $0.count == 0 } }, "\(op.name) takes nothing empty")
         }
     }
 
     /// float32 kernels against their float64 twins.
     @Test(arguments: cases) func value(_ test: Case) throws {
         let exact = try test.inputs()
-        let single = try exact.map { try $0.dtype == .float64 ? $0.cast(.float32) : $0 }
+        let single = try zip(exact, test.moves).map { try $1 ? $0.cast(.float32) : $0 }
         for (wanted, got) in zip(try test.apply(exact), try test.apply(single)) {
             #expect(wanted.shape == got.shape, test.note)
             let scale = try Swift.max(1, wanted.doubles().map(Swift.abs).max() ?? 1)
@@ -61,11 +86,11 @@ import Testing
     @Test(arguments: differentiable) func vjp(_ test: Case) throws {
         let inputs = try test.inputs()
         let weights = try cotangents(test, inputs)
-        let parameters = inputs.map { Parameter($0) }
-        let loss = try contract(test.apply(zip(inputs, parameters).map { $0.dtype.isFloating ? $1.tensor : $0 }), weights)
-        guard loss.needsGradient else { return }
+        let (parameters, leaves) = test.leaves(inputs)
+        let loss = try contract(test.apply(leaves), weights)
+        try #require(loss.needsGradient, test.note)
         try loss.backward()
-        for (place, input) in inputs.enumerated() where input.dtype.isFloating {
+        for (place, input) in inputs.enumerated() where test.moves[place] {
             let expected = try differences(input) { moved in
                 var changed = inputs
                 changed[place] = moved
@@ -80,9 +105,8 @@ import Testing
     @Test(arguments: differentiable) func adjoint(_ test: Case) throws {
         let inputs = try test.inputs()
         let (weights, directions) = (try cotangents(test, inputs), try self.directions(test, inputs))
-        let parameters = inputs.map { Parameter($0) }
-        let loss = try contract(test.apply(zip(inputs, parameters).map { $0.dtype.isFloating ? $1.tensor : $0 }), weights)
-        if loss.needsGradient { try loss.backward() }
+        let (parameters, leaves) = test.leaves(inputs)
+        try contract(test.apply(leaves), weights).backward()
         let pulled = try zip(parameters, directions).reduce(0.0) { sum, pair in
             guard let gradient = pair.0.gradient, let direction = pair.1 else { return sum }
             return try sum + (gradient * direction).sum().item()
@@ -95,11 +119,11 @@ import Testing
     @Test(arguments: differentiable) func gradientOfJvp(_ test: Case) throws {
         let inputs = try test.inputs()
         let (weights, directions) = (try cotangents(test, inputs), try self.directions(test, inputs))
-        let parameters = inputs.map { Parameter($0) }
-        let leaves = zip(inputs, parameters).map { $0.dtype.isFloating ? $1.tensor : $0 }
+        let (parameters, leaves) = test.leaves(inputs)
         let pushed = try tangent(test, leaves, directions, weights)
+        // Nothing moves what is linear in its inputs.
         if pushed.needsGradient { try pushed.backward() }
-        for (place, input) in inputs.enumerated() where input.dtype.isFloating {
+        for (place, input) in inputs.enumerated() where test.moves[place] {
             let expected = try differences(input) { moved in
                 var changed = inputs
                 changed[place] = moved
@@ -114,25 +138,22 @@ import Testing
     @Test(arguments: differentiable) func gradientOfGradient(_ test: Case) throws {
         let inputs = try test.inputs()
         let (weights, directions) = (try cotangents(test, inputs), try self.directions(test, inputs))
-        func slope(_ leaves: [Tensor], recording: Bool) throws -> Tensor? {
+        func slope(_ leaves: [Tensor], recording: Bool) throws -> Tensor {
             let loss = try contract(test.apply(leaves), weights)
-            let places = inputs.indices.filter { inputs[$0].dtype.isFloating }
-            guard loss.needsGradient else { return nil }
+            let places = inputs.indices.filter { test.moves[$0] }
             let found = try gradients(of: loss, for: places.map { leaves[$0] }, recording: recording)
             return try zip(places, found).map { try ($1 * directions[$0]!).sum() }.reduce(.scalar(0, .float64)) { try $0 + $1 }
         }
-        let parameters = inputs.map { Parameter($0) }
-        let leaves = zip(inputs, parameters).map { $0.dtype.isFloating ? $1.tensor : $0 }
-        guard let recorded = try slope(leaves, recording: true), let plain = try slope(leaves, recording: false) else { return }
+        let (parameters, leaves) = test.leaves(inputs)
+        let (recorded, plain) = (try slope(leaves, recording: true), try slope(leaves, recording: false))
         #expect(try Swift.abs(recorded.item() - plain.item()) <= 1e-10 * Swift.max(1, Swift.abs(plain.item())), test.note)
-        guard recorded.needsGradient else { return }
-        try recorded.backward()
-        for (place, input) in inputs.enumerated() where input.dtype.isFloating {
+        // Nothing moves what is linear in its inputs.
+        if recorded.needsGradient { try recorded.backward() }
+        for (place, input) in inputs.enumerated() where test.moves[place] {
             let expected = try differences(input) { moved in
-                var changed = inputs.map { Parameter($0) }
-                changed[place] = Parameter(moved)
-                let moving = zip(inputs, changed).map { $0.dtype.isFloating ? $1.tensor : $0 }
-                return try slope(moving, recording: false)?.item() ?? 0
+                var changed = inputs
+                changed[place] = moved
+                return try slope(test.leaves(changed).inputs, recording: false).item()
             }
             let got = try parameters[place].gradient?.doubles() ?? [Double](repeating: 0, count: input.count)
             for (e, g) in zip(expected, got) { #expect(Swift.abs(e - g) <= 2e-6 * Swift.max(1, Swift.abs(e)), test.note) }
@@ -164,7 +185,7 @@ import Testing
     // MARK: - Helpers
 
     /// A number out of all results, with weights that tell them apart.
-    private func contract(_ outputs: [Tensor], _ weights: [Tensor]) throws -> Tensor {
+    func contract(_ outputs: [Tensor], _ weights: [Tensor]) throws -> Tensor {
         try zip(outputs, weights).map { try ($0 * $1).sum() }.reduce(.scalar(0, .float64)) { try $0 + $1 }
     }
 
@@ -175,10 +196,10 @@ import Testing
 
     private func directions(_ test: Case, _ inputs: [Tensor]) throws -> [Tensor?] {
         var random = RandomSource(seed: test.seed &+ 2)
-        return try inputs.map { $0.dtype.isFloating ? try random.normal($0.shape, .float64) : nil }
+        return try zip(inputs, test.moves).map { $1 ? try random.normal($0.shape, .float64) : nil }
     }
 
-    private func tangent(_ test: Case, _ inputs: [Tensor], _ directions: [Tensor?], _ weights: [Tensor]) throws -> Tensor {
+    func tangent(_ test: Case, _ inputs: [Tensor], _ directions: [Tensor?], _ weights: [Tensor]) throws -> Tensor {
         let level = ForwardLevel()
         defer { level.close() }
         let moving = try zip(inputs, directions).map { input, direction in try direction.map { try level.dual(input, $0) } ?? input }
@@ -201,6 +222,6 @@ import Testing
 
 /// The largest difference between two tensors.
 func distance(_ a: Tensor, _ b: Tensor) throws -> Double {
-    // NaN counts as infinitely far, where max() would pass over it.
-    try zip(a.doubles(), b.doubles()).map { $0 == $1 ? 0 : Swift.abs($0 - $1) }.map { $0.isNaN ? .infinity : $0 }.max() ?? 0
+    // NaN counts as infinitely far from all but NaN, where max() would pass over it.
+    try zip(a.doubles(), b.doubles()).map { $0 == $1 || $0.isNaN && $1.isNaN ? 0 : Swift.abs($0 - $1) }.map { $0.isNaN ? .infinity : $0 }.max() ?? 0
 }

@@ -51,7 +51,7 @@ public final class Op: Sendable {
     public let doc: Doc
     package let keep: Keep
     package let kind: Kind
-    /// How many outputs a caller gets; the others are for the rules alone.
+    /// How many outputs a caller gets, or .max for a list of all; the others are for the rules alone.
     package let results: Int
     package let forward: Forward
     package let vjp: VJP
@@ -67,7 +67,7 @@ public final class Op: Sendable {
     package let mistakes: [Sample]
 
     package init(
-        _ name: String, _ arguments: [Argument], _ doc: Doc, keep: Keep = .inputs, kind: Kind = .primitive, results: Int = .max, isPointwise: Bool = false,
+        _ name: String, _ arguments: [Argument], _ doc: Doc, keep: Keep = .inputs, kind: Kind = .primitive, results: Int = 1, isPointwise: Bool = false,
         samples: [Sample], draw: Draw? = nil, mistakes: [Sample], forward: @escaping Forward, vjp: @escaping VJP, jvp: @escaping JVP, apart: @escaping @Sendable (Call) throws -> Tensor? = { _ in nil }
     ) {
         self.kind = kind

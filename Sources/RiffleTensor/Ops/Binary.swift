@@ -97,49 +97,84 @@ extension Op {
     static let div: Op = broadcasting(
         "div", Doc("The quotient.", formula: "y = a / b", example: "> riffle.tensor({ 1, 2 }) / riffle.tensor({ 10, 20 })\ntensor float32 [2]: 0.1 0.1"),
         kernel: RK_DIV, in: 0.3...2,
-        slope: { call, _ in
-            let inverse = try call.inputs[1].reciprocal()
-            return (inverse, try -(call.inputs[0] * inverse.square()))
+        // One over b, and its square, would pass the largest number before the quotients do.
+        vjp: { call, g in
+            guard let g = g[0] else { return [nil, nil] }
+            let parts = try call.floating().inputs, (a, b) = (parts[0], parts[1])
+            return [call.wants(0) ? try g / b : nil, call.wants(1) ? try -(g * (a / b / b)) : nil]
+        },
+        jvp: { call, d in
+            let parts = try call.floating().inputs, (a, b) = (parts[0], parts[1])
+            let moved = try total([d[0].map { try $0 / b }, d[1].map { try -($0 * (a / b / b)) }])
+            return [try moved.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
         })
 
     static let pow: Op = broadcasting(
         "pow", Doc("a to the power of b.", formula: "y = a^b", example: "> riffle.tensor({ 2, 3 }) ^ 2\ntensor float32 [2]: 4 9"),
         kernel: RK_POW, in: 0.3...2,
         slope: { call, row in
-            let (a, b) = (call.inputs[0], call.inputs[1])
-            return (try b * row(a, b - 1), try row(a, b) * a.log())
+            let (a, b) = (call.inputs[0], call.inputs[1]), (zero, one) = (try Tensor.scalar(0, a.dtype), try Tensor.scalar(1, a.dtype))
+            // 0^b stands still in b from 0 on, and 0^0 in a: said without 0 times infinity.
+            let isZero = try a.eq(zero), base = try one.where(isZero * b.ge(zero), else: a)
+            return (try b * row(a, b - 1 + isZero * b.eq(zero)), try row(base, b) * base.log())
         })
 
-    static let maximum: Op = broadcasting(
-        "maximum", Doc("The larger; the gradient goes to the larger, or to a where they are equal.", formula: "y = max(a, b)", example: "> riffle.maximum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 3 5"),
-        kernel: RK_MAXIMUM,
-        slope: { call, _ in (try call.inputs[0].ge(call.inputs[1]), try call.inputs[0].lt(call.inputs[1])) })
+    static let maximum: Op = choice(
+        "maximum", Doc("The larger; the gradient goes to the larger, half to each where they are equal.", formula: "y = max(a, b)", example: "> riffle.maximum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 3 5"),
+        kernel: RK_MAXIMUM, first: { try $0.gt($1) + $0.ge($1) })
 
-    static let minimum: Op = broadcasting(
-        "minimum", Doc("The smaller; the gradient goes to the smaller, or to a where they are equal.", formula: "y = min(a, b)", example: "> riffle.minimum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 1 3"),
-        kernel: RK_MINIMUM,
-        slope: { call, _ in (try call.inputs[0].le(call.inputs[1]), try call.inputs[0].gt(call.inputs[1])) })
+    static let minimum: Op = choice(
+        "minimum", Doc("The smaller; the gradient goes to the smaller, half to each where they are equal.", formula: "y = min(a, b)", example: "> riffle.minimum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 1 3"),
+        kernel: RK_MINIMUM, first: { try $0.lt($1) + $0.le($1) })
+
+    /// One of two, which takes the gradient; equal ones share it.
+    /// - Parameter first: 2 where a is taken, 1 where both are, 0 where b is.
+    private static func choice(
+        _ name: String, _ doc: Doc, kernel: rk_binary_op, first: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
+    ) -> Op {
+        let shares: @Sendable (Call) throws -> (Tensor, Tensor) = { call in
+            let inputs = try call.floating().inputs.map { $0.detach() }, part = try first(inputs[0], inputs[1]) * 0.5
+            return (part, try 1 - part)
+        }
+        return broadcasting(
+            name, doc, kernel: kernel,
+            vjp: { call, g in
+                guard let g = g[0] else { return [nil, nil] }
+                let (a, b) = try shares(call)
+                return [call.wants(0) ? try g.shared(a) : nil, call.wants(1) ? try g.shared(b) : nil]
+            },
+            jvp: { call, d in
+                let (a, b) = try shares(call), moved = try total([d[0].map { try $0.shared(a) }, d[1].map { try $0.shared(b) }])
+                return [try moved.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
+            })
+    }
 
     static let atan2: Op = broadcasting(
         "atan2", names: ("y", "x"), Doc("The angle of the point (x, y), in radians.", example: "> riffle.atan2(riffle.tensor({ 1, -1 }), 1)\ntensor float32 [2]: 0.785398 -0.785398"),
         kernel: RK_ATAN2, in: 0.3...2,
         slope: { call, _ in
-            let (y, x) = (call.inputs[0], call.inputs[1])
-            let inverse = try (x.square() + y.square()).reciprocal()
+            // Both in units of the larger, whose square would pass the range of numbers; at the origin no direction counts.
+            let (zero, one) = (try Tensor.scalar(0, call.inputs[0].dtype), try Tensor.scalar(1, call.inputs[0].dtype))
+            let unit = try call.inputs[0].detach().abs().maximum(call.inputs[1].detach().abs()), isOrigin = try unit.eq(zero)
+            let length = try one.where(isOrigin, else: unit), (y, x) = (try call.inputs[0] / length, try call.inputs[1] / length)
+            let inverse = try (x.square() + y.square() + isOrigin).reciprocal() / length
             return (try x * inverse, try -(y * inverse))
         })
 
     private static func comparison(_ name: String, _ kernel: rk_binary_op, _ words: String, _ example: String) -> Op {
         Op(
             notDifferentiable: name, [Argument("a", .operand), Argument("b", .operand)],
-            Doc("1 where a is \(words) b, else 0.", example: example), isPointwise: true,
+            Doc("1 where a is \(words) b, else 0, as a float: a mask for x[mask].", example: example), isPointwise: true,
             samples: [Sample([2, 3], [2, 3]), Sample([4, 1, 3], [5, 1])],
             draw: { dice in
                 let shapes = dice.broadcasting(2)
                 return Sample(shapes[0], shapes[1])
             },
             mistakes: [Sample([2, 3], [2, 4])],
-            forward: { [try broadcast(kernel, $0.inputs[0], $0.inputs[1], ("a", "b"))] })
+            forward: { call in
+                let truth = try broadcast(kernel, call.inputs[0], call.inputs[1], ("a", "b"))
+                return [truth.dtype.isFloating ? truth : try truth.converted(to: .float32)]
+            })
     }
     static let eq: Op = comparison("eq", RK_EQ, "equal to", "> riffle.tensor({ 1, 5 }):eq(5)\ntensor float32 [2]: 0 1")
     static let ne: Op = comparison("ne", RK_NE, "not equal to", "> riffle.tensor({ 1, 5 }):ne(5)\ntensor float32 [2]: 1 0")
@@ -184,6 +219,11 @@ extension Op {
             let zero = try Tensor.scalar(0, call.output.dtype)
             return [try (d[1] ?? zero).where(call.inputs[0], else: d[2] ?? zero).expanded(to: call.output.shape)]
         })
+}
+
+extension Tensor {
+    /// A part of this, 0 where the part is 0, also of what is infinite there.
+    func shared(_ part: Tensor) throws -> Tensor { try (self * part).where(part, else: .scalar(0, dtype)) }
 }
 
 extension Op.Call {

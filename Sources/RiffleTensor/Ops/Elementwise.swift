@@ -64,7 +64,11 @@ extension Op {
 
     static let relu: Op = elementwise(
         "relu", Doc("x where it is positive, else 0.", formula: "y = max(x, 0)", example: "> riffle.tensor({ 3, -2 }):relu()\ntensor float32 [2]: 3 0"),
-        kernel: RK_RELU, in: 0.2...2, derivative: { x, _ in try x.gt(.scalar(0, x.dtype)) })
+        kernel: RK_RELU, in: 0.2...2,
+        rule: { call, moved in
+            let zero = try Tensor.scalar(0, call.output.dtype)
+            return [try moved[0].map { try zero.where(call.inputs[0].le(zero), else: $0) }]
+        })
 
     package static let silu: Op = elementwise(
         "silu", Doc("The SiLU, or swish, activation.", formula: "y = x sigmoid(x)", example: "> riffle.tensor({ 0, 1 }):silu()\ntensor float32 [2]: 0 0.731059"),
@@ -82,6 +86,7 @@ extension Op {
             example: "> riffle.tensor({ 0, 1 }):gelu_erf()\ntensor float32 [2]: 0 0.841345", source: "Hendrycks and Gimpel 2016"),
         kernel: RK_GELU_ERF,
         derivative: { x, _ in
+            let x = try x.clamp(-40, 40)   // 0 or 1 beyond, without infinity times 0
             let cumulative = try (x * 0.7071067811865476).erf() * 0.5 + 0.5
             return try cumulative + x * (x.square() * -0.5).exp() * 0.3989422804014327
         })
@@ -158,7 +163,7 @@ extension Op {
             Argument("x", .tensor), Argument("low", .number, default: .number(-.infinity)),
             Argument("high", .number, default: .number(.infinity)),
         ],
-        Doc("Holds x between two numbers; the gradient is zero where it was held.", formula: "y = min(max(x, low), high)", example: "> riffle.tensor({ -3, 0.5, 3 }):clamp(-1, 1)\ntensor float32 [3]: -1 0.5 1"),
+        Doc("Holds x between two numbers; the gradient is zero where it was held, and at both ends.", formula: "y = min(max(x, low), high)", example: "> riffle.tensor({ -3, 0.5, 3 }):clamp(-1, 1)\ntensor float32 [3]: -1 0.5 1"),
         isPointwise: true,
         samples: [Sample([7], in: -0.8...0.8, with: [.number(-1), .number(1)]), Sample([7], in: 2...3, with: [.number(-1), .number(1)])],
         draw: { dice in
@@ -178,9 +183,10 @@ extension Op {
 
     private static func clampRule(_ call: Call, _ moved: [Tensor?]) throws -> [Tensor?] {
         guard let moved = moved[0] else { return [nil] }
+        let (low, high, zero) = (call.attributes.number(0), call.attributes.number(1), try Tensor.scalar(0, moved.dtype))
         let x = call.inputs[0].detach()
-        let inside = try x.ge(.scalar(call.attributes.number(0), x.dtype)) * x.le(.scalar(call.attributes.number(1), x.dtype))
-        return [try moved * inside]
+        let outside = try x.le(.scalar(low, x.dtype)).maximum(x.ge(.scalar(high, x.dtype)))
+        return [try zero.where(outside, else: moved)]
     }
 
     static let cast: Op = Op(
@@ -221,7 +227,7 @@ extension Op {
         "silu_curve", RK_SILU_CURVE, Doc("The second derivative of silu.", formula: "y = g silu''(x)", example: "> riffle.silu_curve(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 0.302366"),
         of: { try siluCurve($0, $1) },
         next: { x, g in
-            let s = try x.sigmoid(), p = try s * (1 - s), turn = try 1 - s * 2
+            let x = try x.clamp(-800, 800), s = try x.sigmoid(), p = try s * (1 - s), turn = try 1 - s * 2
             return try g * (p * (turn * (3 + x * turn) - x * p * 2))
         })
 
@@ -230,7 +236,7 @@ extension Op {
         of: { try geluCurve($0, $1) },
         next: { x, g in
             // Derivatives of x / 2 (1 + tanh(u)), u a cubic with the derivatives du, ddu and dddu.
-            let (c, a) = (0.7978845608028654, 0.044715)
+            let (c, a) = (0.7978845608028654, 0.044715), x = try x.clamp(-40, 40)
             let t = try ((x + x.pow(3) * a) * c).tanh(), flat = try 1 - t.square()
             let du = try x.square() * (3 * a * c) + c, ddu = try x * (6 * a * c), dddu = 6 * a * c
             let first = try ddu * 1.5 - t * du.square() * 3

@@ -1,7 +1,7 @@
 import CKernels
 
 extension Op {
-    static let indexing: [Op] = [take, putAdd, oneHot]
+    static let indexing: [Op] = [take, nonzero, putAdd, oneHot]
 
     static let take: Op = Op(
         "take", [Argument("x", .tensor), Argument("index", .tensor, "int32, counted from 1")],
@@ -27,6 +27,21 @@ extension Op {
         },
         vjp: { call, g in [try g[0].map { try putAdd($0, call.inputs[1], with: .integer(call.inputs[0].shape[0])) }, nil] },
         jvp: { call, d in [try d[0].map { try take($0, call.inputs[1]) }] })
+
+    static let nonzero: Op = Op(
+        notDifferentiable: "nonzero", [Argument("x", .tensor)],
+        Doc("The places of elements that are not 0, a row of int32 numbers from 1 for each.", shapes: "x [...] -> [count, x's dimensions]", example: "> riffle.tensor({ 0, 7, 7 }):nonzero():tolist()\n[[2], [3]]"),
+        samples: [Sample([.indices([0, 1, 1, 0, 0, 1], [2, 3])]), Sample([3, 2, 2]), Sample([0, 3]), Sample([] as Shape)],
+        draw: { dice in Sample([dice.indices(0...1, dice.shape())]) }, mistakes: [],
+        forward: { call in
+            let x = call.inputs[0]
+            guard x.shape.sizes.allSatisfy({ $0 <= Int32.max }) else { throw RiffleError("", "places of 2^31 and more are no int32 (x \(x.shape))") }
+            let places = try Tensor(uninitialized: [rk_count_nonzero(x.dtype.kernel, x.pointer, x.count), x.rank], .int32)
+            if let first = places.elements(Int32.self).baseAddress {
+                rk_nonzero(x.dtype.kernel, x.pointer, Int32(x.rank), x.shape.sizes, first)
+            }
+            return [places]
+        })
 
     static let putAdd: Op = Op(
         "put_add", [Argument("g", .tensor), Argument("index", .tensor, "int32, counted from 1"), Argument("rows", .integer(0...1 << 40))],
@@ -84,11 +99,33 @@ extension Op {
         var (lowest, highest): (Int32, Int32) = (0, 0)
         rk_index_range(index.pointer.assumingMemoryBound(to: Int32.self), index.count, &lowest, &highest)
         if index.count > 0, lowest < 1 || highest > x.shape[0] {
-            throw RiffleError("", "index \(lowest < 1 ? lowest : highest) is not in 1 to \(x.shape[0]) (\(named ?? "x \(x.shape)"), index \(index.shape))")
+            let hint = lowest == 0 && highest <= 1 ? "; a mask of 0 and 1 is of floats" : ""
+            throw RiffleError(
+                "", "index \(lowest < 1 ? lowest : highest) is not in 1 to \(x.shape[0]) (\(named ?? "x \(x.shape)"), index \(index.shape))\(hint)")
         }
         let places = try Tensor(uninitialized: index.shape, .int32)
         let (from, to) = (index.elements(Int32.self), places.elements(Int32.self))
         for place in to.indices { to[place] = from[place] - 1 }
         return places
+    }
+}
+
+extension Tensor {
+    /// The rows or numbers where a mask over the first dimensions is 1: [..., rest] by [...] gives [count, rest].
+    /// - Parameter mask: 0 and 1 as floats, as comparisons give them; int32 tensors are numbers of rows.
+    /// - Throws: `RiffleError` when the mask holds other numbers or has not the sizes of the first dimensions.
+    public func masked(_ mask: Tensor) throws -> Tensor {
+        let told = "(x \(shape), mask \(mask.shape))"
+        guard mask.dtype.isFloating else {
+            throw RiffleError("mask", "a mask holds 0 and 1 as floats, an int32 tensor the numbers of rows \(told)")
+        }
+        guard rk_is_mask(mask.dtype.kernel, mask.pointer, mask.count) else {
+            throw RiffleError("mask", "a mask holds 0 and 1 alone \(told); numbers of rows are int32: riffle.tensor(list, \"int32\")")
+        }
+        guard mask.rank > 0, shape.sizes.starts(with: mask.shape.sizes) else {
+            throw RiffleError("mask", "the mask needs the sizes of x's first dimensions \(told)")
+        }
+        let places = try Op.nonzero(mask.detach().viewed(as: [mask.count]))
+        return try reshaped(to: Shape([mask.count] + shape.sizes.dropFirst(mask.rank))).take(places.viewed(as: [places.count]))
     }
 }

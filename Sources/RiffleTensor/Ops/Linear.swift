@@ -31,8 +31,9 @@ extension Op {
             guard call.wants(1) else { return [ga, nil] }
             // One matrix against many: one product over all rows instead of a sum of products.
             if b.rank == 2, a.rank > 2, !ta {
-                a = try a.reshaped(to: [-1, a.shape.last])
-                gradient = try g.reshaped(to: [-1, g.shape.last])
+                let rows = Shape(Array(a.shape.sizes.dropLast())).count
+                a = try a.reshaped(to: [rows, a.shape.last])
+                gradient = try g.reshaped(to: [rows, g.shape.last])
             }
             b = try tb ? gradient.matmul(a, transposeA: true, transposeB: ta) : a.matmul(gradient, transposeA: !ta)
             return [ga, b]

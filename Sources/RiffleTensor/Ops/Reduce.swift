@@ -1,7 +1,7 @@
 import CKernels
 
 extension Op {
-    static let reductions: [Op] = [sum, mean, max, min, variance, deviation, sumTo, expand, cumsum, argmax, argmin]
+    static let reductions: [Op] = [sum, mean, max, min, variance, deviation, norm, logSumExp, sumTo, expand, cumsum, argmax, argmin]
 
     private static let reduceArguments = [
         Argument("x", .tensor), Argument("dim", .dims, "all when not given", default: .none),
@@ -111,7 +111,7 @@ extension Op {
     private static func reducedCount(_ shape: Shape, _ dims: [Int]) -> Int { dims.reduce(1) { $0 * shape[$1] } }
 
     private static func extreme(_ name: String, _ operation: rk_reduce_op, _ word: String, _ example: String) -> Op {
-        let rule: @Sendable (Call, [Tensor?]) throws -> Tensor = { call, _ in
+        let rule: @Sendable (Call) throws -> Tensor = { call in
             // 1 / (how many are equal to the extreme) at each of them, 0 elsewhere.
             let (x, dims) = (call.inputs[0].detach(), try reduced(call))
             let mask = try x.eq(call.output.detach().reshaped(to: keptShape(x.shape, dims)))
@@ -130,11 +130,11 @@ extension Op {
             },
             vjp: { call, g in
                 guard let g = g[0] else { return [nil] }
-                return [try g.reshaped(to: keptShape(call.inputs[0].shape, reduced(call))) * rule(call, [])]
+                return [try g.reshaped(to: keptShape(call.inputs[0].shape, reduced(call))).shared(rule(call))]
             },
             jvp: { call, d in
                 guard let d = d[0] else { return [nil] }
-                return [try (d * rule(call, [])).sum(reduced(call), keep: true).reshaped(to: call.output.shape)]
+                return [try d.shared(rule(call)).sum(reduced(call), keep: true).reshaped(to: call.output.shape)]
             })
     }
     static let max: Op = extreme("max", RK_REDUCE_MAX, "largest", "> riffle.tensor({ { 1, 5 }, { 3, 4 } }):max(1)\ntensor float32 [2]: 3 5")
@@ -145,7 +145,7 @@ extension Op {
         finish: { $0 })
     static let deviation: Op = moment(
         "std", Doc("The standard deviation, with n - 1 in the variance.", example: "> riffle.tensor({ 1, 2, 3, 4 }):std()\ntensor float32 []: 1.29099"),
-        finish: { try $0.sqrt() })
+        finish: { try $0.flatSqrt() })
 
     /// A row composed of recorded operations: its rules are those of its parts.
     private static func moment(_ name: String, _ doc: Doc, finish: @escaping @Sendable (Tensor) throws -> Tensor) -> Op {
@@ -159,6 +159,66 @@ extension Op {
         return Op.composed(
             name, reduceArguments, doc, samples: reduceSamples, draw: drawReduction(over: 2), mistakes: reduceMistakes,
             body: { try composed($0.inputs[0], $0) })
+    }
+
+    static let norm: Op = composed(
+        "norm", [
+            Argument("x", .tensor), Argument("p", .number, "the power: 2 for the length, 1 for absolute values, math.huge for the largest", default: .number(2)),
+            Argument("dim", .dims, "all when not given", default: .none),
+            Argument("keep", .boolean, "whether reduced dimensions stay, with size 1", default: .boolean(false)),
+        ],
+        Doc("The p-norm over all or some dimensions; at 0 its gradient is 0.", formula: "y = sum(|x|^p)^(1/p)", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ { 3, 4 }, { 6, 8 } }):norm { dim = 2 }\ntensor float32 [2]: 5 10"),
+        samples: [
+            Sample([2, 3, 4], with: [.number(2), .none, .boolean(false)]), Sample([2, 3, 4], with: [.number(2), .list([.integer(-1), .integer(0)]), .boolean(true)]),
+            Sample([3, 4], in: 0.3...2, with: [.number(1), .integer(1), .boolean(false)]), Sample([3, 4], in: 0.3...2, with: [.number(3.5), .integer(0), .boolean(false)]),
+            Sample([3, 4], in: 0.3...2, with: [.number(0.5)]), Sample([3, 4], with: [.number(.infinity), .integer(1), .boolean(false)]),
+        ],
+        draw: { dice in
+            let x = dice.shape(least: 1), p = dice.pick([1, 2, 3, .infinity]), dims = dice.chance(0.3) ? nil : dice.dims(of: x.rank), keep = dice.chance(0.5)
+            return Sample(x, with: [.number(p), .dims(dims), .boolean(keep)], terms: x.count)
+        },
+        mistakes: [Sample([2, 3], with: [.number(2), .integer(2)]), Sample([2, 3], with: [.number(0)]), Sample([2, 3], with: [.number(.nan)])],
+        body: { call in
+            let (x, p, keep) = (try call.inputs[0].floating(), call.attributes.number(0), call.attributes.boolean(2))
+            let dims = call.attributes.has(1) ? call.attributes.integers(1) : nil
+            guard p > 0 else { throw RiffleError("", "p must be above 0, got \(riffleFormat(p)) (x \(x.shape))") }
+            if p == 2 { return try x.square().sum(dims, keep: keep).flatSqrt() }
+            let sizes = try x.abs()
+            if p == 1 { return try sizes.sum(dims, keep: keep) }
+            if p == .infinity { return try sizes.max(dims, keep: keep) }
+            return try sizes.whereNotZero { try $0.pow(p) }.sum(dims, keep: keep).whereNotZero { try $0.pow(1 / p) }
+        })
+
+    static let logSumExp: Op = Op(
+        "logsumexp", reduceArguments,
+        Doc("The logarithm of the sum of exponentials over all or some dimensions.", formula: "y = ln(sum(e^x))", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ 1000, 1000 }):logsumexp()\ntensor float32 []: 1000.69"),
+        samples: reduceSamples, draw: drawReduction(), mistakes: reduceMistakes,
+        forward: { call in
+            let (x, dims) = (try call.inputs[0].floating(), try reduced(call)), shape = finalShape(call, dims)
+            guard reducedCount(x.shape, dims) > 0 else { return [try .full(shape, -.infinity, x.dtype)] }
+            return try withoutGradient {
+                let x = x.detach(), largest = try reduce(RK_REDUCE_MAX, x, dims)
+                // The largest may be infinite, and its distance from itself is 0 all the same.
+                let parts = try Tensor.scalar(1, x.dtype).where(x.eq(largest), else: (x - largest).exp())
+                return [try (parts.sum(dims, keep: true).log() + largest).viewed(as: shape)]
+            }
+        },
+        vjp: { call, g in
+            let dims = try reduced(call)
+            return [try g[0].map { try $0.reshaped(to: keptShape(call.inputs[0].shape, dims)) * softmax(call.inputs[0], dims) }]
+        },
+        jvp: { call, d in
+            let dims = try reduced(call)
+            return [try d[0].map { try ($0 * softmax(call.inputs[0], dims)).sum(dims, keep: true).reshaped(to: call.output.shape) }]
+        })
+
+    /// e^x over their sum; where the largest is infinite, those equal to it share 1, as they do on the way there.
+    private static func softmax(_ x: Tensor, _ dims: [Int]) throws -> Tensor {
+        let largest = try reduce(RK_REDUCE_MAX, x.detach(), dims), isKnown = try isFinite(largest)
+        let zero = try Tensor.scalar(0, x.dtype), never = try Tensor.scalar(-.infinity, x.dtype)
+        let distance = try (x - largest).where(isKnown, else: zero.where(x.detach().eq(largest), else: never))
+        let parts = try distance.exp()
+        return try parts / parts.sum(dims, keep: true)
     }
 
     static let sumTo: Op = linearMap(
@@ -184,7 +244,7 @@ extension Op {
     static let expand: Op = linearMap(
         "expand", [Argument("x", .tensor), Argument("shape", .shape)],
         Doc("Repeats dimensions of size 1, and new leading ones, up to `shape`.", example: "> riffle.tensor({ 1, 2 }):expand(2, 2):tolist()[2][1]\n1.0"),
-        samples: [Sample([2, 1, 3], with: [.list([4, 2, 5, 3].map(Value.integer))])],
+        samples: [Sample([2, 1, 3], with: [.list([4, 2, 5, 3].map(Value.integer))]), Sample([0, 1], with: [.list([0, 2].map(Value.integer))])],
         draw: { dice in
             let shape = dice.shape(), x = Shape(shape.sizes.suffix(dice.integer(0...shape.rank)).map { dice.chance(0.4) ? 1 : $0 })
             return Sample(x, with: [.shape(shape)])
@@ -246,4 +306,15 @@ extension Op {
     }
     static let argmax: Op = argument("argmax", largest: true, "largest", "> riffle.tensor({ 1, 5, 3 }):argmax()\ntensor int32 []: 2")
     static let argmin: Op = argument("argmin", largest: false, "smallest", "> riffle.tensor({ 1, 5, 3 }):argmin()\ntensor int32 []: 1")
+}
+
+extension Tensor {
+    /// The square root with a slope of 0 at 0: what is at its smallest does not move with what it was made of.
+    fileprivate func flatSqrt() throws -> Tensor { try whereNotZero { try $0.sqrt() } }
+
+    /// A function of what is not 0, and 0 elsewhere, where neither values nor derivatives of `body` count.
+    fileprivate func whereNotZero(_ body: (Tensor) throws -> Tensor) throws -> Tensor {
+        let (zero, one) = (try Tensor.scalar(0, dtype), try Tensor.scalar(1, dtype)), counts = try Op.ne(detach(), zero)
+        return try body(self.where(counts, else: one)).where(counts, else: zero)
+    }
 }

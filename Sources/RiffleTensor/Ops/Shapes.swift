@@ -249,7 +249,7 @@ extension Op {
             Argument("dim", .dim, default: .integer(0)),
         ],
         Doc("Cuts a dimension into parts of the given sizes.", example: "> riffle.tensor({ 1, 2, 3 }):split({ 1, 2 })[2]\ntensor float32 [2]: 2 3"),
-        keep: .nothing, samples: [Sample([5, 2], with: [.list([.integer(2), .integer(3)]), .integer(0)]), Sample([2, 4], with: [.integer(2), .integer(1)])],
+        keep: .nothing, results: .max, samples: [Sample([5, 2], with: [.list([.integer(2), .integer(3)]), .integer(0)]), Sample([2, 4], with: [.integer(2), .integer(1)])],
         draw: { dice in
             let part = dice.shape(ranks: 1...4), dim = dice.integer(0...part.rank - 1), count = dice.integer(1...4)
             if part[dim] > 0, dice.chance(0.3) {
@@ -263,8 +263,9 @@ extension Op {
             let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(1))
             var sizes = call.attributes.integers(0)
             if case .integer(let size) = call.attributes[0], size > 0, x.shape[dim] % size == 0 {
-                try Memory.check(x.shape[dim] / size * MemoryLayout<Int>.stride)
-                sizes = [Int](repeating: size, count: x.shape[dim] / size)
+                let parts = Swift.max(1, x.shape[dim] / size)
+                try Memory.check(parts * MemoryLayout<Int>.stride)
+                sizes = [Int](repeating: Swift.min(size, x.shape[dim]), count: parts)
             }
             guard sizes.reduce(0, +) == x.shape[dim] else {
                 throw RiffleError("", "parts of \(Shape(sizes)) do not make up dimension \(dim + 1) (x \(x.shape))")

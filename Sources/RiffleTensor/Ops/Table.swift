@@ -3,7 +3,7 @@ import CKernels
 extension Op {
     /// The table of operations: every family's rows.
     public static let all: [Op] =
-        elementwise + binary + reductions + shapes + indexing + linear + convolutions + norms + attentions
+        elementwise + binary + reductions + orders + shapes + indexing + linear + convolutions + norms + attentions
 
     /// The operation as a function that Lua can call: tensors first, then attributes, as the arguments are declared.
     public var function: Function {
@@ -19,8 +19,8 @@ extension Op {
                 default: attributes.append(values[place])
                 }
             }
-            let outputs = try apply(inputs, attributes).prefix(results)
-            return outputs.count == 1 ? [.tensor(outputs[0])] : [.list(outputs.map(Value.tensor))]
+            let outputs = try apply(inputs, attributes).map(Value.tensor)
+            return results == .max ? [.list(outputs)] : Array(outputs.prefix(results))
         }
     }
 

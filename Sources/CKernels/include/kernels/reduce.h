@@ -17,9 +17,23 @@ void rk_cumsum(bool reverse, rk_dtype dtype, const void *x, void *y, size_t oute
 /// Sum of squares, in float64, in a fixed order.
 double rk_sum_squares(rk_dtype dtype, const void *x, size_t count);
 
-/// Sorts each row of x [rows, n] upwards into y, NaN last; `order` (may be NULL) gets the indices from 0, stable.
-/// False when there is no memory for scratch.
-bool rk_sort_rows(rk_dtype dtype, const void *x, void *y, int32_t *order, size_t rows, size_t n);
+/// Sorts each row of x [rows, n] into y and its indices, from 0, into `order` (either may be NULL): upwards with NaN last,
+/// or downwards with NaN first, equal ones in their order. False when there is no memory for scratch.
+bool rk_sort_rows(bool descending, rk_dtype dtype, const void *x, void *y, int32_t *order, size_t rows, size_t n);
+
+/// The indices, from 0, of the first `count` <= n elements of each row of x [rows, n] as rk_sort_rows would order them.
+bool rk_top_rows(bool largest, rk_dtype dtype, const void *x, int32_t *order, size_t rows, size_t n, size_t count);
+
+/// Indices within rows of n [rows, count], from 0, become indices from 1; `whole` gets those over all rows, from 1.
+void rk_places(int32_t *order, int32_t *whole, size_t rows, size_t count, size_t n);
+
+size_t rk_count_nonzero(rk_dtype dtype, const void *x, size_t count);
+
+/// The places of x's elements that are not zero, in order, `rank` numbers from 1 for each.
+void rk_nonzero(rk_dtype dtype, const void *x, int rank, const size_t *shape, int32_t *places);
+
+/// Whether all elements are 0 or 1.
+bool rk_is_mask(rk_dtype dtype, const void *x, size_t count);
 
 /// How many elements are NaN or infinite.
 size_t rk_count_nonfinite(rk_dtype dtype, const void *x, size_t count);
