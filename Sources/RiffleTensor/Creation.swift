@@ -11,20 +11,19 @@ public enum Creation {
             if let tensor = arguments.optionalTensor(0) { return [.tensor(try tensor.detach().cast(arguments.dtype(1)))] }
             var (sizes, numbers): ([Int], [Double]) = ([], [])
             try collect(arguments[0], depth: 0, &sizes, &numbers)
-            try check(numbers, fit: arguments.dtype(1))
-            return [.tensor(try Tensor(numbers, Shape(sizes)).converted(to: arguments.dtype(1)))]
+            return [.tensor(try counted(Shape(sizes), arguments.dtype(1)) { numbers[$0] })]
         },
         filled("zeros", 0, "[2, 3]"), filled("ones", 1, "[2, 3]"),
         Function(
             "full", [Argument("shape", .list(.integer(0...Int.max))), Argument("value", .number), dtype],
             Doc("A tensor with one number everywhere.", example: "> riffle.full({ 2 }, 7)\ntensor float32 [2]: 7 7")
         ) {
-            try check([$0.number(1)], fit: $0.dtype(2))
+            if $0.dtype(2) == .int32 { _ = try whole($0.number(1)) }
             return [.tensor(try .full($0.shape(0).checked("full"), $0.number(1), $0.dtype(2)))]
         },
         Function(
             "arange", [Argument("first", .number), Argument("last", .number, "included"), Argument("step", .number, default: .number(1)), dtype],
-            Doc("The numbers from first to last, as a for loop counts them.", example: "> riffle.arange(1, 4)\ntensor float32 [4]: 1 2 3 4")
+            Doc("The numbers from first on in equal steps, the last included where steps lead to it but for rounding.", example: "> riffle.arange(1, 4)\ntensor float32 [4]: 1 2 3 4")
         ) { arguments in
             let (first, last, step) = (arguments.number(0), arguments.number(1), arguments.number(2))
             let count = ((last - first) / step * (1 + 1e-12)).rounded(.down) + 1
@@ -77,20 +76,26 @@ public enum Creation {
         ) { [.tensor(try $0.tensor(0).dropout($0.number(1)))] },
     ]
 
-    /// Numbers made from their places, in tensor memory from the start.
+    /// Numbers made from their places, in memory of their own type from the start.
+    /// - Throws: `RiffleError` at a number that a tensor of `dtype` would change beyond rounding.
     private static func counted(_ shape: Shape, _ dtype: DType, _ number: (Int) -> Double) throws -> Tensor {
-        let tensor = try Tensor(uninitialized: shape, .float64)
-        let places = tensor.elements(Double.self)
-        for place in places.indices { places[place] = number(place) }
-        try check(places, fit: dtype)
-        return try tensor.converted(to: dtype)
+        let tensor = try Tensor(uninitialized: shape.checked("tensor"), dtype)
+        func fill<Element>(_ convert: (Double) throws -> Element) rethrows {
+            let places = tensor.elements(Element.self)
+            for place in places.indices { places[place] = try convert(number(place)) }
+        }
+        switch dtype {
+        case .float32: fill(Float.init)
+        case .float64: fill { $0 }
+        case .int32: try fill(whole)
+        }
+        return tensor
     }
 
-    /// - Throws: `RiffleError` at a number that a tensor of `dtype` would change beyond rounding.
-    private static func check(_ numbers: some Sequence<Double>, fit dtype: DType) throws {
-        if dtype == .int32, let number = numbers.first(where: { Int32(exactly: $0) == nil }) {
-            throw RiffleError("", "int32 holds whole numbers of less than 2^31, got \(number)")
-        }
+    /// - Throws: `RiffleError` where int32 does not hold the number.
+    private static func whole(_ number: Double) throws -> Int32 {
+        guard let whole = Int32(exactly: number) else { throw RiffleError("", "int32 holds whole numbers of less than 2^31, got \(number)") }
+        return whole
     }
 
     private static func filled(_ name: String, _ value: Double, _ shape: String) -> Function {

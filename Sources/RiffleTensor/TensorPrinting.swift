@@ -6,7 +6,7 @@ extension Tensor: CustomStringConvertible {
     public var description: String {
         let head = "tensor \(dtype) \(shape)"
         if count == 0 { return head }
-        let body = rank == 0 || rank == 1 && count <= 8 ? " " + row(0, count) : "\n" + block(0, 0, indent: 1)
+        let body = rank == 0 || rank == 1 && count <= 8 ? " " + row(0, count) : "\n" + block(0, 0, ends, indent: 1)
         return head + (count > 64 ? statistics : "") + ":" + body
     }
 
@@ -19,21 +19,34 @@ extension Tensor: CustomStringConvertible {
         return " mean \(short(mean)) std \(short(deviation)) min \(short(low)) max \(short(high))" + (bad > 0 ? ", \(bad) not finite" : "")
     }
 
+    /// Lines of rows that are shown of one tensor, if there have to be so few.
+    private static let fewLines = 32
+
+    /// How many are shown at each end of a dimension whose middle is left out: 3, or fewer where rows of many dimensions
+    /// would fill a screen.
+    private var ends: Int {
+        for ends in [3, 2] where shape.sizes.dropLast().reduce(1, { $0 * shown($1, ends).count }) <= Tensor.fewLines { return ends }
+        return 1
+    }
+
+    /// Which places of a dimension are shown; -1 stands for those left out.
+    private func shown(_ count: Int, _ ends: Int) -> [Int] {
+        count <= 2 * ends + 2 ? Array(0..<count) : Array(0..<ends) + [-1] + Array(count - ends..<count)
+    }
+
     /// Numbers from one place on, the middle of long rows left out.
     private func row(_ place: Int, _ count: Int, width: Int = 0) -> String {
-        let shown = count <= 8 ? Array(0..<count) : [0, 1, 2, -1, count - 3, count - 2, count - 1]
-        return shown.map { index in
+        shown(count, 3).map { index in
             let text = index < 0 ? "..." : short(element(place + index))
             return String(repeating: " ", count: Swift.max(0, width - text.count)) + text
         }.joined(separator: " ")
     }
 
-    private func block(_ dim: Int, _ place: Int, indent: Int) -> String {
+    private func block(_ dim: Int, _ place: Int, _ ends: Int, indent: Int) -> String {
         let margin = String(repeating: " ", count: indent)
         if dim == rank - 1 { return margin + row(place, shape[dim], width: 9) }
-        let step = shape.strides[dim], count = shape[dim]
-        let shown = count <= 8 ? Array(0..<count) : [0, 1, 2, -1, count - 3, count - 2, count - 1]
-        return shown.map { $0 < 0 ? margin + "..." : block(dim + 1, place + $0 * step, indent: indent) }
+        let step = shape.strides[dim]
+        return shown(shape[dim], ends).map { $0 < 0 ? margin + "..." : block(dim + 1, place + $0 * step, ends, indent: indent) }
             .joined(separator: dim == rank - 2 ? "\n" : "\n\n")
     }
 

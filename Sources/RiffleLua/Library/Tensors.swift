@@ -40,6 +40,10 @@ enum TensorLibrary {
             Doc("The numbers as nested lists.", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):tolist()\n[[1.0, 2.0], [3.0, 4.0]]")
         ) { [try nested($0.tensor(0))] },
         Function(
+            "tensor:masked", [x, Argument("mask", .tensor, "0 and 1 as floats, as comparisons give them")],
+            Doc("The rows or numbers of x where a mask over its first dimensions is 1: x[mask].", shapes: "x [..., rest], mask [...] -> [count, rest]", example: "> local x = riffle.tensor { 5, 6, 7 }\n> x[x:gt(5)]\ntensor float32 [2]: 6 7")
+        ) { [.tensor(try $0.tensor(0).masked($0.tensor(1)))] },
+        Function(
             "parameter:assign", [Argument("parameter", .object("parameter")), Argument("value", .tensor)],
             Doc("Replaces the value of a parameter.", example: "> local w = riffle.parameter(riffle.ones(2)); w:assign(riffle.zeros(2)); return w:tolist()\n[0.0, 0.0]")
         ) {
@@ -51,7 +55,7 @@ enum TensorLibrary {
     static let classes: [ObjectClass] = [
         ObjectClass(
             "tensor", Tensor.self,
-            Doc("Numbers in a shape: immutable, contiguous, row-major. x[1] is the first row, #x the number of rows."),
+            Doc("Numbers in a shape: immutable, contiguous, row-major. x[1] is the first row, #x the number of rows, x[mask] picks."),
             count: { $0.shape.sizes.first ?? 0 }, index: { try row($0, $1) }, metamethods: arithmetic,
             describe: { $0.description }),
         ObjectClass(
@@ -85,12 +89,15 @@ enum TensorLibrary {
         return operators
     }()
 
-    /// x[index]: a row, or for a tensor of indices the rows that it names.
+    /// x[index]: a row, or for a tensor the rows that its int32 numbers name, or that its floats, a mask, count in.
     private static func row(_ x: Tensor, _ index: Value) throws -> Value? {
         switch index {
         case .integer(let index): return .tensor(try row(x, index))
         case .number(let number): if let index = Int(exactly: number) { return .tensor(try row(x, index)) }
-        case .tensor(let index): return .tensor(try x.take(index))
+        case .tensor(let index): return .tensor(try index.dtype.isFloating ? x.masked(index) : x.take(index))
+        case .list, .table:
+            throw RiffleError(
+                "", "a list is no index: x[riffle.tensor({ 1, 3 }, \"int32\")] takes rows 1 and 3, x[1][3] the number in row 1 and column 3")
         default: break
         }
         return nil

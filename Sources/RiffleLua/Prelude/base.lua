@@ -136,4 +136,15 @@ function os.exit(code, ...)
   return exit(code, ...)
 end
 
+-- A tensor's rows end a loop, although x[#x + 1] is an error.
+local list_pairs = ipairs
+local function next_row(x, i)
+  if i < #x then return i + 1, x[i + 1] end
+end
+function ipairs(value)
+  local kind = type(value) == "userdata" and internal.word_of(value)
+  if kind == "tensor" or kind == "parameter" then return next_row, value, 0 end
+  return list_pairs(value)
+end
+
 package.preload.riffle = function() return riffle end

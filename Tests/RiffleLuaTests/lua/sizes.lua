@@ -19,7 +19,7 @@ local cases = {
   function() return riffle.repeat_(riffle.ones(2, 2), 1 << 40, 1 << 40) end, function() return riffle.ones(2):expand(1 << 62, 2) end,
   function() return riffle.upsample(riffle.ones(1, 1 << 20, 1, 1), 64):upsample(64):upsample(64) end,
 }
-riffle.memory.limit(1 << 32)
+riffle.memory.limit(1 << 31)
 for i, case in ipairs(cases) do
   local ok, message = pcall(case)
   assert(not ok and message:find("^sizes.lua:%d+: "), ("case %d: %s"):format(i, message))
