@@ -20,7 +20,7 @@ import Testing
         ("nn.LayerNorm(3)", "did you mean 'layer_norm'?"), ("nn.SiLU()", "did you mean 'activation'?"), ("x:cuda()", "Riffle computes on the processor"),
         ("net:state_dict()", "did you mean 'save'?"), ("riffle.DataLoader", "data sets have :batches"), ("torch.randn(2)", "riffle has its functions"),
         ("x:to 'float'", "did you mean 'float32'?"), ("exit()", "Ctrl-D leaves"), ("local a = None; a.x = 1", "Lua's word is nil"), ("x.numel", "did you mean 'count'?"),
-        ("x.shape[1]", "shape is a method: x:shape()"), ("x:sum().item + 1", "item is a method: x:item()"), ("net:parameters()['output.bias']:grad()", "grad is a field: x.grad"),
+        ("x.shape[1]", "shape is a method: x:shape()"), ("print(#x.shape)", "shape is a method: x:shape()"), ("x:sum().item + 1", "item is a method: x:item()"), ("net:parameters()['output.bias']:grad()", "grad is a field: x.grad"),
         ("optim.sgd(net, 1).lr", ""), ("do local o = optim.sgd(net, 1) o.lr = -1 end", "=1: optimizer.lr: must be a number from 0 on, got -1"),
         ("x < 1", "=1: tensor: Lua's comparisons give one truth"), ("optim.sgd(net, 1)[{}]", "=1: an optimizer cannot be indexed with a list of 0"),
         ("do local t = {} t.t = t; x.name = t end", "=1: tensor has no field 'name' that can be set"),

@@ -26,17 +26,6 @@ end
 -- What help calls a function, a room or an object's class; nil where it knows none.
 function internal.title_of(value) return titles[value] or type(value) == "userdata" and internal.word_of(value) or nil end
 
--- x.shape[1] and #x.shape, where the method was not called.
-local function uncalled(method, what)
-  local title = titles[method]
-  local call = title and (title:match(":.+") and "x" .. title:match(":.+") or "riffle." .. title) .. "(...)"
-  fail("a function has no " .. what .. (call and "; call it first: " .. call or ""))
-end
-debug.setmetatable(uncalled, {
-  __index = function(method, key) uncalled(method, "[" .. internal.show(key, 1) .. "]") end,
-  __len = function(method) uncalled(method, "length") end,
-})
-
 define("help", {
   summary = "Tells of a function, a method, a class of objects or a room: by name, or the thing itself.",
   arguments = { { "topic", "any", "such as \"matmul\", \"flow\", \"tensor\" or riffle.matmul", "nil" } },

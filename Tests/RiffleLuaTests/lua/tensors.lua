@@ -39,10 +39,6 @@ w[w:gt(5)]:sum():backward()
 lists("[[0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]", w.grad)
 assert(riffle.tensor({ 1, 2 }, "int32"):eq(2):dtype() == "float32")
 
--- A method that was not called.
-fails("a function has no [1]; call it first: x:shape(...)", function() return x.shape[1] end)
-fails("a function has no length; call it first: riffle.randn(...)", function() return #riffle.randn end)
-
 -- PyTorch's order: NaN is larger than all numbers, equal ones keep their order.
 local nan = 0 / 0
 local mixed = riffle.tensor { 1, nan, 3, -math.huge, 2, 1 }
