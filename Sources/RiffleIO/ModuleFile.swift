@@ -18,14 +18,16 @@ extension Module {
     /// none, the average's own count stays.
     /// - Parameter strict: whether every name has to be there, and no other.
     /// - Returns: the names that were missing and those that were unexpected.
-    /// - Throws: `RiffleError` that names the file when it cannot be read or does not fit.
+    /// - Throws: `RiffleError` that names the file when it cannot be read or does not fit, or an average's count is no count.
     @discardableResult
     public func load(from path: String, strict: Bool = true) throws -> (missing: [String], unexpected: [String]) {
         let file = try SafeTensors(path)
         let shapes = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0.shape) })
         do {
+            // The count is read before any parameter changes, and by averages alone.
+            let updates = try updateCount.map { _ in try Module.updates(in: file.metadata) } ?? nil
             let names = try load(shapes: shapes, strict: strict) { try file.tensor(named: $0) }
-            if let updates = Module.updates(in: file.metadata) { updateCount?.updates = updates }
+            if let updates { updateCount?.updates = updates }
             return names
         } catch let error as RiffleError {
             throw RiffleError("load", "\(path) does not fit this \(kind): \(error.message)", kind: error.kind)
@@ -33,8 +35,12 @@ extension Module {
     }
 
     /// Snapshots of power averages always told their updates, as their step.
-    private static func updates(in metadata: [String: String]) -> Int? {
-        let text = metadata[updatesKey] ?? (metadata["length"] == nil ? nil : metadata["step"])
-        return text.flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil }
+    private static func updates(in metadata: [String: String]) throws -> Int? {
+        let key = metadata[updatesKey] == nil && metadata["length"] != nil ? "step" : updatesKey
+        guard let text = metadata[key] else { return nil }
+        guard let updates = Int(text), UpdateCount.range.contains(updates) else {
+            throw RiffleError("", "its '\(key)' must be a whole number from 0 to \(UpdateCount.range.upperBound), got '\(text)'")
+        }
+        return updates
     }
 }

@@ -142,7 +142,7 @@ enum OptimizerLibrary {
                 Property("model", .object("module"), "The averaged network, frozen.", get: { .object($0.model) }),
                 Property("decay", .number, "How much of the average stays at an update.", get: { .number($0.decay) }),
                 Property(
-                    "updates", .integer(0...Int(Int32.max)), "Updates done; files of the model keep the number.",
+                    "updates", .integer(UpdateCount.range), "Updates done; files of the model keep the number.",
                     get: { .integer($0.updates) }, set: { $0.updates = $1.integer(0) }),
             ],
             describe: { "ema with decay \(riffleFormat($0.decay)), \($0.updates) updates done" }),
@@ -170,7 +170,7 @@ enum OptimizerLibrary {
                 Property("models", .list(.object("module")), "The averaged networks, frozen.", get: { .list($0.models.map(Value.object)) }),
                 Property("lengths", .list(.number), "Relative to the steps so far.", get: { .list($0.lengths.map(Value.number)) }),
                 Property(
-                    "steps", .integer(0...Int(Int32.max)), "Updates done; files of the models keep the number.",
+                    "steps", .integer(UpdateCount.range), "Updates done; files of the models keep the number.",
                     get: { .integer($0.steps) }, set: { $0.steps = $1.integer(0) }),
             ],
             describe: { "power_ema of lengths \($0.lengths.map(riffleFormat).joined(separator: ", ")), \($0.steps) updates done" }),

@@ -3,6 +3,7 @@ import RiffleTensor
 
 /// How many updates an average has had: shared by the average and its model, whose files keep the number.
 public final class UpdateCount {
+    public static let range = 0...Int(Int32.max)
     public var updates = 0
 }
 

@@ -182,11 +182,16 @@ extension Op {
             let (x, p, keep) = (try call.inputs[0].floating(), call.attributes.number(0), call.attributes.boolean(2))
             let dims = call.attributes.has(1) ? call.attributes.integers(1) : nil
             guard p > 0 else { throw RiffleError("", "p must be above 0, got \(riffleFormat(p)) (x \(x.shape))") }
-            if p == 2 { return try x.square().sum(dims, keep: keep).flatSqrt() }
             let sizes = try x.abs()
             if p == 1 { return try sizes.sum(dims, keep: keep) }
             if p == .infinity { return try sizes.max(dims, keep: keep) }
-            return try sizes.whereNotZero { try $0.pow(p) }.sum(dims, keep: keep).whereNotZero { try $0.pow(1 / p) }
+            // In units of the largest, whose power would pass the range of numbers.
+            let unit = try sizes.detach().unit(dims)
+            let length = try p == 2
+                ? (x / unit).square().sum(dims, keep: true).flatSqrt()
+                : (sizes / unit).whereNotZero { try $0.pow(p) }.sum(dims, keep: true).whereNotZero { try $0.pow(1 / p) }
+            let whole = try length * unit
+            return try keep ? whole : whole.reshaped(to: sizes.sum(dims).shape)
         })
 
     static let logSumExp: Op = Op(
@@ -311,6 +316,14 @@ extension Op {
 extension Tensor {
     /// The square root with a slope of 0 at 0: what is at its smallest does not move with what it was made of.
     fileprivate func flatSqrt() throws -> Tensor { try whereNotZero { try $0.sqrt() } }
+
+    /// The largest over dimensions, which are kept as 1; 1 where there is none, or none but 0, infinity and NaN.
+    fileprivate func unit(_ dims: [Int]?) throws -> Tensor {
+        let one = try Tensor.scalar(1, dtype)
+        guard count > 0 else { return one }
+        let largest = try self.max(dims, keep: true)
+        return try largest.where(largest.gt(.scalar(0, dtype)) * largest.lt(.scalar(.infinity, dtype)), else: one)
+    }
 
     /// A function of what is not 0, and 0 elsewhere, where neither values nor derivatives of `body` count.
     fileprivate func whereNotZero(_ body: (Tensor) throws -> Tensor) throws -> Tensor {

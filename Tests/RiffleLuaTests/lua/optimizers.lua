@@ -34,3 +34,22 @@ average:update()
 local files = average:snapshot(prefix)
 fails("two snapshots or more are needed", optim.reconstruct_ema, net, { snapshots = { files[1], files[1] }, length = 0.07 })
 for _, file in ipairs { prefix, table.unpack(files) } do os.remove(file) end
+
+-- A file whose count is no count is refused before any weight changes; a plain network passes over it.
+do
+  local small, path = nn.linear(1, 1), os.tmpname()
+  for _, average in ipairs { optim.ema(small, { decay = 0.5 }), optim.power_ema(small) } do
+    local model, names = average.model, { "updates", "step" }
+    if not pcall(function() return model:count() end) then model = average:model(1) end
+    for _, text in ipairs { "-1", "1e9", "abc", "", "1.5", "2147483648", "9223372036854775807" } do
+      for _, name in ipairs(names) do
+        riffle.data.save(path, { weight = riffle.full({ 1, 1 }, 7), bias = riffle.full({ 1 }, 7) }, { [name] = text, length = "0.05" })
+        fails(("'%s' must be a whole number from 0 to 2147483647, got '%s'"):format(name, text), model.load, model, path)
+        assert(list(model:parameters().bias) ~= "7.0")
+        average:update()
+      end
+    end
+    nn.linear(1, 1):load(path)
+  end
+  os.remove(path)
+end

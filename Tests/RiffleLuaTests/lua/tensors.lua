@@ -59,3 +59,19 @@ for _, shape in ipairs { { 4, 32, 32, 3 }, { 64, 64 }, { 9, 9, 9, 9, 9 }, { 2, 3
   local _, lines = tostring(riffle.zeros(shape)):gsub("\n", "\n")
   assert(lines <= 120, lines)
 end
+
+-- Powers of large, small and no numbers stay within the range of numbers.
+for _, p in ipairs { 2, 3.5, 100 } do
+  local size = 2 ^ (1 / p)
+  for _, number in ipairs { 3e30, 3e-30 } do
+    local pair = riffle.parameter(riffle.tensor { number, -number })
+    local length = pair:norm(p)
+    assert(math.abs(length:item() / (number * size) - 1) < 1e-5, tostring(length))
+    length:backward()
+    local slope = size / 2
+    assert((pair.grad - riffle.tensor { slope, -slope }):abs():max():item() < 1e-5)
+  end
+  lists("0.0", riffle.zeros(0):norm(p))
+  lists("[0.0, 0.0]", riffle.zeros(2, 0):norm { p = p, dim = 2 })
+  assert(riffle.tensor({ 1, math.huge }):norm(p):item() == math.huge)
+end
