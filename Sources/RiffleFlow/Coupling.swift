@@ -51,7 +51,7 @@ public enum Coupling: String, Sendable, CaseIterable {
                     places.baseAddress.map { $0 + first * n })
             }
         }
-        guard rk_count_nonfinite(RK_F64, distances.pointer, distances.count) == 0 else {
+        guard distances.nonfiniteCount == 0 else {
             throw RiffleError("coupling", "noise or data holds numbers that are NaN, infinite, or too far apart")
         }
         return distances

@@ -1,4 +1,3 @@
-import CKernels
 import Glibc
 import RiffleTensor
 
@@ -111,7 +110,7 @@ public struct DormandPrince: Sendable {
             return (x, report)
         }
         var slope = try velocity(x, t)
-        guard x.isFinite, slope.isFinite else { throw RiffleError("ode", "the solution is not finite at time \(riffleExact(t))") }
+        guard x.nonfiniteCount == 0, slope.nonfiniteCount == 0 else { throw RiffleError("ode", "the solution is not finite at time \(riffleExact(t))") }
         var h = try firstStep(x, t, slope, end, velocity)
         report.evaluations = 2
         let direction = end > start ? 1.0 : -1.0
@@ -140,7 +139,7 @@ public struct DormandPrince: Sendable {
 
     /// Why the shortest step cannot be taken.
     private func stuck(at t: Double, _ next: Tensor, _ slopes: [Tensor], _ ratio: Double) -> RiffleError {
-        guard next.isFinite, slopes.allSatisfy(\.isFinite) else {
+        guard next.nonfiniteCount == 0, slopes.allSatisfy({ $0.nonfiniteCount == 0 }) else {
             return RiffleError("ode", "the solution is not finite behind time \(riffleExact(t))")
         }
         return RiffleError(
@@ -192,8 +191,4 @@ public struct DormandPrince: Sendable {
     }
 
     private static func rms(_ x: Tensor) throws -> Double { try x.square().mean().item().squareRoot() }
-}
-
-extension Tensor {
-    fileprivate var isFinite: Bool { rk_count_nonfinite(dtype.kernel, pointer, count) == 0 }
 }

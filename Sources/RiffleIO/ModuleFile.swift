@@ -25,7 +25,7 @@ extension Module {
         let shapes = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0.shape) })
         do {
             // The count is read before any parameter changes, and by averages alone.
-            let updates = try updateCount.map { _ in try Module.updates(in: file.metadata) } ?? nil
+            let updates = updateCount == nil ? nil : try Module.updates(in: file.metadata)
             let names = try load(shapes: shapes, strict: strict) { try file.tensor(named: $0) }
             if let updates { updateCount?.updates = updates }
             return names

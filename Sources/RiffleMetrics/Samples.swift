@@ -1,4 +1,3 @@
-import CKernels
 import RiffleTensor
 
 extension Tensor {
@@ -9,7 +8,7 @@ extension Tensor {
             throw RiffleError("", "\(name) should hold samples along its first dimension and at least one number in each, got \(shape)")
         }
         let rows = try detach().converted(to: dtype).viewed(as: [shape[0], count / shape[0]])
-        guard rk_count_nonfinite(dtype.kernel, rows.pointer, rows.count) == 0 else {
+        guard rows.nonfiniteCount == 0 else {
             throw RiffleError("", "\(name) \(shape) holds numbers that are NaN or infinite")
         }
         return rows

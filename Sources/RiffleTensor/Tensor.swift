@@ -142,6 +142,9 @@ extension Tensor {
         return withExtendedLifetime(tensor) { Array(tensor.elements(Element.self)) }
     }
 
+    /// How many numbers are NaN or infinite; int32 holds none.
+    package var nonfiniteCount: Int { dtype.isFloating ? Int(rk_count_nonfinite(dtype.kernel, pointer, count)) : 0 }
+
     /// The elements where they lie. `Element` has to be the type that `dtype` says.
     ///
     /// Valid while the tensor lives: bind the tensor to a name first, since a temporary dies before its pointer is used.

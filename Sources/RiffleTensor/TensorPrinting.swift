@@ -1,4 +1,3 @@
-import CKernels
 import Glibc
 
 extension Tensor: CustomStringConvertible {
@@ -15,7 +14,7 @@ extension Tensor: CustomStringConvertible {
         let mean = numbers.reduce(0, +) / Double(count)
         let deviation = (numbers.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count)).squareRoot()
         let (low, high) = (numbers.min() ?? 0, numbers.max() ?? 0)
-        let bad = rk_count_nonfinite(dtype.kernel, pointer, count)
+        let bad = nonfiniteCount
         return " mean \(short(mean)) std \(short(deviation)) min \(short(low)) max \(short(high))" + (bad > 0 ? ", \(bad) not finite" : "")
     }
 

@@ -165,10 +165,10 @@ extension Op {
     /// Stops at the first operation that makes NaN or infinity out of finite numbers.
     private func checkFinite(_ outputs: [Tensor], from inputs: [Tensor]) throws {
         for output in outputs where output.dtype.isFloating {
-            let bad = rk_count_nonfinite(output.dtype.kernel, output.pointer, output.count)
+            let bad = output.nonfiniteCount
             guard bad > 0 else { continue }
             let told = zip(arguments, inputs).map { argument, input in
-                let nonfinite = input.dtype.isFloating ? rk_count_nonfinite(input.dtype.kernel, input.pointer, input.count) : 0
+                let nonfinite = input.nonfiniteCount
                 return "\(argument.name) \(input.shape)" + (nonfinite > 0 ? " with \(nonfinite) not finite" : "")
             }
             throw RiffleError(
@@ -186,7 +186,7 @@ extension Op {
         func recorded(_ problem: String) -> RiffleError {
             RiffleError(name, "in its gradient \(problem)" + (place.isEmpty ? "" : "; it was computed at \(place)"))
         }
-        func isFinite(_ x: Tensor?) -> Bool { x.map { rk_count_nonfinite($0.dtype.kernel, $0.pointer, $0.count) == 0 } ?? true }
+        func isFinite(_ x: Tensor?) -> Bool { x?.nonfiniteCount ?? 0 == 0 }
         let results: [Tensor?]
         do {
             results = try rule()

@@ -182,16 +182,15 @@ extension Op {
             let (x, p, keep) = (try call.inputs[0].floating(), call.attributes.number(0), call.attributes.boolean(2))
             let dims = call.attributes.has(1) ? call.attributes.integers(1) : nil
             guard p > 0 else { throw RiffleError("", "p must be above 0, got \(riffleFormat(p)) (x \(x.shape))") }
-            let sizes = try x.abs()
-            if p == 1 { return try sizes.sum(dims, keep: keep) }
-            if p == .infinity { return try sizes.max(dims, keep: keep) }
+            if p == 1 { return try x.abs().sum(dims, keep: keep) }
+            if p == .infinity { return try x.abs().max(dims, keep: keep) }
             // In units of the largest, whose power would pass the range of numbers.
-            let unit = try sizes.detach().unit(dims)
+            let unit = try x.detach().abs().unit(dims), parts = try x / unit
             let length = try p == 2
-                ? (x / unit).square().sum(dims, keep: true).flatSqrt()
-                : (sizes / unit).whereNotZero { try $0.pow(p) }.sum(dims, keep: true).whereNotZero { try $0.pow(1 / p) }
+                ? parts.square().sum(dims, keep: true).flatSqrt()
+                : parts.abs().whereNotZero { try $0.pow(p) }.sum(dims, keep: true).whereNotZero { try $0.pow(1 / p) }
             let whole = try length * unit
-            return try keep ? whole : whole.reshaped(to: sizes.sum(dims).shape)
+            return try keep ? whole : whole.sum(dims)
         })
 
     static let logSumExp: Op = Op(
