@@ -42,9 +42,25 @@ static atomic_int kept;                        // workers with a larger number l
 static pthread_t workers[MAX_THREADS];
 static int worker_count;                       // guarded by busy
 static _Thread_local void *thread_context;
+static _Thread_local void (*release_thread_context)(void *);
+static pthread_key_t thread_end;                // has a value in threads that have a context
+static pthread_once_t thread_end_made = PTHREAD_ONCE_INIT;
 
 void *rk_thread_context(void) { return thread_context; }
-void rk_thread_set_context(void *context) { thread_context = context; }
+
+static void thread_ends(void *context) {
+    thread_context = NULL;  // What the release asks of the engine finds a fresh one, which is released in turn.
+    release_thread_context(context);
+}
+
+static void make_thread_end(void) { pthread_key_create(&thread_end, thread_ends); }
+
+void rk_thread_set_context(void *context, void (*release)(void *)) {
+    pthread_once(&thread_end_made, make_thread_end);
+    thread_context = context;
+    release_thread_context = release;
+    pthread_setspecific(thread_end, context);
+}
 
 // MARK: - How many
 

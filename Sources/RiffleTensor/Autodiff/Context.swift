@@ -27,7 +27,9 @@ public final class Context {
     public static var current: Context {
         if let pointer = rk_thread_context() { return Unmanaged<Context>.fromOpaque(pointer).takeUnretainedValue() }
         let context = Context()
-        rk_thread_set_context(Unmanaged.passRetained(context).toOpaque())
+        rk_thread_set_context(Unmanaged.passRetained(context).toOpaque()) { pointer in
+            Unmanaged<Context>.fromOpaque(pointer!).release()
+        }
         return context
     }
 

@@ -26,6 +26,6 @@ rk_cpu_level rk_cpu_set(rk_cpu_level level);
 /// The processor's name, as it gives it.
 const char *rk_cpu_name(void);
 
-/// One pointer a thread, for the engine above.
+/// One pointer a thread, for the engine above, which `release` gets when the thread ends.
 void *rk_thread_context(void);
-void rk_thread_set_context(void *context);
+void rk_thread_set_context(void *context, void (*release)(void *context));
