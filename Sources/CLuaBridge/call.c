@@ -158,8 +158,16 @@ static rlua_value copy_text(rlua_state *state, lua_State *L) {
     return text(copy, length);
 }
 
+/// describe(error, internal): an error object in words, a table by what it holds.
 static int describe(lua_State *L) {
-    luaL_tolstring(L, 1, NULL);
+    if (lua_isnil(L, 1)) {
+        lua_pushliteral(L, "an error without a message");
+    } else if (lua_istable(L, 1) && lua_getfield(L, 2, "show") == LUA_TFUNCTION) {
+        lua_pushvalue(L, 1);
+        lua_call(L, 1, 1);
+    } else {
+        luaL_tolstring(L, 1, NULL);
+    }
     return 1;
 }
 
@@ -169,7 +177,8 @@ rlua_value rlua_error_text(rlua_state *state, int error) {
     if (lua_rawgeti(L, LUA_REGISTRYINDEX, error) == LUA_TSTRING) return copy_text(state, L);
     lua_pushcfunction(L, describe);
     lua_insert(L, -2);
-    if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->roots[RLUA_INTERNAL]);
+    if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
         lua_pop(L, 1);
         lua_pushliteral(L, "an error that cannot be told in words");
     }

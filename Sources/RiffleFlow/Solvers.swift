@@ -93,6 +93,6 @@ public func edmGrid(steps: Int) -> [Double] {
 func checkGrid(_ grid: [Double], _ operation: String) throws {
     let differences = zip(grid, grid.dropFirst()).map { $1 - $0 }
     guard grid.count >= 2, grid.allSatisfy(\.isFinite), differences.allSatisfy({ $0 > 0 }) || differences.allSatisfy({ $0 < 0 }) else {
-        throw RiffleError(operation, "times must be at least two, all rising or all falling, got \(grid.map(riffleExact).joined(separator: ", "))")
+        throw RiffleError(operation, "times must be at least two, all rising or all falling, got \(grid.isEmpty ? "none" : grid.map(riffleExact).joined(separator: ", "))")
     }
 }

@@ -47,6 +47,13 @@ public struct Figure: Sendable {
         for series in panels.flatMap(\.series) where series.x.count != series.y.count {
             throw RiffleError("", "'\(series.name)' has \(series.x.count) x and \(series.y.count) y")
         }
+        guard panels.flatMap(\.series).contains(where: { zip($0.x, $0.y).contains { $0.isFinite && $1.isFinite } }) else {
+            throw RiffleError("", "there is nothing to draw: no point has finite numbers")
+        }
+        for (name, limits, isLogarithmic) in [("x", xLimits, xIsLogarithmic), ("y", yLimits, yIsLogarithmic)] {
+            guard isLogarithmic, let limits, limits.lowerBound <= 0 else { continue }
+            throw RiffleError("", "a logarithmic axis begins above 0, and the limits of \(name) at \(riffleFormat(limits.lowerBound))")
+        }
         // A point takes so many bytes, about, while it is drawn.
         try Memory.check(60 * panels.flatMap(\.series).reduce(0) { $0 + $1.x.count })
         let drawing = Drawing(self)

@@ -11,7 +11,7 @@ public enum ImageGrid {
     ///   - range: the values of black and white; -1 and 1 where nil, but for int32 images, whose numbers are bytes.
     /// - Returns: float32, or int32 where the images are and no range is given, `[rows * (height + padding) + padding, columns * (width + padding) + padding, channels]`.
     public static func grid(_ images: Tensor, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil) throws -> Tensor {
-        guard images.rank == 4 else { throw RiffleError("", "images are [n, height, width, channels], got \(images.shape)") }
+        guard images.rank == 4 else { throw RiffleError("", "images are [n, height, width, channels], got \(images.shape)\(hint(for: images.shape))") }
         guard columns >= 1, (0...1000).contains(padding) else {
             throw RiffleError("", "a grid has at least 1 column and a padding of 0 to 1000 pixels, got \(columns) and \(padding)")
         }
@@ -37,7 +37,7 @@ public enum ImageGrid {
 
     /// Writes images as one PNG.
     ///
-    /// A value v becomes the byte floor(255 u + 1/2) with u = (v - low) / (high - low), held within [0, 1]; NaN is black.
+    /// A value v becomes the byte floor(255 u + 1/2) with u = (v - low) / (high - low), held within [0, 1].
     /// Whole numbers without a range are bytes already. Reading a file and writing it again changes no byte.
     ///
     /// - Parameters:
@@ -45,7 +45,7 @@ public enum ImageGrid {
     ///     1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels.
     ///   - range: the values of black and white; -1 and 1 where nil, but for int32 images, whose numbers are bytes.
     ///   - text: what to note in the file, by key.
-    /// - Throws: `RiffleError` for other shapes, whole numbers that are no bytes, or when the file cannot be written.
+    /// - Throws: `RiffleError` for other shapes, NaN, whole numbers that are no bytes, or when the file cannot be written.
     public static func save(
         _ images: Tensor, to path: String, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil,
         text: [String: String] = [:]
@@ -59,7 +59,7 @@ public enum ImageGrid {
         default: images
         }
         guard sheet.rank == 3, (1...4).contains(sheet.shape[2]), sheet.count > 0 else {
-            throw RiffleError("", "a picture is [n, height, width, channels], [height, width, channels] or [height, width] with 1 to 4 channels, got \(images.shape)")
+            throw RiffleError("", "a picture is [n, height, width, channels], [height, width, channels] or [height, width] with 1 to 4 channels, got \(images.shape)\(hint(for: images.shape))")
         }
         let (height, width, channels) = (sheet.shape[0], sheet.shape[1], sheet.shape[2]), line = width * channels
         if holdsBytes(images, range) {
@@ -72,6 +72,8 @@ public enum ImageGrid {
             }
         } else {
             let floats = try sheet.converted(to: .float32), values = floats.elements(Float.self), range = range ?? -1...1
+            let strangers = values.count { $0.isNaN }
+            guard strangers == 0 else { throw RiffleError("", "NaN has no brightness, and \(strangers) of \(values.count) numbers are (images \(images.shape))") }
             let low = Float(range.lowerBound), scale = 1 / Float(range.upperBound - range.lowerBound)
             try PNG.write(width: width, height: height, channels: channels, text: text, to: path) { row, pixels in
                 for place in 0..<line { pixels[place] = byte((values[row * line + place] - low) * scale) }
@@ -82,9 +84,16 @@ public enum ImageGrid {
     /// Whether numbers are bytes already, which nothing scales.
     private static func holdsBytes(_ images: Tensor, _ range: ClosedRange<Double>?) -> Bool { images.dtype == .int32 && range == nil }
 
-    /// The byte of a brightness from 0 to 1: rounded to the nearest, a half upwards.
-    static func byte(_ brightness: Float) -> UInt8 {
-        // Written so that NaN takes the first way.
-        brightness > 0 ? UInt8(min(brightness, 1) * 255 + 0.5) : 0
+    /// The byte of a brightness from 0 to 1: rounded to the nearest, a half upwards. Of NaN it is 0.
+    static func byte(_ brightness: Float) -> UInt8 { brightness > 0 ? UInt8(min(brightness, 1) * 255 + 0.5) : 0 }
+
+    /// What to do with channels that stand first, as PyTorch has them, or with a picture that is no list of them.
+    private static func hint(for shape: Shape) -> String {
+        let sizes = shape.sizes, isPicture = sizes.count == 3
+        guard isPicture || sizes.count == 4, let last = sizes.last else { return "" }
+        if (1...4).contains(sizes[sizes.count - 3]), last > 4 {
+            return "; x:permute { \(isPicture ? "2, 3, 1" : "1, 3, 4, 2") } puts channels last"
+        }
+        return isPicture && (1...4).contains(last) ? "; x:unsqueeze(1) is a list of one picture" : ""
     }
 }

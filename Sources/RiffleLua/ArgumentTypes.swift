@@ -30,7 +30,8 @@ extension ArgumentType {
         case .index: "an index: 1 is the first, -1 the last"
         case .dtype: ArgumentType.choice(DType.allCases.map(\.description)).expected
         case .object(let word): "\("aeiou".contains(word.prefix(1)) ? "an" : "a") \(word.replacing("_", with: " "))"
-        case .list(.number): "a list of numbers, or a tensor of them"
+        case .list(let item) where item.isNumber:
+            "a list of numbers, or a tensor of them" + (item.expected == "a number" ? "" : ", each \(item.expected)")
         case .list(let item): "a list, each item \(item.expected)"
         case .table: "a table"
         case .any: "given"
@@ -58,7 +59,7 @@ extension ArgumentType {
                 : range.upperBound == Int.max ? "integer >= \(range.lowerBound)" : "integer, \(range.lowerBound) to \(range.upperBound)"
         case .fraction(let range): "number, \(riffleFormat(range.lowerBound)) to \(riffleFormat(range.upperBound))"
         case .list(.number): "list or tensor of numbers"
-        case .list(let item): "list of \(item.brief)"
+        case .list(let item): (item.isNumber ? "list or tensor of " : "list of ") + item.brief
         case .object(let word): word
         case .any: "any"
         case .tensor, .number, .string, .table: expected.split(separator: " ").dropFirst().joined(separator: " ")
@@ -68,6 +69,14 @@ extension ArgumentType {
     var isList: Bool {
         switch self {
         case .tensors, .shape, .dims, .list: true
+        default: false
+        }
+    }
+
+    /// Whether it is a number of some kind, such as a tensor holds.
+    var isNumber: Bool {
+        switch self {
+        case .number, .finite, .positive, .nonNegative, .fraction, .integer: true
         default: false
         }
     }
@@ -130,9 +139,10 @@ extension LuaEngine {
         case .dim, .index:
             if let place = raw.int, place != 0 { return .integer(place > 0 ? place - 1 : place) }
         case .tensors, .shape, .dims, .list:
-            if raw.isPlainTable, raw.table.named == 0 { return .list(try list(&raw, of: type.item)) }
-            if case .list(.number) = type, raw.kind == RLUA_OBJECT, case .tensor(let tensor) = object(raw), tensor.rank == 1 {
-                return .list(try tensor.doubles().map(Value.number))
+            if raw.isPlainTable, raw.table.named == 0 { return .list(try list(raw.items, of: type.item)) }
+            if case .list(let item) = type, item.isNumber, raw.kind == RLUA_OBJECT, case .tensor(let tensor) = object(raw), tensor.rank == 1 {
+                var numbers = try tensor.doubles().map { rlua_value(kind: RLUA_NUMBER, number: $0) }
+                return .list(try numbers.withUnsafeMutableBufferPointer { try list($0, of: item) })
             }
             // One alone stands for a list of one; but a shape by its numbers is read by the caller.
             if raw.kind != RLUA_TABLE {
@@ -149,6 +159,7 @@ extension LuaEngine {
             if raw.kind == RLUA_REFERENCE, let wanted = classesByWord[word], let object = classes[wanted].convert(try value(&raw)) {
                 return .object(object)
             }
+            if raw.kind == RLUA_OBJECT, let name = try property(of: raw, thatIs: word) { throw Mismatch(got: "\(describe(raw)), whose .\(name) is one") }
         case .table:
             if raw.isPlainTable { return .table(try table(&raw)) }
         case .any: return try value(&raw)
@@ -156,10 +167,19 @@ extension LuaEngine {
         throw raw.kind == RLUA_UNREADABLE ? Mismatch(problem: raw.text) : Mismatch(got: describe(raw))
     }
 
-    private func list(_ raw: inout rlua_value, of type: ArgumentType) throws -> [Value] {
-        try raw.items.indices.map { place in
+    /// The field of an object that holds what is wanted in its place, such as the network of an average.
+    private func property(of raw: rlua_value, thatIs word: String) throws -> String? {
+        guard let wanted = classesByWord[word], let holder = object(raw).anyObject else { return nil }
+        return try classes[Int(raw.class_id)].properties.first { property in
+            guard case .object = property.type else { return false }
+            return try property.getter.body(Arguments([.object(holder)])).first?.anyObject.map(classes[wanted].contains) ?? false
+        }?.name
+    }
+
+    private func list(_ items: UnsafeMutableBufferPointer<rlua_value>, of type: ArgumentType) throws -> [Value] {
+        try items.indices.map { place in
             do {
-                return try convert(&raw.items[place], to: type)
+                return try convert(&items[place], to: type)
             } catch var mismatch as Mismatch {
                 mismatch.wanted = mismatch.wanted ?? type.expected
                 mismatch.place = "item \(place + 1) of " + mismatch.place

@@ -130,6 +130,10 @@ final class Binding {
         switch declared {
         case .table, .any: return nil
         case .shape: return table.named > 0 ? last : nil
+        // An empty list, where a list cannot be left out.
+        case .tensors, .list, .dims:
+            let isNeeded = if case .required = function.arguments[last].defaultValue { true } else { false }
+            return table.named > 0 || table.count == 0 && !isNeeded ? last : nil
         case .some, nil: return table.named > 0 || table.count == 0 ? last : nil
         }
     }

@@ -1,3 +1,4 @@
+import RiffleNN
 import RiffleTensor
 
 /// Everything that Lua can call, in words: the source of help, completion and the reference page.
@@ -148,10 +149,13 @@ extension Value {
         switch self {
         case .none: "nil"
         case .string(let string): "'\(string)'"
-        case .list(let items): "a list of \(items.count)"
+        case .list(let items): items.isEmpty ? "an empty table" : "a list of \(items.count)"
         case .table: "a table"
         case .tensor(let tensor): "a tensor \(tensor.shape)"
-        case .object(let object): object is LuaFunction ? "a function or table" : "an object"
+        case .object(is LuaFunction): "a function or table"
+        case .object(let parameter as Parameter): "a parameter \(parameter.shape)"
+        case .object(is Network): "a network"
+        case .object: "an object"
         default: brief
         }
     }

@@ -64,13 +64,10 @@ extension LuaEngine {
                 return []
             },
             Function("start_profile", [], Doc("")) { _ in
-                Context.current.profiler = Profiler()
+                Profiler.begin()
                 return []
             },
-            Function("stop_profile", [], Doc("")) { _ in
-                defer { Context.current.profiler = nil }
-                return [.string(Context.current.profiler?.table ?? "")]
-            },
+            Function("stop_profile", [], Doc("")) { _ in [.string(Profiler.end()?.table ?? "")] },
             Function("clock", [], Doc("")) { _ in [.number(Progress.now())] },
             Function("settle", [], Doc("")) { [unowned self] _ in [.boolean(settle())] },
         ]

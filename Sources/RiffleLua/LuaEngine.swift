@@ -155,7 +155,7 @@ public final class LuaEngine: @unchecked Sendable {
 
     /// object[key] where neither a method nor a property has that name.
     private func indexing(_ entry: ObjectClass) -> Function {
-        Function("index", [Argument("object", .any), Argument("key", .any)], Doc("")) { [unowned self] arguments in
+        Function("index", [Argument("object", .any), Argument("key", .any, default: .none)], Doc("")) { [unowned self] arguments in
             let object = arguments[0].anyObject
             if let object, let found = try entry.index(object, arguments[1]) { return [found] }
             guard case .string(let name) = arguments[1] else {
@@ -167,11 +167,12 @@ public final class LuaEngine: @unchecked Sendable {
     }
 
     private func assigning(_ entry: ObjectClass) -> Function {
-        Function("assign", [Argument("object", .any), Argument("key", .any), Argument("value", .any, default: .none)], Doc("")) { [unowned self] arguments in
+        Function("assign", [Argument("object", .any), Argument("key", .any, default: .none), Argument("value", .any, default: .none)], Doc("")) { [unowned self] arguments in
             let kind = entry.word.replacing("_", with: " ")
             let settable = entry.properties.filter { $0.setter != nil }.map(\.name)
             guard case .string(let name) = arguments[1] else {
-                throw RiffleError("", "[\(arguments[1].described)] of \(ArgumentType.object(entry.word).expected) cannot be set")
+                let way = entry.word == "tensor" ? "; tensors never change: riffle.where(mask, a, x) and riffle.cat make new ones" : ""
+                throw RiffleError("", "[\(arguments[1].described)] of \(ArgumentType.object(entry.word).expected) cannot be set\(way)")
             }
             guard !self.catalogue.members(of: entry).contains(name) else {
                 throw RiffleError("", "'\(name)' of \(ArgumentType.object(entry.word).expected) cannot be set")

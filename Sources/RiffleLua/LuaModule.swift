@@ -109,7 +109,7 @@ final class LuaModule: Network, HasDefinition {
 
     /// Whatever tensors `forward` wants: a part of another network need not take times.
     override func forward(_ inputs: [Tensor]) throws -> Tensor {
-        try forwardFunction.tensor([.object(self)] + inputs.map(Value.tensor), named: "forward")
+        try forwardFunction.tensor([.object(self)] + inputs.map(Value.tensor), of: "module", named: "forward")
     }
 }
 
@@ -122,7 +122,7 @@ final class LuaVelocity: Network {
     override var kind: String { "function" }
 
     override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
-        try function.tensor(([x] + times + (condition?.tensors ?? [])).map(Value.tensor), named: "the function")
+        try function.tensor(([x] + times + (condition?.tensors ?? [])).map(Value.tensor), of: "velocity", named: "the function")
     }
 }
 
@@ -133,7 +133,7 @@ final class LuaWeight: LossWeight {
     init(_ function: LuaFunction) { self.function = function }
 
     override func weigh(_ losses: Tensor, _ s: Tensor, _ t: Tensor) throws -> Tensor {
-        let weights = try function.tensor([.tensor(s), .tensor(t)], named: "weight")
+        let weights = try function.tensor([.tensor(s), .tensor(t)], of: "weight", named: "the function")
         guard weights.shape == losses.shape || weights.count == 1 else {
             throw RiffleError("weight", "the function must return [\(losses.count)], a number for each sample, got \(weights.shape)")
         }
@@ -143,10 +143,10 @@ final class LuaWeight: LossWeight {
 
 extension LuaFunction {
     /// The function's result, which has to be a tensor.
-    fileprivate func tensor(_ arguments: [Value], named name: String) throws -> Tensor {
+    fileprivate func tensor(_ arguments: [Value], of operation: String, named name: String) throws -> Tensor {
         let results = try self(arguments)
         guard let result = Arguments(results).optionalTensor(0) else {
-            throw RiffleError("module", "\(name) must return a tensor, got \(results.first?.described ?? "nil")")
+            throw RiffleError(operation, "\(name) must return a tensor, got \(results.first?.described ?? "nil")")
         }
         return result
     }

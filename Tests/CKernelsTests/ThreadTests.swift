@@ -62,15 +62,23 @@ import Testing
         #expect(rk_threads() == 1)
     }
 
-    @Test func contextBelongsToTheThread() {
-        rk_thread_set_context(UnsafeMutableRawPointer(bitPattern: 42))
-        #expect(rk_thread_context() == UnsafeMutableRawPointer(bitPattern: 42))
-        let other = Mutex(true)
-        let thread = Thread { other.withLock { $0 = rk_thread_context() == nil ? false : true } }
-        thread.start()
-        while !thread.isFinished { usleep(1000) }
-        #expect(other.withLock { $0 } == false)
-        rk_thread_set_context(nil)
+    @Test func contextBelongsToTheThreadAndGoesWithIt() throws {
+        /// Joined, as destructors run behind the thread's own code.
+        func inThread(_ body: @escaping @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?) throws -> UnsafeMutableRawPointer? {
+            var thread = pthread_t(), result: UnsafeMutableRawPointer?
+            try #require(pthread_create(&thread, nil, body, nil) == 0)
+            pthread_join(thread, &result)
+            return result
+        }
+        let seen = try inThread { _ in
+            rk_thread_set_context(UnsafeMutableRawPointer(bitPattern: 42)) { pointer in
+                released.add(UInt(bitPattern: pointer), ordering: .relaxed)
+            }
+            return rk_thread_context()
+        }
+        #expect(seen == UnsafeMutableRawPointer(bitPattern: 42))
+        #expect(released.load(ordering: .relaxed) == 42)
+        #expect(try inThread { _ in rk_thread_context() } == nil)
     }
 
     @Test func processorIsNamed() {
@@ -78,3 +86,6 @@ import Testing
         atEachLevel { #expect(rk_cpu() == $0) }
     }
 }
+
+/// The sum of the contexts that were released.
+private let released = Atomic<UInt>(0)

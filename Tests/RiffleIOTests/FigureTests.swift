@@ -44,7 +44,7 @@ import Testing
     typealias Panel = Figure.Panel
     typealias Series = Figure.Series
 
-    @Test(arguments: [[], [Double.nan, .infinity], [0, 0], [1e300, -1e300], [-1, 1e-300], [3]], [false, true])
+    @Test(arguments: [[1, Double.nan, .infinity], [0, 0], [1e300, -1e300], [-1, 1e-300], [3]], [false, true])
     func drawsWhateverTheNumbersAre(values: [Double], isLogarithmic: Bool) throws {
         let scratch = try Scratch()
         for mark in [Figure.Mark.points, .lines, .bars] {
@@ -59,6 +59,13 @@ import Testing
         #expect(message { try Figure(.lines, []).save(to: scratch("a.png")) }.contains("1 to 64 panels"))
         #expect(message { _ = try Figure.scatter([("a", try .zeros([3, 4]))]) }.contains("[3, 4] for 'a'"))
         #expect(message { try Figure(.lines, [Panel("", [Series("a", x: [1], y: [])])]).save(to: scratch("a.png")) }.contains("1 x and 0 y"))
+        for values in [[], [Double.nan, .infinity]] {
+            let figure = Figure(.points, [Panel("", [Series("a", x: values, y: values)])])
+            #expect(message { try figure.save(to: scratch("a.png")) }.contains("no point has finite numbers"))
+        }
+        var figure = Figure(.lines, [Panel("", [Series("a", x: [1, 2], y: [1, 2])])])
+        (figure.yIsLogarithmic, figure.yLimits) = (true, -1...2)
+        #expect(message { try figure.save(to: scratch("a.png")) }.contains("begins above 0, and the limits of y at -1"))
         #expect(scratch.names.isEmpty)
     }
 

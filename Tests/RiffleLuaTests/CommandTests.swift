@@ -8,7 +8,7 @@ import Testing
 @Suite(.serialized) struct CommandTests {
     /// Code, as `-e` and standard input alike have it, and what it prints.
     static let entries = [
-        ("1 + 1", "2\n"), ("return 1, 'x'", "1\tx\n"), ("1 + 1;", ""), ("1 + 1 -- a comment;", "2\n"), ("x = 5; -- a comment", ""),
+        ("1 + 1", "2\n"), ("return 1, 'x'", "1\tx\n"), ("1 + 1;", ""), ("1 + 1 -- a comment;", "2\n"), ("0 / 0", "nan\n"), ("x = 5; -- a comment", ""),
         ("-1", "-1\n"), ("local x = 3; x * 2", "6\n"), ("local function f() return 7 end f()", "7\n"), ("do local a = 1 end (print)(2)", "2\n"),
         ("1 + 1\nfor i = 1, 2 do\nprint(i)\nend\n{ 1,\n2 }", "2\n1\n2\n[1, 2]\n"), ("f = print f(1) f(2)", "1\n2\n"),
         ("local t = {}\nfunction t:y() return 8 end\nif t then t.z = 3 elseif false then else end\nt:y(), t.z", "8\t3\n"),
@@ -34,7 +34,8 @@ import Testing
         (["local x <close> = riffle.ones(2); x:sum()", "x + 1"], "got a tensor that was freed"),
         (["local a, b = 1, riffle.ones(1000000)", "local b;", "collectgarbage() return a, riffle.memory.stats().live < 1000000"], "1\ttrue\n"),
         (["local a, b = 1, 2 local b = b + 1; error('x')", "b"], "command line:1: x\n"),
-        (["local net = nil + 1"], "arithmetic on a nil value"), (["x y"], "syntax error near 'y'"), (["1 +"], "unexpected symbol"),
+        (["riffle.no_grad()"], "command line:1: riffle.no_grad: argument 1"), (["error({ code = 1 })"], "riffle: { code = 1 }\n"),
+        (["error()"], "riffle: an error without a message\n"), (["local net = nil + 1"], "arithmetic on a nil value"), (["x y"], "syntax error near 'y'"), (["1 +"], "unexpected symbol"),
         (["x ="], "near <eof>"), (["end"], "expected near 'end'"), (["end return function()"], "near 'end'"),
         (["nett = 1", "net"], "there is no variable 'net'"), (["local function f() y = 1 end", "f()"], "assignment to 'y'"),
     ]

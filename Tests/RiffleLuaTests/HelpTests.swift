@@ -22,7 +22,7 @@ import Testing
         ("x:to 'float'", "did you mean 'float32'?"), ("exit()", "Ctrl-D leaves"), ("local a = None; a.x = 1", "Lua's word is nil"), ("x.numel", "did you mean 'count'?"),
         ("x.shape[1]", "shape is a method: x:shape()"), ("print(#x.shape)", "shape is a method: x:shape()"), ("x:sum().item + 1", "item is a method: x:item()"), ("net:parameters()['output.bias']:grad()", "grad is a field: x.grad"),
         ("optim.sgd(net, 1).lr", ""), ("do local o = optim.sgd(net, 1) o.lr = -1 end", "=1: optimizer.lr: must be a number from 0 on, got -1"),
-        ("x < 1", "=1: tensor: Lua's comparisons give one truth"), ("optim.sgd(net, 1)[{}]", "=1: an optimizer cannot be indexed with a list of 0"),
+        ("x < 1", "=1: tensor: Lua's comparisons give one truth"), ("optim.sgd(net, 1)[{}]", "=1: an optimizer cannot be indexed with an empty table"),
         ("do local t = {} t.t = t; x.name = t end", "=1: tensor has no field 'name' that can be set"),
         ("flow.ode(nn.module { forward = function(_, x) return 1 end }, x, { steps = 1 })", "forward must return a tensor, got 1"),
         // What a network returns behind its tensor is nobody's affair.

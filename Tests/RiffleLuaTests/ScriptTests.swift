@@ -17,6 +17,7 @@ import Testing
         let before = rk_memory_now().live
         do {
             let engine = try LuaEngine(script: name)
+            try engine.session.get().require(from: Self.folder)
             do {
                 try engine.run(try contents(of: "\(Self.folder)/\(name)"), name: "@\(name)")
             } catch let error as LuaError {

@@ -134,6 +134,7 @@ import Testing
         Known("norm", [0, 0], with: [.number(2)], gives: [[0, 0]]), Known("norm", [0, 0], with: [.number(1)], gives: [[0, 0]]), Known("norm", [0, 0], with: [.number(inf)], gives: [[0, 0]]),
         Known("norm", [0, 0], with: [.number(3)], gives: [[0, 0]]), Known("norm", [0, 3], with: [.number(0.5)], gives: [[0, 1]]),
         Known("norm", [-3, 3, 1], with: [.number(inf)], gives: [[-0.5, 0.5, 0]]),
+        Known("norm", [-3, 3, 1], with: [.number(1e300)], gives: [[-0.5, 0.5, 0]]), Known("norm", [1, 3], with: [.number(1e4)], gives: [[0, 1]]),
         Known("logsumexp", [1, -inf], gives: [[1, 0]]), Known("logsumexp", [inf, 1], gives: [[1, 0]]), Known("logsumexp", [inf, inf], gives: [[0.5, 0.5]]),
         Known("logsumexp", [-inf, -inf], gives: [[0.5, 0.5]]), Known("logsumexp", [nan, 1], gives: [[nan, nan]]),
         Known("softmax", [1, -inf], gives: [[0, 0]]), Known("log_softmax", [1, -inf], times: 1, gives: [[-1, 1]]),

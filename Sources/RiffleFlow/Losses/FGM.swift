@@ -25,6 +25,7 @@ public struct FGMLoss {
     ) throws -> Loss {
         _ = try FlowBatch.count(noise, "fgm", named: "z")
         try checkClasses([("generator", generator), ("teacher", teacher), ("online network", online)])
+        try checkApart([("generator", generator), ("teacher", teacher), ("online network", online)])
         if options.weight is LearnedWeight { throw RiffleError("fgm", "a learned weight needs a loss that is never negative; give a function") }
         let data = try generated(generator, noise, condition)
         let t = try options.times.sample(noise.shape[0], noise.dtype)
@@ -68,6 +69,7 @@ public struct FGMOnlineLoss {
     ) throws -> Loss {
         _ = try FlowBatch.count(noise, "fgm_online", named: "z")
         try checkClasses([("generator", generator), ("online network", online)])
+        try checkApart([("generator", generator), ("online network", online)])
         guard (alpha == 1) == (data == nil) else { throw RiffleError("fgm_online", alpha < 1 ? "alpha below 1 needs real data, x" : "x, real data, counts for nothing with alpha 1") }
         let made = try withoutGradient { try generated(generator, noise, condition) }, beta = beta ?? alpha
         var terms = Terms(options)

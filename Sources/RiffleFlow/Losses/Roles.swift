@@ -109,6 +109,14 @@ func checkClasses(_ networks: [(role: String, network: Network)]) throws {
     throw RiffleError("", "the \(first) has \(count) classes and the \(other) \(differing)")
 }
 
+/// - Throws: `RiffleError` when one network has two roles that differ in what they learn.
+func checkApart(_ networks: [(role: String, network: Network)]) throws {
+    for (place, one) in networks.enumerated() {
+        guard let other = networks[..<place].first(where: { $0.network === one.network }) else { continue }
+        throw RiffleError("", "the \(other.role) and the \(one.role) are the same network; begin one as a copy, net:copy()")
+    }
+}
+
 /// What a network answers in a role, without dropout, as a constant.
 func constant(_ role: String, _ network: Network, _ body: (Network) throws -> Tensor) throws -> Tensor {
     try acting(as: role) { try withoutGradient { try network.evaluating { try body(network) } } }

@@ -40,7 +40,10 @@ enum DataLibrary {
                     return (name, tensor)
                 }
                 try SafeTensors.write(tensors, metadata: arguments.texts(2), to: path)
-            default: throw RiffleError("", "a .npy file takes one tensor and no metadata, any other a table of tensors by name")
+            default:
+                let wanted = !isNpy(path) ? "a safetensors file takes a table of tensors by name, such as { x = x }"
+                    : "a .npy file takes one tensor" + (arguments.has(2) ? " and no metadata" : "")
+                throw RiffleError("", "\(wanted), got \(arguments[1].described)")
             }
             return []
         },

@@ -16,7 +16,7 @@ enum GeneratorLibrary {
             "flow.loss.fgm", [
                 generator, online, Shared.teacher, Shared.noise, Shared.labels,
                 Argument("l1_weight", .nonNegative, "1 is exact; 0 is the setting of the paper's large run", default: .number(1)),
-                Argument("ratio", .positive, "beta / alpha of RealUID", default: .number(1)),
+                Argument("ratio", .fraction(0.5...2), "beta / alpha of RealUID, which is near 1", default: .number(1)),
                 Argument("normalise", .boolean, "whether each sample's loss is divided by the mean of |c - v*| (SiD)", default: .boolean(false)),
             ] + Shared.timing() + generatedPath + [Shared.weight],
             Doc("Flow generator matching, data-free: the generator's loss. Returns the loss and its parts.", formula: "L = l1_weight E |v* - v|^2 + E 2 <v* - v, v - c>, at x_t = (1 - t) e + t g(z), c = g(z) - e", example: networks + "> riffle.flow.loss.fgm(teacher:copy(), teacher:copy(), teacher, z):shape()\n[]", source: "Huang et al. 2024, 2410.19310, eq. 4.11 and 4.12; ratio: RealUID, 2509.22459",

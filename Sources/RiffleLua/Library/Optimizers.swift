@@ -90,12 +90,15 @@ enum OptimizerLibrary {
     /// The parameters of a module, or those of a list.
     private static func parameters(_ value: Value) throws -> [Parameter] {
         if case .object(let module as Module) = value { return module.parameters.map(\.parameter) }
-        let found = value.list.map { Arguments([$0]) }.map { arguments in
+        // By name, as net:parameters() gives them.
+        var items = value.list
+        if case .table(let table) = value { items = table.sorted { $0.key < $1.key }.map(\.value) }
+        let found = items.map { Arguments([$0]) }.map { arguments in
             arguments.optionalObject(0, as: Module.self).map { $0.parameters.map(\.parameter) } ?? arguments.optionalObject(0, as: Parameter.self).map { [$0] }
         }
         let known = found.compactMap { $0 }
         guard known.count == found.count, !known.isEmpty else {
-            let got = if case .list(let items) = value { items.isEmpty ? "an empty list" : "a list with something else in it" } else { value.brief }
+            let got = known.count == found.count ? value.described : "\(value.described) with something else in it"
             throw RiffleError("", "argument 1 'what' must be a module, a parameter, or a list of them, got \(got)")
         }
         return known.flatMap { $0 }

@@ -10,7 +10,7 @@ enum PairLibrary {
                 Argument("shape", .list(.integer(1...Int.max)), "of one sample, such as { 32, 32, 3 }"),
                 Argument("labels", .boolean, "whether each pair has a label", default: .boolean(false)),
             ],
-            Doc("Begins a file of pairs, which appears whole when it is closed.", example: "> local path = os.tmpname()\n> local w <close> = riffle.data.pair_writer(path, { n = 3, shape = { 2 } })\n> w:add(riffle.randn(3, 2), riffle.ones(3, 2))\n> w:close()\n> #riffle.data.pairs(path), os.remove(path)\n3\ttrue", source: "Liu, Gong and Liu 2022, Flow Straight and Fast")
+            Doc("Begins a file of pairs, which appears whole: when it is closed, or forgotten with all of its pairs.", example: "> local path = os.tmpname()\n> local w <close> = riffle.data.pair_writer(path, { n = 3, shape = { 2 } })\n> w:add(riffle.randn(3, 2), riffle.ones(3, 2))\n> w:close()\n> #riffle.data.pairs(path), os.remove(path)\n3\ttrue", source: "Liu, Gong and Liu 2022, Flow Straight and Fast")
         ) { arguments in
             [.object(try PairWriter(arguments.string(0), count: arguments.integer(1), shape: arguments.shape(2), labels: arguments.boolean(3)))]
         },

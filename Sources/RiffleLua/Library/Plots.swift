@@ -86,6 +86,7 @@ enum PlotLibrary {
     /// Names with values: of a table in the order asked for, of a list of pairs in theirs; anything else has no name.
     private static func entries(_ value: Value, order arguments: Arguments, _ place: Int) throws -> [(String, Value)] {
         let order = arguments.list(place).map { Arguments([$0]).string(0) }
+        if let twice = order.first(where: { name in order.count { $0 == name } > 1 }) { throw RiffleError("", "order names '\(twice)' twice") }
         if case .table(let table) = value {
             return try (order.isEmpty ? table.keys.sorted() : order).map { name in
                 guard let entry = table[name] else { throw RiffleError("", "there is nothing named '\(name)'" + suggestion(for: name, among: table.keys)) }

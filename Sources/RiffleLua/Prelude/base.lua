@@ -52,6 +52,20 @@ function internal.kind(value)
   return type(value) == "userdata" and internal.word_of(value) or type(value)
 end
 
+-- A value in a few words, for messages.
+function internal.told(value)
+  local kind = internal.kind(value)
+  if kind == "nil" or kind == "boolean" then return tostring(value) end
+  if kind == "number" then return value == value and tostring(value) or "nan" end
+  if kind == "string" then return #value <= 40 and "'" .. value .. "'" or ("a string of %d bytes"):format(#value) end
+  if kind == "table" and not getmetatable(value) then
+    if next(value) == nil then return "an empty table" end
+    return #value > 0 and next(value, #value) == nil and "a list of " .. #value or "a table"
+  end
+  local shape = (kind == "tensor" or kind == "parameter") and select(2, internal.bytes_of(value)):match("%[.*") 
+  return ("%s %s%s"):format(kind:find("^[aeiou]") and "an" or "a", kind:gsub("_", " "), shape and " " .. shape or "")
+end
+
 -- Raises an error where an argument is not of the kind that is wanted.
 function internal.expect(title, number, name, value, kind)
   local got = internal.kind(value)
@@ -59,13 +73,14 @@ function internal.expect(title, number, name, value, kind)
   local meta = getmetatable(value)
   if kind == "function" and (got == "network" or got == "module" or type(meta) == "table" and meta.__call) then return end
   local article = kind:find("^[aeiou]") and "an" or "a"
-  internal.fail(("riffle.%s: argument %d '%s' must be %s %s, got %s"):format(title, number, name, article, kind, got))
+  internal.fail(("riffle.%s: argument %d '%s' must be %s %s, got %s"):format(title, number, name, article, kind, internal.told(value)))
 end
 
 -- A value as it is printed: lists and tables by their contents, to a depth and to a number of values in all.
 -- - around: the tables that the value stands in, and how many more values there is room for.
 local function show(value, depth, around)
   if type(value) == "string" and depth > 0 then return ("%q"):format(value) end
+  if value ~= value then return "nan" end
   if type(value) ~= "table" then return tostring(value) end
   local meta = getmetatable(value)
   if meta and meta ~= internal.list_metatable and meta ~= internal.table_metatable and type(meta) == "table" and meta.__tostring then
@@ -145,6 +160,13 @@ function ipairs(value)
   local kind = type(value) == "userdata" and internal.word_of(value)
   if kind == "tensor" or kind == "parameter" then return next_row, value, 0 end
   return list_pairs(value)
+end
+
+local table_pairs = pairs
+function pairs(value)
+  local kind = type(value) == "userdata" and internal.word_of(value)
+  if kind == "tensor" or kind == "parameter" then internal.fail("pairs: a tensor has no keys; ipairs goes through its rows") end
+  return table_pairs(value)
 end
 
 package.preload.riffle = function() return riffle end

@@ -1,6 +1,7 @@
 -- Functions that take a function: forward mode, computing without gradients, scopes.
 local _, internal = ...
 local define, expect, fail, kind = internal.define, internal.expect, internal.fail, internal.kind
+local told = internal.told
 local enclosed, leaving = internal.enclosed, internal.leaving
 
 local function is_tensor(value)
@@ -15,10 +16,10 @@ local function split(level, ...)
     local value, tangent = internal.split(level, y)
     return value, tangent, select(2, ...)
   end
-  if type(y) ~= "table" then fail("riffle.jvp: the function must return a tensor or a list of tensors, got " .. kind(y)) end
+  if type(y) ~= "table" then fail("riffle.jvp: the function must return a tensor or a list of tensors, got " .. told(y)) end
   local values, tangents = {}, {}
   for i, item in ipairs(y) do
-    if not is_tensor(item) then fail(("riffle.jvp: result %d must be a tensor, got %s"):format(i, kind(item))) end
+    if not is_tensor(item) then fail(("riffle.jvp: result %d must be a tensor, got %s"):format(i, told(item))) end
     values[i], tangents[i] = internal.split(level, item)
   end
   return values, tangents, select(2, ...)

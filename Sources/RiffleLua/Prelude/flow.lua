@@ -1,10 +1,10 @@
 -- Loops of methods that alternate between networks or go in rounds.
 local riffle, internal = ...
-local define, expect, fail, kind = internal.define, internal.expect, internal.fail, internal.kind
+local define, expect, fail, told = internal.define, internal.expect, internal.fail, internal.told
 
 local function whole(name, place, value)
   if math.type(value) ~= "integer" or value < 1 then
-    fail(("%s: argument %s must be an integer from 1 on, got %s"):format(name, place, kind(value) == "number" and tostring(value) or kind(value)))
+    fail(("%s: argument %s must be an integer from 1 on, got %s"):format(name, place, told(value)))
   end
   return value
 end
@@ -20,11 +20,11 @@ define("flow.turns", {
 }, function(steps, turns)
   whole("riffle.flow.turns", "1 'steps'", steps)
   if type(turns) ~= "table" or #turns == 0 or #turns % 2 == 1 then
-    fail('riffle.flow.turns: argument 2 \'turns\' must be a list such as { "online", 5, "generator", 1 }, got ' .. kind(turns))
+    fail('riffle.flow.turns: argument 2 \'turns\' must be a list such as { "online", 5, "generator", 1 }, got ' .. told(turns))
   end
   local order = {}
   for place = 1, #turns, 2 do
-    if type(turns[place]) ~= "string" then fail("riffle.flow.turns: item " .. place .. " must be a name, got " .. kind(turns[place])) end
+    if type(turns[place]) ~= "string" then fail("riffle.flow.turns: item " .. place .. " must be a name, got " .. told(turns[place])) end
     for _ = 1, whole("riffle.flow.turns", "2 'turns', item " .. place + 1, turns[place + 1]) do order[#order + 1] = turns[place] end
   end
   local done, total = 0, steps * #order

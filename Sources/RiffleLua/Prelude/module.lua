@@ -1,25 +1,22 @@
 -- Networks written in Lua.
 local _, internal = ...
-local define, fail, kind = internal.define, internal.fail, internal.kind
-
--- A value in an error: numbers and truths as they are, of others the type.
-local function shown(value)
-  local word = kind(value)
-  return (word == "number" or word == "boolean") and tostring(value) or word
-end
+local define, fail, kind, told = internal.define, internal.fail, internal.kind, internal.told
 
 -- The classes of a network's parts.
 local is_part = { module = true, network = true, loss_weight = true, parameter = true }
 
 -- Whether a value is a part of a network, or a table with parts in it.
-local function has_parts(value, depth)
+-- - around: the tables that it stands in.
+local function has_parts(value, around)
   local word = kind(value)
   if is_part[word] then return true end
-  if word ~= "table" or depth > 8 then return false end
-  for _, item in pairs(value) do
-    if has_parts(item, depth + 1) then return true end
-  end
-  return false
+  if word ~= "table" then return false end
+  if around[value] then fail("riffle.nn.module: a table of the definition contains itself") end
+  around[value] = true
+  local has = false
+  for _, item in pairs(value) do has = has_parts(item, around) or has end
+  around[value] = nil
+  return has
 end
 
 define("nn.module", {
@@ -31,22 +28,22 @@ define("nn.module", {
   example = "> local net = riffle.nn.module { w = riffle.parameter(riffle.ones(2)), forward = function(self, x, t) return x * self.w end }\n"
     .. "> net(riffle.ones(1, 2), riffle.zeros(1))\ntensor float32 [1, 2]:\n         1         1",
 }, function(definition)
-  if type(definition) ~= "table" then fail("riffle.nn.module: argument 1 'definition' must be a table, got " .. kind(definition)) end
+  if type(definition) ~= "table" then fail("riffle.nn.module: argument 1 'definition' must be a table, got " .. told(definition)) end
   if type(definition.forward) ~= "function" then
-    fail("riffle.nn.module: the table needs a function forward(self, x, t), got " .. kind(definition.forward))
+    fail("riffle.nn.module: the table needs a function forward(self, x, t), got " .. told(definition.forward))
   end
   local times, classes, null_class = definition.times or 1, definition.classes, definition.null_class or false
-  if times ~= 1 and times ~= 2 then fail("riffle.nn.module: times must be 1 or 2, got " .. shown(times)) end
+  if times ~= 1 and times ~= 2 then fail("riffle.nn.module: times must be 1 or 2, got " .. told(times)) end
   if classes and not (math.type(classes) == "integer" and classes >= 1) then
-    fail("riffle.nn.module: classes must be an integer from 1 on, got " .. shown(classes))
+    fail("riffle.nn.module: classes must be an integer from 1 on, got " .. told(classes))
   end
   if type(null_class) ~= "boolean" or null_class and not classes then
-    fail("riffle.nn.module: null_class must be true or false, and true only with classes, got " .. shown(null_class))
+    fail("riffle.nn.module: null_class must be true or false, and true only with classes, got " .. told(null_class))
   end
   local parts, plain = {}, {}
   for name, value in pairs(definition) do
     if type(name) ~= "string" then fail("riffle.nn.module: every field needs a name, got [" .. tostring(name) .. "]") end
-    if not has_parts(value, 0) then
+    if not has_parts(value, { [definition] = true }) then
       plain[name] = value
     elseif rawget(internal.members.module, name) then
       fail(("riffle.nn.module: a part cannot be named '%s', every module has a method of that name"):format(name))

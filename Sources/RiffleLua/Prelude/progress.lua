@@ -1,6 +1,6 @@
 -- riffle.progress: a loop that shows how far it is.
 local _, internal = ...
-local define, fail, guard, kind = internal.define, internal.fail, internal.guard, internal.kind
+local define, fail, guard, kind, told = internal.define, internal.fail, internal.guard, internal.kind, internal.told
 
 local function length(iterable)
   local ok, count = pcall(function() return #iterable end)
@@ -23,7 +23,7 @@ define("progress", {
   example = "> local sum = 0; for step in riffle.progress(3) do sum = sum + step end; return sum\n6",
 }, function(steps, label)
   if label ~= nil and type(label) ~= "string" then
-    fail("riffle.progress: argument 2 'label' must be a string, got " .. kind(label))
+    fail("riffle.progress: argument 2 'label' must be a string, got " .. told(label))
   end
   label = label or ""
   if math.type(steps) == "float" and steps == math.floor(steps) then steps = math.tointeger(steps) end
@@ -48,7 +48,7 @@ define("progress", {
   elseif type(steps) == "function" or type(steps) == "userdata" or (getmetatable(steps) or {}).__call then
     iterate = steps
   else
-    fail("riffle.progress: argument 1 'steps' must be an integer or something to go through, got " .. kind(steps))
+    fail("riffle.progress: argument 1 'steps' must be an integer or something to go through, got " .. told(steps))
   end
   bar = internal.progress(label, length(steps))
   done = -1

@@ -89,6 +89,8 @@ local function compile(body, tokens, statements, name)
   table.sort(header)
   table.move(header, 1, #header, #words + 1, words)
   local head = "local " .. table.concat(words, ", ") .. " = ...; return function(...) "
+    -- A function with a variable to close makes no tail calls, so that its lines are there for errors.
+    .. "local _riffle_lines <close> = nil; "
   local make, message = load(head .. body .. "\nend", name, "t")
   if not make then return nil, message end
   local entry = make(function(number, read) keep(statements[number].locals, read) end, show)

@@ -47,6 +47,8 @@ open class Optimizer {
     public func step(_ loss: Tensor? = nil) throws -> Report {
         if let loss, loss.count != 1 { throw RiffleError("step", "a loss is a single number, the tensor is \(loss.shape); take its sum or mean first") }
         let value = try loss?.item()
+        // Before the tape is spent: what is not finite can still be looked into.
+        if let value, !value.isFinite { throw Optimizer.notFinite("loss", value) }
         // Whatever needs memory comes first, so that all parameters move or none, and moments before the tape is spent.
         for (place, parameter) in parameters.enumerated() where parameter.isTrainable { try prepare(place) }
         let reached = try loss?.summedGradients() ?? []
@@ -58,7 +60,7 @@ open class Optimizer {
             throw RiffleError("step", "no parameter of this optimizer has a gradient" + (loss == nil ? "; give the loss, or call loss:backward() before" : ": the loss does not depend on them"))
         }
         let norm = moving.reduce(0.0) { $0 + rk_sum_squares($1.2.dtype.kernel, $1.2.pointer, $1.2.count) }.squareRoot()
-        try Optimizer.checkFinite(loss: value, norm: norm)
+        guard norm.isFinite else { throw Optimizer.notFinite("gradient", value) }
         let scale = clip.map { min(1, $0 / (norm + 1e-6)) } ?? 1
         for (_, parameter, _) in moving { try parameter.makeUnique() }
         steps += 1
@@ -82,14 +84,10 @@ open class Optimizer {
     /// Moves one parameter against its gradient times `scale`.
     open func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {}
 
-    private static func checkFinite(loss: Double?, norm: Double) throws {
-        let isLossFinite = loss?.isFinite ?? true
-        guard isLossFinite, norm.isFinite else {
-            let what = isLossFinite ? "gradient" : "loss"
-            throw RiffleError(
-                "step", "the \(what) is not finite" + (loss.map { ", the loss is \(riffleFormat($0))" } ?? "")
-                    + "; nothing was changed (riffle.nan_guard(true) stops at the operation where it begins)")
-        }
+    private static func notFinite(_ what: String, _ loss: Double?) -> RiffleError {
+        RiffleError(
+            "step", "the \(what) is not finite" + (loss.map { ", the loss is \(riffleFormat($0))" } ?? "")
+                + "; nothing was changed (riffle.nan_guard(true) stops at the operation where it begins)")
     }
 }
 

@@ -25,7 +25,7 @@ public final class PowerEMA {
     /// - Throws: `RiffleError` when a length is not in (0, 1/sqrt(12)] or occurs twice.
     public init(_ network: Module, lengths: [Double] = [0.05, 0.10]) throws {
         guard !lengths.isEmpty, Set(lengths).count == lengths.count else {
-            throw RiffleError("power_ema", "lengths should be one or more, all different, got \(lengths.map(riffleFormat).joined(separator: ", "))")
+            throw RiffleError("power_ema", "lengths should be one or more, all different, got \(lengths.isEmpty ? "none" : lengths.map(riffleFormat).joined(separator: ", "))")
         }
         exponents = try lengths.map { try PowerProfile.exponent(length: $0) }
         averages = try lengths.map { _ in try Average(of: network, "power_ema") }

@@ -14,7 +14,28 @@ public class Profiler {
     /// Seconds spent in what the open measurements called.
     private var inner: [Double] = []
 
-    public init() {}
+    /// The one that was asked before this one, and learns what this one saw when it ends.
+    private let outer: Profiler?
+
+    public init(inside outer: Profiler? = nil) { self.outer = outer }
+
+    /// Begins to measure the calling thread's operations.
+    public static func begin() { Context.current.profiler = Profiler(inside: Context.current.profiler) }
+
+    /// Ends what `begin` began last, and returns it.
+    public static func end() -> Profiler? {
+        guard let profiler = Context.current.profiler else { return nil }
+        Context.current.profiler = profiler.outer
+        profiler.outer?.add(profiler)
+        return profiler
+    }
+
+    private func add(_ other: Profiler) {
+        for (name, entry) in other.entries {
+            entries[name, default: Entry(name: name)].calls += entry.calls
+            entries[name]?.seconds += entry.seconds
+        }
+    }
 
     /// Those that took longest first.
     public var report: [Entry] { entries.values.sorted { ($0.seconds, $1.name) > ($1.seconds, $0.name) } }

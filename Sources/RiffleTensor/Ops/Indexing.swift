@@ -82,7 +82,7 @@ extension Op {
         forward: { call in
             let index = call.inputs[0], classes = call.attributes.integer(0)
             let y = try Tensor.zeros(Shape(index.shape.sizes + [classes]))
-            let places = try indices(index, below: y.viewed(as: [classes, y.count / classes]))
+            let places = try indices(index, below: y.viewed(as: [classes, y.count / classes]), named: "classes \(classes)")
             let (ones, from) = (y.elements(Float.self), places.elements(Int32.self))
             withExtendedLifetime(places) {
                 for row in 0..<index.count { ones[row * classes + Int(from[row])] = 1 }

@@ -268,7 +268,8 @@ extension Op {
                 sizes = [Int](repeating: Swift.min(size, x.shape[dim]), count: parts)
             }
             guard sizes.reduce(0, +) == x.shape[dim] else {
-                throw RiffleError("", "parts of \(Shape(sizes)) do not make up dimension \(dim + 1) (x \(x.shape))")
+                let hint = if case .integer = call.attributes[0] { "; name the size of every part where they differ" } else { "" }
+                throw RiffleError("", "parts of \(Shape(sizes)) do not make up dimension \(dim + 1) (x \(x.shape))\(hint)")
             }
             var place = 0
             return try sizes.map { size in

@@ -1,12 +1,11 @@
 -- What a call with wrong arguments says: where, which function, which argument, what was wanted and what came.
 local riffle = require "riffle"
+local fails = require "shared.fails"
 local a = riffle.tensor { { 1, 2, 3 }, { 4, 5, 6 } }
 
 local function says(expected, fn, ...)
-  local ok, message = pcall(fn, ...)
-  assert(not ok, "no error, but wanted: " .. expected)
-  assert(type(message) == "string" and message:find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, message))
-  assert(message:find("^arguments.lua:%d+: "), "no place: " .. message)
+  local message = fails(expected, fn, ...)
+  assert(message:find("^[^:]+%.lua:%d+: "), "no place: " .. message)
 end
 
 says("riffle.sum: argument 2 'dim' must be a dimension", function() a:sum("x") end)
@@ -54,12 +53,39 @@ says("tensor has no field 'name' that can be set", function() a.name = 1 end)
 says("'sum' of a tensor cannot be set", function() a.sum = 1 end)
 says("there is no variable 'prnt', did you mean 'print'?", function() prnt(1) end)
 says("assignment to 'counter', which was not declared", function() counter = 1 end)
+says("a tensor cannot be indexed with nil", function() return a[nil] end)
+says("a tensor cannot be indexed with a parameter [2]", function() return a[riffle.parameter(riffle.ones(2))] end)
+says("[1] of a tensor cannot be set; tensors never change", function() a[1] = 0 end)
+says("a tensor has no keys; ipairs goes through its rows", function() for _ in pairs(a) do end end)
+says("there are no tensors to stack", function() riffle.stack {} end)
+says("item 2 of argument 2 'q' must be a number from 0 to 1, got 2", function() a:quantile(riffle.tensor { 0.5, 2 }) end)
+says("index 4 is not in 1 to 3 (classes 3, index [1])", function() riffle.one_hot(riffle.tensor({ 4 }, "int32"), 3) end)
+says("name the size of every part where they differ", function() riffle.ones(10):split(3) end)
+says("a safetensors file takes a table of tensors by name, such as { x = x }, got a list of 1", function()
+  riffle.data.save("x.safetensors", { a })
+end)
+says("NaN has no brightness, and 1 of 4 numbers are", function() riffle.image.save("x.png", riffle.tensor { { 0 / 0, 0 }, { 0, 0 } }) end)
+says("got [3, 8, 8]; x:permute { 2, 3, 1 } puts channels last", function() riffle.image.save("x.png", riffle.ones(3, 8, 8)) end)
+says("got [8, 8, 3]; x:unsqueeze(1) is a list of one picture", function() riffle.image.grid(riffle.ones(8, 8, 3)) end)
+says("order names 'b' twice", function() riffle.plot.hist("x.png", { a = a, b = a }, { order = { "b", "b" } }) end)
+says("option 'target' must be a network, got an ema, whose .model is one", function()
+  local net = riffle.nn.mlp { width = 8 }
+  riffle.flow.loss.itvm(net:two_timed(), net, riffle.ones(2, 2), { target = riffle.optim.ema(net, { decay = 0.9 }) })
+end)
 
 -- The error is the user's, also where the prelude raises it and where calls are tail calls.
-says("riffle.jvp: argument 1 'fn' must be a function, got number", function() return riffle.jvp(1, a, a) end)
+says("riffle.jvp: argument 1 'fn' must be a function, got 1", function() return riffle.jvp(1, a, a) end)
 says("riffle.jvp: the function must return a tensor or a list of tensors, got nil", function() riffle.jvp(function() end, a, a) end)
 says("riffle.progress: argument 1 'steps' must be an integer from 0 on, got -1", function() return riffle.progress(-1) end)
 says("riffle.nn.module: the table needs a function forward(self, x, t), got nil", function() riffle.nn.module {} end)
+says("argument 2 'turns' must be a list such as", function() riffle.flow.turns(3, {}) end)
+says("got a list of 1", function() riffle.flow.turns(3, { "a" }) end)
+says("got a tensor [2, 3]", function() riffle.flow.turns(3, a) end)
+says("a table of the definition contains itself", function()
+  local definition = { forward = function() end, parts = {} }
+  definition.parts.whole = definition
+  riffle.nn.module(definition)
+end)
 says("x:lt(y)", function() return a < 1 end)
 says("'x'", function() riffle.data.cifar10("x") end)
 says("names and metadata of tensors are UTF-8", function() riffle.data.save("x.safetensors", { ["\xff"] = a }) end)
@@ -68,6 +94,7 @@ says("true samples [2, 2] holds numbers that are NaN", function()
 end)
 
 -- Ways to say the same.
+assert(tostring(a:quantile(riffle.tensor { 0, 1 })) == tostring(a:quantile { 0, 1 }))
 assert(a:sum(1, true):shape()[1] == 1 and a:sum { dim = 1, keep = true }:shape()[1] == 1 and a:sum(1, { keep = true }):shape()[1] == 1)
 assert(tostring(riffle.ones(2, 3):shape()) == "[2, 3]" and tostring(riffle.ones({ 2, 3 }):shape()) == "[2, 3]")
 assert(tostring(a:reshape(3, -1):shape()) == "[3, 2]" and tostring(a:permute(2, 1):shape()) == "[3, 2]")

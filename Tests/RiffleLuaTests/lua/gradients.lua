@@ -1,11 +1,7 @@
 -- Gradients and modes from the front door.
 local riffle = require "riffle"
+local fails = require "shared.fails"
 local nn = riffle.nn
-
-local function fails(expected, fn)
-  local ok, message = pcall(fn)
-  assert(not ok and tostring(message):find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, tostring(message)))
-end
 
 -- Whole numbers may stand beside parameters, forward and backward.
 local p = riffle.parameter(riffle.tensor { 6, 8 })

@@ -1,12 +1,7 @@
 -- The losses from the front door: every one of them trains, mixes, and says what is wrong with what it is given.
 local riffle = require "riffle"
+local fails = require "shared.fails"
 local nn, flow, optim = riffle.nn, riffle.flow, riffle.optim
-
-local function refused(pattern, body, ...)
-  local ok, message = pcall(body, ...)
-  assert(not ok, "no error, expected: " .. pattern)
-  assert(tostring(message):find(pattern, 1, true), ("expected '%s' in: %s"):format(pattern, message))
-end
 
 riffle.seed(3)
 local teacher = nn.mlp { width = 16 }
@@ -33,7 +28,7 @@ for _, name in ipairs { "lsd", "esd", "psd", "meanflow", "imf", "tvm", "shortcut
   flow.loss[name](student, nil, riffle.randn(16, 2), { weight = function(s, t) return 1 + t - s end, huber = 0.1, path = "cosine" })
 end
 for _, name in ipairs { "lfmd", "itvm", "efmd", "pfmm", "progressive" } do
-  refused("'teacher' must be a network", flow.loss[name], teacher:two_timed(), nil, riffle.randn(4, 2))
+  fails("'teacher' must be a network", flow.loss[name], teacher:two_timed(), nil, riffle.randn(4, 2))
 end
 
 -- A mixture of losses is a loss.
@@ -48,12 +43,14 @@ flow.loss.fgm(generator, online, teacher, riffle.randn(8, 2)):backward()
 assert(online:parameters()["output.weight"].grad == nil and generator:parameters()["output.weight"].grad ~= nil)
 optim.adamw(online):step((flow.loss.fgm_online(generator, online, riffle.randn(8, 2))))
 assert(online:parameters()["output.weight"]:tolist()[1][1] ~= before)
-refused("alpha below 1 needs real data", flow.loss.fgm_online, generator, online, riffle.randn(8, 2), { alpha = 0.9 })
+fails("alpha below 1 needs real data", flow.loss.fgm_online, generator, online, riffle.randn(8, 2), { alpha = 0.9 })
 flow.loss.fgm_online(generator, online, riffle.randn(8, 2), { alpha = 0.9, x = riffle.randn(4, 2) })
 assert(flow.generate(generator, riffle.randn(5, 2)):shape()[1] == 5)
-refused("'path'", flow.loss.dmd, generator, online, teacher, riffle.randn(4, 2), { path = "vp" })
-refused("counts for nothing", flow.loss.fgm_online, generator, online, riffle.randn(8, 2), { x = riffle.randn(4, 2) })
-refused("z must be a batch", flow.loss.fgm_online, generator, online, riffle.zeros(0, 2), { x = riffle.randn(4, 2), alpha = 0.9 })
+fails("'path'", flow.loss.dmd, generator, online, teacher, riffle.randn(4, 2), { path = "vp" })
+fails("counts for nothing", flow.loss.fgm_online, generator, online, riffle.randn(8, 2), { x = riffle.randn(4, 2) })
+fails("the generator and the online network are the same network", flow.loss.fgm, generator, generator, teacher, riffle.randn(8, 2))
+fails("'ratio' must be a number from 0.5 to 2", flow.loss.fgm, generator, online, teacher, riffle.randn(8, 2), { ratio = 1e300 })
+fails("z must be a batch", flow.loss.fgm_online, generator, online, riffle.zeros(0, 2), { x = riffle.randn(4, 2), alpha = 0.9 })
 
 -- Classes, guidance and their mistakes.
 local net = nn.mlp { width = 16, classes = 3, null_class = true }
@@ -61,47 +58,47 @@ local labels = riffle.tensor({ 1, 2, 3, 1 }, "int32")
 local guided = flow.guide(net, { scale = 2, from = 0.2, to = 0.8 })
 assert(flow.loss.lfmd(guided:two_timed(), guided, riffle.randn(4, 2), { labels = labels }):item() >= 0)
 flow.matching_loss(net, riffle.randn(4, 2), { labels = labels, label_dropout = 0.5 })
-refused("not conditioned on anything", flow.guide, teacher, { scale = 2 })
-refused("no label for none", flow.guide, nn.mlp { width = 8, classes = 3 }, { scale = 2 })
-refused("from (0.8) lies after to (0.2)", flow.guide, net, { scale = 2, from = 0.8, to = 0.2 })
-refused("has 3 classes and needs labels", flow.matching_loss, net, riffle.randn(4, 2), { labels = {} })
-refused("labels must be one int32 tensor [4]", flow.matching_loss, net, riffle.randn(4, 2), { labels = riffle.zeros(4) })
-refused("labels must be from 1 to 3, or 4 for none, got 5", flow.matching_loss, net, riffle.randn(4, 2), { labels = riffle.tensor({ 1, 2, 3, 5 }, "int32") })
-refused("no label for none", flow.matching_loss, nn.mlp { classes = 3 }, riffle.randn(4, 2), { labels = labels, label_dropout = 0.1 })
+fails("not conditioned on anything", flow.guide, teacher, { scale = 2 })
+fails("no label for none", flow.guide, nn.mlp { width = 8, classes = 3 }, { scale = 2 })
+fails("from (0.8) lies after to (0.2)", flow.guide, net, { scale = 2, from = 0.8, to = 0.2 })
+fails("has 3 classes and needs labels", flow.matching_loss, net, riffle.randn(4, 2), { labels = {} })
+fails("labels must be one int32 tensor [4]", flow.matching_loss, net, riffle.randn(4, 2), { labels = riffle.zeros(4) })
+fails("labels must be from 1 to 3, or 4 for none, got 5", flow.matching_loss, net, riffle.randn(4, 2), { labels = riffle.tensor({ 1, 2, 3, 5 }, "int32") })
+fails("no label for none", flow.matching_loss, nn.mlp { classes = 3 }, riffle.randn(4, 2), { labels = labels, label_dropout = 0.1 })
 -- Every network that is told a dropped label has to know it.
 for _, name in ipairs { "lfmd", "meanflow", "shortcut" } do
-  refused("no label for none", flow.loss[name], net:two_timed(), nn.mlp { classes = 3 }, riffle.randn(4, 2), { labels = labels, label_dropout = 0.01 })
+  fails("no label for none", flow.loss[name], net:two_timed(), nn.mlp { classes = 3 }, riffle.randn(4, 2), { labels = labels, label_dropout = 0.01 })
 end
-refused("in online", flow.loss.fgm_online, net:copy(), nn.mlp { classes = 3 }, riffle.randn(4, 2), { labels = labels, label_dropout = 0.01 })
-refused("conditioned on something else", flow.guide, net, { scale = 2, weak = nn.mlp { classes = 5 } })
-refused("'scale' must be a finite number", flow.guide, net, { scale = 0 / 0 })
-refused("the student has 3 classes and the teacher 4", flow.loss.lfmd, net:two_timed(), nn.mlp { classes = 4 }, riffle.randn(4, 2), { labels = labels })
+fails("in online", flow.loss.fgm_online, net:copy(), nn.mlp { classes = 3 }, riffle.randn(4, 2), { labels = labels, label_dropout = 0.01 })
+fails("conditioned on something else", flow.guide, net, { scale = 2, weak = nn.mlp { classes = 5 } })
+fails("'scale' must be a finite number", flow.guide, net, { scale = 0 / 0 })
+fails("the student has 3 classes and the teacher 4", flow.loss.lfmd, net:two_timed(), nn.mlp { classes = 4 }, riffle.randn(4, 2), { labels = labels })
 do
   local z, four = riffle.randn(4, 2), nn.mlp { classes = 4 }
-  refused("the generator has 3 classes and the teacher 4", flow.loss.dmd, net, net:copy(), four, z, { labels = labels })
-  refused("the generator has 3 classes and the teacher 4", flow.loss.fgm, net, net:copy(), four, z, { labels = labels })
-  refused("the generator has 4 classes and the online network 3", flow.loss.fgm_online, four, net, z, { labels = labels })
+  fails("the generator has 3 classes and the teacher 4", flow.loss.dmd, net, net:copy(), four, z, { labels = labels })
+  fails("the generator has 3 classes and the teacher 4", flow.loss.fgm, net, net:copy(), four, z, { labels = labels })
+  fails("the generator has 4 classes and the online network 3", flow.loss.fgm_online, four, net, z, { labels = labels })
 end
 -- One sample makes the initial term too.
 for _ = 1, 10 do flow.loss.itvm(student, teacher, riffle.randn(1, 2), { terminal_weight = 0 }) end
 
 -- Wrong networks, shapes and options.
-refused("net:two_timed()", flow.loss.itvm, teacher, teacher, riffle.randn(4, 2))
-refused("in teacher", flow.loss.lfmd, student, nn.mlp { dim = 3 }, riffle.randn(4, 2))
-refused("noise and x are pairs", flow.matching_loss, teacher, riffle.randn(4, 2), { noise = riffle.randn(3, 2) })
-refused("a number for each sample", flow.loss.lsd, student, nil, riffle.randn(4, 2), { weight = function() return riffle.ones(3) end })
-refused("steps or stage, not both", flow.loss.consistency, student, teacher, riffle.randn(4, 2), { steps = 4, stage = 1 })
-refused("did you mean 'diagonal'", flow.loss.lsd, student, nil, riffle.randn(4, 2), { diagnal = 0.5 })
-refused("flow.turns", flow.turns, 3, { "online" })
-refused("argument 2 'teacher' must be a network", flow.rounds, 3, nil, student)
-refused("argument 3 'student' must be a network", flow.rounds, 3, student)
-refused("times must be floats", teacher, riffle.randn(4, 2), riffle.zeros({ 4 }, "int32"))
-refused("times lie from 0, noise, to 1, data; got 1.5", flow.jump, student, riffle.randn(2, 2), { times = { 0, 1.5 } })
-refused("all rising or all falling", flow.jump, student, riffle.randn(2, 2), { times = { 0, 0.6, 0.4 } })
-refused("got -1", flow.ode, teacher, riffle.randn(2, 2), { method = "dopri5", from = -1 })
-refused("label_dropout drops labels, and none were given", flow.matching_loss, teacher, riffle.randn(3, 2), { label_dropout = 0.5 })
+fails("net:two_timed()", flow.loss.itvm, teacher, teacher, riffle.randn(4, 2))
+fails("in teacher", flow.loss.lfmd, student, nn.mlp { dim = 3 }, riffle.randn(4, 2))
+fails("noise and x are pairs", flow.matching_loss, teacher, riffle.randn(4, 2), { noise = riffle.randn(3, 2) })
+fails("a number for each sample", flow.loss.lsd, student, nil, riffle.randn(4, 2), { weight = function() return riffle.ones(3) end })
+fails("steps or stage, not both", flow.loss.consistency, student, teacher, riffle.randn(4, 2), { steps = 4, stage = 1 })
+fails("did you mean 'diagonal'", flow.loss.lsd, student, nil, riffle.randn(4, 2), { diagnal = 0.5 })
+fails("flow.turns", flow.turns, 3, { "online" })
+fails("argument 2 'teacher' must be a network", flow.rounds, 3, nil, student)
+fails("argument 3 'student' must be a network", flow.rounds, 3, student)
+fails("times must be floats", teacher, riffle.randn(4, 2), riffle.zeros({ 4 }, "int32"))
+fails("times lie from 0, noise, to 1, data; got 1.5", flow.jump, student, riffle.randn(2, 2), { times = { 0, 1.5 } })
+fails("all rising or all falling", flow.jump, student, riffle.randn(2, 2), { times = { 0, 0.6, 0.4 } })
+fails("got -1", flow.ode, teacher, riffle.randn(2, 2), { method = "dopri5", from = -1 })
+fails("label_dropout drops labels, and none were given", flow.matching_loss, teacher, riffle.randn(3, 2), { label_dropout = 0.5 })
 local drawn = { noise = riffle.randn(3, 2), coupling = "optimal" }
-refused("noise is paired with x already", flow.matching_loss, teacher, riffle.randn(3, 2), drawn)
-refused("unknown option 'coupling'", flow.loss.fgm_online, teacher, teacher, riffle.randn(3, 2), { coupling = "optimal" })
-refused("option 'huber' must be a number from 1e-12", flow.matching_loss, teacher, riffle.randn(3, 2), { huber = 1e-30 })
-refused("is of floats", flow.matching_loss, function(x) return x:to "int32" end, riffle.randn(3, 2))
+fails("noise is paired with x already", flow.matching_loss, teacher, riffle.randn(3, 2), drawn)
+fails("unknown option 'coupling'", flow.loss.fgm_online, teacher, teacher, riffle.randn(3, 2), { coupling = "optimal" })
+fails("option 'huber' must be a number from 1e-12", flow.matching_loss, teacher, riffle.randn(3, 2), { huber = 1e-30 })
+fails("is of floats", flow.matching_loss, function(x) return x:to "int32" end, riffle.randn(3, 2))

@@ -1,5 +1,6 @@
 -- Networks in Lua that Swift calls, and errors that travel through both.
 local riffle = require "riffle"
+local fails = require "shared.fails"
 local nn, flow = riffle.nn, riffle.flow
 
 local function scaled(scale)
@@ -142,10 +143,6 @@ end
 
 -- What layers and networks cannot be asked or made of.
 do
-  local function fails(expected, fn, ...)
-    local ok, message = pcall(fn, ...)
-    assert(not ok and message:find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, message))
-  end
   local x = riffle.randn(3, 2)
   for _, layer in ipairs { nn.linear(2, 3), nn.group_norm(32), nn.embedding(3, 2), nn.dropout(0.1) } do
     fails("one tensor is needed, got 0", layer)

@@ -1,10 +1,6 @@
 -- Identity, freeing, scopes and their errors.
 local riffle = require "riffle"
-
-local function fails(expected, fn)
-  local ok, message = pcall(fn)
-  assert(not ok and tostring(message):find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, tostring(message)))
-end
+local fails = require "shared.fails"
 
 -- A parameter is one value in Lua, however it comes.
 local w = riffle.parameter(riffle.ones(2))
@@ -39,7 +35,7 @@ local a, t = riffle.scope(function()
   return leaked + 1, { inner = leaked + 2 }
 end)
 assert(a[1]:item() == 2 and t.inner[1]:item() == 3 and kept[1]:item() == 2)
-fails("released at the end of the scope begun on line 36", function() return leaked:sum() end)
+fails("released at the end of the scope begun on line 32", function() return leaked:sum() end)
 local inner
 riffle.scope(function()
   inner = riffle.scope(function() return riffle.ones(1) end)
@@ -87,3 +83,11 @@ end
 local freed = riffle.ones(2)
 freed:free()
 fails("a tensor is needed, got a tensor that was freed", function() return tostring(freed) end)
+
+-- One profile inside another: the outer one tells of both.
+local outer = riffle.profile(function()
+  local inner = riffle.profile(function() riffle.ones(2):exp() end)
+  assert(inner:find "1  exp")
+  riffle.ones(2):log()
+end)
+assert(outer:find "1  exp" and outer:find "1  log")

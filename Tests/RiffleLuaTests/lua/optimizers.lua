@@ -1,12 +1,8 @@
 -- Optimizers and averages from the front door.
 local riffle = require "riffle"
+local fails = require "shared.fails"
 local nn, optim = riffle.nn, riffle.optim
 local function list(x) return table.concat(x:reshape(-1):tolist(), " ") end
-
-local function fails(expected, fn, ...)
-  local ok, message = pcall(fn, ...)
-  assert(not ok and message:find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, message))
-end
 
 -- A gradient of another type is converted; a parameter that stands twice moves once.
 local p = riffle.parameter(riffle.tensor { 6, 8 })
@@ -23,6 +19,12 @@ opt:step((p + w):sum())
 assert(list(p) == "4.0 5.0")
 
 local net = nn.mlp { width = 8 }
+assert(tostring(optim.adamw(net:parameters())) == tostring(optim.adamw(net)))
+fails("got a list of 2 with something else in it", optim.adamw, { net, 3 })
+
+-- A loss that is not finite is refused before its tape is spent.
+local broken = (p * (0 / 0)):sum()
+for _ = 1, 2 do fails("the loss is not finite, the loss is nan; nothing was changed", opt.step, opt, broken) end
 fails("a single number, the tensor is [3, 2]", function()
   optim.adamw(net):step(net(riffle.randn(3, 2), riffle.zeros(3)))
 end)

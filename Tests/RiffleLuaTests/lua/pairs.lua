@@ -1,11 +1,8 @@
 -- Files of pairs: written in a stream, read by batches, there whole or not at all.
 local riffle = require "riffle"
+local fails = require "shared.fails"
 local data = riffle.data
 
-local function fails(expected, fn)
-  local ok, message = pcall(fn)
-  assert(not ok and tostring(message):find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, tostring(message)))
-end
 local function exists(path)
   local file = io.open(path)
   return file ~= nil and file:close()

@@ -1,10 +1,6 @@
 -- Rows, masks, sorting and printing through the front door.
 local riffle = require "riffle"
-
-local function fails(expected, fn)
-  local ok, message = pcall(fn)
-  assert(not ok and tostring(message):find(expected, 1, true), ("wanted: %s\ngot: %s"):format(expected, tostring(message)))
-end
+local fails = require "shared.fails"
 
 local function lists(wanted, x) assert(tostring(x:tolist()) == wanted, ("wanted: %s\ngot: %s"):format(wanted, tostring(x:tolist()))) end
 
