@@ -149,8 +149,10 @@ static void power_piece_f32(double exponent, const float *x, float *y, size_t co
 
 static void power_piece(void *context, size_t begin, size_t end) {
     const loop *l = context;
-    for (size_t i = begin; l->dtype == RK_F64 && i < end; i++)
-        ((double *)l->y)[i] = pow(((const double *)l->x)[i], l->first);
+    for (size_t i = begin; l->dtype == RK_F64 && i < end; i++) {
+        double v = ((const double *)l->x)[i];
+        ((double *)l->y)[i] = l->first == 0.5 ? sqrt(v) : pow(v, l->first);
+    }
     for (size_t i = begin; l->dtype == RK_I32 && i < end; i++)
         ((int32_t *)l->y)[i] = saturated(pow(((const int32_t *)l->x)[i], l->first));
     if (l->dtype == RK_F32)
