@@ -1,33 +1,39 @@
 import RiffleTensor
 
 /// How training times are drawn.
-public enum TimeSampling: Sendable, Equatable {
-    case uniform
-    /// sigmoid(mean + deviation n), n standard normal (Esser et al. 2024).
-    case logitNormal(mean: Double, deviation: Double)
-    /// 1 / (1 + exp(1.2 n - 1.2)), n standard normal: EDM's noise levels as times of the linear path.
-    case skewed
-    /// Pairs of a given gap (terminal velocity matching, 2511.19797): t - s = sigmoid(n - 0.8), and 1 - t = sigmoid(n - 0.4)
-    /// as far as the gap leaves room. Single times are sigmoid(n + 0.4).
-    case gap
-
-    public static let names = ["uniform", "logit_normal", "skewed", "gap"]
-
-    public init?(name: String, mean: Double = 0, deviation: Double = 1) {
-        switch name {
-        case "uniform": self = .uniform
-        case "logit_normal": self = .logitNormal(mean: mean, deviation: deviation)
-        case "skewed": self = .skewed
-        case "gap": self = .gap
-        default: return nil
-        }
+public struct TimeSampling: Sendable, Equatable {
+    public enum Law: String, Sendable, CaseIterable {
+        case uniform
+        /// sigmoid(mean + deviation n), n standard normal (Esser et al. 2024).
+        case logitNormal = "logit_normal"
+        /// 1 / (1 + exp(1.2 n - 1.2)), n standard normal: EDM's noise levels as times of the linear path.
+        case skewed
+        /// Pairs of a given gap (terminal velocity matching, 2511.19797): t - s = sigmoid(n - 0.8), and 1 - t =
+        /// sigmoid(n - 0.4) as far as the gap leaves room. Single times are sigmoid(n + 0.4).
+        case gap
     }
+
+    public var law: Law
+    /// Of the normal number behind `logitNormal`.
+    public var mean = 0.0
+    public var deviation = 1.0
+
+    public static let uniform = TimeSampling(law: .uniform), skewed = TimeSampling(law: .skewed), gap = TimeSampling(law: .gap)
+    public static func logitNormal(mean: Double, deviation: Double) -> TimeSampling {
+        TimeSampling(law: .logitNormal, mean: mean, deviation: deviation)
+    }
+
+    package static let options: [Option<TimeSampling>] = [
+        Option("times", \.law, "how times are drawn"),
+        Option("time_mean", \.mean, .finite, "of the normal number behind logit_normal"),
+        Option("time_std", \.deviation, .positive),
+    ]
 
     /// n times in [0, 1], from the context's random numbers.
     public func sample(_ n: Int, _ dtype: DType = .float32) throws -> Tensor {
-        switch self {
+        switch law {
         case .uniform: try Tensor.rand([n], dtype)
-        case .logitNormal(let mean, let deviation): try Tensor.randn([n], dtype).affine(deviation, mean).sigmoid()
+        case .logitNormal: try Tensor.randn([n], dtype).affine(deviation, mean).sigmoid()
         case .skewed: try Tensor.randn([n], dtype).affine(-1.2, 1.2).sigmoid()
         case .gap: try Tensor.randn([n], dtype).affine(1, 0.4).sigmoid()
         }
@@ -35,7 +41,7 @@ public enum TimeSampling: Sendable, Equatable {
 
     /// n pairs s <= t: two draws, sorted, unless the gap is drawn. Uniform ones cover the triangle evenly.
     public func pairs(_ n: Int, _ dtype: DType = .float32) throws -> (s: Tensor, t: Tensor) {
-        if self == .gap { return try gapPairs(n, dtype) }
+        if law == .gap { return try gapPairs(n, dtype) }
         let (a, b) = (try sample(n, dtype), try sample(n, dtype))
         return (try a.minimum(b), try a.maximum(b))
     }

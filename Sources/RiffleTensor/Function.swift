@@ -73,6 +73,18 @@ public struct Argument: Sendable {
     }
 }
 
+extension Argument {
+    /// One of the cases of an enum.
+    package init<Choice: RawRepresentable<String> & CaseIterable>(_ name: String, oneOf type: Choice.Type, _ summary: String = "") {
+        self.init(name, .choice(Choice.allCases.map(\.rawValue)), summary)
+    }
+
+    /// One of the cases of an enum, `usual` when none is given.
+    package init<Choice: RawRepresentable<String> & CaseIterable>(_ name: String, usual: Choice, _ summary: String = "") {
+        self.init(name, .choice(Choice.allCases.map(\.rawValue)), summary, default: .string(usual.rawValue))
+    }
+}
+
 /// What a reader is told of a function: the source of help, the reference page and the editor stub.
 public struct Doc: Sendable {
     /// One sentence that ends with a period, at most 100 characters.
@@ -187,6 +199,8 @@ public struct Arguments {
 
 /// Access by name, for functions with many options.
 extension Arguments {
+    package subscript(named name: String) -> Value { self[place(name)] }
+
     private func place(_ name: String) -> Int {
         guard let place = declared.firstIndex(where: { $0.name == name }) else { preconditionFailure("no argument is declared as \(name)") }
         return place
@@ -204,6 +218,10 @@ extension Arguments {
     public func integers(_ name: String) -> [Int] { integers(place(name)) }
     public func boolean(_ name: String) -> Bool { boolean(place(name)) }
     public func string(_ name: String) -> String { string(place(name)) }
+    /// A choice that was declared by the cases of its enum.
+    package func choice<Choice: RawRepresentable<String>>(_ name: String, as type: Choice.Type = Choice.self) -> Choice {
+        Choice(rawValue: string(name))!
+    }
     public func optionalString(_ name: String) -> String? { optionalString(place(name)) }
     public func shape(_ name: String) -> Shape { shape(place(name)) }
     public func list(_ name: String) -> [Value] { list(place(name)) }

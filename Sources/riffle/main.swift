@@ -28,7 +28,7 @@ struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Runs a script, lines of Lua or an interactive session.", usage: usage, shouldDisplay: false)
 
-    @Option(
+    @ArgumentParser.Option(
         name: .short, parsing: .unconditionalSingleValue,
         help: ArgumentHelp("Runs code; several run in order.", valueName: "code"))
     var execute: [String] = []

@@ -156,7 +156,7 @@ private final class AffineGenerator: Network {
     }
 
     @Test func guidance() throws {
-        let net = try MLP(.init(width: 16, conditioning: .classes(3, hasNull: true)))
+        let net = try MLP(.init(width: 16, labels: ClassLabels(3, hasNull: true)))
         let (x, labels) = (try Tensor.randn([4, 2]), try Tensor([1, 2, 3, 1] as [Int32], [4]))
         let t = try Tensor([0.1, 0.4, 0.6, 0.9] as [Float], [4])
         let (given, none) = (Condition([labels]), Condition([try .full([4], 4, .int32)]))
@@ -164,14 +164,14 @@ private final class AffineGenerator: Network {
         let guided = try GuidedNetwork(net, scale: 3, interval: 0.3...0.7).velocity(x, t, given)
         let inside = try Tensor([0, 1, 1, 0] as [Float], [4, 1])
         #expect(try (guided - (strong + inside * 2 * (strong - weak))).abs().max().item() < 1e-5)
-        let other = try MLP(.init(width: 8, conditioning: .classes(3, hasNull: true)))
+        let other = try MLP(.init(width: 8, labels: ClassLabels(3, hasNull: true)))
         let told = try GuidedNetwork(net, scale: 3, none: Condition([.full([1], 4, .int32)])).velocity(x, t, given)
         #expect(try (told - (strong * 3 - weak * 2)).abs().max().item() < 1e-5)
         #expect(throws: RiffleError.self) { try GuidedNetwork(net, scale: 3, none: Condition([labels])) }
         let led = try GuidedNetwork(net, scale: 2, weak: other).velocity(x, t, given)
         #expect(try (led - (strong * 2 - other.velocity(x, t, given))).abs().max().item() < 1e-5)
         #expect(try GuidedNetwork(net, scale: 2).twoTimed().times == 2)
-        for mistake in [MLP.Configuration(width: 8), MLP.Configuration(width: 8, conditioning: .classes(3, hasNull: false))] {
+        for mistake in [MLP.Configuration(width: 8), MLP.Configuration(width: 8, labels: ClassLabels(3))] {
             #expect(throws: RiffleError.self) { try GuidedNetwork(MLP(mistake), scale: 2) }
         }
     }

@@ -98,7 +98,7 @@ private final class LinearField: Network {
     }
 
     @Test func labelsGoWithTheirSamples() throws {
-        let net = try MLP(.init(dim: 3, width: 16, depth: 2, conditioning: .classes(2, hasNull: false))), x = try Tensor.randn([6, 3])
+        let net = try MLP(.init(dim: 3, width: 16, depth: 2, labels: ClassLabels(2))), x = try Tensor.randn([6, 3])
         let grid = evenGrid(from: 1, to: 0, steps: 4)
         func found(_ x: Tensor, _ labels: [Int32]) throws -> [Double] {
             try Likelihood(net, x, along: grid, .heun, .exact, Condition([Tensor(labels, [labels.count])])).logDensity.doubles()

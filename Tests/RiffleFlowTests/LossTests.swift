@@ -65,8 +65,8 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
             try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.held), $0.jumps.t)
         },
         LossCase("esd", { try selfDistillation(.eulerian)($0, $1, $2, target: $3) }) { try semiEulerian($0, $0.v, from: $0.target) },
-        LossCase("psd", { try selfDistillation(.middle)($0, $1, $2, target: $3) }) { try $0.u($0.live) - halves($0) },
-        LossCase("psd uniform", { try selfDistillation(.uniform)($0, $1, $2, target: $3) }) { setting in
+        LossCase("psd", { try selfDistillation(.progressive)($0, $1, $2, target: $3) }) { try $0.u($0.live) - halves($0) },
+        LossCase("psd uniform", { try selfDistillation(.progressive, cut: .uniform)($0, $1, $2, target: $3) }) { setting in
             let part = try Tensor.rand([setting.jumps.count], .float64), share = try part.alongside(setting.jumps.x)
             let middle = try setting.jumps.s + part * (setting.jumps.t - setting.jumps.s), first = setting.jumps.to(middle)
             let before = try setting.u(setting.target, first), after = try setting.u(setting.target, setting.jumps.from(first.end(before), middle))
@@ -96,7 +96,7 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
         },
         LossCase("ayf lagrangian", { student, teacher, x, target in
             var loss = AYFLoss()
-            (loss.form, loss.normaliser) = (.lagrangian, nil)
+            (loss.form, loss.normaliser) = (.lagrangian, 0)
             return try loss(student, teacher, x, target: target)
         }) {
             let now = try $0.u($0.target), end = try $0.jumps.end(now)
@@ -160,7 +160,7 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
         },
         LossCase("consistency", { student, teacher, x, target in
             var loss = ConsistencyLoss()
-            (loss.schedule, loss.method) = (.even(4), .euler)
+            (loss.steps, loss.method) = (4, .euler)
             return try loss(student, teacher, x, target: target)
         }, times: { (try grid($0, steps: 4).s, try .ones([$0], .float64)) }) { setting in
             let r = try setting.jumps.s + 0.25, later = try setting.jumps.from(setting.jumps.to(r).end(setting.v), r)
@@ -215,9 +215,11 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
         return try (before + setting.u(setting.target, jumps.from(first.end(before), middle))) * 0.5
     }
 
-    private static func selfDistillation(_ form: SelfDistillationLoss.Form) -> SelfDistillationLoss {
+    private static func selfDistillation(
+        _ form: SelfDistillationLoss.Form, cut: SelfDistillationLoss.Cut = .middle
+    ) -> SelfDistillationLoss {
         var loss = SelfDistillationLoss(form)
-        loss.diagonal = 0
+        (loss.cut, loss.diagonal) = (cut, 0)
         return loss
     }
 
@@ -317,7 +319,7 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
             case "progressive": loss = try ProgressiveLoss(steps: steps)(student, teacher, x)
             case "consistency":
                 var consistency = ConsistencyLoss()
-                (consistency.schedule, consistency.method) = (.even(steps), method)
+                (consistency.steps, consistency.method) = (steps, method)
                 loss = try consistency(student, teacher, x)
             case "alphaflow": loss = try AlphaFlowLoss(alpha: 1 / Double(steps))(student, teacher, x)
             default:
@@ -343,8 +345,10 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
         shortcut.depth = 20
         #expect(try shortcut(student, GaussianFlow(times: 1), data(256)).total.item() < 1e-9, "but for the shortest halves")
         #expect(try AYFLoss.consistency(student, GaussianFlow(times: 1), data(256)).total.item() < 1e-20)
-        for form in SelfDistillationLoss.Form.allCases {
-            #expect(try SelfDistillationLoss(form)(student, GaussianFlow(times: 1), data(256)).total.item() < 1e-20, "\(form)")
+        for (form, cut) in SelfDistillationLoss.Form.allCases.flatMap({ form in SelfDistillationLoss.Cut.allCases.map { (form, $0) } }) {
+            var loss = SelfDistillationLoss(form)
+            loss.cut = cut
+            #expect(try loss(student, GaussianFlow(times: 1), data(256)).total.item() < 1e-20, "\(form) \(cut)")
         }
     }
 
@@ -394,7 +398,7 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
         let (s, t) = try pfmm.times(20000, .float64), spans = try (t - s).doubles()
         #expect(try t.max().item() > 0.99 && s.min().item() < 0.01 && spans.max()! <= 0.25 + 1e-12 && spans.min()! >= 0)
         var consistency = ConsistencyLoss()
-        consistency.schedule = .ect(stage: 0)
+        consistency.stage = 0
         let (start, next, weight) = try consistency.times(2000, .float64)
         let (from, to) = (try start.doubles().map { (1 - $0) / $0 }, try next.doubles().map { (1 - $0) / $0 })
         for (place, sigma) in from.enumerated() {
@@ -426,13 +430,13 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
     @Test func options() throws {
         let x = try data(64), net = try GaussianFlow(times: 2, error: 0.1)
         func loss(_ change: (inout LossOptions) -> Void) throws -> Double {
-            var method = SelfDistillationLoss(.middle)
+            var method = SelfDistillationLoss(.progressive)
             change(&method.options)
             Context.current.random = RandomSource(seed: 8)
             return try method(net, GaussianFlow(times: 1), x).total.item()
         }
         let plain = try loss { _ in }
-        #expect(try loss { $0.norm = .huber(1e3) } < plain / 1000)
+        #expect(try loss { $0.huber = 1e3 } < plain / 1000)
         let learned = try LearnedWeight()
         #expect(abs(try loss { $0.weight = learned } - plain) < 1e-6, "it starts as weight one")
         #expect(try loss { $0.adaptivePower = 1 } > plain)
@@ -457,7 +461,7 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
         let other = #expect(throws: RiffleError.self) { try ITVMLoss()(MLP(.init(times: 2)), teacher, data) }
         #expect(other?.description.contains("teacher") == true && other?.description.contains("must be [n, 3]") == true)
         let classes = #expect(throws: RiffleError.self) {
-            try LFMDLoss()(MLP(.init(conditioning: .classes(3, hasNull: false), times: 2)), MLP(.init(conditioning: .classes(4, hasNull: false))), data)
+            try LFMDLoss()(MLP(.init(labels: ClassLabels(3), times: 2)), MLP(.init(labels: ClassLabels(4))), data)
         }
         #expect(classes?.description.contains("3 classes and the teacher 4") == true)
     }

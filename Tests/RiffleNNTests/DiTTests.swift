@@ -9,7 +9,7 @@ import Testing
         var c = DiT.Configuration(image: Shape(try fixture.setting("image")))
         c.patch = try fixture.setting("patch")
         (c.width, c.depth, c.heads) = (try fixture.setting("width"), try fixture.setting("depth"), try fixture.setting("heads"))
-        c.conditioning = try fixture.optional("classes").map { .classes($0, hasNull: true) } ?? .none
+        c.labels = ClassLabels(try fixture.optional("classes"), hasNull: true)
         c.learnedSigma = try fixture.setting("learn_sigma")
         c.times = try fixture.setting("two_times") ? 2 : 1
         let network = try DiT(c)
@@ -21,7 +21,7 @@ import Testing
 
     private func small() throws -> DiT {
         var c = DiT.Configuration(image: [4, 8, 2])
-        (c.width, c.depth, c.heads, c.conditioning) = (16, 2, 2, .classes(3, hasNull: true))
+        (c.width, c.depth, c.heads, c.labels) = (16, 2, 2, ClassLabels(3, hasNull: true))
         return try DiT(c)
     }
 
@@ -58,7 +58,7 @@ import Testing
         let label = #expect(throws: RiffleError.self) { try network.velocity(x, t, Condition([try Tensor([1, 5] as [Int32], [2])])) }
         #expect(label?.description == "dit: labels must be from 1 to 3, or 4 for none, got 5 (int32 [2])")
         var c = DiT.Configuration(image: [8, 8, 3], size: .base)
-        #expect(c.width == 768 && c.heads == 12)
+        #expect(c.sizes.width == 768 && c.sizes.heads == 12)
         c.patch = 3
         let patches = #expect(throws: RiffleError.self) { try DiT(c) }
         #expect(patches?.description == "dit: patches of 3 x 3 pixels do not fill the image [8, 8, 3]")

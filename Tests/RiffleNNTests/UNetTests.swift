@@ -52,12 +52,11 @@ import Testing
         c.multipliers = try fixture.setting("channel_mult")
         c.blocks = try fixture.setting("num_res_blocks")
         c.attention = [try fixture.setting("attention_resolutions")]
-        c.heads = try fixture.setting("num_heads")
         let headChannels = try fixture.setting("num_head_channels", as: Int.self)
-        c.headChannels = headChannels < 0 ? nil : headChannels
+        if headChannels < 0 { c.heads = try fixture.setting("num_heads") } else { c.headChannels = headChannels }
         c.scaleShift = try fixture.setting("use_scale_shift_norm")
         c.residualResampling = try fixture.setting("resblock_updown")
-        c.conditioning = try fixture.optional("num_classes").map { .classes($0, hasNull: false) } ?? .none
+        c.labels = ClassLabels(try fixture.optional("num_classes"))
         return c
     }
 }

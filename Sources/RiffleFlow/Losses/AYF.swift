@@ -22,8 +22,8 @@ public struct AYFLoss {
     public var form: Form = .eulerian
     /// r, how much of the tangent's derivative counts.
     public var warmup = 1.0
-    /// c of the normalisation; nil for none.
-    public var normaliser: Double? = 0.1
+    /// c of the normalisation; nothing is normalised where it is 0.
+    public var normaliser = 0.1
     /// Whether every jump ends at time 1, which makes a consistency model.
     public var endsAtData = false
 
@@ -66,8 +66,37 @@ public struct AYFLoss {
     }
 
     private func normalised(_ g: Tensor) throws -> Tensor {
-        guard let normaliser else { return g }
+        guard normaliser > 0 else { return g }
         let size = g.rank > 1 ? try g.square().mean(Array(1..<g.rank), keep: true).sqrt() : try g.abs()
         return try g / (size + normaliser)
+    }
+}
+
+extension AYFLoss: LossWithOptions {
+    static let methods = [
+        method(
+            "ayf", AYFLoss.init, student: .student, [Option("form", \.form, "which end moves")],
+            Doc(
+                "Align Your Flow: the student follows the normalised tangent of its own map.",
+                formula: "L = E |u - sg (u* + g / (|g| + c))|^2, g = v - u* + r (t - s) D u* (eulerian)",
+                source: "Sabour, Fidler and Kreis 2025, 2506.14603", parts: [Doc.Part("ayf", "the whole loss")])),
+        method(
+            "scm", { consistency }, student: .steppingStudent, [],
+            Doc(
+                "A continuous-time consistency model, with normalised tangents. The student may take one time.",
+                formula: "L = E |u - sg (u* + g / (|g| + c))|^2, g = v - u* + r (1 - s) D u*, every jump to 1",
+                source: "Lu and Song 2024, 2410.11081", parts: [Doc.Part("scm", "the whole loss")])),
+    ]
+
+    private static func method(
+        _ name: String, _ usual: @escaping @Sendable () -> AYFLoss, student: Argument, _ own: [Option<Self>], _ doc: Doc
+    ) -> LossMethod {
+        let options: [Option<Self>] = own + [
+            Option("warmup", \.warmup, .fraction(0...1), "r: how much of the tangent's derivative counts"),
+            Option("normaliser", \.normaliser, .nonNegative, "c; nothing is normalised where it is 0"),
+        ]
+        return .fromData(name, usual, student: student, options, doc) { loss, lesson, teacher in
+            try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
+        }
     }
 }

@@ -34,3 +34,21 @@ public struct AlphaFlowLoss {
         return try terms.loss("alphaflow")
     }
 }
+
+extension AlphaFlowLoss: LossWithOptions {
+    static let method = LossMethod.fromData(
+        "alphaflow", { AlphaFlowLoss(alpha: 1) },
+        [
+            Option(
+                "alpha", \.alpha, .fraction(1e-4...1), "1 is trajectory flow matching, towards 0 MeanFlow", isRequired: true),
+            Option("diagonal", \.diagonal, .fraction(0...1), .diagonal),
+        ],
+        Doc(
+            "AlphaFlow: from trajectory flow matching over shortcuts to MeanFlow, by alpha.",
+            formula: "L = E |u - sg (alpha v + (1 - alpha) u(x_m, m, t))|^2 / alpha, m = s + alpha (t - s)",
+            example: ", { alpha = 0.5 }", source: "AlphaFlow, 2510.20771",
+            parts: [.velocity, Doc.Part("alphaflow", "the rest, divided by alpha^2")])
+    ) { loss, lesson, teacher in
+        try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
+    }
+}

@@ -9,17 +9,13 @@ import RiffleTensor
 /// With a teacher, x_r lies a step of its solver from x_s (consistency distillation); without one, on the same line of the
 /// path (consistency training). f* is the target. A student with one time tells u(x, s, 1) as v(x, s).
 public struct ConsistencyLoss {
-    /// How far r lies from s.
-    public enum Schedule: Sendable, Equatable {
-        /// To the next of so many equal steps.
-        case even(Int)
-        /// Easy consistency tuning (Geng et al. 2406.14548): of the noise level sigma = (1 - s) / s a part stays that grows with
-        /// the stage, 1 - 2^-(stage + 1) (1 + 8 sigmoid(-sigma)); weight 1 / (sigma_s - sigma_r).
-        case ect(stage: Int)
-    }
-
     public var options = LossOptions()
-    public var schedule: Schedule = .even(32)
+    /// r is the next of so many equal steps; of 32 where neither steps nor a stage are given.
+    public var steps: Int?
+    /// Instead the stage of easy consistency tuning (Geng et al. 2406.14548), on the linear path: of the noise level sigma =
+    /// (1 - s) / s a part stays that grows with the stage, 1 - 2^-(stage + 1) (1 + 8 sigmoid(-sigma)); weight
+    /// 1 / (sigma_s - sigma_r).
+    public var stage: Int?
     /// How the teacher is followed.
     public var method: FixedStepMethod = .heun
 
@@ -29,7 +25,8 @@ public struct ConsistencyLoss {
     public func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
-        if case .ect = schedule, options.path != .linear {
+        guard steps == nil || stage == nil else { throw RiffleError("consistency", "give steps or stage, not both") }
+        if stage != nil, options.path != .linear {
             throw RiffleError("consistency", "a stage is of noise levels on the linear path, got \(options.path.rawValue)")
         }
         let n = try FlowBatch.count(data, "consistency")
@@ -53,16 +50,34 @@ public struct ConsistencyLoss {
 
     /// Times s < r and the weights of their losses, [n].
     func times(_ n: Int, _ dtype: DType) throws -> (s: Tensor, r: Tensor, weight: Tensor?) {
-        switch schedule {
-        case .even(let steps):
-            let count = Double(steps)
+        guard let stage else {
+            let count = Double(steps ?? 32)
             let s = try (options.times.sample(n, dtype) * count).floor().clamp(0, count - 1) / count
             return (s, try (s + 1 / count).minimum(.scalar(1, dtype)), nil)
-        case .ect(let stage):
-            let s = try options.times.sample(n, dtype).clamp(1e-4, 1), sigma = try (1 - s) / s
-            let stays = try (1 - (1 + (-sigma).sigmoid() * 8) * pow(2, -Double(stage + 1))).clamp(0, 1)
-            let rest = try sigma * stays
-            return (s, try (1 + rest).reciprocal(), try (sigma - rest).clamp(1e-4, .infinity).reciprocal())
         }
+        let s = try options.times.sample(n, dtype).clamp(1e-4, 1), sigma = try (1 - s) / s
+        let stays = try (1 - (1 + (-sigma).sigmoid() * 8) * pow(2, -Double(stage + 1))).clamp(0, 1)
+        let rest = try sigma * stays
+        return (s, try (1 + rest).reciprocal(), try (sigma - rest).clamp(1e-4, .infinity).reciprocal())
+    }
+}
+
+extension ConsistencyLoss: LossWithOptions {
+    static let method = LossMethod.fromData(
+        "consistency", ConsistencyLoss.init, student: .steppingStudent,
+        [
+            Option(
+                "steps", \.steps, .integer(1...1_000_000), "equal ones, from each to the next; 32 where no stage is given"),
+            Option(
+                "stage", \.stage, .integer(0...20), "of easy consistency tuning's schedule instead, on the linear path"),
+            Option("method", \.method, "how the teacher is followed"),
+        ],
+        Doc(
+            "Consistency models: points of one trajectory lead to the same data. The student may take one time.",
+            formula: "L = E |f(x_s, s) - sg f*(x_r, r)|^2, f(x, s) = x + (1 - s) u(x, s, 1), s < r",
+            source: "Song et al. 2023, 2303.01469; Geng et al. 2024, 2406.14548",
+            parts: [Doc.Part("consistency", "the whole loss")])
+    ) { loss, lesson, teacher in
+        try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
     }
 }

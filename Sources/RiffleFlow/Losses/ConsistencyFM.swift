@@ -45,3 +45,25 @@ public struct ConsistencyFMLoss {
         return try terms.loss("consistency_fm")
     }
 }
+
+extension ConsistencyFMLoss: LossWithOptions {
+    static let method = LossMethod.fromData(
+        "consistency_fm", ConsistencyFMLoss.init, student: .steppingStudent,
+        [
+            Option("segments", \.segments, .integer(1...1000), "of time"),
+            Option("gap", \.gap, .fraction(1e-6...1), "from one point to the next"),
+            Option("velocity_weight", \.velocityWeight, .nonNegative),
+            Option(
+                "boundary", \.boundary, .fraction(0...1), "from where on a segment's end is known; without a teacher"),
+        ],
+        Doc(
+            "Consistency flow matching: straight lines to the ends of segments. The student may take one time.",
+            formula: "L = E |f(x_s, s) - sg f*(x_r, r)|^2 + a |v(x_s, s) - sg v*(x_r, r)|^2, f(x, s) = x + (T - s) v(x, s)",
+            source: "Yang et al. 2024, 2407.02398",
+            parts: [
+                Doc.Part("consistency", "where both points lead"), Doc.Part("velocity", "the velocities at both points"),
+            ])
+    ) { loss, lesson, teacher in
+        try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
+    }
+}

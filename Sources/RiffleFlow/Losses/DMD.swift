@@ -32,3 +32,20 @@ public struct DMDLoss {
         return try terms.loss("dmd")
     }
 }
+
+extension DMDLoss: LossWithOptions {
+    static let method = LossMethod(
+        "dmd", DMDLoss.init, given: [.generator, .online, .teacher, .generatorNoise, .labels], [],
+        shared: LossOptions.timing + [LossOptions.labelDropout] + LossOptions.measure,
+        Doc(
+            "Distribution matching distillation's gradient, for the generator.",
+            formula: "L = |g - sg (g - (d - d*) / mean |g - d*|)|^2 / 2, d = x_t + (1 - t) v(x_t)",
+            example: LossMethod.example("dmd(teacher:copy(), teacher:copy(), teacher, z)"),
+            source: "Yin et al. 2023, 2311.18828",
+            parts: [Doc.Part("dmd", "twice the loss: what moves the generated data, squared")])
+    ) { loss, arguments in
+        try loss(
+            arguments.object("generator"), arguments.object("online"), arguments.object("teacher"), arguments.tensor("z"),
+            arguments.condition("labels"))
+    }
+}

@@ -84,3 +84,54 @@ public struct FGMOnlineLoss {
         return try terms.loss("fgm_online")
     }
 }
+
+extension FGMLoss: LossWithOptions {
+    static let method = LossMethod(
+        "fgm", FGMLoss.init, given: [.generator, .online, .teacher, .generatorNoise, .labels],
+        [
+            Option("l1_weight", \.l1Weight, .nonNegative, "1 is exact; 0 is the setting of the paper's large run"),
+            Option("ratio", \.ratio, .fraction(0.5...2), "beta / alpha of RealUID, which is near 1"),
+            Option(
+                "normalise", \.isNormalised, .boolean, "whether each sample's loss is divided by the mean of |c - v*| (SiD)"),
+        ],
+        shared: LossOptions.timing + LossOptions.onGeneratedPath + [LossOptions.weighing],
+        Doc(
+            "Flow generator matching, data-free: the generator's loss.",
+            formula: "L = l1_weight E |v* - v|^2 + E 2 <v* - v, v - c>, at x_t = (1 - t) e + t g(z), c = g(z) - e",
+            example: LossMethod.example("fgm(teacher:copy(), teacher:copy(), teacher, z)"),
+            source: "Huang et al. 2024, 2410.19310, eq. 4.11 and 4.12; ratio: RealUID, 2509.22459",
+            parts: [Doc.Part("l1", "|v* - v|^2, where l1_weight is above 0"), Doc.Part("l2", "2 <v* - v, v - c>")])
+    ) { loss, arguments in
+        try loss(
+            arguments.object("generator"), arguments.object("online"), arguments.object("teacher"), arguments.tensor("z"),
+            arguments.condition("labels"))
+    }
+}
+
+extension FGMOnlineLoss: LossWithOptions {
+    static let method = LossMethod(
+        "fgm_online", FGMOnlineLoss.init,
+        given: [
+            .generator, .online, .generatorNoise, .labels,
+            Argument("x", .tensor, "real data, for alpha below 1", default: .none),
+            Argument("x_labels", .tensors, "labels of the real data; those of z when not given", default: .none),
+        ],
+        [
+            Option("alpha", \.alpha, .fraction(0.01...1), "the share of generated data (RealUID)"),
+            Option("beta", \.beta, .fraction(0...1), "near alpha; alpha when not given"),
+        ],
+        shared: LossOptions.timing + LossOptions.onGeneratedPath + LossOptions.measure,
+        Doc(
+            "What the online network learns between the generator's steps.",
+            formula: "L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2",
+            example: LossMethod.example("fgm_online(teacher:copy(), teacher:copy(), z)"),
+            source: "Huang et al. 2024, 2410.19310; alpha and beta: RealUID, 2509.22459",
+            parts: [
+                Doc.Part("generated", "on generated data"), Doc.Part("real", "on real data, where alpha is below 1"),
+            ])
+    ) { loss, arguments in
+        try loss(
+            arguments.object("generator"), arguments.object("online"), arguments.tensor("z"),
+            data: arguments.optionalTensor("x"), arguments.condition("labels"), dataCondition: arguments.condition("x_labels"))
+    }
+}

@@ -27,3 +27,23 @@ public struct FMMLoss {
         return try terms.loss("fmm")
     }
 }
+
+extension FMMLoss: LossWithOptions {
+    static let method = LossMethod(
+        "fmm", FMMLoss.init, given: [.student, .data, .labels],
+        [Option("invertibility_weight", \.invertibilityWeight, .nonNegative)], shared: LossOptions.all,
+        Doc(
+            "Flow map matching from data alone, by jumps forward and backward.",
+            formula: "L = E |d/dt X_{s,t}(X_{t,s}(x_t)) - (x1 - x0)|^2 + E |X_{s,t}(X_{t,s}(x_t)) - x_t|^2",
+            example: """
+                > riffle.flow.loss.fmm(riffle.nn.mlp { width = 32 }:two_timed(), riffle.randn(8, 2)):shape()
+                []
+                """,
+            source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507",
+            parts: [
+                Doc.Part("velocity", "the end of a jump against x1 - x0"), Doc.Part("invertibility", "the way back and forth"),
+            ])
+    ) { loss, arguments in
+        try loss(arguments.object("student"), arguments.tensor("x"), arguments.condition("labels"))
+    }
+}

@@ -46,6 +46,12 @@ public struct ITVMLoss {
     public func callAsFunction(
         _ student: Network, _ teacher: Network, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
+        guard initialWeight + terminalWeight > 0 else {
+            throw RiffleError("itvm", "initial_weight and terminal_weight are both zero")
+        }
+        guard !isOffsetRelative || offset <= 1 else {
+            throw RiffleError("itvm", "a relative offset is at most 1, got \(riffleFormat(offset))")
+        }
         let roles = try Roles(student, teacher: teacher, target: target)
         let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "itvm")
         let parts = try JumpParts(batch.jumps, offset: offset, isRelative: isOffsetRelative)
@@ -112,5 +118,27 @@ private struct JumpParts {
         last = try (jumps.t - middle).clamp(Self.shortest, .infinity).alongside(jumps.x)
         whole = try span.alongside(jumps.x).maximum(last)
         before = try whole - last
+    }
+}
+
+extension ITVMLoss: LossWithOptions {
+    static let method = LossMethod.taught(
+        "itvm", ITVMLoss.init,
+        [
+            Option("terminal", \.terminal, "the form of the terminal term"),
+            Option("last_step", \.lastStep, "how the teacher goes the last part"),
+            Option("offset", \.offset, .positive, "the length of the last part"),
+            Option("relative", \.isOffsetRelative, .boolean, "whether the offset is a part of t - s"),
+            Option("initial_weight", \.initialWeight, .nonNegative),
+            Option("terminal_weight", \.terminalWeight, .nonNegative),
+            Option("initial_fraction", \.initialFraction, .fraction(0...1), .initialFraction),
+        ],
+        Doc(
+            "Initial/terminal velocity matching: both ends of a jump, no derivative.",
+            formula: "L = E |u(x_s, s, s) - v_s(x_s)|^2 + E |(phi(t) - phi(t')) / (t - t') - w|^2 (lagged_quotient)",
+            source: "Khungurn et al. 2025, 2505.01169; the forms of the terminal term are explained in docs/methods.md",
+            parts: [.initial, Doc.Part("terminal", "the terminal term")])
+    ) { loss, lesson, teacher in
+        try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
     }
 }

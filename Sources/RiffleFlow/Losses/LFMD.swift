@@ -38,3 +38,19 @@ public struct LFMDLoss {
         return try terms.loss("lfmd")
     }
 }
+
+extension LFMDLoss: LossWithOptions {
+    static let method = LossMethod.taught(
+        "lfmd", LFMDLoss.init, target: .unusedTarget,
+        [
+            Option("gradient", \.gradient, "full also goes through the teacher's input"),
+            Option("initial_weight", \.initialWeight, .nonNegative, "of |u(x, s, s) - v_s(x)|^2"),
+            Option("initial_fraction", \.initialFraction, .fraction(0...1), .initialFraction),
+        ],
+        Doc(
+            "Lagrangian flow map distillation, with the exact derivative in t.",
+            formula: "L = E |d/dt phi(t) - v_t(phi(t))|^2, phi(t) = x_s + (t - s) u(x_s, s, t)",
+            source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507",
+            parts: [.initial, Doc.Part("terminal", "the end of a jump against the teacher")])
+    ) { loss, lesson, teacher in try loss(lesson.student, teacher, lesson.data, lesson.condition) }
+}

@@ -17,7 +17,9 @@ public struct LossOptions {
     public var coupling: Coupling = .independent
     /// The part of the labels that is replaced by "none".
     public var labelDropout = 0.0
-    public var norm: ResidualNorm = .square
+    /// c of the pseudo-Huber norm sqrt(r^2 + c^2) - c (Song and Dhariwal 2023), r^2 the mean square over a sample's
+    /// elements; r^2 itself where nil.
+    public var huber: Double?
     /// p of the adaptive weight 1 / (l + 0.001)^p, a constant to gradients (MeanFlow, 2505.13447); 0 for none.
     public var adaptivePower = 0.0
     /// Weighs each sample by its times, after norm and adaptive weight.
@@ -28,23 +30,15 @@ public struct LossOptions {
     /// A number for each sample of a residual [n, ...] -> [n], without weights.
     func measure(_ residual: Tensor) throws -> Tensor {
         let square = try sampleMean(residual.square())
-        switch norm {
-        case .square: return square
-        case .huber(let c): return try square / ((square + c * c).sqrt() + c)   // without the difference of near numbers
-        }
+        guard let c = huber else { return square }
+        // Without the difference of near numbers.
+        return try square / ((square + c * c).sqrt() + c)
     }
 
     /// Losses [n] with the adaptive weight.
     func adapted(_ losses: Tensor) throws -> Tensor {
         adaptivePower > 0 ? try losses * (losses.detach() + 1e-3).pow(-adaptivePower) : losses
     }
-}
-
-/// How the residual of a sample becomes a number; r^2 is the mean square over its elements.
-public enum ResidualNorm: Sendable, Equatable {
-    case square
-    /// Pseudo-Huber, sqrt(r^2 + c^2) - c (Song and Dhariwal 2023).
-    case huber(Double)
 }
 
 /// The terms of a loss, each measured a sample at a time, weighted, and averaged.

@@ -23,3 +23,11 @@ public struct MatchingLoss {
         return try terms.loss("matching_loss")
     }
 }
+
+extension MatchingLoss: LossWithOptions {
+    package static let own: [Option<MatchingLoss>] = [
+        Option("prediction", \.prediction, "what the network tells; see flow.velocity")
+    ]
+    /// Its own options and those of all losses.
+    package static let all: [Option<MatchingLoss>] = own + LossOptions.all.of(\.options)
+}

@@ -39,3 +39,32 @@ public struct MeanFlowLoss {
         return try terms.loss(name)
     }
 }
+
+extension MeanFlowLoss: LossWithOptions {
+    static let methods = [
+        method(
+            "meanflow", isImproved: false,
+            Doc(
+                "MeanFlow: an average velocity by its identity with the instantaneous one.",
+                formula: "L = E |u - sg (v + (t - s) D u)|^2, D along v", source: "Geng et al. 2025, 2505.13447, eq. 11",
+                parts: [.velocity, Doc.Part("meanflow", "the identity on the rest")])),
+        method(
+            "imf", isImproved: true,
+            Doc(
+                "Improved mean flows: the velocity that an average velocity implies.",
+                formula: "L = E |u - (t - s) sg D u - v|^2, D along sg u(x, s, s)", source: "Geng et al. 2025, 2512.02012",
+                parts: [.velocity, Doc.Part("imf", "the identity on the rest")])),
+    ]
+
+    private static func method(_ name: String, isImproved: Bool, _ doc: Doc) -> LossMethod {
+        @Sendable func usual() -> MeanFlowLoss {
+            var loss = MeanFlowLoss()
+            loss.isImproved = isImproved
+            return loss
+        }
+        let options = [Option<Self>("diagonal", \.diagonal, .fraction(0...1), .diagonal)]
+        return .fromData(name, usual, options, doc) { loss, lesson, teacher in
+            try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
+        }
+    }
+}

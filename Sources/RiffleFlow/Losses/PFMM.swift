@@ -34,3 +34,18 @@ public struct PFMMLoss {
         return (start, try (start + shorter).minimum(.scalar(1, dtype)))
     }
 }
+
+extension PFMMLoss: LossWithOptions {
+    static let method = LossMethod.taught(
+        "pfmm", PFMMLoss.init, target: .unusedTarget,
+        [
+            Option("reach", \.reach, .fraction(1e-6...1), "the longest jump"),
+            Option("steps", \.steps, .integer(1...1000), "of the teacher for one of the student"),
+            Option("method", \.method, "how a velocity is followed; a two-timed teacher jumps"),
+        ],
+        Doc(
+            "Progressive flow map matching: one jump for several of the teacher's.",
+            formula: "L = E |X_{s,t}(x_s) - X^_{m,t}(X^_{s,m}(x_s))|^2 / (t - s)^2, t - s <= reach",
+            source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507", parts: [Doc.Part("progressive", "the whole loss")])
+    ) { loss, lesson, teacher in try loss(lesson.student, teacher, lesson.data, lesson.condition) }
+}

@@ -10,26 +10,31 @@ import RiffleTensor
 /// | --- | --- |
 /// | lagrangian (LSD) | d/dt X_{s,t}(x) - sg u(X_{s,t}(x), t, t) |
 /// | eulerian (ESD) | d/ds X_{s,t}(x) + sg (u(x, s, s) . grad) X_{s,t}(x) |
-/// | middle (PSD-M) | u(x, s, t) - sg (u(x, s, m) + u(X_{s,m}(x), m, t)) / 2, m = (s + t) / 2 |
-/// | uniform (PSD-U) | u(x, s, t) - sg ((m - s) u(x, s, m) + (t - m) u(X_{s,m}(x), m, t)) / (t - s), m uniform between s and t |
+/// | progressive (PSD) | u(x, s, t) - sg ((m - s) u(x, s, m) + (t - m) u(X_{s,m}(x), m, t)) / (t - s) |
+///
+/// The progressive form cuts a jump at m, in the middle (PSD-M) or uniformly between s and t (PSD-U).
 ///
 /// v is the path's velocity, or the teacher's where one is given; the teacher then also answers for u(., t, t).
 public struct SelfDistillationLoss {
-    public enum Form: String, Sendable, CaseIterable {
-        case lagrangian, eulerian, middle, uniform
+    public enum Form: Sendable, CaseIterable {
+        case lagrangian, eulerian, progressive
 
         /// The paper's name of the loss.
         var name: String {
             switch self {
             case .lagrangian: "lsd"
             case .eulerian: "esd"
-            case .middle, .uniform: "psd"
+            case .progressive: "psd"
             }
         }
     }
 
+    /// Where the progressive form cuts a jump.
+    public enum Cut: String, Sendable, CaseIterable { case middle, uniform }
+
     public var options = LossOptions()
     public var form: Form
+    public var cut: Cut = .middle
     /// The part of the batch that learns the velocity.
     public var diagonal = 0.75
 
@@ -58,8 +63,9 @@ public struct SelfDistillationLoss {
         case .eulerian:
             let v = try roles.instant(jumps.x, jumps.s, jumps.condition)
             return try roles.eulerianResidual(jumps, at: v, .semi)
-        case .middle: return try progressive(jumps, .full([jumps.count], 0.5, jumps.s.dtype), roles)
-        case .uniform: return try progressive(jumps, .rand([jumps.count], jumps.s.dtype), roles)
+        case .progressive:
+            let dtype = jumps.s.dtype
+            return try progressive(jumps, cut == .middle ? .full([jumps.count], 0.5, dtype) : .rand([jumps.count], dtype), roles)
         }
     }
 
@@ -70,5 +76,42 @@ public struct SelfDistillationLoss {
         let after = try roles.target(jumps.from(first.end(before), middle))
         let share = try part.alongside(jumps.x)
         return try roles.student(jumps) - (share * before + (1 - share) * after)
+    }
+}
+
+extension SelfDistillationLoss: LossWithOptions {
+    static let methods = [
+        method(
+            "lsd", .lagrangian, target: .standingTarget, [],
+            Doc(
+                "Lagrangian self-distillation: the velocity on the diagonal, its own answer at a jump's end.",
+                formula: "L = E |u(x, s, s) - v|^2 + E |d/dt X(t) - sg u(X(t), t, t)|^2",
+                source: "Boffi, Albergo and Vanden-Eijnden 2025, 2505.18825",
+                parts: [.velocity, Doc.Part("lsd", "the end of a jump against its own velocity")])),
+        method(
+            "esd", .eulerian, [],
+            Doc(
+                "Eulerian self-distillation: the velocity on the diagonal, carried by the start of a jump.",
+                formula: "L = E |u(x, s, s) - v|^2 + E |d/ds X + sg (u(x, s, s) . grad) X|^2",
+                source: "Boffi, Albergo and Vanden-Eijnden 2025, 2505.18825",
+                parts: [.velocity, Doc.Part("esd", "how the end moves with the start")])),
+        method(
+            "psd", .progressive, [Option("cut", \.cut, "where a jump is cut in two: PSD-M or PSD-U")],
+            Doc(
+                "Progressive self-distillation: the velocity on the diagonal, one jump for two.",
+                formula: """
+                    L = E |u(x, s, s) - v|^2 + E |u(x, s, t) - sg ((m - s) u(x, s, m) + (t - m) u(X(m), m, t)) / (t - s)|^2
+                    """,
+                source: "Boffi, Albergo and Vanden-Eijnden 2025, 2505.18825",
+                parts: [.velocity, Doc.Part("psd", "one jump against two")])),
+    ]
+
+    private static func method(
+        _ name: String, _ form: Form, target: Argument = .target, _ options: [Option<Self>], _ doc: Doc
+    ) -> LossMethod {
+        let diagonal = Option<Self>("diagonal", \.diagonal, .fraction(0...1), .diagonal)
+        return .fromData(name, { SelfDistillationLoss(form) }, target: target, options + [diagonal], doc) { loss, lesson, teacher in
+            try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
+        }
     }
 }

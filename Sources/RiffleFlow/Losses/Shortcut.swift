@@ -63,3 +63,20 @@ public struct ShortcutLoss {
         return (s, try (s + length).minimum(.scalar(1, dtype)))
     }
 }
+
+extension ShortcutLoss: LossWithOptions {
+    static let method = LossMethod.fromData(
+        "shortcut", ShortcutLoss.init,
+        [
+            Option("bootstrap", \.bootstrap, .fraction(0...1), "the part of the batch that learns jumps"),
+            Option("depth", \.depth, .integer(1...30), "the shortest half is 2^-depth"),
+        ],
+        Doc(
+            "Shortcut models, and with a teacher their distillation: a jump equals two of half its length.",
+            formula: "L = E |u(x, s, s) - v|^2 + E |u(x, s, s + 2d) - sg (u*(x, s, s + d) + u*(x', s + d, s + 2d)) / 2|^2",
+            source: "Frans et al. 2024, 2410.12557; with a teacher 2512.02636",
+            parts: [.velocity, Doc.Part("shortcut", "one jump against two")])
+    ) { loss, lesson, teacher in
+        try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
+    }
+}

@@ -4,22 +4,19 @@ import RiffleTensor
 
 /// Teachers, students and samples: flow matching, distillation and solvers.
 enum FlowLibrary {
-    private typealias Shared = LossArguments
     private static let net = Argument("net", .object("network"))
 
     static let functions: [Function] = [
         Function(
             "flow.matching_loss", [
-                net, Shared.data, Shared.labels,
+                net, .data, .labels,
                 Argument("noise", .tensor, "x0 that belong to x, as pairs for reflow have; fresh when not given", default: .none),
-                Argument("prediction", .choice(Prediction.allCases.map(\.rawValue)), "what the network tells; see flow.velocity", default: .string("velocity")),
-            ] + Shared.shared(),
+            ] + MatchingLoss.all.arguments(of: MatchingLoss()),
             Doc("The flow-matching loss of a network: noise at time 0, data at 1, a straight path between by default.", formula: "L = E |v(x_t, t) - (x1 - x0)|^2, x_t = (1 - t) x0 + t x1", example: "> riffle.flow.matching_loss(riffle.nn.mlp { width = 32 }, riffle.randn(8, 2)):shape()\n[]", source: "Lipman et al. 2022; Liu et al. 2022")
         ) { arguments in
-            var loss = MatchingLoss(Shared.options(arguments))
-            loss.prediction = Prediction(rawValue: arguments.string("prediction")) ?? .velocity
+            let loss = MatchingLoss.all.read(arguments, into: MatchingLoss())
             return [.tensor(try loss(
-                arguments.object("net"), arguments.tensor("x"), noise: arguments.optionalTensor("noise"), Shared.condition(arguments)).total)]
+                arguments.object("net"), arguments.tensor("x"), noise: arguments.optionalTensor("noise"), arguments.condition("labels")).total)]
         },
         Function(
             "flow.guide", [
@@ -35,17 +32,17 @@ enum FlowLibrary {
             guard from <= to else { throw RiffleError("flow.guide", "from (\(riffleFormat(from))) lies after to (\(riffleFormat(to)))") }
             return [.object(try GuidedNetwork(
                 arguments.object("net"), scale: arguments.number("scale"), interval: from...to, weak: arguments.optionalObject("weak"),
-                none: Shared.condition(arguments, "none")))]
+                none: arguments.condition("none")))]
         },
         Function(
             "flow.velocity", [
-                net, Argument("prediction", .choice(Prediction.allCases.map(\.rawValue)), "what the network was trained to tell"),
-                Argument("path", .choice(Path.allCases.map(\.rawValue)), default: .string("linear")),
+                net, Argument("prediction", oneOf: Prediction.self, "what the network was trained to tell"),
+                Argument("path", usual: Path.linear),
             ],
             Doc("A network that predicts noise or data as a velocity network.", formula: "v = a' e + b' (x - a e) / b, or a' (x - b d) / a + b' d", example: "> riffle.flow.velocity(riffle.nn.mlp { width = 32 }, { prediction = \"noise\" }):times()\n1")
         ) { arguments in
             [.object(try PredictedVelocity(
-                arguments.object("net"), Prediction(rawValue: arguments.string("prediction")) ?? .velocity, Path(rawValue: arguments.string("path")) ?? .linear))]
+                arguments.object("net"), arguments.choice("prediction"), arguments.choice("path")))]
         },
         Function(
             "flow.ode", [
@@ -61,25 +58,25 @@ enum FlowLibrary {
                     "trajectory", .boolean,
                     "whether all states are returned, [times, n, ...]: of the grid, or of dopri5 at the given times, else at its steps",
                     default: .boolean(false)),
-            ] + SolverArguments.tolerances + [Shared.labels],
+            ] + SolverArguments.tolerances + [.labels],
             Doc("Follows the velocity of a network from noise at 0 to data at 1, without gradients. Returns x and { nfe, times, rejected }.", formula: "dx/dt = v(x, t)", example: "> local x, info = riffle.flow.ode(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2), { method = \"heun\", steps = 5 }); return info.nfe\n10", source: "dopri5: Dormand and Prince 1980")
         ) { try ode($0) },
         Function(
             "flow.jump", [
                 Argument("net", .object("network"), "takes two times"), Argument("x", .tensor, "noise, for samples [n, ...]"),
                 Argument("steps", .integer(1...1_000_000), "equal jumps from 0 to 1", default: .none),
-                Argument("times", .list(.number), "the grid instead, up or down", default: .none), Shared.labels,
+                Argument("times", .list(.number), "the grid instead, up or down", default: .none), .labels,
             ],
             Doc("Jumps with a two-timed network, one evaluation a jump, without gradients. Returns x and { nfe, times }.", formula: "x <- x + (t - s) u(x, s, t)", example: "> riffle.flow.jump(riffle.nn.mlp { width = 32 }:two_timed(), riffle.randn(4, 2), { steps = 2 }):shape()\n[4, 2]")
         ) { arguments in
             let (x, report) = try Sampler.jump(
-                arguments.object(0), arguments.tensor(1), along: SolverArguments.grid(arguments, "flow.jump"), Shared.condition(arguments))
+                arguments.object(0), arguments.tensor(1), along: SolverArguments.grid(arguments, "flow.jump"), arguments.condition("labels"))
             return [.tensor(x), .table(report.fields)]
         },
         Function(
-            "flow.times", [Argument("n", .integer(1...1 << 40))] + Shared.timing(),
+            "flow.times", [Argument("n", .integer(1...1 << 40))] + TimeSampling.options.arguments(of: .uniform),
             Doc("Training times in [0, 1], drawn as asked.", example: "> riffle.flow.times(3, { times = \"skewed\" }):shape()\n[3]")
-        ) { [.tensor(try Shared.times($0).sample($0.integer(0)))] },
+        ) { [.tensor(try TimeSampling.options.read($0, into: .uniform).sample($0.integer(0)))] },
         Function(
             "flow.edm_times", [Argument("steps", .integer(1...1_000_000))],
             Doc("EDM's grid of times for flow.ode: short steps where noise is low, from 0 to 1.", formula: "t = 1 / (1 + sigma), sigma^(1/7) even from 80^(1/7) to 0.002^(1/7)", example: "> local times = riffle.flow.edm_times(4); return #times, times[1], times[5]\n5\t0.0\t1.0", source: "Karras et al. 2022, eq. 5")
@@ -89,7 +86,7 @@ enum FlowLibrary {
     static let classes: [ObjectClass] = []
 
     private static func ode(_ arguments: Arguments) throws -> [Value] {
-        let (network, x, condition) = (arguments.object("net", as: Network.self), arguments.tensor("x"), Shared.condition(arguments))
+        let (network, x, condition) = (arguments.object("net", as: Network.self), arguments.tensor("x"), arguments.condition("labels"))
         var states: [Tensor] = []
         let keeps = arguments.boolean("trajectory")
         func visit(_ state: Tensor) { if keeps { states.append(state) } }

@@ -4,7 +4,7 @@ import RiffleTensor
 ///
 /// Images are [n, height, width, channels]. DiT's checkpoints predict noise; SiT's, of the same form (Ma et al. 2024),
 /// predict our velocity, with `frequency` 1 and `learnedSigma`. `span_embedder` is ours: the second time.
-public final class DiT: Network {
+public final class DiT: ConfiguredNetwork<DiT.Configuration> {
     /// The published sizes.
     public enum Size: String, CaseIterable, Sendable {
         case small = "S", base = "B", large = "L", extraLarge = "XL"
@@ -19,27 +19,33 @@ public final class DiT: Network {
         }
     }
 
-    public struct Configuration: Sendable {
+    public struct Configuration: LabelledConfiguration {
         /// [height, width, channels].
         public var image: Shape
         /// Pixels along the side of a patch.
         public var patch = 2
-        public var width: Int
+        /// Decides whatever of width, depth and heads is nil.
+        public var size: Size
+        public var width: Int?
         /// Blocks.
-        public var depth: Int
-        public var heads: Int
+        public var depth: Int?
+        public var heads: Int?
         /// Width of a block's hidden layer, in units of `width`.
         public var ratio = 4
         /// Whether the last layer also has the variances that diffusion learns. They are dropped: the velocity is the rest.
         public var learnedSigma = false
-        public var conditioning: Conditioning = .none
+        public var labels = ClassLabels(hasNull: true)
         /// Largest frequency of the time embedding, in rad.
         public var frequency = 1000.0
         public var times = 1
 
         public init(image: Shape, size: Size = .small) {
-            self.image = image
-            (width, depth, heads) = size.sizes
+            (self.image, self.size) = (image, size)
+        }
+
+        public var sampleShape: Shape { image }
+        public var sizes: (width: Int, depth: Int, heads: Int) {
+            (width ?? size.sizes.width, depth ?? size.sizes.depth, heads ?? size.sizes.heads)
         }
 
         /// - Throws: `RiffleError` that names the setting that cannot be.
@@ -50,6 +56,7 @@ public final class DiT: Network {
             guard patch > 0, image[0] % patch == 0, image[1] % patch == 0 else {
                 throw RiffleError("dit", "patches of \(patch) x \(patch) pixels do not fill the image \(image)")
             }
+            let (width, depth, heads) = sizes
             guard width > 0, width % 4 == 0 else { throw RiffleError("dit", "width must be a multiple of 4, got \(width)") }
             guard heads > 0, width % heads == 0 else { throw RiffleError("dit", "a width of \(width) does not make \(heads) equal heads") }
             guard depth > 0, ratio > 0 else { throw RiffleError("dit", "depth and ratio must be positive, got \(depth) and \(ratio)") }
@@ -58,7 +65,6 @@ public final class DiT: Network {
     }
 
     private static let features = 256
-    public let configuration: Configuration
     private let grid: PatchGrid
     private let patches: Conv2d
     private let positions: Parameter
@@ -66,40 +72,29 @@ public final class DiT: Network {
     private let blocks: [DiTBlock]
     private let last: FinalLayer
 
-    public init(_ configuration: Configuration) throws {
-        let c = try configuration.checked()
-        self.configuration = c
+    public required init(_ configuration: Configuration) throws {
+        let c = try configuration.checked(), (width, depth, heads) = c.sizes
         grid = PatchGrid(image: c.image, patch: c.patch)
-        patches = try Conv2d(c.image[2], c.width, kernel: c.patch, stride: c.patch, padding: 0, start: .xavier)
-        positions = try .positions(rows: grid.rows, columns: grid.columns, width: c.width)
+        patches = try Conv2d(c.image[2], width, kernel: c.patch, stride: c.patch, padding: 0, start: .xavier)
+        positions = try .positions(rows: grid.rows, columns: grid.columns, width: width)
         head = try EmbeddingHead(
-            times: c.times, features: DiT.features, width: c.width, largest: c.frequency, c.conditioning,
+            times: c.times, features: DiT.features, width: width, largest: c.frequency, c.conditioning,
             names: .init(time: "t_embedder.mlp", span: "span_embedder.mlp", condition: "y_embedder.embedding_table"), start: .normal(0.02))
-        blocks = try (0..<c.depth).map { _ in try DiTBlock(c.width, heads: c.heads, ratio: c.ratio) }
-        last = try FinalLayer(c.width, c.patch * c.patch * c.image[2] * (c.learnedSigma ? 2 : 1))
+        blocks = try (0..<depth).map { _ in try DiTBlock(width, heads: heads, ratio: c.ratio) }
+        last = try FinalLayer(width, c.patch * c.patch * c.image[2] * (c.learnedSigma ? 2 : 1))
+        try super.init(c)
     }
 
     public override var kind: String { "dit" }
-    public override var summary: String {
-        "\(configuration.image), patch \(configuration.patch), width \(configuration.width), depth \(configuration.depth)"
-            + conditioning.summary + (times == 2 ? ", two times" : "")
+    public override var sizes: String {
+        let (width, depth, _) = configuration.sizes
+        return "\(configuration.image), patch \(configuration.patch), width \(width), depth \(depth)"
     }
-    public override var times: Int { configuration.times }
-    public override var conditioning: Conditioning { configuration.conditioning }
-    public override var sampleShape: Shape? { configuration.image }
 
     public override var children: [(name: String, module: Module)] {
         [("x_embedder.proj", patches)] + head.children + [("blocks", ModuleList(blocks)), ("final_layer", last)]
     }
     public override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed", positions)] }
-
-    public override func blank() throws -> Module { try DiT(configuration) }
-
-    public override func twoTimed() throws -> Network {
-        var two = configuration
-        two.times = 2
-        return try DiT(two).taking(self)
-    }
 
     public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let told = try head(times, condition).silu()
@@ -109,6 +104,31 @@ public final class DiT: Network {
         }
         return try named("final_layer") { try grid.images(last(h, told)) }
     }
+}
+
+extension DiT {
+    static let form = NetworkForm(
+        labelled: "dit", DiT.self, Configuration(image: []),
+        [
+            Option("image", \.image, .list(.integer(1...65536)), .imageSizes, isRequired: true),
+            Option("patch", \.patch, .integer(1...65536), .patchSide),
+            Option("size", \.size, "width, depth and heads by the published name"),
+            Option("width", \.width, .integer(4...65536), "instead of the size's"),
+            Option("depth", \.depth, .integer(1...1000), "blocks, instead of the size's"),
+            Option("heads", \.heads, .integer(1...1024), "of attention, instead of the size's"),
+            Option(
+                "learned_sigma", \.learnedSigma, .boolean,
+                "whether the last layer also has diffusion's variances, which are dropped"),
+            Option("frequency", \.frequency, .positive, .largestFrequency),
+        ],
+        Doc(
+            "A velocity network for images: the diffusion transformer, with the published checkpoints' names in files.",
+            shapes: "x [n, height, width, channels], t [n] (, labels [n]) -> as x",
+            example: """
+                > riffle.nn.dit { image = { 8, 8, 3 }, width = 32, depth = 2, heads = 4 }:count()
+                50028
+                """,
+            source: "Peebles and Xie 2023; Ma et al. 2024 (SiT: learned_sigma = true, frequency = 1)"))
 }
 
 /// x + gate attention(norm(x)), then x + gate mlp(norm(x)), with gates and norms that the condition decides.

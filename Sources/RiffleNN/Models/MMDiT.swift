@@ -5,8 +5,8 @@ import RiffleTensor
 ///
 /// Samples are [n, height, width, channels], in practice latents; they are conditioned on a text. `span_embedder` is ours:
 /// the second time.
-public final class MMDiT: Network {
-    public struct Configuration: Sendable {
+public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
+    public struct Configuration: NetworkConfiguration {
         /// [height, width, channels]; "in_channels" and "out_channels" are the same for a velocity.
         public var image: Shape
         /// Pixels along the side of a patch, "patch_size".
@@ -14,7 +14,9 @@ public final class MMDiT: Network {
         /// Blocks, "num_layers".
         public var depth = 12
         /// "num_attention_heads". The width, and "caption_projection_dim", is heads x headChannels.
-        public var heads = 12
+        ///
+        /// As many as blocks where nil.
+        public var heads: Int?
         /// "attention_head_dim".
         public var headChannels = 64
         /// Of a text's tokens, "joint_attention_dim".
@@ -25,6 +27,11 @@ public final class MMDiT: Network {
         public var queryKeyNorm = false
         /// Places from 0 of the blocks where the image also attends to itself alone, "dual_attention_layers".
         public var dualBlocks: Set<Int> = []
+        /// The same counted from 1.
+        var dualLayers: [Int] {
+            get { dualBlocks.map { $0 + 1 }.sorted() }
+            set { dualBlocks = Set(newValue.map { $0 - 1 }) }
+        }
         /// Rows and columns of the table of positions, from whose middle an image takes its own, "pos_embed_max_size";
         /// as many as the image has where nil.
         public var tableSize: Int?
@@ -39,12 +46,14 @@ public final class MMDiT: Network {
 
         public init(image: Shape) { self.image = image }
 
-        var width: Int { heads * headChannels }
+        var headCount: Int { heads ?? depth }
+        var width: Int { headCount * headChannels }
         /// Rows and columns of the table of positions.
         var table: Int { tableSize ?? max(image[0], image[1]) / patch }
         /// The step between places of the table, which spans as many patches as an image of the sample size has.
         var spacing: Double { Double((sampleSize ?? max(image[0], image[1])) / patch) / Double(table) }
-        var conditioning: Conditioning { .text(tokens: tokenWidth, summary: summaryWidth) }
+        public var sampleShape: Shape { image }
+        public var conditioning: Conditioning { .text(tokens: tokenWidth, summary: summaryWidth) }
 
         /// - Throws: `RiffleError` that names the setting that cannot be.
         func checked() throws -> Configuration {
@@ -60,18 +69,17 @@ public final class MMDiT: Network {
             if let sampleSize, sampleSize < patch {
                 throw RiffleError("mmdit", "sample_size must be at least the side of a patch, got \(sampleSize)")
             }
-            guard heads > 0, headChannels > 0, width % 4 == 0 else {
-                throw RiffleError("mmdit", "\(heads) heads of \(headChannels) channels do not make a width in multiples of 4")
+            guard headCount > 0, headChannels > 0, width % 4 == 0 else {
+                throw RiffleError("mmdit", "\(headCount) heads of \(headChannels) channels do not make a width in multiples of 4")
             }
             guard depth > 0, dualBlocks.allSatisfy((0..<depth).contains) else {
-                throw RiffleError("mmdit", "dual layers must be among the \(depth) blocks, got \(dualBlocks.map { $0 + 1 }.sorted())")
+                throw RiffleError("mmdit", "dual layers must be among the \(depth) blocks, got \(dualLayers)")
             }
             return self
         }
     }
 
     private static let features = 256
-    public let configuration: Configuration
     private let grid: PatchGrid
     private let patches: Conv2d
     private let positions: Parameter
@@ -81,9 +89,8 @@ public final class MMDiT: Network {
     private let norm: AdaptiveNorm
     private let last: Linear
 
-    public init(_ configuration: Configuration) throws {
+    public required init(_ configuration: Configuration) throws {
         let c = try configuration.checked()
-        self.configuration = c
         grid = PatchGrid(image: c.image, patch: c.patch)
         patches = try Conv2d(c.image[2], c.width, kernel: c.patch, stride: c.patch, padding: 0, start: .xavier)
         positions = try .positions(rows: c.table, columns: c.table, width: c.width, spacing: c.spacing)
@@ -93,11 +100,12 @@ public final class MMDiT: Network {
         words = try Linear(c.tokenWidth, c.width, start: .xavier)
         blocks = try (0..<c.depth).map { place in
             try JointBlock(
-                heads: c.heads, headChannels: c.headChannels, queryKeyNorm: c.queryKeyNorm, dual: c.dualBlocks.contains(place),
+                heads: c.headCount, headChannels: c.headChannels, queryKeyNorm: c.queryKeyNorm, dual: c.dualBlocks.contains(place),
                 last: place == c.depth - 1)
         }
         norm = try AdaptiveNorm(c.width, scaleFirst: true)
         last = try Linear(c.width, c.patch * c.patch * c.image[2], start: .zero)
+        try super.init(c)
     }
 
     private static let headNames = EmbeddingHead.Names(
@@ -105,27 +113,16 @@ public final class MMDiT: Network {
         layers: ["linear_1", "linear_2"])
 
     public override var kind: String { "mmdit" }
-    public override var summary: String {
-        "\(configuration.image), patch \(configuration.patch), \(configuration.heads) heads of \(configuration.headChannels), "
-            + "depth \(configuration.depth)" + conditioning.summary + (times == 2 ? ", two times" : "")
+    public override var sizes: String {
+        let c = configuration
+        return "\(c.image), patch \(c.patch), \(c.headCount) heads of \(c.headChannels), depth \(c.depth)"
     }
-    public override var times: Int { configuration.times }
-    public override var conditioning: Conditioning { configuration.conditioning }
-    public override var sampleShape: Shape? { configuration.image }
 
     public override var children: [(name: String, module: Module)] {
         [("pos_embed.proj", patches)] + head.children
             + [("context_embedder", words), ("transformer_blocks", ModuleList(blocks)), ("norm_out.linear", norm), ("proj_out", last)]
     }
     public override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed.pos_embed", positions)] }
-
-    public override func blank() throws -> Module { try MMDiT(configuration) }
-
-    public override func twoTimed() throws -> Network {
-        var two = configuration
-        two.times = 2
-        return try MMDiT(two).taking(self)
-    }
 
     public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let told = try head(times, condition).silu()
@@ -147,4 +144,48 @@ public final class MMDiT: Network {
             .sliced(0, top..<(top + grid.rows)).sliced(1, left..<(left + grid.columns))
             .reshaped(to: [1, grid.rows * grid.columns, width])
     }
+}
+
+extension MMDiT {
+    static let form = NetworkForm(
+        "mmdit", MMDiT.self, Configuration(image: []),
+        [
+            Option(
+                "image", \.image, .list(.integer(1...65536)),
+                "{ height, width, channels }, in practice of latents (in_channels = out_channels)", isRequired: true),
+            Option("patch", \.patch, .integer(1...65536), "pixels along the side of a patch (patch_size)"),
+            Option("depth", \.depth, .integer(1...1000), "blocks (num_layers)"),
+            Option(
+                "heads", \.heads, .integer(1...1024), "of attention; as many as blocks when not given (num_attention_heads)"),
+            Option(
+                "head_channels", \.headChannels, .integer(1...65536),
+                "channels of a head; heads x head_channels is the width (attention_head_dim)"),
+            Option("tokens", \.tokenWidth, .integer(1...1_000_000), "width of a text's tokens (joint_attention_dim)"),
+            Option("summary", \.summaryWidth, .integer(1...1_000_000), "width of a text's summary (pooled_projection_dim)"),
+            Option(
+                "qk_norm", \.queryKeyNorm, .boolean,
+                "whether each head's queries and keys are normalised (qk_norm = \"rms_norm\")"),
+            Option(
+                "dual_layers", \.dualLayers, .list(.integer(1...1000)),
+                "blocks, from 1, whose image also attends to itself alone (dual_attention_layers, from 0)"),
+            Option(
+                "max_size", \.tableSize, .integer(1...65536),
+                "side of the table of positions, in patches; the image's when not given (pos_embed_max_size)"),
+            Option(
+                "sample_size", \.sampleSize, .integer(1...65536),
+                "side of the images that a new table is scaled for; the image's when not given"),
+            Option("frequency", \.frequency, .positive, .largestFrequency),
+            Option(
+                "time_of_noise", \.timeOfNoise, .boolean,
+                "whether the weights count time from data and predict noise - data, as published ones do"),
+        ],
+        Doc(
+            "A velocity network for images and text: diffusers' SD3 transformer, with its names in files (and here in parentheses).",
+            shapes: "x [n, height, width, channels], t [n], tokens [n, length, tokens], summary [n, summary] -> as x",
+            example: """
+                > local net = riffle.nn.mmdit { image = { 4, 4, 2 }, depth = 2, heads = 2, head_channels = 8, tokens = 6, summary = 5 }
+                > net(riffle.ones(1, 4, 4, 2), riffle.zeros(1), riffle.ones(1, 3, 6), riffle.ones(1, 5)):shape()
+                [1, 4, 4, 2]
+                """,
+            source: "Esser et al. 2024"))
 }

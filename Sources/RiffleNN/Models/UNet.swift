@@ -3,8 +3,8 @@ import RiffleTensor
 /// The U-Net of guided diffusion (Dhariwal and Nichol 2021) in torchcfm's form, with its parameter names in files.
 ///
 /// Images are [n, height, width, channels]; times are fed in [0, 1] unscaled. `span_embed` is ours: the second time.
-public final class UNet: Network {
-    public struct Configuration: Sendable {
+public final class UNet: ConfiguredNetwork<UNet.Configuration> {
+    public struct Configuration: LabelledConfiguration {
         /// [height, width, channels].
         public var image: Shape
         public var channels = 128
@@ -16,20 +16,23 @@ public final class UNet: Network {
         /// choice when nil, which its checkpoints have: where the image is width / 16 times smaller, rounded down, if there
         /// is such a level. So it acts at 16 of 32 pixels, and at 28 of 28.
         public var attention: [Int]?
-        public var heads = 4
-        /// Channels of a head (all of them where there are fewer); decides the number of heads where given.
-        public var headChannels: Int? = 64
+        /// Heads of attention, where the channels of a head do not decide.
+        public var heads: Int?
+        /// Channels of a head (all of them where there are fewer); 64 where neither they nor heads are given.
+        public var headChannels: Int?
         public var dropout = 0.0
         /// Whether the time scales and shifts the second norm instead of being added before it.
         public var scaleShift = false
         /// Whether residual blocks halve and double the image instead of convolutions.
         public var residualResampling = false
-        public var conditioning: Conditioning = .none
+        public var labels = ClassLabels()
         /// Largest frequency of the time embedding, in rad.
         public var frequency = 1.0
         public var times = 1
 
         public init(image: Shape) { self.image = image }
+
+        public var sampleShape: Shape { image }
 
         /// - Throws: `RiffleError` that names the setting that cannot be.
         func checked() throws -> Configuration {
@@ -51,6 +54,9 @@ public final class UNet: Network {
                     "unet", "attention acts at widths of the image's levels, \(Shape(widths)), and \(odd) is none of them; "
                         + "leave it out for torchcfm's choice")
             }
+            guard heads == nil || headChannels == nil else {
+                throw RiffleError("unet", "heads and head_channels both tell how attention is divided; give one of them")
+            }
             guard blocks > 0 else { throw RiffleError("unet", "blocks must be at least 1, got \(blocks)") }
             return self
         }
@@ -59,7 +65,8 @@ public final class UNet: Network {
         func attends(at scale: Int) -> Bool { attention.map { $0.contains(image[1] / scale) } ?? (image[1] / 16 == scale) }
 
         func heads(of width: Int) throws -> Int {
-            let count = headChannels.map { max(1, width / $0) } ?? heads
+            let headChannels = headChannels ?? (heads == nil ? 64 : nil)
+            let count = headChannels.map { max(1, width / $0) } ?? heads ?? 1
             guard count > 0, width % count == 0, headChannels.map({ width < $0 || width % $0 == 0 }) ?? true else {
                 throw RiffleError("unet", "\(width) channels do not make equal heads of attention; set heads or head_channels")
             }
@@ -67,7 +74,6 @@ public final class UNet: Network {
         }
     }
 
-    public let configuration: Configuration
     private let head: EmbeddingHead
     private let down: [Stage]
     private let middle: Stage
@@ -75,9 +81,8 @@ public final class UNet: Network {
     private let norm: GroupNorm
     private let last: Conv2d
 
-    public init(_ configuration: Configuration) throws {
+    public required init(_ configuration: Configuration) throws {
         let c = try configuration.checked(), width = 4 * c.channels
-        self.configuration = c
         head = try EmbeddingHead(times: c.times, features: c.channels, width: width, largest: c.frequency, c.conditioning)
         var builder = StageBuilder(configuration: c)
         down = try builder.down()
@@ -85,29 +90,18 @@ public final class UNet: Network {
         up = try builder.up()
         norm = try GroupNorm(builder.channels)
         last = try Conv2d(builder.channels, c.image[2], start: .zero)
+        try super.init(c)
     }
 
     public override var kind: String { "unet" }
-    public override var summary: String {
+    public override var sizes: String {
         "\(configuration.image), \(configuration.channels) channels x \(Shape(configuration.multipliers))"
-            + conditioning.summary + (times == 2 ? ", two times" : "")
     }
-    public override var times: Int { configuration.times }
-    public override var conditioning: Conditioning { configuration.conditioning }
-    public override var sampleShape: Shape? { configuration.image }
 
     public override var children: [(name: String, module: Module)] {
         head.children + [
             ("input_blocks", ModuleList(down)), ("middle_block", middle), ("output_blocks", ModuleList(up)), ("out.0", norm), ("out.2", last),
         ]
-    }
-
-    public override func blank() throws -> Module { try UNet(configuration) }
-
-    public override func twoTimed() throws -> Network {
-        var two = configuration
-        two.times = 2
-        return try UNet(two).taking(self)
     }
 
     public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
@@ -124,6 +118,40 @@ public final class UNet: Network {
         }
         return try last(norm(h, silu: true))
     }
+}
+
+extension UNet {
+    static let form = NetworkForm(
+        labelled: "unet", UNet.self, Configuration(image: []),
+        [
+            Option("image", \.image, .list(.integer(1...65536)), .imageSizes, isRequired: true),
+            Option("channels", \.channels, .integer(32...65536), "of the first level, a multiple of 32"),
+            Option(
+                "multipliers", \.multipliers, .list(.integer(1...1024)),
+                "the width of each level in units of channels; { 1, 2, 2, 2 }"),
+            Option("blocks", \.blocks, .integer(1...64), "residual blocks a level"),
+            Option(
+                "attention", \.attention, .list(.integer(1...65536)),
+                "image widths at which it acts besides the middle, each that of a level; torchcfm's when not given: where the "
+                    + "image is as many times smaller as 16 goes whole into its width, so at 16 of 32 and 28 of 28"),
+            Option("heads", \.heads, .integer(1...1024), "of attention, instead of head_channels"),
+            Option(
+                "head_channels", \.headChannels, .integer(1...65536),
+                "channels of a head; 64 when neither it nor heads is given"),
+            Option("dropout", \.dropout, .fraction(0...0.999)),
+            Option("scale_shift", \.scaleShift, .boolean, "whether the time scales and shifts the second norm"),
+            Option(
+                "residual_resampling", \.residualResampling, .boolean, "whether residual blocks halve and double the image"),
+            Option("frequency", \.frequency, .positive, .largestFrequency),
+        ],
+        Doc(
+            "A velocity network for images: guided diffusion's U-Net as torchcfm has it, with the same names in files.",
+            shapes: "x [n, height, width, channels], t [n] (, labels [n]) -> as x",
+            example: """
+                > riffle.nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = {} }:count()
+                163331
+                """,
+            source: "Dhariwal and Nichol 2021; Tong et al. 2023"))
 }
 
 /// Builds the stages in the order of the file's names, keeping count of channels, scale and skips.

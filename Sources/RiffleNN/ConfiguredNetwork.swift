@@ -1,0 +1,78 @@
+import RiffleTensor
+
+/// What a network is made of, all of it: two networks of one configuration differ in their parameters alone.
+public protocol NetworkConfiguration: Sendable {
+    /// 1 for a velocity, 2 for an average velocity.
+    var times: Int { get set }
+    var conditioning: Conditioning { get }
+    /// The shape of one sample.
+    var sampleShape: Shape { get }
+}
+
+/// A network that its configuration describes, so that copies and students are made from it.
+open class ConfiguredNetwork<Configuration: NetworkConfiguration>: Network {
+    public let configuration: Configuration
+
+    /// - Throws: `RiffleError` that names the setting that cannot be.
+    public required init(_ configuration: Configuration) throws { self.configuration = configuration }
+
+    /// The configuration in words, without what it is conditioned on and its times.
+    open var sizes: String { "" }
+
+    public final override var summary: String { sizes + conditioning.summary + (times == 2 ? ", two times" : "") }
+    public final override var times: Int { configuration.times }
+    public final override var conditioning: Conditioning { configuration.conditioning }
+    public final override var sampleShape: Shape? { configuration.sampleShape }
+
+    public final override func blank() throws -> Module { try Self(configuration) }
+
+    public final override func twoTimed() throws -> Network {
+        var two = configuration
+        two.times = 2
+        return try Self(two).taking(self)
+    }
+}
+
+extension Network {
+    /// This network with the parameters and buffers of another wherever the names agree.
+    fileprivate func taking(_ other: Network) throws -> Network {
+        let values = Dictionary(other.entries.map { ($0.name, $0.parameter) }, uniquingKeysWith: { first, _ in first })
+        for named in entries { try values[named.name].map { try named.parameter.assign($0.value) } }
+        isTraining = true
+        precision = other.precision
+        return self
+    }
+}
+
+/// The configuration of a network that is conditioned on class labels, if on anything.
+public protocol LabelledConfiguration: NetworkConfiguration {
+    var labels: ClassLabels { get set }
+}
+
+extension LabelledConfiguration {
+    public var conditioning: Conditioning { labels.conditioning }
+}
+
+/// The class labels that a network is conditioned on.
+public struct ClassLabels: Sendable {
+    /// How many labels choose from, from 1 on; nil where there are none.
+    public var count: Int?
+    /// Whether one more label stands for none.
+    public var hasNull = false
+
+    public init(_ count: Int? = nil, hasNull: Bool = false) { (self.count, self.hasNull) = (count, hasNull) }
+
+    var conditioning: Conditioning { count.map { .classes($0, hasNull: hasNull) } ?? .none }
+
+    static let options: [Option<ClassLabels>] = [
+        Option("classes", \.count, .integer(1...1_000_000), "how many labels choose from"),
+        Option("null_class", \.hasNull, .boolean, "whether one more label, classes + 1, stands for none"),
+    ]
+
+    /// - Parameter usual: the labels that a network of this form has by default.
+    /// - Throws: `RiffleError` where a label for none is asked for beside no others.
+    func checked(against usual: ClassLabels) throws {
+        guard count == nil, hasNull, !usual.hasNull else { return }
+        throw RiffleError("", "null_class is one more label beside those of classes = ..., which were not given")
+    }
+}

@@ -1,0 +1,56 @@
+import RiffleTensor
+
+/// A kind of network as callers make it: its name, its options with their defaults, and what makes it. Every network
+/// declares its own beside itself; `NetworkForm.all` lists them.
+package struct NetworkForm: Sendable {
+    package let name: String
+    package let doc: Doc
+    package let arguments: [Argument]
+    private let make: @Sendable (Arguments) throws -> Network
+
+    package func callAsFunction(_ arguments: Arguments) throws -> Network {
+        let network = try make(arguments)
+        network.precision = arguments.choice("precision")
+        return network
+    }
+
+    /// - Parameters:
+    ///   - usual: a configuration with the defaults of its options.
+    ///   - check: throws where options do not go together.
+    init<Configuration: NetworkConfiguration>(
+        _ name: String, _ network: ConfiguredNetwork<Configuration>.Type, _ usual: Configuration,
+        _ options: [Option<Configuration>], _ doc: Doc, check: @escaping @Sendable (Configuration) throws -> Void = { _ in }
+    ) {
+        self.name = name
+        self.doc = doc
+        arguments = options.arguments(of: usual) + [NetworkForm.precision]
+        make = { arguments in
+            let configuration = options.read(arguments, into: usual)
+            try check(configuration)
+            return try network.init(configuration)
+        }
+    }
+
+    /// A network that takes the options of class labels behind its own.
+    init<Configuration: LabelledConfiguration>(
+        labelled name: String, _ network: ConfiguredNetwork<Configuration>.Type, _ usual: Configuration,
+        _ options: [Option<Configuration>], _ doc: Doc
+    ) {
+        let labels: WritableKeyPath<Configuration, ClassLabels> & Sendable = \.labels
+        self.init(name, network, usual, options + ClassLabels.options.of(labels), doc) { try $0.labels.checked(against: usual.labels) }
+    }
+
+    private static let precision = Argument(
+        "precision", usual: Precision.float32,
+        "of products: bf16 rounds their factors where the processor has matrix tiles (AMX), which is faster, and is float32 "
+            + "elsewhere; sums and parameters stay float32")
+
+    package static let all = [MLP.form, UNet.form, DiT.form, MMDiT.form]
+}
+
+extension String {
+    /// Summaries of options that several networks have.
+    static let imageSizes = "{ height, width, channels }"
+    static let largestFrequency = "the largest of the time embedding, in rad"
+    static let patchSide = "pixels along the side of a patch"
+}

@@ -1,0 +1,123 @@
+/// An option of a value, such as of a loss or of a network's configuration: how users name it, what it may be, and the
+/// property that it sets. The option's default is the property's, read from the value as it usually is.
+package struct Option<Root>: Sendable {
+    private let declare: @Sendable (Root) -> Argument
+    private let assign: @Sendable (inout Root, Arguments) -> Void
+
+    /// How the option is declared, with the default that `usual` has.
+    package func argument(of usual: Root) -> Argument { declare(usual) }
+
+    /// Sets the property to what the caller gave.
+    package func set(_ root: inout Root, to arguments: Arguments) { assign(&root, arguments) }
+
+    /// - Parameter isRequired: whether callers have to give it; then the property's own value is never used.
+    package init<Property: OptionValue>(
+        _ name: String, _ path: WritableKeyPath<Root, Property> & Sendable, _ type: ArgumentType, _ summary: String = "",
+        isRequired: Bool = false
+    ) {
+        declare = { Argument(name, type, summary, default: isRequired ? .required : $0[keyPath: path].asDefault) }
+        assign = { root, arguments in
+            if let value = Property(arguments[named: name]) { root[keyPath: path] = value }
+        }
+    }
+
+    /// A choice among the cases of an enum.
+    package init<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
+        _ name: String, _ path: WritableKeyPath<Root, Choice> & Sendable, _ summary: String = "", isRequired: Bool = false
+    ) {
+        let words = Choice.allCases.map(\.rawValue)
+        declare = { Argument(name, .choice(words), summary, default: isRequired ? .required : .string($0[keyPath: path].rawValue)) }
+        assign = { root, arguments in
+            if let choice = arguments.optionalString(name).flatMap(Choice.init) { root[keyPath: path] = choice }
+        }
+    }
+
+    /// An object that may be left out.
+    package init<Object: AnyObject>(
+        _ name: String, _ path: WritableKeyPath<Root, Object?> & Sendable, _ type: ArgumentType, _ summary: String = ""
+    ) {
+        declare = { _ in Argument(name, type, summary, default: .none) }
+        assign = { root, arguments in root[keyPath: path] = arguments.optionalObject(name) }
+    }
+
+    private init(declare: @escaping @Sendable (Root) -> Argument, assign: @escaping @Sendable (inout Root, Arguments) -> Void) {
+        (self.declare, self.assign) = (declare, assign)
+    }
+
+    /// The same option of a value that holds this one's.
+    package func of<Outer>(_ path: WritableKeyPath<Outer, Root> & Sendable) -> Option<Outer> {
+        Option<Outer>(
+            declare: { [declare] in declare($0[keyPath: path]) }, assign: { [assign] in assign(&$0[keyPath: path], $1) })
+    }
+}
+
+extension Array {
+    /// The options of a value that holds theirs.
+    package func of<Root, Outer>(_ path: WritableKeyPath<Outer, Root> & Sendable) -> [Option<Outer>] where Element == Option<Root> {
+        map { $0.of(path) }
+    }
+
+    /// How they are declared, with the defaults that `usual` has.
+    package func arguments<Root>(of usual: Root) -> [Argument] where Element == Option<Root> { map { $0.argument(of: usual) } }
+
+    /// `usual` with what the caller gave.
+    package func read<Root>(_ arguments: Arguments, into usual: Root) -> Root where Element == Option<Root> {
+        reduce(into: usual) { $1.set(&$0, to: arguments) }
+    }
+}
+
+/// A property's value that an argument can hold.
+package protocol OptionValue {
+    /// Nil where the caller gave nothing.
+    init?(_ value: Value)
+    var asDefault: Argument.Default { get }
+}
+
+extension Double: OptionValue {
+    package init?(_ value: Value) {
+        guard let number = Arguments([value]).optionalNumber(0) else { return nil }
+        self = number
+    }
+    package var asDefault: Argument.Default { .number(self) }
+}
+
+extension Int: OptionValue {
+    package init?(_ value: Value) {
+        guard let integer = Arguments([value]).optionalInteger(0) else { return nil }
+        self = integer
+    }
+    package var asDefault: Argument.Default { .integer(self) }
+}
+
+extension Bool: OptionValue {
+    package init?(_ value: Value) {
+        guard case .boolean(let boolean) = value else { return nil }
+        self = boolean
+    }
+    package var asDefault: Argument.Default { .boolean(self) }
+}
+
+/// A list has no default of its own; what the property holds stays where none is given.
+extension [Int]: OptionValue {
+    package init?(_ value: Value) {
+        guard case .list = value else { return nil }
+        self = Arguments([value]).integers(0)
+    }
+    package var asDefault: Argument.Default { .none }
+}
+
+extension Shape: OptionValue {
+    package init?(_ value: Value) {
+        guard let sizes = [Int](value) else { return nil }
+        self.init(sizes)
+    }
+    package var asDefault: Argument.Default { .none }
+}
+
+extension Optional: OptionValue where Wrapped: OptionValue {
+    package init?(_ value: Value) {
+        guard let wrapped = Wrapped(value) else { return nil }
+        self = .some(wrapped)
+    }
+    package var asDefault: Argument.Default { self?.asDefault ?? .none }
+}
