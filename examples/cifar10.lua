@@ -33,7 +33,7 @@ local target = optim.ema(student, { decay = 0.99 })
 local o = optim.adamw(student, { lr = 2e-4, clip = 1.0 })
 for step, batch in riffle.progress(batches:take(steps), "student") do
   o.lr = optim.cosine(step, { peak = 2e-4, warmup = 100, total = steps })
-  o:step((flow.loss.itvm(student, teacher, batch.x, { target = target.model })))
+  o:step(flow.loss.itvm(student, teacher, batch.x, { target = target.model }))
   target:update()
 end
 target.model:save("cifar10-student.safetensors")

@@ -56,7 +56,7 @@ local function train(title, network, peak, loss_at)
   local opt = optim.adamw(network, { lr = peak, clip = 1.0 })
   for step in riffle.progress(steps, title) do
     opt.lr = optim.cosine(step, { peak = peak, warmup = 100, total = steps })
-    opt:step((loss_at(set:sample(batch), target.model, step / steps)))
+    opt:step(loss_at(set:sample(batch), target.model, step / steps))
     target:update()
     average:update()
   end

@@ -23,7 +23,7 @@ local function train(title, net, steps, peak, loss)
   local opt = optim.adamw(net, { lr = peak, clip = 1.0 })
   for step in riffle.progress(steps, title) do
     opt.lr = optim.cosine(step, { peak = peak, warmup = 100, total = steps })
-    opt:step((loss(sample(512))))
+    opt:step(loss(sample(512)))
     average:update()
   end
   return average.model

@@ -16,10 +16,10 @@ local function distil(teacher, steps, lr, noise)
   for step, turn in riffle.progress(flow.turns(steps, { "online", 5, "generator", 1 }), "fgm") do
     if turn == "online" then
       online_opt.lr = optim.cosine(step, { peak = lr, warmup = 100, total = steps })
-      online_opt:step((flow.loss.fgm_online(generator, online, noise())))
+      online_opt:step(flow.loss.fgm_online(generator, online, noise()))
     else
       generator_opt.lr = online_opt.lr
-      generator_opt:step((flow.loss.fgm(generator, online, teacher, noise())))
+      generator_opt:step(flow.loss.fgm(generator, online, teacher, noise()))
       average:update()
     end
   end

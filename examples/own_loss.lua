@@ -41,7 +41,7 @@ local average = optim.ema(student, { decay = 0.999 })
 local o = optim.adamw(student, { lr = 1e-3, clip = 1.0 })
 for step in riffle.progress(3000, "student") do
   o.lr = optim.cosine(step, { peak = 1e-3, warmup = 100, total = 3000 })
-  o:step((halves(student, target.model, moons:sample(512))))
+  o:step(halves(student, target.model, moons:sample(512)))
   target:update()
   average:update()
 end

@@ -30,7 +30,7 @@ local function distil(method)
   local o = optim.adamw(student, { lr = 1e-3, clip = 1.0 })
   for step in riffle.progress(steps, method) do
     o.lr = optim.cosine(step, { peak = 1e-3, warmup = 100, total = steps })
-    o:step((flow.loss[method](student, teacher.model, board:sample(512), { target = target.model })))
+    o:step(flow.loss[method](student, teacher.model, board:sample(512), { target = target.model }))
     target:update()
     average:update()
   end

@@ -34,7 +34,7 @@ extension ArgumentType {
             "a list of numbers, or a tensor of them" + (item.expected == "a number" ? "" : ", each \(item.expected)")
         case .list(let item): "a list, each item \(item.expected)"
         case .table: "a table"
-        case .any: "given"
+        case .any, .unread: "given"
         }
     }
 
@@ -61,7 +61,7 @@ extension ArgumentType {
         case .list(.number): "list or tensor of numbers"
         case .list(let item): (item.isNumber ? "list or tensor of " : "list of ") + item.brief
         case .object(let word): word
-        case .any: "any"
+        case .any, .unread: "any"
         case .tensor, .number, .string, .table: expected.split(separator: " ").dropFirst().joined(separator: " ")
         }
     }
@@ -162,7 +162,7 @@ extension LuaEngine {
             if raw.kind == RLUA_OBJECT, let name = try property(of: raw, thatIs: word) { throw Mismatch(got: "\(describe(raw)), whose .\(name) is one") }
         case .table:
             if raw.isPlainTable { return .table(try table(&raw)) }
-        case .any: return try value(&raw)
+        case .any, .unread: return try value(&raw)
         }
         throw raw.kind == RLUA_UNREADABLE ? Mismatch(problem: raw.text) : Mismatch(got: describe(raw))
     }

@@ -8,7 +8,7 @@ import RiffleTensor
 extension LuaEngine {
     var internals: [Function] {
         [
-            Function("reference", [Argument("value", .any)], Doc("")) { [.object(Held($0[0]))] },
+            Function("reference", [Argument("value", .unread)], Doc("")) { [.object(Held($0[0]))] },
             Function("new_module", [
                 Argument("definition", .object("held")), Argument("fields", .table), Argument("forward", .object("function")),
                 Argument("times", .integer(1...2)), Argument("classes", .integer(1...Int(Int32.max - 1)), default: .none),

@@ -78,17 +78,17 @@ public final class LuaEngine: @unchecked Sendable {
 
     // MARK: - Registration
 
-    private func row(_ function: Function, _ form: Binding.Form, title: String, reading: rlua_reading = RLUA_BY_VALUE) -> OpaquePointer? {
+    private func row(_ function: Function, _ form: Binding.Form, title: String) -> OpaquePointer? {
+        let handsOn = function.arguments.contains { if case .unread = $0.type { true } else { false } }
         let binding = Binding(function, form, title: title, engine: self)
         bindings.append(binding)
-        return rlua_row_new(state.pointer, Binding.answer, Unmanaged.passUnretained(binding).toOpaque(), reading)
+        return rlua_row_new(state.pointer, Binding.answer, Unmanaged.passUnretained(binding).toOpaque(), handsOn ? RLUA_BY_REFERENCE : RLUA_BY_VALUE)
     }
 
     private func define(_ root: rlua_root, _ function: Function) {
         let isInternal = root == RLUA_INTERNAL
         let title = isInternal ? function.name : "riffle.\(function.name)"
-        let reading = isInternal && function.name == "reference" ? RLUA_BY_REFERENCE : RLUA_BY_VALUE
-        rlua_define(state.pointer, root, function.name, row(function, isInternal ? .primitive : .function, title: title, reading: reading))
+        rlua_define(state.pointer, root, function.name, row(function, isInternal ? .primitive : .function, title: title))
     }
 
     /// Places a function under its path; tensor operations become methods of tensors and parameters, too.
@@ -148,7 +148,7 @@ public final class LuaEngine: @unchecked Sendable {
                 rlua_class_set(state.pointer, number, RLUA_META, name, row(function, form, title: function.title))
             }
             rlua_class_set(state.pointer, number, RLUA_META, "__index", row(indexing(entry), .function, title: ""))
-            rlua_class_set(state.pointer, number, RLUA_META, "__newindex", row(assigning(entry), .function, title: "", reading: RLUA_BY_REFERENCE))
+            rlua_class_set(state.pointer, number, RLUA_META, "__newindex", row(assigning(entry), .function, title: ""))
         }
         for entry in classes { for method in entry.methods { register(method) } }
     }
@@ -167,7 +167,7 @@ public final class LuaEngine: @unchecked Sendable {
     }
 
     private func assigning(_ entry: ObjectClass) -> Function {
-        Function("assign", [Argument("object", .any), Argument("key", .any, default: .none), Argument("value", .any, default: .none)], Doc("")) { [unowned self] arguments in
+        Function("assign", [Argument("object", .any), Argument("key", .any, default: .none), Argument("value", .unread, default: .none)], Doc("")) { [unowned self] arguments in
             let kind = entry.word.replacing("_", with: " ")
             let settable = entry.properties.filter { $0.setter != nil }.map(\.name)
             guard case .string(let name) = arguments[1] else {

@@ -48,6 +48,9 @@ public indirect enum ArgumentType: Sendable {
     case list(ArgumentType)
     case table
     case any
+    /// Anything, which the function hands on without reading it: a table comes back as itself. A function with such an
+    /// argument takes no table of named options.
+    case unread
 }
 
 /// One argument of a function: its name, what it may be, and what it is when not given.

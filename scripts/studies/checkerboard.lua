@@ -16,7 +16,7 @@ local function trained(net, count, decay, loss)
   local opt = optim.adamw(net, { lr = peak, clip = 10 })
   for step = 1, count do
     opt.lr = optim.cosine(step, { peak = peak, warmup = 100, total = count })
-    opt:step((loss(net, set:sample(batch), target and target.model)))
+    opt:step(loss(net, set:sample(batch), target and target.model))
     average:update()
     if target then target:update() end
   end

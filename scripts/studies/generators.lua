@@ -18,9 +18,9 @@ for _, net in ipairs { generator, online } do opts[#opts + 1] = optim.adamw(net,
 for step, turn in flow.turns(steps, { "online", online_steps, "generator", 1 }) do
   for _, opt in ipairs(opts) do opt.lr = optim.cosine(step, { peak = peak, warmup = 100, total = steps }) end
   if turn == "online" then
-    opts[2]:step((flow.loss.fgm_online(generator, online, riffle.randn(batch, 2))))
+    opts[2]:step(flow.loss.fgm_online(generator, online, riffle.randn(batch, 2)))
   else
-    opts[1]:step((flow.loss.fgm(generator, online, teacher, riffle.randn(batch, 2))))
+    opts[1]:step(flow.loss.fgm(generator, online, teacher, riffle.randn(batch, 2)))
     average:update()
   end
 end

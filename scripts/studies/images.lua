@@ -131,7 +131,7 @@ for i = 6, #arg do
   local opt, start = optim.adamw(student, { lr = peak, clip = 1.0 }), os.clock()
   for step, b in riffle.progress(batches(batch):take(steps), arg[i]) do
     opt.lr = optim.cosine(step, { peak = peak, warmup = 50, total = steps })
-    opt:step((flow.loss[member[1]](student, teacher, b.x, options)))
+    opt:step(flow.loss[member[1]](student, teacher, b.x, options))
     if target then target:update() end
     average:update()
   end

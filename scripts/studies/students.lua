@@ -114,7 +114,7 @@ local function train(title)
   for step = 1, steps do
     opt.lr = optim.cosine(step, { peak = peak, warmup = 100, total = steps })
     for key, value in pairs(scheduled) do options[key] = value(step / steps) end
-    opt:step((flow.loss[member[1]](student, teacher.model, set:sample(batch), options)))
+    opt:step(flow.loss[member[1]](student, teacher.model, set:sample(batch), options))
     if target then target:update() end
     average:update()
   end

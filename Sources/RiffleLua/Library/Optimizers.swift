@@ -111,7 +111,7 @@ enum OptimizerLibrary {
                 Method(
                     "step", [
                         Argument("loss", .tensor, "differentiated first, where given", default: .none),
-                        Argument("parts", .table, "what the loss is made of, handed on in the result", default: .none),
+                        Argument("parts", .unread, "what a loss returns behind itself, handed on in the result", default: .none),
                     ],
                     Doc("Differentiates the loss, clips, moves every parameter and clears gradients. Returns loss, grad_norm and parts.", example: "> local w = riffle.parameter(riffle.tensor { 1 }); return riffle.optim.sgd({ w }, { lr = 0.1 }):step((w * w):sum()).grad_norm\n2.0")
                 ) { optimizer, arguments in

@@ -23,7 +23,7 @@ end
 -- From data alone, with a learned weight that trains along, and a function as the weight.
 for _, name in ipairs { "lsd", "esd", "psd", "meanflow", "imf", "tvm", "shortcut", "ayf", "scm", "consistency", "consistency_fm" } do
   local student, weight = teacher:two_timed(), nn.loss_weight()
-  local result = optim.adamw({ student, weight }, { lr = 1e-3 }):step((flow.loss[name](student, nil, riffle.randn(16, 2), { weight = weight })))
+  local result = optim.adamw({ student, weight }, { lr = 1e-3 }):step(flow.loss[name](student, nil, riffle.randn(16, 2), { weight = weight }))
   assert(result.grad_norm > 0, name)
   flow.loss[name](student, nil, riffle.randn(16, 2), { weight = function(s, t) return 1 + t - s end, huber = 0.1, path = "cosine" })
 end
@@ -41,7 +41,7 @@ local generator, online = teacher:copy(), teacher:copy()
 local before = online:parameters()["output.weight"]:tolist()[1][1]
 flow.loss.fgm(generator, online, teacher, riffle.randn(8, 2)):backward()
 assert(online:parameters()["output.weight"].grad == nil and generator:parameters()["output.weight"].grad ~= nil)
-optim.adamw(online):step((flow.loss.fgm_online(generator, online, riffle.randn(8, 2))))
+optim.adamw(online):step(flow.loss.fgm_online(generator, online, riffle.randn(8, 2)))
 assert(online:parameters()["output.weight"]:tolist()[1][1] ~= before)
 fails("alpha below 1 needs real data", flow.loss.fgm_online, generator, online, riffle.randn(8, 2), { alpha = 0.9 })
 flow.loss.fgm_online(generator, online, riffle.randn(8, 2), { alpha = 0.9, x = riffle.randn(4, 2) })

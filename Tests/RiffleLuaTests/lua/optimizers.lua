@@ -22,6 +22,10 @@ local net = nn.mlp { width = 8 }
 assert(tostring(optim.adamw(net:parameters())) == tostring(optim.adamw(net)))
 fails("got a list of 2 with something else in it", optim.adamw, { net, 3 })
 
+-- What a loss returns behind itself goes through a step as itself.
+local parts = setmetatable({ print }, { __name = "mine" })
+assert(rawequal(opt:step((p + w):sum(), parts).parts, parts))
+
 -- A loss that is not finite is refused before its tape is spent.
 local broken = (p * (0 / 0)):sum()
 for _ = 1, 2 do fails("the loss is not finite, the loss is nan; nothing was changed", opt.step, opt, broken) end
