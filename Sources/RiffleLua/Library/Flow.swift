@@ -16,7 +16,7 @@ enum FlowLibrary {
             ] + Shared.shared(),
             Doc("The flow-matching loss of a network: noise at time 0, data at 1, a straight path between by default.", formula: "L = E |v(x_t, t) - (x1 - x0)|^2, x_t = (1 - t) x0 + t x1", example: "> riffle.flow.matching_loss(riffle.nn.mlp { width = 32 }, riffle.randn(8, 2)):shape()\n[]", source: "Lipman et al. 2022; Liu et al. 2022")
         ) { arguments in
-            var loss = MatchingLoss(Shared.options(arguments))
+            var loss = MatchingLoss(try Shared.options(arguments))
             loss.prediction = Prediction(rawValue: arguments.string("prediction")) ?? .velocity
             return [.tensor(try loss(
                 arguments.object("net"), arguments.tensor("x"), noise: arguments.optionalTensor("noise"), Shared.condition(arguments)).total)]

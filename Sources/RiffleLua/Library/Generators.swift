@@ -23,7 +23,7 @@ enum GeneratorLibrary {
                 parts: [Doc.Part("l1", "|v* - v|^2, where l1_weight is above 0"), Doc.Part("l2", "2 <v* - v, v - c>")])
         ) { arguments in
             var loss = FGMLoss()
-            (loss.options, loss.l1Weight) = (Shared.options(arguments), arguments.number("l1_weight"))
+            (loss.options, loss.l1Weight) = (try Shared.options(arguments), arguments.number("l1_weight"))
             (loss.ratio, loss.isNormalised) = (arguments.number("ratio"), arguments.boolean("normalise"))
             return Shared.values(try loss(
                 arguments.object("generator"), arguments.object("online"), arguments.object("teacher"), arguments.tensor("z"), Shared.condition(arguments)))
@@ -40,7 +40,7 @@ enum GeneratorLibrary {
                 parts: [Doc.Part("generated", "on generated data"), Doc.Part("real", "on real data, where alpha is below 1")])
         ) { arguments in
             var loss = FGMOnlineLoss()
-            (loss.options, loss.alpha) = (Shared.options(arguments), arguments.number("alpha"))
+            (loss.options, loss.alpha) = (try Shared.options(arguments), arguments.number("alpha"))
             loss.beta = arguments.optionalNumber("beta")
             return Shared.values(try loss(
                 arguments.object("generator"), arguments.object("online"), arguments.tensor("z"), data: arguments.optionalTensor("x"),
@@ -52,7 +52,7 @@ enum GeneratorLibrary {
                 parts: [Doc.Part("dmd", "twice the loss: what moves the generated data, squared")])
         ) { arguments in
             var loss = DMDLoss()
-            loss.options = Shared.options(arguments)
+            loss.options = try Shared.options(arguments)
             return Shared.values(try loss(
                 arguments.object("generator"), arguments.object("online"), arguments.object("teacher"), arguments.tensor("z"), Shared.condition(arguments)))
         },

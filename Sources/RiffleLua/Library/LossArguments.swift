@@ -52,9 +52,9 @@ enum LossArguments {
     static func shared(times: String = "uniform", adaptive: Double = 0) -> [Argument] { timing(times) + path + measure(adaptive: adaptive) }
 
     /// Reads what a loss declares of these options.
-    static func options(_ arguments: Arguments) -> LossOptions {
+    static func options(_ arguments: Arguments) throws -> LossOptions {
         var options = LossOptions()
-        if arguments.declares("times") { options.times = times(arguments) }
+        if arguments.declares("times") { options.times = try times(arguments) }
         if arguments.declares("path") { options.path = Path(rawValue: arguments.string("path")) ?? .linear }
         if arguments.declares("coupling") { options.coupling = Coupling(rawValue: arguments.string("coupling")) ?? .independent }
         options.labelDropout = arguments.number("label_dropout")
@@ -66,8 +66,12 @@ enum LossArguments {
         return options
     }
 
-    static func times(_ arguments: Arguments) -> TimeSampling {
-        TimeSampling(name: arguments.string("times"), mean: arguments.number("time_mean"), deviation: arguments.number("time_std")) ?? .uniform
+    static func times(_ arguments: Arguments) throws -> TimeSampling {
+        let isNormal = arguments.string("times") == "logit_normal"
+        guard isNormal || arguments.number("time_mean") == 0 && arguments.number("time_std") == 1 else {
+            throw RiffleError("", "time_mean and time_std are of times = 'logit_normal', got '\(arguments.string("times"))'")
+        }
+        return TimeSampling(name: arguments.string("times"), mean: arguments.number("time_mean"), deviation: arguments.number("time_std")) ?? .uniform
     }
 
     static func condition(_ arguments: Arguments, _ name: String = "labels") -> Condition? {

@@ -70,7 +70,7 @@ enum LossLibrary {
                 parts: [Part("velocity", "the end of a jump against x1 - x0"), Part("invertibility", "the way back and forth")])
         ) { arguments in
             var loss = FMMLoss()
-            (loss.options, loss.invertibilityWeight) = (Shared.options(arguments), arguments.number("invertibility_weight"))
+            (loss.options, loss.invertibilityWeight) = (try Shared.options(arguments), arguments.number("invertibility_weight"))
             return Shared.values(try loss(arguments.object("student"), arguments.tensor("x"), Shared.condition(arguments)))
         },
     ]
@@ -228,7 +228,7 @@ enum LossLibrary {
             let networks = Networks(
                 student: arguments.object("student"), teacher: arguments.optionalObject("teacher"), data: arguments.tensor("x"),
                 target: arguments.optionalObject("target"), condition: Shared.condition(arguments))
-            return Shared.values(try body(arguments, Shared.options(arguments), networks))
+            return Shared.values(try body(arguments, try Shared.options(arguments), networks))
         }
     }
 

@@ -42,7 +42,7 @@ enum NetworkLibrary {
                         + "image is as many times smaller as 16 goes whole into its width, so at 16 of 32 and 28 of 28",
                     default: .none),
                 Argument("heads", .integer(1...1024), "of attention, instead of head_channels", default: .none),
-                Argument("head_channels", .integer(1...65536), "channels of a head; 64 when neither it nor heads is given", default: .none),
+                Argument("head_channels", .integer(1...65536), "channels of a head, all of them where there are fewer; 64 when neither it nor heads is given", default: .none),
                 Argument("dropout", .fraction(0...0.999), default: .number(0)),
                 Argument("scale_shift", .boolean, "whether the time scales and shifts the second norm", default: .boolean(false)),
                 Argument("residual_resampling", .boolean, "whether residual blocks halve and double the image", default: .boolean(false)),
