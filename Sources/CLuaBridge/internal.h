@@ -43,8 +43,8 @@ struct rlua_row {
 
 typedef struct {
     rlua_state *state;
-    /// Registry places of the metatable, of methods and getters by name, and of setters by name.
-    int metatable, members, setters;
+    /// Registry places of the word, of the metatable, of methods and getters by name, and of setters by name.
+    int word, metatable, members, setters;
     const rlua_row *index, *newindex, *call;
     bool shared, tracked;
 } rlua_class;

@@ -207,6 +207,8 @@ int rlua_class_new(rlua_state *state, const char *word, bool shared, bool tracke
     lua_setfield(L, -2, word);
     lua_pop(L, 2);
 
+    lua_pushstring(L, word);
+    class->word = luaL_ref(L, LUA_REGISTRYINDEX);
     class->setters = luaL_ref(L, LUA_REGISTRYINDEX);
     class->members = luaL_ref(L, LUA_REGISTRYINDEX);
     class->metatable = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -331,6 +333,15 @@ static int keep_object(lua_State *L) {
     return 1;
 }
 
+/// word_of(x): the word for the class of an object of ours; nil for anything else.
+static int word_of(lua_State *L) {
+    rlua_state *state = lua_touserdata(L, lua_upvalueindex(1));
+    const rlua_box *box = rlua_box_at(state, L, 1);
+    if (!box) return 0;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, state->classes[box->class_id]->word);
+    return 1;
+}
+
 /// enclosed(fn, ...): pcall where a coroutine cannot yield, so that modes are put back before anyone else runs.
 static int enclosed(lua_State *L) {
     bool ok = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == LUA_OK;
@@ -347,7 +358,7 @@ void rlua_open_scopes(rlua_state *state) {
     lua_setfield(L, -2, "__mode");
     static const luaL_Reg functions[] = {
         { "open_scope", open_scope }, { "close_scope", close_scope }, { "keep", keep_object }, { "free", free_object },
-        { "enclosed", enclosed }, { NULL, NULL },
+        { "word_of", word_of }, { "enclosed", enclosed }, { NULL, NULL },
     };
     for (const luaL_Reg *entry = functions; entry->name; entry++) {
         lua_pushlightuserdata(L, state);

@@ -31,7 +31,8 @@ public struct TimeSampling: Sendable, Equatable {
 
     /// n times in [0, 1], from the context's random numbers.
     public func sample(_ n: Int, _ dtype: DType = .float32) throws -> Tensor {
-        switch law {
+        try check()
+        return switch law {
         case .uniform: try Tensor.rand([n], dtype)
         case .logitNormal: try Tensor.randn([n], dtype).affine(deviation, mean).sigmoid()
         case .skewed: try Tensor.randn([n], dtype).affine(-1.2, 1.2).sigmoid()
@@ -46,8 +47,15 @@ public struct TimeSampling: Sendable, Equatable {
         return (try a.minimum(b), try a.maximum(b))
     }
 
+    private func check() throws {
+        guard law == .logitNormal || mean == 0 && deviation == 1 else {
+            throw RiffleError("", "time_mean and time_std are of times = 'logit_normal', got '\(law.rawValue)'")
+        }
+    }
+
     /// 1 - t is the first of several draws that the gap leaves room for; where none is, it takes all the room.
     private func gapPairs(_ n: Int, _ dtype: DType) throws -> (s: Tensor, t: Tensor) {
+        try check()
         let tries = 32
         let gaps = try Tensor.randn([n], .float64).affine(1, -0.8).sigmoid().doubles()
         let rests = try Tensor.randn([n, tries], .float64).affine(1, -0.4).sigmoid().doubles()

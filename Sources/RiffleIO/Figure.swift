@@ -47,8 +47,9 @@ public struct Figure: Sendable {
         for series in panels.flatMap(\.series) where series.x.count != series.y.count {
             throw RiffleError("", "'\(series.name)' has \(series.x.count) x and \(series.y.count) y")
         }
-        guard panels.flatMap(\.series).contains(where: { zip($0.x, $0.y).contains { $0.isFinite && $1.isFinite } }) else {
-            throw RiffleError("", "there is nothing to draw: no point has finite numbers")
+        guard panels.flatMap(\.series).contains(where: { zip($0.x, $0.y).contains(where: hasPlace) }) else {
+            let isLogarithmic = xIsLogarithmic || yIsLogarithmic
+            throw RiffleError("", "there is nothing to draw: no point has finite numbers\(isLogarithmic ? ", above 0 where an axis is logarithmic" : "")")
         }
         for (name, limits, isLogarithmic) in [("x", xLimits, xIsLogarithmic), ("y", yLimits, yIsLogarithmic)] {
             guard isLogarithmic, let limits, limits.lowerBound <= 0 else { continue }
@@ -60,6 +61,11 @@ public struct Figure: Sendable {
         let canvas = try Canvas(width: drawing.width, height: drawing.height)
         drawing.draw(on: canvas)
         try canvas.save(to: path, text: text)
+    }
+
+    /// Whether a point can be drawn at all.
+    fileprivate func hasPlace(_ x: Double, _ y: Double) -> Bool {
+        x.isFinite && y.isFinite && (x > 0 || !xIsLogarithmic) && (y > 0 || !yIsLogarithmic)
     }
 
     /// Samples in the plane, a panel each (or all in one), in the order given.
@@ -118,12 +124,13 @@ private struct Drawing {
         let longestTick = Double(down.ticks.map(\.label.count).max() ?? 0), longestName = Double(legend.map(\.count).max() ?? 0)
         let left: Double = 18 + 6.5 * longestTick + (figure.yLabel.isEmpty ? 0 : 20)
         let right: Double = 16 + (legend.isEmpty ? 0 : 36 + 7.2 * longestName)
-        captions = figure.panels.map(\.caption)
+        captions = figure.panels.map(figure.caption)
         let titles: Double = captions.contains { !$0.isEmpty } ? 22 : 0
         let top: Double = 14 + (figure.title.isEmpty ? 0 : 26), bottom: Double = 28 + (figure.xLabel.isEmpty ? 0 : 20)
         let stepX = panelWidth + 18, stepY = panelHeight + titles + 16
         width = left + Double(columns) * stepX - 18 + right
-        height = top + Double(rows) * stepY - 16 + bottom
+        // A long legend may be higher than the panels.
+        height = max(top + Double(rows) * stepY - 16, top + titles + 18 * Double(legend.count) + 10) + bottom
         frames = (0..<count).map { [columns] panel in
             Frame(
                 x: left + Double(panel % columns) * stepX, y: top + titles + Double(panel / columns) * stepY, width: panelWidth,
@@ -215,10 +222,16 @@ private struct Drawing {
     }
 }
 
-extension Figure.Panel {
-    /// The title, and how much the panel cannot show.
-    fileprivate var caption: String {
-        let absent = series.reduce(0) { $0 + zip($1.x, $1.y).count { !$0.isFinite || !$1.isFinite } }
-        return [title, absent > 0 ? "(\(absent) not finite)" : ""].filter { !$0.isEmpty }.joined(separator: " ")
+extension Figure {
+    /// A panel's title, and how many of its points it cannot show.
+    fileprivate func caption(_ panel: Panel) -> String {
+        var (strange, low) = (0, 0)
+        for series in panel.series {
+            for (x, y) in zip(series.x, series.y) where !hasPlace(x, y) {
+                if x.isFinite, y.isFinite { low += 1 } else { strange += 1 }
+            }
+        }
+        let notes = [(strange, "not finite"), (low, "not above 0")].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
+        return [panel.title, notes.isEmpty ? "" : "(\(notes.joined(separator: ", ")))"].filter { !$0.isEmpty }.joined(separator: " ")
     }
 }

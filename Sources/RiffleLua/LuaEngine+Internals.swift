@@ -31,10 +31,6 @@ extension LuaEngine {
             Function("help", [Argument("topic", .string, default: .string("riffle"))], Doc("")) { [unowned self] in
                 [.string(try catalogue.help($0.string(0), width: Console.width(of: 1) ?? 100))]
             },
-            Function("word_of", [Argument("value", .any, default: .none)], Doc("")) { [unowned self] arguments in
-                guard let object = arguments[0].anyObject, let number = classNumber(of: object) else { return [.none] }
-                return [.string(classes[Int(number)].word)]
-            },
             Function("members_of", [Argument("value", .any)], Doc("")) { [unowned self] arguments in
                 guard let object = arguments[0].anyObject, let number = classNumber(of: object) else { return [.list([])] }
                 return [.list(catalogue.members(of: classes[Int(number)]).sorted().map(Value.string))]

@@ -6,6 +6,8 @@ import RiffleTensor
 /// What signals do: Ctrl-C asks the computation to stop, and those that end the process leave no file half written.
 public enum Signals {
     nonisolated(unsafe) private static var exitsOnSecond = false
+    /// How the terminal was before the session began to edit lines.
+    nonisolated(unsafe) private static var terminal: termios?
 
     /// - Parameter thenExits: whether a second interrupt, before the first has been answered, ends the process.
     public static func interruptsComputation(thenExits: Bool) {
@@ -24,6 +26,12 @@ public enum Signals {
         sigaction(SIGINT, &action, nil)
     }
 
+    /// Has the terminal put back as it is now when a signal ends the process.
+    public static func keepTerminal() {
+        var modes = termios()
+        if tcgetattr(0, &modes) == 0 { terminal = modes }
+    }
+
     /// Has files in the making removed when a signal ends the process; what is ignored (nohup) stays so.
     public static func removeUnfinishedFiles() {
         PartFile.prepareForSignals()
@@ -35,6 +43,12 @@ public enum Signals {
             if unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { continue }
             action.__sigaction_handler.sa_handler = { number in
                 PartFile.removeAll()
+                if var modes = Signals.terminal {
+                    tcsetattr(0, TCSANOW, &modes)
+                    // The session's prompt asked for pastes to be marked.
+                    let unmarked: StaticString = "\u{1B}[?2004l"
+                    _ = write(1, unmarked.utf8Start, unmarked.utf8CodeUnitCount)
+                }
                 signal(number, SIG_DFL)
                 raise(number)
             }

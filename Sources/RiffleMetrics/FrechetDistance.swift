@@ -24,12 +24,21 @@ extension Metrics {
             throw RiffleError("", "two samples or more have a covariance (a \(a.shape), b \(b.shape))")
         }
         return try withoutGradient {
-            let (s, t) = (try Spread(x), try Spread(y))
+            let unit = try unit(x, y), (s, t) = (try Spread(x, unit), try Spread(y, unit))
             let values = try LinearAlgebra.singularValues(LinearAlgebra.product(s.factor, t.factor))
             let shared = values.reduce(0, +) / (s.freedom * t.freedom).squareRoot()
             let apart = try (s.mean - t.mean).square().sum().item(), spread = s.trace + t.trace
-            return try distance(apart + spread - 2 * shared, of: apart + spread, within: LinearAlgebra.tolerance)
+            return try distance(
+                (apart + spread - 2 * shared) * unit * unit, of: (apart + spread) * unit * unit, within: LinearAlgebra.tolerance)
         }
+    }
+
+    /// The power of two in whose units the numbers of two sets are at most 2, where fourth powers of what they are would
+    /// leave the range of numbers; else 1.
+    private static func unit(_ x: Tensor, _ y: Tensor) throws -> Double {
+        let largest = try max(x.abs().max().item(), y.abs().max().item())
+        guard largest > 0, !(0x1p-200...0x1p200).contains(largest) else { return 1 }
+        return Double(sign: .plus, exponent: largest.exponent, significand: 1)
     }
 
     /// A sample's mean and how it lies around it.
@@ -43,13 +52,15 @@ extension Metrics {
         /// The covariance's trace.
         let trace: Double
 
-        init(_ rows: Tensor) throws {
+        /// All of it is in units of `unit`.
+        init(_ rows: Tensor, _ unit: Double) throws {
             let (n, features) = (rows.shape[0], rows.shape[1])
             // Some rows at a time, so that copies in float64 stay small beside the samples.
             let some = max(4 * features, 4096)
             let parts = stride(from: 0, to: n, by: some).map { $0..<min($0 + some, n) }
             func columns(_ part: Range<Int>) throws -> Tensor {
-                try rows.sliced(0, part).converted(to: .float64).transposed()
+                let columns = try rows.sliced(0, part).converted(to: .float64).transposed()
+                return unit == 1 ? columns : try columns / unit
             }
             var sum = try Tensor.zeros([features, 1], .float64)
             for part in parts { sum = try sum + columns(part).sum([1], keep: true) }

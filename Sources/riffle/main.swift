@@ -11,22 +11,16 @@ private let usage = """
     riffle < FILE                 runs standard input likewise
     riffle - [ARGUMENTS] < FILE   the same, with arguments
     riffle examples [run] [NAME]  lists, shows or runs what comes with Riffle
+    riffle doctor                 tells what Riffle found on this machine
+    riffle docs                   prints the reference page
     """
 
-/// riffle: runs Lua scripts, or an interactive session.
+/// Runs scripts, lines of Lua or an interactive session.
 struct Riffle: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "riffle",
         abstract: "Trains flow-matching models and distils them into few-step generators, from Lua.",
-        usage: usage,
-        version: "riffle \(LuaEngine.version)",
-        subcommands: [Run.self, ExamplesCommand.self, DoctorCommand.self, Docs.self],
-        defaultSubcommand: Run.self)
-}
-
-struct Run: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Runs a script, lines of Lua or an interactive session.", usage: usage, shouldDisplay: false)
+        usage: usage, version: "riffle \(LuaEngine.version)")
 
     @ArgumentParser.Option(
         name: .short, parsing: .unconditionalSingleValue,
@@ -55,11 +49,12 @@ struct Run: ParsableCommand {
     /// The words behind the options. After `--` a script may have any name.
     private func scriptAndArguments() throws -> [String] {
         guard let first = words.first, first != "--" else { return Array(words.dropFirst()) }
+        if ["--help", "-h"].contains(first) { throw CleanExit.helpRequest(self) }
+        if first == "--version" { throw CleanExit.message(Riffle.configuration.version) }
         if first.hasPrefix("-"), first != "-" {
             throw ValidationError("there is no option '\(first)'" + suggestion(for: first, among: ["--help", "--version"]))
         }
-        let commands = Riffle.configuration.subcommands.compactMap { $0.configuration.commandName }
-        if access(first.systemName, F_OK) != 0, !first.contains("/"), let command = nearest(first, in: commands) {
+        if access(first.systemName, F_OK) != 0, !first.contains("/"), let command = nearest(first, in: commands.keys.sorted()) {
             throw ValidationError("there is no script '\(first)', did you mean the command '\(command)'?")
         }
         return words
@@ -68,14 +63,15 @@ struct Run: ParsableCommand {
 
 struct ExamplesCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "examples", abstract: "Lists, shows or runs the scripts that come with Riffle.",
+        commandName: "riffle examples", abstract: "Lists, shows or runs the scripts that come with Riffle.",
         usage: "riffle examples\n       riffle examples NAME\n       riffle examples run NAME [ARGUMENTS]")
 
     @ArgumentParser.Argument(parsing: .captureForPassthrough, help: "NAME shows a script; run NAME runs it.")
     var words: [String] = []
 
     func run() throws {
-        if let first = words.first, ["-h", "--help"].contains(first) { throw CleanExit.helpRequest(self) }
+        let asked = words.first == "run" ? words.dropFirst().first : words.first
+        if let asked, ["-h", "--help"].contains(asked) { throw CleanExit.helpRequest(self) }
         guard let first = words.first else {
             for example in Examples.all { Console.output("\(example.name)\n    \(Examples.about(example.source))\n") }
             return
@@ -94,13 +90,29 @@ struct ExamplesCommand: ParsableCommand {
 }
 
 struct DoctorCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "doctor", abstract: "Tells what Riffle found on this machine.")
+    static let configuration = CommandConfiguration(commandName: "riffle doctor", abstract: "Tells what Riffle found on this machine.")
     func run() { Console.output(Doctor.report + "\n") }
 }
 
 struct Docs: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "docs", abstract: "Prints the reference page.")
+    static let configuration = CommandConfiguration(commandName: "riffle docs", abstract: "Prints the reference page.")
     func run() throws { Console.output(try LuaEngine().catalogue.reference) }
+}
+
+/// Commands beside the running of scripts, by their first word.
+let commands: [String: any ParsableCommand.Type] = ["examples": ExamplesCommand.self, "doctor": DoctorCommand.self, "docs": Docs.self]
+
+/// Runs a command to the end of the process.
+func run(_ type: any ParsableCommand.Type, _ arguments: [String]) -> Never {
+    do {
+        var command = try type.parseAsRoot(arguments)
+        try command.run()
+        exit(0)
+    } catch {
+        let code = type.exitCode(for: error), message = type.fullMessage(for: error)
+        if !message.isEmpty { (code == .success ? Console.output : Console.error)(message + "\n") }
+        exit(code.rawValue)
+    }
 }
 
 /// What is wrong with the first variable of the environment that kernels would not understand.
@@ -124,4 +136,6 @@ if let problem = misunderstoodSetting() {
     exit(1)
 }
 Signals.removeUnfinishedFiles()
-Riffle.main(Environment.arguments)
+let arguments = Environment.arguments
+if let first = arguments.first, let command = commands[first] { run(command, Array(arguments.dropFirst())) }
+run(Riffle.self, arguments)

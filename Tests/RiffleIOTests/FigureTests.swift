@@ -44,7 +44,7 @@ import Testing
     typealias Panel = Figure.Panel
     typealias Series = Figure.Series
 
-    @Test(arguments: [[1, Double.nan, .infinity], [0, 0], [1e300, -1e300], [-1, 1e-300], [3]], [false, true])
+    @Test(arguments: [[1, Double.nan, .infinity], [0, 2], [1e300, -1e300], [-1, 1e-300], [3]], [false, true])
     func drawsWhateverTheNumbersAre(values: [Double], isLogarithmic: Bool) throws {
         let scratch = try Scratch()
         for mark in [Figure.Mark.points, .lines, .bars] {
@@ -63,7 +63,10 @@ import Testing
             let figure = Figure(.points, [Panel("", [Series("a", x: values, y: values)])])
             #expect(message { try figure.save(to: scratch("a.png")) }.contains("no point has finite numbers"))
         }
-        var figure = Figure(.lines, [Panel("", [Series("a", x: [1, 2], y: [1, 2])])])
+        var figure = Figure(.lines, [Panel("", [Series("a", x: [1, 2], y: [-1, 0])])])
+        figure.yIsLogarithmic = true
+        #expect(message { try figure.save(to: scratch("a.png")) }.contains("above 0 where an axis is logarithmic"))
+        figure = Figure(.lines, [Panel("", [Series("a", x: [1, 2], y: [1, 2])])])
         (figure.yIsLogarithmic, figure.yLimits) = (true, -1...2)
         #expect(message { try figure.save(to: scratch("a.png")) }.contains("begins above 0, and the limits of y at -1"))
         #expect(scratch.names.isEmpty)

@@ -52,6 +52,13 @@ import Testing
         #expect(abs(twice - trace * pow(1 - (1 / freedom).squareRoot(), 2)) < 1e-12 * trace)
     }
 
+    /// Squares of such numbers, or their squares, leave the range of numbers.
+    @Test(arguments: [-400, -260, 260, 400]) func unitsDoNotCount(_ exponent: Int) throws {
+        let (x, y) = (try samples(60, decades: 2), try samples(80, decades: 2) + 1), unit = Double(sign: .plus, exponent: exponent, significand: 1)
+        let wanted = try Metrics.frechetDistance(x, y), found = try Metrics.frechetDistance(x * unit, y * unit)
+        #expect(abs(found / unit / unit / wanted - 1) < 1e-12)
+    }
+
     /// A chain of springs, whose eigenvalues are 2 - 2 cos(k pi / (n + 1)); below itself, sqrt 2 times as much.
     @Test(arguments: [1, 2, 65, 200], [1, 2]) func singularValues(_ n: Int, _ copies: Int) throws {
         let chain = try Tensor((0..<n * n).map { place -> Double in

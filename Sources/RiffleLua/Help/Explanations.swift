@@ -4,7 +4,8 @@ extension Catalogue {
     func explained(_ message: String) -> String {
         if let match = message.firstMatch(of: /attempt to .* a function value \((?:field|method) '(\w+)'\)/) {
             let name = String(match.output.1)
-            let isMethod = entries.contains { $0.isMethod && $0.lastName == name }
+            // Operations are methods of tensors, too.
+            let isMethod = entries.contains { $0.lastName == name && ($0.isMethod || $0.parent.isEmpty) }
             if isMethod { return "\(message); \(name) is a method: x:\(name)()" }
         }
         if let match = message.firstMatch(of: /attempt to call an? \w+ value \(method '(\w+)'\)/) {

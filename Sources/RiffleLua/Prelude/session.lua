@@ -175,9 +175,19 @@ function internal.open_session()
   end
 end
 
--- Has `require` look into a script's folder first. Lua's templates cannot name a folder with ; or ? in its name.
+-- Has `require` look into a script's folder first.
 function internal.require_from(folder)
-  if folder:find("[;?]") then return end
+  if folder:find("[;?]") then
+    -- Lua's templates cannot name such a folder.
+    table.insert(package.searchers, 2, function(name)
+      local path = folder .. "/" .. name:gsub("%.", "/")
+      for _, file in ipairs { path .. ".lua", path .. "/init.lua" } do
+        if io.open(file) then return assert(loadfile(file)), file end
+      end
+      return ("no file '%s.lua'"):format(path)
+    end)
+    return
+  end
   package.path = ("%s/?.lua;%s/?/init.lua;%s"):format(folder, folder, package.path)
   package.cpath = ("%s/?.so;%s"):format(folder, package.cpath)
 end

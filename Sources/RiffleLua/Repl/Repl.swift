@@ -18,6 +18,7 @@ public final class Repl {
     /// Runs until the end of input.
     public func run() {
         Signals.interruptsComputation(thenExits: false)
+        Signals.keepTerminal()
         Console.output("Riffle \(SystemLibrary.version) with Lua 5.4. help() tells what there is, Ctrl-D leaves.\n")
         LineEditor.start { [unowned self] line, word in
             session.completions((entry + [line]).joined(separator: "\n"), word)

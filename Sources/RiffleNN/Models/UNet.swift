@@ -137,7 +137,7 @@ extension UNet {
             Option("heads", \.heads, .integer(1...1024), "of attention, instead of head_channels"),
             Option(
                 "head_channels", \.headChannels, .integer(1...65536),
-                "channels of a head; 64 when neither it nor heads is given"),
+                "channels of a head, all of them where there are fewer; 64 when neither it nor heads is given"),
             Option("dropout", \.dropout, .fraction(0...0.999)),
             Option("scale_shift", \.scaleShift, .boolean, "whether the time scales and shifts the second norm"),
             Option(

@@ -149,6 +149,7 @@ public final class SGD: Optimizer {
         _ parameters: [Parameter], learningRate: Double, momentum: Double = 0, weightDecay: Double = 0, nesterov: Bool = false,
         clip: Double? = nil
     ) throws {
+        guard momentum > 0 || !nesterov else { throw RiffleError("sgd", "nesterov is a form of momentum, which is 0") }
         (self.momentum, self.weightDecay, self.nesterov) = (momentum, weightDecay, nesterov)
         try super.init(parameters, learningRate: learningRate, clip: clip)
         buffers = self.parameters.map { _ in nil }

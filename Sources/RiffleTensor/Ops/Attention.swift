@@ -5,8 +5,10 @@ extension Op {
 
     /// Shapes of queries and of keys, and the attributes.
     private static func drawAttention(_ dice: inout Dice) -> (q: Shape, k: Shape, attributes: [Value]) {
-        let work = dice.pick([500, 10_000, 100_000]), queries = dice.size(), keys = dice.size(1, most: work / Swift.max(1, queries))
-        let q: Shape = [dice.size(most: 3), queries, dice.size(most: 4), dice.size(1, most: 70)]
+        // Scores in all, which decide how long a case takes.
+        let work = dice.pick([500, 10_000, 100_000]), n = dice.size(most: 3), heads = dice.size(most: 4), queries = dice.size()
+        let keys = dice.size(1, most: work / Swift.max(1, n * heads * queries))
+        let q: Shape = [n, queries, heads, dice.size(1, most: 70)]
         return (q, q.replacing(1, with: keys), [dice.chance(0.5) ? .none : .number(0.2)])
     }
 

@@ -50,6 +50,7 @@ fails("'path'", flow.loss.dmd, generator, online, teacher, riffle.randn(4, 2), {
 fails("counts for nothing", flow.loss.fgm_online, generator, online, riffle.randn(8, 2), { x = riffle.randn(4, 2) })
 fails("the generator and the online network are the same network", flow.loss.fgm, generator, generator, teacher, riffle.randn(8, 2))
 fails("'ratio' must be a number from 0.5 to 2", flow.loss.fgm, generator, online, teacher, riffle.randn(8, 2), { ratio = 1e300 })
+fails("time_mean and time_std are of times = 'logit_normal', got 'uniform'", flow.matching_loss, teacher, riffle.randn(4, 2), { time_mean = 3 })
 fails("z must be a batch", flow.loss.fgm_online, generator, online, riffle.zeros(0, 2), { x = riffle.randn(4, 2), alpha = 0.9 })
 
 -- Classes, guidance and their mistakes.

@@ -91,3 +91,8 @@ local outer = riffle.profile(function()
   riffle.ones(2):log()
 end)
 assert(outer:find "1  exp" and outer:find "1  log")
+
+-- What belongs to others has no word of ours.
+local log = riffle.nn.module { log = io.stderr, forward = function(self, x) return x end }
+assert(log.log == io.stderr)
+fails("there is no help on this userdata", riffle.help, io.stdout)

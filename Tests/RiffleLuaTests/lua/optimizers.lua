@@ -20,6 +20,7 @@ assert(list(p) == "4.0 5.0")
 
 local net = nn.mlp { width = 8 }
 assert(tostring(optim.adamw(net:parameters())) == tostring(optim.adamw(net)))
+fails("nesterov is a form of momentum, which is 0", optim.sgd, net, { lr = 0.1, nesterov = true })
 fails("got a list of 2 with something else in it", optim.adamw, { net, 3 })
 
 -- What a loss returns behind itself goes through a step as itself.
