@@ -39,7 +39,7 @@ extension Network {
         let values = Dictionary(other.entries.map { ($0.name, $0.parameter) }, uniquingKeysWith: { first, _ in first })
         for named in entries { try values[named.name].map { try named.parameter.assign($0.value) } }
         isTraining = true
-        precision = other.precision
+        takeSettings(of: other)
         return self
     }
 }

@@ -29,9 +29,14 @@ open class Module {
     open var kind: String { "module" }
     /// What a reader is told of its sizes.
     open var summary: String { "" }
+    /// How it computes, where a reader should be told, such as `bf16`.
+    open var settings: String { "" }
 
     /// A module of the same form with parameters of its own, whose values don't matter.
     open func blank() throws -> Module { throw RiffleError("copy", "a \(kind) cannot be copied") }
+
+    /// Takes over what is neither a parameter nor part of the form from a module of the same form.
+    open func takeSettings(of twin: Module) {}
 
     /// How many tensors `forward` takes.
     open var arity: ClosedRange<Int> { 1...1 }
@@ -63,7 +68,7 @@ open class Module {
         for (from, to) in zip(entries, copy.entries) { try to.parameter.assign(from.parameter.value) }
         for named in copy.parameters { named.parameter.isTrainable = trainable }
         copy.isTraining = trainable && isTraining
-        for case (let from as Network, let to as Network) in zip(everyModule, copy.everyModule) { to.precision = from.precision }
+        for (from, to) in zip(everyModule, copy.everyModule) { to.takeSettings(of: from) }
         return copy
     }
 
@@ -199,12 +204,11 @@ extension Module {
 extension Module: CustomStringConvertible {
     /// Kind, sizes and number of parameters, then the parts.
     public var description: String {
-        let precision = (self as? Network)?.precision == .bfloat16 ? ", bf16" : ""
         let parts = children.map { name, module in
             // A part that has nothing to say of its sizes tells how large it is.
             "\n  \(name): \(module.head)" + (module.summary.isEmpty ? ", \(module.counted)" : "")
         }
-        return "\(head)\(precision), \(counted)" + parts.joined()
+        return "\(head)\(settings.isEmpty ? "" : ", \(settings)"), \(counted)" + parts.joined()
     }
 
     private var head: String { kind + (summary.isEmpty ? "" : " \(summary)") }

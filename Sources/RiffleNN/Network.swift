@@ -16,6 +16,11 @@ open class Network: Module {
     /// are float32 in both. Copies and students take it over.
     public var precision = Precision.float32
 
+    public final override var settings: String { precision == .bfloat16 ? "bf16" : "" }
+    public final override func takeSettings(of twin: Module) {
+        if let twin = twin as? Network { precision = twin.precision }
+    }
+
     /// The network's function, of as many times as `times` says. Called through `velocity` and `average`.
     open func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         throw RiffleError(kind, "this network has no function")
