@@ -53,6 +53,16 @@ public indirect enum ArgumentType: Sendable {
     case unread
 }
 
+extension ArgumentType {
+    /// Whether tensors are what it takes.
+    var isOfTensors: Bool {
+        switch self {
+        case .tensor, .tensors, .operand: true
+        default: false
+        }
+    }
+}
+
 /// One argument of a function: its name, what it may be, and what it is when not given.
 public struct Argument: Sendable {
     public enum Default: Sendable {
@@ -226,6 +236,7 @@ extension Arguments {
         Choice(rawValue: string(name))!
     }
     public func optionalString(_ name: String) -> String? { optionalString(place(name)) }
+    package func dtype(_ name: String) -> DType { dtype(place(name)) }
     public func shape(_ name: String) -> Shape { shape(place(name)) }
     public func list(_ name: String) -> [Value] { list(place(name)) }
     public func numbers(_ name: String) -> [Double] { numbers(place(name)) }

@@ -139,9 +139,8 @@ private final class ReverseSweep {
         }
         var padded = gradients
         while padded.count < record.outputs.count { padded.append(nil) }
-        let call = Op.Call(
-            inputs: record.inputs.map { Tensor(saved: $0, on: tape) },
-            attributes: Arguments(record.attributes),
+        let call = record.op.call(
+            record.inputs.map { Tensor(saved: $0, on: tape) }, record.attributes,
             outputs: record.outputs.enumerated().map {
                 let output = Tensor(saved: $1, on: tape)
                 if recording { output.attach(Node(tape: tape, index: index, output: $0)) }

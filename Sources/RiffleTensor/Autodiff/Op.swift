@@ -4,7 +4,10 @@ import CKernels
 public final class Op: Sendable {
     /// What a rule sees of one application.
     package struct Call {
+        /// The row that is applied.
+        let op: Op
         let inputs: [Tensor]
+        /// What is no tensor, by the names that the row declares.
         let attributes: Arguments
         var outputs: [Tensor] = []
         /// Which inputs a gradient is wanted for; in `vjp` only.
@@ -12,6 +15,8 @@ public final class Op: Sendable {
 
         /// The only output, or the first.
         var output: Tensor { outputs[0] }
+        /// The same operation of other tensors, with the same attributes.
+        func again(_ inputs: Tensor...) throws -> Tensor { try op.apply(inputs, attributes.values)[0] }
         func wants(_ input: Int) -> Bool { wanted[input] }
     }
 
@@ -27,6 +32,14 @@ public final class Op: Sendable {
         static let everything = Keep(inputs: .max, outputs: .max)
         func contains(input place: Int) -> Bool { inputs & (1 << UInt32(place)) != 0 }
         func contains(output place: Int) -> Bool { outputs & (1 << UInt32(place)) != 0 }
+    }
+
+    /// The operation where one of two tensors is a plain number.
+    package struct Scalar: Sendable {
+        /// With the number behind the tensor.
+        let behind: @Sendable (Tensor, Double) throws -> Tensor
+        /// With the number before it; nil where it takes a tensor of its own.
+        var before: (@Sendable (Double, Tensor) throws -> Tensor)?
     }
 
     package enum Kind: Sendable {
@@ -49,6 +62,8 @@ public final class Op: Sendable {
     public let name: String
     public let arguments: [Argument]
     public let doc: Doc
+    /// Those of the arguments that are no tensors.
+    private let attributes: [Argument]
     package let keep: Keep
     package let kind: Kind
     /// How many outputs a caller gets, or .max for a list of all; the others are for the rules alone.
@@ -62,13 +77,16 @@ public final class Op: Sendable {
     package let samples: [Sample]
     /// Applications of all sizes and options, from which the fuzzer takes its own.
     package let draw: Draw?
+    /// Arithmetic with a plain number, which needs no second tensor.
+    package let scalar: Scalar?
     /// Whether an element of the result depends on one element of each input alone.
     package let isPointwise: Bool
     package let mistakes: [Sample]
 
     package init(
         _ name: String, _ arguments: [Argument], _ doc: Doc, keep: Keep = .inputs, kind: Kind = .primitive, results: Int = 1, isPointwise: Bool = false,
-        samples: [Sample], draw: Draw? = nil, mistakes: [Sample], forward: @escaping Forward, vjp: @escaping VJP, jvp: @escaping JVP, apart: @escaping @Sendable (Call) throws -> Tensor? = { _ in nil }
+        scalar: Scalar? = nil, samples: [Sample], draw: Draw? = nil, mistakes: [Sample], forward: @escaping Forward, vjp: @escaping VJP,
+        jvp: @escaping JVP, apart: @escaping @Sendable (Call) throws -> Tensor? = { _ in nil }
     ) {
         self.kind = kind
         self.results = results
@@ -79,6 +97,8 @@ public final class Op: Sendable {
         self.samples = samples
         self.draw = draw
         self.isPointwise = isPointwise
+        self.scalar = scalar
+        attributes = arguments.filter { !$0.type.isOfTensors }
         self.mistakes = mistakes
         self.forward = forward
         self.vjp = vjp
@@ -107,6 +127,14 @@ public final class Op: Sendable {
             forward: { [try body($0)] }, vjp: { call, _ in call.inputs.map { _ in nil } }, jvp: { _, _ in [nil] })
     }
 
+    /// One application, as rules see it.
+    func call(
+        _ inputs: [Tensor], _ attributes: [Value] = [], outputs: [Tensor] = [], wanted: [Bool] = []
+    ) -> Call {
+        precondition(attributes.count <= self.attributes.count, "\(name) declares \(self.attributes.count) attributes, got \(attributes.count)")
+        return Call(op: self, inputs: inputs, attributes: Arguments(attributes, self.attributes), outputs: outputs, wanted: wanted)
+    }
+
     /// The operation with one output.
     package func callAsFunction(_ inputs: Tensor..., with attributes: Value...) throws -> Tensor {
         try apply(inputs, attributes)[0]
@@ -126,7 +154,7 @@ public final class Op: Sendable {
         if inputs.contains(where: { $0.dual != nil }) {
             let inputs = inputs.map(context.withoutClosedLevels)
             if let level = inputs.compactMap({ $0.dual?.level }).max() {
-                if let parts = try apart(Call(inputs: inputs, attributes: Arguments(attributes))) { return [parts] }
+                if let parts = try apart(call(inputs, attributes)) { return [parts] }
                 return try applyForwardMode(level, inputs, attributes)
             }
             return try dispatch(context, inputs, attributes)
@@ -142,7 +170,7 @@ public final class Op: Sendable {
 
     private func compute(_ inputs: [Tensor], _ attributes: [Value]) throws -> [Tensor] {
         do {
-            return try forward(Call(inputs: inputs, attributes: Arguments(attributes)))
+            return try forward(call(inputs, attributes))
         } catch var error as RiffleError {
             // A composed operation speaks for its parts: the user called it, not them.
             if kind == .composed || error.operation.isEmpty { error.operation = name }
@@ -153,7 +181,7 @@ public final class Op: Sendable {
     private func applyForwardMode(_ level: Int, _ inputs: [Tensor], _ attributes: [Value]) throws -> [Tensor] {
         let primals = inputs.map { $0.primal(at: level) }
         let outputs = try apply(primals, attributes)
-        let call = Call(inputs: primals, attributes: Arguments(attributes), outputs: outputs)
+        let call = call(primals, attributes, outputs: outputs)
         let isConstant = Context.current.constantLevels.contains(level)
         let tangents = try isConstant
             ? withoutGradient { try jvp(call, inputs.map { $0.tangent(at: level) }) } : jvp(call, inputs.map { $0.tangent(at: level) })

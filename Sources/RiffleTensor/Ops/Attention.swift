@@ -62,18 +62,17 @@ extension Op {
         jvp: { call, d in
             guard d.contains(where: { $0 != nil }) else { return [nil, nil] }
             let moved = try zip(d, call.inputs).map { try $0 ?? .zeros($1.shape, $1.dtype) }
-            let known = call.outputs.map { Value.tensor($0.detach()) }
-            return [try attentionTangent.apply(call.inputs + moved, [call.attributes[0]] + known)[0], nil]
+            let known = call.outputs.map { $0.detach() }
+            return [try knownAttentionTangent.apply(call.inputs + moved + known, call.attributes.values)[0], nil]
         })
 
-    static let attentionTangent: Op = Op(
+    static let attentionTangent: Op = composed(
         "attention_tangent", [
             Argument("q", .tensor), Argument("k", .tensor), Argument("v", .tensor),
             Argument("dq", .tensor), Argument("dk", .tensor), Argument("dv", .tensor),
             Argument("scale", .positive, "1 / sqrt(width) when not given", default: .none),
         ],
         Doc("The derivative of attention as q, k and v move along dq, dk and dv.", formula: "y = dp v + p dv, p the softmax and dp its tangent", shapes: "as attention's; dq, dk and dv as q, k and v -> as q", example: "> local q, z = riffle.ones(1, 2, 1, 4), riffle.zeros(1, 2, 1, 4)\n> riffle.attention_tangent(q, q, q, z, z, q):shape()\n[1, 2, 1, 4]"),
-        keep: .everything, results: 1,
         samples: [
             Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4], [2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4]),
             Sample([1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], with: [.number(0.3)]),
@@ -83,40 +82,47 @@ extension Op {
             return Sample([q, k, k, q, k, k].map { .random($0, -2...2) }, attributes, terms: k[1])
         },
         mistakes: [Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4], [2, 3, 2, 4], [2, 5, 2, 4], [2, 4, 2, 4])],
-        forward: { call in
+        body: { call in
             let x = Array(call.inputs[..<3]), d = Array(call.inputs[3...])
             guard zip(x, d).allSatisfy({ $0.shape == $1.shape && $0.dtype == $1.dtype }) else {
                 let told = zip(["q", "k", "v", "dq", "dk", "dv"], call.inputs).map { "\($0) \($1.dtype) \($1.shape)" }.joined(separator: ", ")
                 throw RiffleError("", "dq, dk and dv must be as q, k and v (\(told))")
             }
-            // What attention gives for q, k and v: two attributes more where the caller has it, which Lua does not see.
-            let known = call.attributes.has(1) ? [1, 2].map(call.attributes.tensor)
-                : try withoutGradient { try attention.apply(x, call.attributes.values) }
-            let (out, lse) = (known[0], known[1])
+            let known = try withoutGradient { try attention.apply(x.map { $0.detach() }, call.attributes.values) }
+            return try knownAttentionTangent.apply(call.inputs + known, call.attributes.values)[0]
+        })
+
+    /// The same where attention's results are known, which are constants to it: q, k, v, dq, dk, dv, out and lse. No row of
+    /// the table, as nobody but attention has its second result.
+    private static let knownAttentionTangent: Op = Op(
+        "attention_tangent", ["q", "k", "v", "dq", "dk", "dv", "out", "lse"].map { Argument($0, .tensor) } + [attentionTangent.arguments[6]],
+        attentionTangent.doc, keep: .everything, results: 1, samples: [], mistakes: [],
+        forward: { call in
+            let x = call.inputs, (out, lse) = (x[6], x[7])
             let (tangent, mean) = (try Tensor(uninitialized: out.shape, out.dtype), try Tensor(uninitialized: lse.shape, lse.dtype))
             var shape = attentionShape(call)
             try workspace(rk_attention_tangent(
-                out.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, d[0].pointer, d[1].pointer, d[2].pointer, out.pointer,
+                out.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, x[3].pointer, x[4].pointer, x[5].pointer, out.pointer,
                 lse.pointer, tangent.pointer, mean.pointer))
-            return [tangent, out, lse, mean]
+            return [tangent, mean]
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
-            if Context.current.isRecording { return try Parts(call).tangentGradients(call, g.swapped()) }
-            let x = call.inputs, saved = call.outputs, gradients = try x.map { try Tensor(uninitialized: $0.shape, $0.dtype) }
+            if Context.current.isRecording { return try Parts(call).tangentGradients(call, g.swapped()) + [nil, nil] }
+            let x = call.inputs, saved = call.outputs, gradients = try x[..<6].map { try Tensor(uninitialized: $0.shape, $0.dtype) }
             var shape = attentionShape(call)
             try workspace(rk_attention_tangent_grad(
-                g.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, x[3].pointer, x[4].pointer, x[5].pointer, saved[1].pointer,
-                saved[2].pointer, saved[0].pointer, saved[3].pointer, g.pointer, gradients[0].pointer, gradients[1].pointer,
+                g.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, x[3].pointer, x[4].pointer, x[5].pointer, x[6].pointer,
+                x[7].pointer, saved[0].pointer, saved[1].pointer, g.pointer, gradients[0].pointer, gradients[1].pointer,
                 gradients[2].pointer, gradients[3].pointer, gradients[4].pointer, gradients[5].pointer))
-            return gradients
+            return gradients + [nil, nil]
         },
         jvp: { call, moved in
             // Forward mode through its basic operations.
             let level = ForwardLevel()
             defer { level.close() }
             let inputs = try zip(call.inputs, moved).map { input, moved in try moved.map { try level.dual(input, $0) } ?? input }
-            return [try level.split(Parts(Call(inputs: inputs, attributes: call.attributes)).tangent(inputs)).tangent, nil, nil, nil]
+            return [try level.split(Parts(call.op.call(inputs, call.attributes.values)).tangent(inputs)).tangent, nil]
         })
 
     /// Attention in basic operations, for derivatives of derivatives: heads before positions.
@@ -159,7 +165,7 @@ extension Op {
     }
 
     private static func attentionScale(_ call: Call) -> Double {
-        call.attributes.optionalNumber(0) ?? 1 / Double(call.inputs[0].shape.last).squareRoot()
+        call.attributes.optionalNumber("scale") ?? 1 / Double(call.inputs[0].shape.last).squareRoot()
     }
 
     private static func attentionShape(_ call: Call) -> rk_attention_shape {

@@ -7,21 +7,15 @@ extension Op {
 
     /// Two tensors broadcast against each other.
     ///
-    /// `slope` gives the derivatives for a and b, to be multiplied with the gradient or tangent; it gets the row
-    /// itself, as a function, where a derivative needs it.
+    /// `slope` gives the derivatives for a and b, to be multiplied with the gradient or tangent.
     static func broadcasting(
         _ name: String, names: (String, String) = ("a", "b"), _ doc: Doc, kernel: rk_binary_op, keep: Keep = .inputs,
         in domain: ClosedRange<Double> = -2...2,
-        slope: (@Sendable (Call, (Tensor, Tensor) throws -> Tensor) throws -> (Tensor?, Tensor?))? = nil,
-        vjp: VJP? = nil, jvp: JVP? = nil
+        scalar: Scalar? = nil, slope: (@Sendable (Call) throws -> (Tensor?, Tensor?))? = nil, vjp: VJP? = nil, jvp: JVP? = nil
     ) -> Op {
         let forward: Forward = { call in [try broadcast(kernel, call.inputs[0], call.inputs[1], names)] }
-        let row: @Sendable (Tensor, Tensor) throws -> Tensor = { a, b in
-            guard let op = Op.binary.first(where: { $0.name == name }) else { return a }
-            return try op(a, b)
-        }
         return Op(
-            name, [Argument(names.0, .operand), Argument(names.1, .operand)], doc, keep: keep, isPointwise: true,
+            name, [Argument(names.0, .operand), Argument(names.1, .operand)], doc, keep: keep, isPointwise: true, scalar: scalar,
             samples: [
                 Sample([2, 3], [2, 3], in: domain), Sample([4, 1, 3], [5, 1], in: domain), Sample([], [3], in: domain),
                 Sample([17], [1], in: domain), Sample([0, 3], [3], in: domain),
@@ -33,14 +27,14 @@ extension Op {
             mistakes: [Sample([2, 3], [2, 4])],
             forward: forward,
             vjp: vjp ?? { call, gradients in
-                guard let g = gradients[0], let slopes = try slope?(call.floating(), row) else { return [nil, nil] }
+                guard let g = gradients[0], let slopes = try slope?(call.floating()) else { return [nil, nil] }
                 return [
                     call.wants(0) ? try slopes.0.map { try g * $0 } : nil,
                     call.wants(1) ? try slopes.1.map { try g * $0 } : nil,
                 ]
             },
             jvp: jvp ?? { call, tangents in
-                guard let slopes = try slope?(call.floating(), row) else { return [nil] }
+                guard let slopes = try slope?(call.floating()) else { return [nil] }
                 let parts = [
                     try tangents[0].flatMap { da in try slopes.0.map { try da * $0 } },
                     try tangents[1].flatMap { db in try slopes.1.map { try db * $0 } },
@@ -76,12 +70,12 @@ extension Op {
 
     static let add: Op = broadcasting(
         "add", Doc("The sum.", formula: "y = a + b", example: "> riffle.tensor({ 1, 2 }) + riffle.tensor({ 10, 20 })\ntensor float32 [2]: 11 22"),
-        kernel: RK_ADD, keep: .nothing, vjp: { _, g in [g[0], g[0]] },
+        kernel: RK_ADD, keep: .nothing, scalar: Scalar(behind: { try $0 + $1 }, before: { try $1 + $0 }), vjp: { _, g in [g[0], g[0]] },
         jvp: { call, d in [try total(d)?.expanded(to: call.output.shape)] })
 
     static let sub: Op = broadcasting(
         "sub", Doc("The difference.", formula: "y = a - b", example: "> riffle.tensor({ 1, 2 }) - riffle.tensor({ 10, 20 })\ntensor float32 [2]: -9 -18"),
-        kernel: RK_SUB, keep: .nothing,
+        kernel: RK_SUB, keep: .nothing, scalar: Scalar(behind: { try $0 - $1 }, before: { try $0 - $1 }),
         vjp: { call, g in [g[0], call.wants(1) ? try g[0].map { try -$0 } : nil] },
         jvp: { call, d in
             guard let da = d[0], let db = d[1] else {
@@ -92,11 +86,11 @@ extension Op {
 
     static let mul: Op = broadcasting(
         "mul", Doc("The product, element by element.", formula: "y = a b", example: "> riffle.tensor({ 1, 2 }) * riffle.tensor({ 10, 20 })\ntensor float32 [2]: 10 40"),
-        kernel: RK_MUL, slope: { call, _ in (call.inputs[1], call.inputs[0]) })
+        kernel: RK_MUL, scalar: Scalar(behind: { try $0 * $1 }, before: { try $1 * $0 }), slope: { call in (call.inputs[1], call.inputs[0]) })
 
     static let div: Op = broadcasting(
         "div", Doc("The quotient.", formula: "y = a / b", example: "> riffle.tensor({ 1, 2 }) / riffle.tensor({ 10, 20 })\ntensor float32 [2]: 0.1 0.1"),
-        kernel: RK_DIV, in: 0.3...2,
+        kernel: RK_DIV, in: 0.3...2, scalar: Scalar(behind: { try $0 / $1 }),
         // One over b, and its square, would pass the largest number before the quotients do.
         vjp: { call, g in
             guard let g = g[0] else { return [nil, nil] }
@@ -111,12 +105,12 @@ extension Op {
 
     static let pow: Op = broadcasting(
         "pow", Doc("a to the power of b.", formula: "y = a^b", example: "> riffle.tensor({ 2, 3 }) ^ 2\ntensor float32 [2]: 4 9"),
-        kernel: RK_POW, in: 0.3...2,
-        slope: { call, row in
+        kernel: RK_POW, in: 0.3...2, scalar: Scalar(behind: { try $0.pow($1) }),
+        slope: { call in
             let (a, b) = (call.inputs[0], call.inputs[1]), (zero, one) = (try Tensor.scalar(0, a.dtype), try Tensor.scalar(1, a.dtype))
             // 0^b stands still in b from 0 on, and 0^0 in a: said without 0 times infinity.
             let isZero = try a.eq(zero), base = try one.where(isZero * b.ge(zero), else: a)
-            return (try b * row(a, b - 1 + isZero * b.eq(zero)), try row(base, b) * base.log())
+            return (try b * call.again(a, b - 1 + isZero * b.eq(zero)), try call.again(base, b) * base.log())
         })
 
     static let maximum: Op = choice(
@@ -152,7 +146,7 @@ extension Op {
     static let atan2: Op = broadcasting(
         "atan2", names: ("y", "x"), Doc("The angle of the point (x, y), in radians.", example: "> riffle.atan2(riffle.tensor({ 1, -1 }), 1)\ntensor float32 [2]: 0.785398 -0.785398"),
         kernel: RK_ATAN2, in: 0.3...2,
-        slope: { call, _ in
+        slope: { call in
             // Both in units of the larger, whose square would pass the range of numbers; at the origin no direction counts.
             let (zero, one) = (try Tensor.scalar(0, call.inputs[0].dtype), try Tensor.scalar(1, call.inputs[0].dtype))
             let unit = try call.inputs[0].detach().abs().maximum(call.inputs[1].detach().abs()), isOrigin = try unit.eq(zero)
@@ -231,7 +225,7 @@ extension Op.Call {
     fileprivate func floating() throws -> Op.Call {
         guard inputs.contains(where: { !$0.dtype.isFloating }) else { return self }
         return Op.Call(
-            inputs: try inputs.map { $0.dtype.isFloating ? $0 : try $0.cast(output.dtype) }, attributes: attributes, outputs: outputs,
-            wanted: wanted)
+            op: op, inputs: try inputs.map { $0.dtype.isFloating ? $0 : try $0.cast(output.dtype) }, attributes: attributes,
+            outputs: outputs, wanted: wanted)
     }
 }

@@ -63,7 +63,7 @@ extension Op {
         ],
         forward: { call in
             let (x, weight, bias) = (try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil)
-            var shape = try convShape(x.shape, weight.shape, stride: call.attributes.integer(0), padding: call.attributes.integer(1))
+            var shape = try convShape(x.shape, weight.shape, stride: call.attributes.integer("stride"), padding: call.attributes.integer("padding"))
             if let bias, bias.shape != [weight.shape[0]] {
                 throw RiffleError("", "the bias needs one number for each output channel (x \(x.shape), weight \(weight.shape), bias \(bias.shape))")
             }
@@ -107,8 +107,8 @@ extension Op {
         forward: { call in
             let (g, weight, steps) = (call.inputs[0], call.inputs[1], call.attributes)
             guard g.rank == 4, weight.rank == 4 else { throw RiffleError("", "g and weight must have 4 dimensions (g \(g.shape), weight \(weight.shape))") }
-            let x: Shape = [g.shape[0], steps.integer(0), steps.integer(1), weight.shape[3]]
-            var shape = try convShape(x, weight.shape, stride: steps.integer(2), padding: steps.integer(3))
+            let x: Shape = [g.shape[0], steps.integer("height"), steps.integer("width"), weight.shape[3]]
+            var shape = try convShape(x, weight.shape, stride: steps.integer("stride"), padding: steps.integer("padding"))
             guard g.shape == [shape.n, shape.out_h, shape.out_w, shape.c_out] else {
                 throw RiffleError("", "g is not the result of such a convolution (g \(g.shape), weight \(weight.shape), image \(x))")
             }
@@ -129,11 +129,7 @@ extension Op {
             ]
         },
         jvp: { call, d in
-            let steps = call.attributes.values
-            return [try total([
-                d[0].map { try conv2dInputGrad.apply([$0, call.inputs[1]], steps)[0] },
-                d[1].map { try conv2dInputGrad.apply([call.inputs[0], $0], steps)[0] },
-            ])]
+            [try total([d[0].map { try call.again($0, call.inputs[1]) }, d[1].map { try call.again(call.inputs[0], $0) }])]
         })
 
     static let conv2dWeightGrad: Op = Op(
@@ -150,8 +146,8 @@ extension Op {
         forward: { call in
             let (x, g, steps) = (call.inputs[0], call.inputs[1], call.attributes)
             guard x.rank == 4, g.rank == 4 else { throw RiffleError("", "x and g must have 4 dimensions (x \(x.shape), g \(g.shape))") }
-            let weight: Shape = [g.shape[3], steps.integer(0), steps.integer(1), x.shape[3]]
-            var shape = try convShape(x.shape, weight, stride: steps.integer(2), padding: steps.integer(3))
+            let weight: Shape = [g.shape[3], steps.integer("kernel_height"), steps.integer("kernel_width"), x.shape[3]]
+            var shape = try convShape(x.shape, weight, stride: steps.integer("stride"), padding: steps.integer("padding"))
             guard g.shape == [shape.n, shape.out_h, shape.out_w, shape.c_out] else {
                 throw RiffleError("", "g is not the result of such a convolution (x \(x.shape), g \(g.shape), weight \(weight))")
             }
@@ -172,11 +168,7 @@ extension Op {
             ]
         },
         jvp: { call, d in
-            let steps = call.attributes.values
-            return [try total([
-                d[0].map { try conv2dWeightGrad.apply([$0, call.inputs[1]], steps)[0] },
-                d[1].map { try conv2dWeightGrad.apply([call.inputs[0], $0], steps)[0] },
-            ])]
+            [try total([d[0].map { try call.again($0, call.inputs[1]) }, d[1].map { try call.again(call.inputs[0], $0) }])]
         })
 
     /// Images that are whole numbers of blocks.
@@ -196,19 +188,19 @@ extension Op {
         },
         mistakes: [Sample([2, 3, 2], with: [.integer(2)])],
         forward: { call in
-            let x = try image(call.inputs[0]), factor = call.attributes.integer(0), s = x.shape
+            let x = try image(call.inputs[0]), factor = call.attributes.integer("factor"), s = x.shape
             let y = try Tensor(uninitialized: Shape([s[0], s[1] * factor, s[2] * factor, s[3]]).checked("upsample"), x.dtype)
             rk_upsample_nearest(x.dtype.kernel, s[0], s[1], s[2], s[3], factor, x.pointer, y.pointer)
             return [y]
         },
-        vjp: { call, g in [try g[0].map { try sumPool($0, with: call.attributes[0]) }] })
+        vjp: { call, g in [try g[0].map { try sumPool($0, with: call.attributes[named: "factor"]) }] })
 
     static let sumPool: Op = linearMap(
         "sum_pool", [Argument("x", .tensor), Argument("factor", .integer(1...64), default: .integer(2))],
         Doc("Sums blocks of factor by factor pixels.", shapes: "x [n, h, w, c] -> [n, h / factor, w / factor, c]", example: "> riffle.ones(1, 4, 2, 1):sum_pool():reshape(2)\ntensor float32 [2]: 4 4"),
         samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], draw: { drawPooled(&$0) }, mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
         forward: { call in
-            let x = try image(call.inputs[0]), factor = call.attributes.integer(0), s = x.shape
+            let x = try image(call.inputs[0]), factor = call.attributes.integer("factor"), s = x.shape
             guard s[1] % factor == 0, s[2] % factor == 0 else {
                 throw RiffleError("", "height and width must be multiples of \(factor) (x \(s))")
             }
@@ -216,15 +208,15 @@ extension Op {
             rk_sum_pool(x.dtype.kernel, s[0], s[1] / factor, s[2] / factor, s[3], factor, 1, x.pointer, y.pointer)
             return [y]
         },
-        vjp: { call, g in [try g[0].map { try upsample($0, with: call.attributes[0]) }] })
+        vjp: { call, g in [try g[0].map { try upsample($0, with: call.attributes[named: "factor"]) }] })
 
     static let avgPool: Op = composed(
         "avg_pool", [Argument("x", .tensor), Argument("factor", .integer(1...64), default: .integer(2))],
         Doc("The mean of blocks of factor by factor pixels.", shapes: "x [n, h, w, c] -> [n, h / factor, w / factor, c]", example: "> riffle.ones(1, 4, 2, 1):avg_pool():reshape(2)\ntensor float32 [2]: 1 1"),
         samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], draw: { drawPooled(&$0) }, mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
         body: { call in
-            let factor = Double(call.attributes.integer(0))
-            return try sumPool(call.inputs[0], with: call.attributes[0]) * (1 / (factor * factor))
+            let factor = Double(call.attributes.integer("factor"))
+            return try sumPool(call.inputs[0], with: call.attributes[named: "factor"]) * (1 / (factor * factor))
         })
 
     private static func image(_ x: Tensor) throws -> Tensor {

@@ -128,11 +128,11 @@ extension Op {
         forward: { call in
             let x = try call.inputs[0].floating()
             let y = try Tensor(uninitialized: x.shape, x.dtype)
-            rk_affine(x.dtype.kernel, call.attributes.number(0), call.attributes.number(1), x.pointer, y.pointer, x.count)
+            rk_affine(x.dtype.kernel, call.attributes.number("scale"), call.attributes.number("shift"), x.pointer, y.pointer, x.count)
             return [y]
         },
-        vjp: { call, gradients in [try gradients[0].map { try $0 * call.attributes.number(0) }] },
-        jvp: { call, tangents in [try tangents[0].map { try $0 * call.attributes.number(0) }] })
+        vjp: { call, gradients in [try gradients[0].map { try $0 * call.attributes.number("scale") }] },
+        jvp: { call, tangents in [try tangents[0].map { try $0 * call.attributes.number("scale") }] })
 
     static let power: Op = Op(
         "power", [Argument("x", .tensor), Argument("exponent", .number)],
@@ -146,13 +146,13 @@ extension Op {
         forward: { call in
             let x = try call.inputs[0].floating()
             let y = try Tensor(uninitialized: x.shape, x.dtype)
-            rk_power(x.dtype.kernel, call.attributes.number(0), x.pointer, y.pointer, x.count)
+            rk_power(x.dtype.kernel, call.attributes.number("exponent"), x.pointer, y.pointer, x.count)
             return [y]
         },
         vjp: { call, gradients in try powerRule(call, gradients) }, jvp: { call, tangents in try powerRule(call, tangents) })
 
     private static func powerRule(_ call: Call, _ moved: [Tensor?]) throws -> [Tensor?] {
-        let exponent = call.attributes.number(0)
+        let exponent = call.attributes.number("exponent")
         if exponent == 0 { return [nil] }
         return [try moved[0].map { try $0 * call.inputs[0].pow(exponent - 1) * exponent }]
     }
@@ -172,7 +172,7 @@ extension Op {
         },
         mistakes: [Sample([2], with: [.number(1), .number(-1)])],
         forward: { call in
-            let (low, high) = (call.attributes.number(0), call.attributes.number(1))
+            let (low, high) = (call.attributes.number("low"), call.attributes.number("high"))
             let x = try call.inputs[0].floating()
             guard low <= high else { throw RiffleError("clamp", "low is \(low), above high, \(high) (x \(x.shape))") }
             let y = try Tensor(uninitialized: x.shape, x.dtype)
@@ -183,7 +183,7 @@ extension Op {
 
     private static func clampRule(_ call: Call, _ moved: [Tensor?]) throws -> [Tensor?] {
         guard let moved = moved[0] else { return [nil] }
-        let (low, high, zero) = (call.attributes.number(0), call.attributes.number(1), try Tensor.scalar(0, moved.dtype))
+        let (low, high, zero) = (call.attributes.number("low"), call.attributes.number("high"), try Tensor.scalar(0, moved.dtype))
         let x = call.inputs[0].detach()
         let outside = try x.le(.scalar(low, x.dtype)).maximum(x.ge(.scalar(high, x.dtype)))
         return [try zero.where(outside, else: moved)]
@@ -199,12 +199,12 @@ extension Op {
         },
         mistakes: [],
         forward: { call in
-            let dtype = call.attributes.dtype(0)
+            let dtype = call.attributes.dtype("dtype")
             return [try call.inputs[0].converted(to: dtype).detach()]
         },
         vjp: { call, gradients in [try gradients[0]?.cast(call.inputs[0].dtype)] },
         jvp: { call, tangents in
-            let dtype = call.attributes.dtype(0)
+            let dtype = call.attributes.dtype("dtype")
             return [dtype.isFloating ? try tangents[0]?.cast(dtype) : nil]
         })
 

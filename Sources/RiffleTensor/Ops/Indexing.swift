@@ -59,7 +59,7 @@ extension Op {
                 throw RiffleError("", "g does not have a row for each index (g \(g.shape), index \(index.shape))")
             }
             let row = Shape(Array(g.shape.sizes.dropFirst(index.rank)))
-            let y = try Tensor.zeros(row.inserting(call.attributes.integer(0), at: 0), g.dtype)
+            let y = try Tensor.zeros(row.inserting(call.attributes.integer("rows"), at: 0), g.dtype)
             let places = try indices(index, below: y, named: "g \(g.shape)")
             withExtendedLifetime(places) {
                 rk_scatter_add_rows(
@@ -68,7 +68,7 @@ extension Op {
             return [y]
         },
         vjp: { call, g in [try g[0].map { try take($0, call.inputs[1]) }, nil] },
-        jvp: { call, d in try d[0].map { try putAdd.apply([$0, call.inputs[1]], call.attributes.values) } ?? [nil] })
+        jvp: { call, d in [try d[0].map { try call.again($0, call.inputs[1]) }] })
 
     static let oneHot: Op = Op(
         notDifferentiable: "one_hot", [Argument("index", .tensor, "int32, counted from 1"), Argument("classes", .integer(1...1 << 40))],
@@ -80,7 +80,7 @@ extension Op {
         },
         mistakes: [Sample([.indices([4], [1])], [.integer(3)])],
         forward: { call in
-            let index = call.inputs[0], classes = call.attributes.integer(0)
+            let index = call.inputs[0], classes = call.attributes.integer("classes")
             let y = try Tensor.zeros(Shape(index.shape.sizes + [classes]))
             let places = try indices(index, below: y.viewed(as: [classes, y.count / classes]), named: "classes \(classes)")
             let (ones, from) = (y.elements(Float.self), places.elements(Int32.self))

@@ -22,11 +22,11 @@ extension Op {
             return Sample(a, b, with: [.boolean(ta), .boolean(tb)], terms: k)
         },
         mistakes: [Sample([8, 64], [32, 10]), Sample([3], [3, 2]), Sample([2, 3, 4], [3, 4, 5])],
-        forward: { call in [try product(call.inputs[0], call.inputs[1], call.attributes.boolean(0), call.attributes.boolean(1))] },
+        forward: { call in [try product(call.inputs[0], call.inputs[1], call.attributes.boolean("transpose_a"), call.attributes.boolean("transpose_b"))] },
         vjp: { call, g in
             guard let g = g[0] else { return [nil, nil] }
             var (a, b, gradient) = (call.inputs[0], call.inputs[1], g)
-            let (ta, tb) = (call.attributes.boolean(0), call.attributes.boolean(1))
+            let (ta, tb) = (call.attributes.boolean("transpose_a"), call.attributes.boolean("transpose_b"))
             let ga = !call.wants(0) ? nil : try ta ? b.matmul(g, transposeA: tb, transposeB: true) : g.matmul(b, transposeB: !tb)
             guard call.wants(1) else { return [ga, nil] }
             // One matrix against many: one product over all rows instead of a sum of products.
@@ -39,11 +39,7 @@ extension Op {
             return [ga, b]
         },
         jvp: { call, d in
-            let flags = call.attributes.values
-            return [try total([
-                d[0].map { try matmul.apply([$0, call.inputs[1]], flags)[0] },
-                d[1].map { try matmul.apply([call.inputs[0], $0], flags)[0] },
-            ])]
+            [try total([d[0].map { try call.again($0, call.inputs[1]) }, d[1].map { try call.again(call.inputs[0], $0) }])]
         })
 
     /// Rows, columns and terms of a product that float64's plain loops get through too.
@@ -135,7 +131,7 @@ extension Op {
             let (x, weight) = (call.inputs[0], call.inputs[1]), samples = Shape(Array(x.shape.sizes.dropLast())).count
             let rows = try g.reshaped(to: [samples, weight.shape[0]]), activation = try activation(call)
             var result: [Tensor?] = [call.wants(0) ? try rows.matmul(weight).reshaped(to: x.shape) : nil, nil]
-            if let activation, let moved = result[0] { result[0] = try activation.vjp(Call(inputs: [x], attributes: Arguments([])), [moved])[0] }
+            if let activation, let moved = result[0] { result[0] = try activation.vjp(activation.call([x]), [moved])[0] }
             if call.wants(1) {
                 let active = try activation?(x) ?? x
                 result[1] = try rows.matmul(active.reshaped(to: [samples, weight.shape[1]]), transposeA: true)
@@ -147,16 +143,16 @@ extension Op {
             let (x, weight) = (call.inputs[0], call.inputs[1])
             let bias = d.count > 2 ? d[2] : nil
             return [try total([
-                d[0].map { try dense($0, weight) }, d[1].map { try dense(x, $0) }, bias.map { try $0.expanded(to: call.output.shape) },
+                d[0].map { try call.op($0, weight) }, d[1].map { try call.op(x, $0) }, bias.map { try $0.expanded(to: call.output.shape) },
             ])]
         },
-        apart: { call in try activation(call).map { try dense.apply([$0(call.inputs[0])] + call.inputs.dropFirst())[0] } })
+        apart: { call in try activation(call).map { try call.op.apply([$0(call.inputs[0])] + call.inputs.dropFirst())[0] } })
 
     private static let activations = [gelu, silu]
 
     /// What a linear layer's input is put through first. Their rules read that input alone.
     private static func activation(_ call: Call) throws -> Op? {
-        guard let name = call.attributes.optionalString(0) else { return nil }
+        guard let name = call.attributes.optionalString("after") else { return nil }
         guard let op = activations.first(where: { $0.name == name }) else {
             throw RiffleError("", "the activation before must be one of \(activations.map(\.name).joined(separator: ", ")), got \(name)")
         }

@@ -30,7 +30,7 @@ extension Op {
         },
         mistakes: [Sample([2, 3, 4], [4], [4], with: [.integer(3), .number(1e-3), .boolean(false)]), Sample([2, 3, 4], [3], [4], with: [.integer(2), .number(1e-3), .boolean(false)]), Sample([6], with: [.integer(2), .number(1e-3), .boolean(false)])],
         forward: { call in
-            let x = try call.inputs[0].floating(), channels = x.shape.last, groups = call.attributes.integer(0)
+            let x = try call.inputs[0].floating(), channels = x.shape.last, groups = call.attributes.integer("groups")
             guard x.rank >= 2 else { throw RiffleError("", "x must be [n, ..., channels] (\(told(call)))") }
             let (weight, bias) = try scaleAndShift(call, channels)
             guard channels > 0, channels % groups == 0 else { throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (\(told(call)))") }
@@ -39,7 +39,7 @@ extension Op {
             let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
             try withExtendedLifetime((weight, bias)) {
                 try workspace(rk_group_norm(
-                    x.dtype.kernel, n, pixels, channels, groups, call.attributes.number(1), call.attributes.boolean(2), x.pointer, weight?.pointer,
+                    x.dtype.kernel, n, pixels, channels, groups, call.attributes.number("eps"), call.attributes.boolean("silu"), x.pointer, weight?.pointer,
                     bias?.pointer, y.pointer, mean.pointer, rstd.pointer))
             }
             return [y, mean, rstd]
@@ -48,20 +48,20 @@ extension Op {
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             if Context.current.isRecording {
                 let norm = Normalisation(inGroups: call)
-                return try norm.gradients(call, call.attributes.boolean(2) ? siluGrad(norm.normal(call.inputs), g) : g)
+                return try norm.gradients(call, call.attributes.boolean("silu") ? siluGrad(norm.normal(call.inputs), g) : g)
             }
             let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
             let affine = try call.inputs.dropFirst().map { try $0.converted(to: x.dtype) }, gy = try g.converted(to: x.dtype)
             return try withExtendedLifetime((affine, gy)) {
                 try call.normGradients { gx, gw, gb in
                     rk_group_norm_grad(
-                        x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer(0), call.attributes.boolean(2),
+                        x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer("groups"), call.attributes.boolean("silu"),
                         x.pointer, affine.first?.pointer, affine.last?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
                 }
             }
         },
         jvp: { call, d in [try Normalisation(inGroups: call).tangent(call, d), nil, nil] },
-        apart: { call in call.attributes.boolean(2) ? try Normalisation(inGroups: call).normal(call.inputs).silu() : nil })
+        apart: { call in call.attributes.boolean("silu") ? try Normalisation(inGroups: call).normal(call.inputs).silu() : nil })
 
     /// Rows, and weights for their channels or for those of each sample; nil: none.
     static func drawRows(_ dice: inout Dice) -> (x: Shape, scale: Shape?) {
@@ -94,7 +94,7 @@ extension Op {
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
             withExtendedLifetime((weight, bias)) {
                 rk_layer_norm(
-                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number(0), x.pointer, weight?.pointer, bias?.pointer,
+                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number("eps"), x.pointer, weight?.pointer, bias?.pointer,
                     y.pointer, mean.pointer, rstd.pointer)
             }
             return [y, mean, rstd]
@@ -125,7 +125,7 @@ extension Op {
         mistakes: [Sample([3, 5], [4], with: [.number(1e-3)])],
         body: { call in
             let x = call.inputs[0]
-            let normal = try x * (x.square().mean([-1], keep: true) + call.attributes.number(0)).rsqrt()
+            let normal = try x * (x.square().mean([-1], keep: true) + call.attributes.number("eps")).rsqrt()
             guard call.inputs.count > 1 else { return normal }
             guard call.inputs[1].shape == [x.shape.last] else {
                 throw RiffleError("", "the weight needs one number for each of \(x.shape.last) (x \(x.shape), weight \(call.inputs[1].shape))")

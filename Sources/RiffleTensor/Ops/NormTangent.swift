@@ -21,7 +21,7 @@ extension Op {
         },
         mistakes: [Sample([2, 3, 4], [2, 3, 4], [3], with: [.integer(2), .number(1e-3)]), Sample([2, 3, 4], [2, 3, 2], with: [.integer(2), .number(1e-3)]), Sample([], [], with: [.integer(1), .number(1e-3)])],
         forward: { call in
-            let (x, d, weight) = try tangentInputs(call), channels = x.shape.last, groups = call.attributes.integer(0)
+            let (x, d, weight) = try tangentInputs(call), channels = x.shape.last, groups = call.attributes.integer("groups")
             guard x.rank >= 2, channels % groups == 0, weight.map({ $0.shape == [channels] }) ?? true else {
                 throw RiffleError("", "x must be [n, ..., channels], with channels for \(groups) equal groups and a weight for each (\(toldTangent(call)))")
             }
@@ -30,7 +30,7 @@ extension Op {
             let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
             try withExtendedLifetime((d, weight)) {
                 try workspace(rk_group_norm_tangent(
-                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, groups, call.attributes.number(1), x.pointer, d.pointer,
+                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, groups, call.attributes.number("eps"), x.pointer, d.pointer,
                     weight?.pointer, y.pointer, mean.pointer, rstd.pointer))
             }
             return [y, mean, rstd]
@@ -41,7 +41,7 @@ extension Op {
             let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
             return try call.tangentGradients(g) { d, weight, gy, gx, gd, gw in
                 rk_group_norm_tangent_grad(
-                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer(0), x.pointer, d.pointer,
+                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer("groups"), x.pointer, d.pointer,
                     weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gd.pointer, gw?.pointer)
             }
         },
@@ -72,7 +72,7 @@ extension Op {
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
             withExtendedLifetime((d, weight)) {
                 rk_layer_norm_tangent(
-                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number(0), x.pointer, d.pointer, weight?.pointer, y.pointer,
+                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number("eps"), x.pointer, d.pointer, weight?.pointer, y.pointer,
                     mean.pointer, rstd.pointer)
             }
             return [y, mean, rstd]
@@ -123,8 +123,8 @@ struct Normalisation {
     let groups: Int?
     let eps: Double
 
-    init(inGroups call: Op.Call) { (groups, eps) = (call.attributes.integer(0), call.attributes.number(1)) }
-    init(rows call: Op.Call) { (groups, eps) = (nil, call.attributes.number(0)) }
+    init(inGroups call: Op.Call) { (groups, eps) = (call.attributes.integer("groups"), call.attributes.number("eps")) }
+    init(rows call: Op.Call) { (groups, eps) = (nil, call.attributes.number("eps")) }
 
     private var settings: [Value] { (groups.map { [.integer($0)] } ?? []) + [.number(eps)] }
 

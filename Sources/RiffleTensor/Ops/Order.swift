@@ -21,7 +21,7 @@ extension Op {
         },
         mistakes: [Sample([2, 3], with: [.integer(2), .boolean(false)]), Sample([], with: [.integer(-1), .boolean(false)])],
         forward: { call in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0)), isDescending = call.attributes.boolean(1)
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim")), isDescending = call.attributes.boolean("descending")
             return try chosen(x, dim, count: x.shape[dim]) {
                 rk_sort_rows(isDescending, $0.dtype.kernel, $0.pointer, nil, $1, $0.count / Swift.max($0.shape.last, 1), $0.shape.last)
             }
@@ -44,8 +44,8 @@ extension Op {
         },
         mistakes: [Sample([2, 3], with: [.integer(4), .integer(-1), .boolean(true)]), Sample([], with: [.integer(1), .integer(-1), .boolean(true)])],
         forward: { call in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(1))
-            let (k, isLargest) = (call.attributes.integer(0), call.attributes.boolean(2))
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
+            let (k, isLargest) = (call.attributes.integer("k"), call.attributes.boolean("largest"))
             guard k <= x.shape[dim] else { throw RiffleError("", "dimension \(dim + 1) has \(x.shape[dim]) elements, not \(k) (x \(x.shape))") }
             return try chosen(x, dim, count: k) {
                 rk_top_rows(isLargest, $0.dtype.kernel, $0.pointer, $1, $0.count / Swift.max($0.shape.last, 1), $0.shape.last, k)
@@ -88,18 +88,18 @@ extension Op {
         },
         mistakes: [Sample([2, 3], with: [.number(0.5), .integer(2)]), Sample([2, 0], with: [.number(0.5), .integer(1)]), Sample([0], with: [.number(0.5)])],
         body: { call in
-            let x = try call.inputs[0].floating(), isWhole = !call.attributes.has(1)
-            let dim = isWhole ? 0 : try x.dimension(call.attributes.integer(1))
+            let x = try call.inputs[0].floating(), isWhole = !call.attributes.has("dim")
+            let dim = isWhole ? 0 : try x.dimension(call.attributes.integer("dim"))
             let sorted = try sort.apply([isWhole ? x.reshaped(to: [x.count]) : x], [.integer(dim), .boolean(false)])[0], n = sorted.shape[dim]
             guard n > 0 else { throw RiffleError("", "there is no element to choose from (x \(x.shape))") }
             let kept = isWhole ? Shape([Int](repeating: 1, count: x.rank)) : x.shape.replacing(dim, with: 1)
-            let shape = call.attributes.boolean(2) ? kept : isWhole ? [] : x.shape.removing(dim)
+            let shape = call.attributes.boolean("keep") ? kept : isWhole ? [] : x.shape.removing(dim)
             // NaN is sorted last, and where there is one nothing else is known.
             let last = try sorted.sliced(dim, n - 1..<n), unknown = try isNaN(last)
-            let found = try call.attributes.list(0).map { part in
+            let found = try call.attributes.list("q").map { part in
                 try last.where(unknown, else: between(sorted, dim, Arguments([part]).number(0) * Double(n - 1))).reshaped(to: shape)
             }
-            if case .list = call.attributes[0] { return try Tensor.stack(found) }
+            if case .list = call.attributes[named: "q"] { return try Tensor.stack(found) }
             return found[0]
         })
 

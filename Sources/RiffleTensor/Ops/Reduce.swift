@@ -27,8 +27,8 @@ extension Op {
     /// Which dimensions a call reduces: sorted, counted from 0.
     private static func reduced(_ call: Call) throws -> [Int] {
         let x = call.inputs[0]
-        guard call.attributes.has(0) else { return Array(0..<x.rank) }
-        let dims = try call.attributes.integers(0).map { try x.dimension($0) }.sorted()
+        guard call.attributes.has("dim") else { return Array(0..<x.rank) }
+        let dims = try call.attributes.integers("dim").map { try x.dimension($0) }.sorted()
         guard Set(dims).count == dims.count else { throw RiffleError("", "a dimension is named twice (x \(x.shape))") }
         return dims
     }
@@ -39,7 +39,7 @@ extension Op {
     }
     private static func finalShape(_ call: Call, _ dims: [Int]) -> Shape {
         let shape = call.inputs[0].shape
-        if call.attributes.boolean(1) { return keptShape(shape, dims) }
+        if call.attributes.boolean("keep") { return keptShape(shape, dims) }
         return Shape(shape.sizes.enumerated().filter { !dims.contains($0.offset) }.map(\.element))
     }
 
@@ -86,7 +86,7 @@ extension Op {
             let (shape, dims) = (call.inputs[0].shape, try reduced(call))
             return [try g[0].map { try $0.reshaped(to: keptShape(shape, dims)).expanded(to: shape) }]
         },
-        jvp: { call, d in try d[0].map { try sum.apply([$0], call.attributes.values) } ?? [nil] })
+        jvp: { call, d in [try d[0].map { try call.again($0) }] })
 
     static let mean: Op = Op(
         "mean", reduceArguments,
@@ -106,7 +106,7 @@ extension Op {
             let scale = 1 / Double(reducedCount(shape, dims))
             return [try g[0].map { try ($0 * scale).reshaped(to: keptShape(shape, dims)).expanded(to: shape) }]
         },
-        jvp: { call, d in try d[0].map { try mean.apply([$0], call.attributes.values) } ?? [nil] })
+        jvp: { call, d in [try d[0].map { try call.again($0) }] })
 
     private static func reducedCount(_ shape: Shape, _ dims: [Int]) -> Int { dims.reduce(1) { $0 * shape[$1] } }
 
@@ -179,8 +179,8 @@ extension Op {
         },
         mistakes: [Sample([2, 3], with: [.number(2), .integer(2)]), Sample([2, 3], with: [.number(0)]), Sample([2, 3], with: [.number(.nan)])],
         body: { call in
-            let (x, p, keep) = (try call.inputs[0].floating(), call.attributes.number(0), call.attributes.boolean(2))
-            let dims = call.attributes.has(1) ? call.attributes.integers(1) : nil
+            let (x, p, keep) = (try call.inputs[0].floating(), call.attributes.number("p"), call.attributes.boolean("keep"))
+            let dims = call.attributes.has("dim") ? call.attributes.integers("dim") : nil
             guard p > 0 else { throw RiffleError("", "p must be above 0, got \(riffleFormat(p)) (x \(x.shape))") }
             if p == 1 { return try x.abs().sum(dims, keep: keep) }
             // From here on the number of elements tells no more, even in float64.
@@ -236,7 +236,7 @@ extension Op {
         },
         mistakes: [Sample([2, 3], with: [.list([.integer(2), .integer(2)])])],
         forward: { call in
-            let (x, shape) = (call.inputs[0], call.attributes.shape(0))
+            let (x, shape) = (call.inputs[0], call.attributes.shape("shape"))
             guard Shape.broadcast(x.shape, shape) == x.shape else {
                 throw RiffleError("", "\(shape) does not broadcast to x \(x.shape)")
             }
@@ -256,7 +256,7 @@ extension Op {
         },
         mistakes: [Sample([2, 3], with: [.list([.integer(2), .integer(4)])])],
         forward: { call in
-            let (x, shape) = (call.inputs[0], try call.attributes.shape(0).checked("expand"))
+            let (x, shape) = (call.inputs[0], try call.attributes.shape("shape").checked("expand"))
             guard Shape.broadcast(x.shape, shape) == shape else {
                 throw RiffleError("", "x \(x.shape) does not broadcast to \(shape)")
             }
@@ -277,15 +277,15 @@ extension Op {
         },
         mistakes: [Sample([2, 3], with: [.integer(2)])],
         forward: { call in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (outer, inner) = (x.shape.sizes[..<dim].reduce(1, *), x.shape.sizes[(dim + 1)...].reduce(1, *))
-            rk_cumsum(call.attributes.boolean(1), x.dtype.kernel, x.pointer, y.pointer, outer, x.shape[dim], inner)
+            rk_cumsum(call.attributes.boolean("reverse"), x.dtype.kernel, x.pointer, y.pointer, outer, x.shape[dim], inner)
             return [y]
         },
         vjp: { call, g in
-            let attributes: [Value] = [call.attributes[0], .boolean(!call.attributes.boolean(1))]
-            return [try g[0].map { try cumsum.apply([$0], attributes)[0] }]
+            let attributes: [Value] = [call.attributes[named: "dim"], .boolean(!call.attributes.boolean("reverse"))]
+            return [try g[0].map { try call.op.apply([$0], attributes)[0] }]
         })
 
     private static func argument(_ name: String, largest: Bool, _ word: String, _ example: String) -> Op {
@@ -299,7 +299,7 @@ extension Op {
             },
             mistakes: [Sample([2, 3], with: [.integer(2)]), Sample([2, 0], with: [.integer(1)])],
             forward: { call in
-                let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
+                let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
                 guard x.shape[dim] > 0 else { throw RiffleError("", "there is no element to choose from (x \(x.shape))") }
                 let y = try Tensor(uninitialized: x.shape.removing(dim), .int32)
                 let (outer, inner) = (x.shape.sizes[..<dim].reduce(1, *), x.shape.sizes[(dim + 1)...].reduce(1, *))

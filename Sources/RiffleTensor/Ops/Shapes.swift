@@ -21,14 +21,14 @@ extension Op {
         ],
         forward: { call in
             let x = call.inputs[0]
-            var sizes = call.attributes.integers(0)
+            var sizes = call.attributes.integers("shape")
             let open = sizes.indices.filter { sizes[$0] == -1 }
             if open.count == 1 {
                 let rest = sizes.reduce(-1, &*)
                 if rest > 0, x.count % rest == 0 { sizes[open[0]] = x.count / rest }
             }
             guard !sizes.contains(where: { $0 < 0 }), try Shape(sizes).checked("reshape").count == x.count else {
-                throw RiffleError("", "\(x.count) elements do not fill \(Shape(call.attributes.integers(0))) (x \(x.shape))")
+                throw RiffleError("", "\(x.count) elements do not fill \(Shape(call.attributes.integers("shape"))) (x \(x.shape))")
             }
             return [x.viewed(as: Shape(sizes))]
         },
@@ -44,7 +44,7 @@ extension Op {
         },
         mistakes: [Sample([2, 3], with: [.list([.integer(0), .integer(0)])]), Sample([2, 3], with: [.list([.integer(0)])])],
         forward: { call in
-            let x = call.inputs[0], order = try call.attributes.integers(0).map { try x.dimension($0) }
+            let x = call.inputs[0], order = try call.attributes.integers("dims").map { try x.dimension($0) }
             guard order.sorted() == Array(0..<x.rank) else {
                 throw RiffleError("", "each of the \(x.rank) dimensions has to be named once (x \(x.shape))")
             }
@@ -54,7 +54,7 @@ extension Op {
             return [y]
         },
         vjp: { call, g in
-            let x = call.inputs[0], order = try call.attributes.integers(0).map { try x.dimension($0) }
+            let x = call.inputs[0], order = try call.attributes.integers("dims").map { try x.dimension($0) }
             var inverse = order
             for (new, old) in order.enumerated() { inverse[old] = new }
             return [try g[0]?.permuted(inverse)]
@@ -72,7 +72,7 @@ extension Op {
         body: { call in
             let x = call.inputs[0]
             var order = Array(0..<x.rank)
-            order.swapAt(try x.dimension(call.attributes.integer(0)), try x.dimension(call.attributes.integer(1)))
+            order.swapAt(try x.dimension(call.attributes.integer("first")), try x.dimension(call.attributes.integer("second")))
             return try x.permuted(order)
         })
 
@@ -88,8 +88,8 @@ extension Op {
         mistakes: [Sample([2, 3], with: [.integer(0)])],
         body: { call in
             let x = call.inputs[0]
-            let dims = try call.attributes.has(0)
-                ? call.attributes.integers(0).map { try x.dimension($0) } : (0..<x.rank).filter { x.shape[$0] == 1 }
+            let dims = try call.attributes.has("dim")
+                ? call.attributes.integers("dim").map { try x.dimension($0) } : (0..<x.rank).filter { x.shape[$0] == 1 }
             guard dims.allSatisfy({ x.shape[$0] == 1 }) else {
                 throw RiffleError("", "only dimensions of size 1 can be removed (x \(x.shape))")
             }
@@ -107,7 +107,7 @@ extension Op {
         mistakes: [Sample([2, 3], with: [.integer(3)])],
         body: { call in
             let x = call.inputs[0]
-            return try x.reshaped(to: x.shape.inserting(1, at: x.newDimension(call.attributes.integer(0))))
+            return try x.reshaped(to: x.shape.inserting(1, at: x.newDimension(call.attributes.integer("dim"))))
         })
 
     static let flatten: Op = Op.composed(
@@ -122,7 +122,7 @@ extension Op {
         body: { call in
             let x = call.inputs[0]
             if x.rank == 0 { return try x.reshaped(to: [1]) }
-            let (first, last) = (try x.dimension(call.attributes.integer(0)), try x.dimension(call.attributes.integer(1)))
+            let (first, last) = (try x.dimension(call.attributes.integer("first")), try x.dimension(call.attributes.integer("last")))
             guard first <= last else { throw RiffleError("", "the last dimension comes before the first (x \(x.shape))") }
             let sizes = x.shape.sizes
             return try x.reshaped(to: Shape(sizes[..<first] + [sizes[first...last].reduce(1, *)] + sizes[(last + 1)...]))
@@ -154,8 +154,8 @@ extension Op {
         })
 
     private static func sliceRange(_ call: Call, _ x: Tensor) throws -> (Int, Range<Int>) {
-        let dim = try x.dimension(call.attributes.integer(0)), size = x.shape[dim]
-        let (from, to) = (call.attributes.integer(1), call.attributes.integer(2))
+        let dim = try x.dimension(call.attributes.integer("dim")), size = x.shape[dim]
+        let (from, to) = (call.attributes.integer("from"), call.attributes.integer("to"))
         let (first, last) = (from < 0 ? from + size : from, to < 0 ? to + size : to)
         guard first >= 0, first <= last + 1, last < size else {
             throw RiffleError("", "places \(from < 0 ? from : from + 1) to \(to < 0 ? to : to + 1) are not within dimension \(dim + 1) (x \(x.shape))")
@@ -176,15 +176,15 @@ extension Op {
         },
         mistakes: [Sample([2, 3], with: [.integer(2), .integer(1), .integer(0)])],
         forward: { call in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
-            let (before, after) = (call.attributes.integer(1), call.attributes.integer(2))
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
+            let (before, after) = (call.attributes.integer("before"), call.attributes.integer("after"))
             let y = try Tensor.zeros(x.shape.replacing(dim, with: x.shape[dim] + before + after).checked("pad"), x.dtype)
             y.copyStrided(x.shape.sizes, from: x, steps: x.shape.strides, to: y.shape.strides, startingAt: before * y.shape.strides[dim])
             return [y]
         },
         vjp: { call, g in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
-            let before = call.attributes.integer(1)
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
+            let before = call.attributes.integer("before")
             return [try g[0]?.sliced(dim, before..<(before + x.shape[dim]))]
         })
 
@@ -201,7 +201,7 @@ extension Op {
         mistakes: [Sample([2, 3], [3, 3], with: [.integer(1)]), Sample([2, 3], [2], with: [.integer(0)])],
         forward: { call in
             guard let first = call.inputs.first else { throw RiffleError("", "there are no tensors to join") }
-            let dim = try first.dimension(call.attributes.integer(0))
+            let dim = try first.dimension(call.attributes.integer("dim"))
             let dtype = call.inputs.map(\.dtype).reduce(first.dtype) { $0.joined(with: $1) }
             for x in call.inputs where x.rank != first.rank || x.shape.replacing(dim, with: 0) != first.shape.replacing(dim, with: 0) {
                 throw RiffleError(
@@ -217,7 +217,7 @@ extension Op {
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
-            let dim = try call.inputs[0].dimension(call.attributes.integer(0))
+            let dim = try call.inputs[0].dimension(call.attributes.integer("dim"))
             var place = 0
             return try call.inputs.enumerated().map { index, x in
                 defer { place += x.shape[dim] }
@@ -239,7 +239,7 @@ extension Op {
             if let other = call.inputs.first(where: { $0.shape != first.shape }) {
                 throw RiffleError("", "the shapes differ (\(first.shape), \(other.shape))")
             }
-            let dim = try first.newDimension(call.attributes.integer(0))
+            let dim = try first.newDimension(call.attributes.integer("dim"))
             return try Tensor.cat(call.inputs.map { try $0.unsqueezed(dim) }, dim)
         })
 
@@ -260,15 +260,15 @@ extension Op {
         },
         mistakes: [Sample([5, 2], with: [.list([.integer(2), .integer(2)]), .integer(0)]), Sample([5, 2], with: [.integer(2), .integer(0)])],
         forward: { call in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(1))
-            var sizes = call.attributes.integers(0)
-            if case .integer(let size) = call.attributes[0], size > 0, x.shape[dim] % size == 0 {
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
+            var sizes = call.attributes.integers("sizes")
+            if case .integer(let size) = call.attributes[named: "sizes"], size > 0, x.shape[dim] % size == 0 {
                 let parts = Swift.max(1, x.shape[dim] / size)
                 try Memory.check(parts * MemoryLayout<Int>.stride)
                 sizes = [Int](repeating: Swift.min(size, x.shape[dim]), count: parts)
             }
             guard sizes.reduce(0, +) == x.shape[dim] else {
-                let hint = if case .integer = call.attributes[0] { "; name the size of every part where they differ" } else { "" }
+                let hint = if case .integer = call.attributes[named: "sizes"] { "; name the size of every part where they differ" } else { "" }
                 throw RiffleError("", "parts of \(Shape(sizes)) do not make up dimension \(dim + 1) (x \(x.shape))\(hint)")
             }
             var place = 0
@@ -280,10 +280,10 @@ extension Op {
             }
         },
         vjp: { call, g in
-            let dim = try call.inputs[0].dimension(call.attributes.integer(1))
+            let dim = try call.inputs[0].dimension(call.attributes.integer("dim"))
             return [try Tensor.cat(zip(g, call.outputs).map { try $0 ?? .zeros($1.shape, $1.dtype) }, dim)]
         },
-        jvp: { call, d in try d[0].map { try split.apply([$0], call.attributes.values) } ?? call.outputs.map { _ in nil } })
+        jvp: { call, d in try d[0].map { try call.op.apply([$0], call.attributes.values) } ?? call.outputs.map { _ in nil } })
 
     static let flip: Op = linearMap(
         "flip", [Argument("x", .tensor), Argument("dim", .dim)],
@@ -295,7 +295,7 @@ extension Op {
         },
         mistakes: [Sample([2, 3], with: [.integer(2)])],
         forward: { call in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer(0))
+            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             guard x.count > 0 else { return [y] }
             var strides = x.shape.strides
@@ -303,7 +303,7 @@ extension Op {
             y.copyStrided(x.shape.sizes, from: x, at: (x.shape[dim] - 1) * x.shape.strides[dim], steps: strides, to: y.shape.strides)
             return [y]
         },
-        vjp: { call, g in [try g[0].map { try flip.apply([$0], call.attributes.values)[0] }] })
+        vjp: { call, g in [try g[0].map { try call.again($0) }] })
 
     static let `repeat`: Op = Op.composed(
         "repeat_", [Argument("x", .tensor), Argument("counts", .shape, "how often, for each dimension")],
@@ -315,7 +315,7 @@ extension Op {
         },
         mistakes: [Sample([2, 3], with: [.list([.integer(2)])])],
         body: { call in
-            let x = call.inputs[0], counts = call.attributes.integers(0)
+            let x = call.inputs[0], counts = call.attributes.integers("counts")
             guard counts.count == x.rank, !counts.contains(where: { $0 < 0 }) else {
                 throw RiffleError("", "one count for each dimension is needed, got \(Shape(counts)) (x \(x.shape))")
             }

@@ -24,27 +24,10 @@ extension Op {
         }
     }
 
-    /// Arithmetic with a plain number, which needs no second tensor.
     private func withScalar(_ values: Arguments) throws -> Tensor? {
-        guard values.values.count == 2 else { return nil }
-        if let x = values.optionalTensor(0), let number = values.optionalNumber(1) {
-            switch name {
-            case "add": return try x + number
-            case "sub": return try x - number
-            case "mul": return try x * number
-            case "div": return try x / number
-            case "pow": return try x.pow(number)
-            default: return nil
-            }
-        }
-        if let number = values.optionalNumber(0), let x = values.optionalTensor(1) {
-            switch name {
-            case "add": return try x + number
-            case "sub": return try number - x
-            case "mul": return try x * number
-            default: return nil
-            }
-        }
+        guard let scalar, values.values.count == 2 else { return nil }
+        if let x = values.optionalTensor(0), let number = values.optionalNumber(1) { return try scalar.behind(x, number) }
+        if let number = values.optionalNumber(0), let x = values.optionalTensor(1) { return try scalar.before?(number, x) }
         return nil
     }
 }
@@ -113,19 +96,14 @@ extension Op {
         _ name: String, _ arguments: [Argument], _ doc: Doc, samples: [Sample], draw: Draw? = nil, mistakes: [Sample],
         forward: @escaping Forward, vjp: @escaping VJP
     ) -> Op {
-        // The jvp has to name the row that it belongs to.
-        final class Row: @unchecked Sendable { weak var op: Op? }
-        let row = Row()
-        let op = Op(
+        Op(
             name, arguments, doc, keep: .nothing, samples: samples, draw: draw, mistakes: mistakes, forward: forward,
             vjp: vjp,
             jvp: { call, tangents in
-                guard tangents.contains(where: { $0 != nil }), let op = row.op else { return call.outputs.map { _ in nil } }
+                guard tangents.contains(where: { $0 != nil }) else { return call.outputs.map { _ in nil } }
                 let moved = try zip(tangents, call.inputs).map { try $0 ?? Tensor.zeros($1.shape, $1.dtype) }
-                return try op.apply(moved, call.attributes.values)
+                return try call.op.apply(moved, call.attributes.values)
             })
-        row.op = op
-        return op
     }
 }
 
