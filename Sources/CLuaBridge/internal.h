@@ -106,6 +106,9 @@ void rlua_push(rlua_state *state, lua_State *L, rlua_value *value);
 rlua_box *rlua_box_at(const rlua_state *state, lua_State *L, int index);
 void rlua_push_object(rlua_state *state, lua_State *L, rlua_value *value);
 void rlua_open_scopes(rlua_state *state);
+void rlua_open_coroutines(rlua_state *state);
+/// Has an interrupt that stops one thread of Lua stop another.
+void rlua_pass_interrupt(lua_State *from, lua_State *to);
 
 // call.c
 /// Answers the running C function's call with a row. Raises what the row reports.

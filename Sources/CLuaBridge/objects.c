@@ -342,6 +342,12 @@ static int word_of(lua_State *L) {
     return 1;
 }
 
+/// is_callable(x): whether x(...) means something.
+static int is_callable(lua_State *L) {
+    lua_pushboolean(L, lua_isfunction(L, 1) || luaL_getmetafield(L, 1, "__call") != LUA_TNIL);
+    return 1;
+}
+
 /// enclosed(fn, ...): pcall where a coroutine cannot yield, so that modes are put back before anyone else runs.
 static int enclosed(lua_State *L) {
     bool ok = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == LUA_OK;
@@ -358,7 +364,7 @@ void rlua_open_scopes(rlua_state *state) {
     lua_setfield(L, -2, "__mode");
     static const luaL_Reg functions[] = {
         { "open_scope", open_scope }, { "close_scope", close_scope }, { "keep", keep_object }, { "free", free_object },
-        { "word_of", word_of }, { "enclosed", enclosed }, { NULL, NULL },
+        { "word_of", word_of }, { "is_callable", is_callable }, { "enclosed", enclosed }, { NULL, NULL },
     };
     for (const luaL_Reg *entry = functions; entry->name; entry++) {
         lua_pushlightuserdata(L, state);

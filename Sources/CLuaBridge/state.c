@@ -59,6 +59,7 @@ rlua_state *rlua_open(rlua_library library) {
     lua_setfield(L, -2, "table_metatable");
     lua_pop(L, 1);
     rlua_open_scopes(state);
+    rlua_open_coroutines(state);
     return state;
 }
 
@@ -126,8 +127,17 @@ void rlua_define(rlua_state *state, rlua_root root, const char *path, const rlua
 
 // MARK: - Interrupts
 
+/// From an interrupt until it has been answered.
+static atomic_bool interrupted;
+
+enum { STOPPED = LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT };
+
 /// Raises in the user's code alone: what the prelude does at the end of a scope has to be done.
 static void stop(lua_State *L, lua_Debug *record) {
+    if (!atomic_load(&interrupted)) {
+        lua_sethook(L, NULL, 0, 0);
+        return;
+    }
     lua_getinfo(L, "Sl", record);
     if (rlua_is_users(record)) rlua_raise(L, "interrupted", 11);
 }
@@ -137,13 +147,18 @@ void rlua_interruptible(rlua_state *state) { atomic_store(&interruptible, state)
 void rlua_interrupt(void) {
     rlua_state *state = atomic_load(&interruptible);
     if (!state || !state->main) return;
+    atomic_store(&interrupted, true);
     // lua_sethook is made for this: it may be called at any moment.
-    int events = LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT;
-    lua_sethook(state->main, stop, events, 1);
-    if (state->running != state->main) lua_sethook(state->running, stop, events, 1);
+    lua_sethook(state->main, stop, STOPPED, 1);
+    if (state->running != state->main) lua_sethook(state->running, stop, STOPPED, 1);
+}
+
+void rlua_pass_interrupt(lua_State *from, lua_State *to) {
+    if (lua_gethook(from) == stop && atomic_load(&interrupted)) lua_sethook(to, stop, STOPPED, 1);
 }
 
 void rlua_resume(rlua_state *state) {
+    atomic_store(&interrupted, false);
     lua_sethook(state->main, NULL, 0, 0);
     if (state->running != state->main) lua_sethook(state->running, NULL, 0, 0);
 }

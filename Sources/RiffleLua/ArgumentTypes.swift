@@ -108,6 +108,7 @@ extension LuaEngine {
         switch type {
         case .tensor:
             if raw.kind == RLUA_OBJECT, isTensor(raw.class_id) { return object(raw) }
+            if raw.isPlainTable, raw.table.count > 0 { throw Mismatch(got: describe(raw) + "; riffle.tensor makes one of a list") }
         case .operand:
             if raw.kind == RLUA_OBJECT, isTensor(raw.class_id) { return object(raw) }
             if let number = raw.double { return .number(number) }
@@ -139,7 +140,12 @@ extension LuaEngine {
         case .dim, .index:
             if let place = raw.int, place != 0 { return .integer(place > 0 ? place - 1 : place) }
         case .tensors, .shape, .dims, .list:
-            if raw.isPlainTable, raw.table.named == 0 { return .list(try list(raw.items, of: type.item)) }
+            if raw.isPlainTable, raw.table.named == 0 {
+                if case .tensors = type, let first = raw.items.first, first.double != nil {
+                    throw Mismatch(wanted: type.expected, got: "a list of numbers; riffle.tensor(list, \"int32\") makes a tensor of labels or places")
+                }
+                return .list(try list(raw.items, of: type.item))
+            }
             if case .list(let item) = type, item.isNumber, raw.kind == RLUA_OBJECT, case .tensor(let tensor) = object(raw), tensor.rank == 1 {
                 var numbers = try tensor.doubles().map { rlua_value(kind: RLUA_NUMBER, number: $0) }
                 return .list(try numbers.withUnsafeMutableBufferPointer { try list($0, of: item) })

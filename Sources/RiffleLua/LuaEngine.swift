@@ -147,15 +147,15 @@ public final class LuaEngine: @unchecked Sendable {
                 let form: Binding.Form = function.name.contains("__") ? .open : .function
                 rlua_class_set(state.pointer, number, RLUA_META, name, row(function, form, title: function.title))
             }
-            rlua_class_set(state.pointer, number, RLUA_META, "__index", row(indexing(entry), .function, title: ""))
-            rlua_class_set(state.pointer, number, RLUA_META, "__newindex", row(assigning(entry), .function, title: ""))
+            rlua_class_set(state.pointer, number, RLUA_META, "__index", row(indexing(entry), .open, title: ""))
+            rlua_class_set(state.pointer, number, RLUA_META, "__newindex", row(assigning(entry), .open, title: ""))
         }
         for entry in classes { for method in entry.methods { register(method) } }
     }
 
     /// object[key] where neither a method nor a property has that name.
     private func indexing(_ entry: ObjectClass) -> Function {
-        Function("index", [Argument("object", .any), Argument("key", .any, default: .none)], Doc("")) { [unowned self] arguments in
+        Function("index", [Argument("object", .object(entry.word)), Argument("key", .any, default: .none)], Doc("")) { [unowned self] arguments in
             let object = arguments[0].anyObject
             if let object, let found = try entry.index(object, arguments[1]) { return [found] }
             guard case .string(let name) = arguments[1] else {
@@ -167,7 +167,8 @@ public final class LuaEngine: @unchecked Sendable {
     }
 
     private func assigning(_ entry: ObjectClass) -> Function {
-        Function("assign", [Argument("object", .any), Argument("key", .any, default: .none), Argument("value", .unread, default: .none)], Doc("")) { [unowned self] arguments in
+        let declared = [Argument("object", .object(entry.word)), Argument("key", .any, default: .none), Argument("value", .unread, default: .none)]
+        return Function("assign", declared, Doc("")) { [unowned self] arguments in
             let kind = entry.word.replacing("_", with: " ")
             let settable = entry.properties.filter { $0.setter != nil }.map(\.name)
             guard case .string(let name) = arguments[1] else {

@@ -123,6 +123,9 @@ public enum Creation {
             guard depth + 1 < sizes.count || numbers.count == before + items.count else {
                 throw RiffleError("tensor", "numbers and lists stand side by side")
             }
+        case .string(let text):
+            throw RiffleError("tensor", "numbers and lists of numbers make a tensor, and '\(text)' is a string; tonumber makes a number of it")
+        case .tensor: throw RiffleError("tensor", "numbers and lists of numbers make a tensor; riffle.stack joins tensors")
         default: throw RiffleError("tensor", "only numbers and lists of numbers make a tensor")
         }
         if depth < sizes.count, case .list = value { return }

@@ -35,6 +35,7 @@ import Testing
         (["local a, b = 1, riffle.ones(1000000)", "local b;", "collectgarbage() return a, riffle.memory.stats().live < 1000000"], "1\ttrue\n"),
         (["local a, b = 1, 2 local b = b + 1; error('x')", "b"], "command line:1: x\n"),
         (["riffle.no_grad()"], "command line:1: riffle.no_grad: argument 1"), (["error({ code = 1 })"], "riffle: { code = 1 }\n"),
+        (["type, pairs, tostring, table, load, select, _G = 1, 2, 3, 4, 5, 6, 7", "{ riffle.ones(1) }"], "[tensor float32 [1]: 1]\n"),
         (["error()"], "riffle: an error without a message\n"), (["local net = nil + 1"], "arithmetic on a nil value"), (["x y"], "syntax error near 'y'"), (["1 +"], "unexpected symbol"),
         (["x ="], "near <eof>"), (["end"], "expected near 'end'"), (["end return function()"], "near 'end'"),
         (["nett = 1", "net"], "there is no variable 'net'"), (["local function f() y = 1 end", "f()"], "assignment to 'y'"),

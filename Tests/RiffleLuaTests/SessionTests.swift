@@ -43,7 +43,9 @@ import Testing
         for endless in [
             "riffle.no_grad(function() while true do end end)", "while true do pcall(function() while true do end end) end",
             "for step in riffle.progress(1e9, 'busy') do x = x * 1 end",
-            "coroutine.wrap(function() while true do x = x * 1 end end)()",
+            "coroutine.wrap(function() while true do x = x * 1 end end)()", "coroutine.wrap(function() while true do end end)()",
+            "coroutine.wrap(function() coroutine.resume(coroutine.create(function() while true do end end)); while true do end end)()",
+            "nn.unet { image = { 128, 128, 3 } }(riffle.ones(8, 128, 128, 3), 0.5)",
             "flow.ode(nn.mlp { dim = 2, width = 256 }, riffle.randn(1000, 2), { method = 'rk4', steps = 100000 })",
         ] {
             terminal.send(endless + "\n")

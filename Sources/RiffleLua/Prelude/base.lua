@@ -1,5 +1,19 @@
 -- What the other files stand on: errors at the user's line, guards, documentation, printable lists.
 local riffle, internal = ...
+
+-- Lua's own functions as they are before scripts run, which may give their names to other things. The prelude takes its
+-- globals from here, each file by its second line.
+internal.lua = {}
+for name, value in pairs(_G) do
+  local copy = value
+  if type(value) == "table" and value ~= _G then
+    copy = {}
+    for key, item in pairs(value) do copy[key] = item end
+  end
+  internal.lua[name] = copy
+end
+local _ENV = internal.lua
+
 local format = internal.format
 
 -- An object whose end of scope, by whatever way, calls `finish`.
@@ -63,7 +77,7 @@ function internal.told(value)
     return #value > 0 and next(value, #value) == nil and "a list of " .. #value or "a table"
   end
   local shape = (kind == "tensor" or kind == "parameter") and select(2, internal.bytes_of(value)):match("%[.*") 
-  return ("%s %s%s"):format(kind:find("^[aeiou]") and "an" or "a", kind:gsub("_", " "), shape and " " .. shape or "")
+  return ("%s %s%s"):format(kind ~= "userdata" and kind:find("^[aeiou]") and "an" or "a", kind:gsub("_", " "), shape and " " .. shape or "")
 end
 
 -- Raises an error where an argument is not of the kind that is wanted.
@@ -138,7 +152,7 @@ function riffle.memory.stats(...) return setmetatable(memory_stats(...), stats_m
 
 -- print as it is, but for a progress bar that may stand in the line, and output that is lost.
 local print_line, before_output, after_output = print, internal.before_output, internal.after_output
-function print(...)
+function _G.print(...)
   before_output()
   print_line(...)
   after_output()
@@ -146,7 +160,11 @@ end
 
 -- os.exit as it is, but for files in the making: an exit that loses work is no success.
 local exit, settle = os.exit, internal.settle
-function os.exit(code, ...)
+local is_code = { ["nil"] = true, boolean = true, number = true }
+function _G.os.exit(code, ...)
+  if not is_code[type(code)] then
+    internal.fail("os.exit: argument 1 'code' must be true, false or a number, got " .. internal.told(code))
+  end
   if not settle() and (code == nil or code == true or code == 0) then code = 1 end
   return exit(code, ...)
 end
@@ -156,14 +174,14 @@ local list_pairs = ipairs
 local function next_row(x, i)
   if i < #x then return i + 1, x[i + 1] end
 end
-function ipairs(value)
+function _G.ipairs(value)
   local kind = type(value) == "userdata" and internal.word_of(value)
   if kind == "tensor" or kind == "parameter" then return next_row, value, 0 end
   return list_pairs(value)
 end
 
 local table_pairs = pairs
-function pairs(value)
+function _G.pairs(value)
   local kind = type(value) == "userdata" and internal.word_of(value)
   if kind == "tensor" or kind == "parameter" then internal.fail("pairs: a tensor has no keys; ipairs goes through its rows") end
   return table_pairs(value)

@@ -1,5 +1,6 @@
 -- What Tab offers: names, members of tables and objects, and inside a call's table the call's options.
 local _, internal = ...
+local _ENV = internal.lua
 
 -- Adds to `found` the names that begin with `start`, each once, with `head` before them.
 local function collector(found, start, head)

@@ -1,5 +1,6 @@
 -- Functions that take a function: forward mode, computing without gradients, scopes.
 local _, internal = ...
+local _ENV = internal.lua
 local define, expect, fail, kind = internal.define, internal.expect, internal.fail, internal.kind
 local told = internal.told
 local enclosed, leaving = internal.enclosed, internal.leaving

@@ -1,5 +1,6 @@
 -- Loops of methods that alternate between networks or go in rounds.
 local riffle, internal = ...
+local _ENV = internal.lua
 local define, expect, fail, told = internal.define, internal.expect, internal.fail, internal.told
 
 local function whole(name, place, value)

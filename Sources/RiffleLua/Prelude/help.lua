@@ -1,5 +1,6 @@
 -- help(topic): by name, or by the function, object or table itself.
 local riffle, internal = ...
+local _ENV = internal.lua
 local define, fail = internal.define, internal.fail
 
 local titles = setmetatable({}, { __mode = "k" })

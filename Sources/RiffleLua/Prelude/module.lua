@@ -1,5 +1,6 @@
 -- Networks written in Lua.
 local _, internal = ...
+local _ENV = internal.lua
 local define, fail, kind, told = internal.define, internal.fail, internal.kind, internal.told
 
 -- The classes of a network's parts.

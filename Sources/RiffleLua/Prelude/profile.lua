@@ -1,5 +1,6 @@
 -- Where the time of a computation goes.
 local _, internal = ...
+local _ENV = internal.lua
 local define, expect = internal.define, internal.expect
 
 define("profile", {

@@ -1,5 +1,6 @@
 -- riffle.progress: a loop that shows how far it is.
 local _, internal = ...
+local _ENV = internal.lua
 local define, fail, guard, kind, told = internal.define, internal.fail, internal.guard, internal.kind, internal.told
 
 local function length(iterable)
@@ -39,13 +40,19 @@ define("progress", {
     return control, nil, 0, guard(function() bar:finish() end)
   end
   local iterate
-  if kind(steps) == "table" and not getmetatable(steps) or getmetatable(steps) == internal.list_metatable then
+  if kind(steps) == "tensor" then
+    local rows = steps
+    iterate = function(_, i)
+      i = (i or 0) + 1
+      if i <= #rows then return i, rows[i] end
+    end
+  elseif kind(steps) == "table" and not getmetatable(steps) or getmetatable(steps) == internal.list_metatable then
     local list = steps
     iterate = function(_, i)
       i = (i or 0) + 1
       if list[i] ~= nil then return i, list[i] end
     end
-  elseif type(steps) == "function" or type(steps) == "userdata" or (getmetatable(steps) or {}).__call then
+  elseif internal.is_callable(steps) then
     iterate = steps
   else
     fail("riffle.progress: argument 1 'steps' must be an integer or something to go through, got " .. told(steps))

@@ -1,6 +1,7 @@
 -- Entries of a session: what is typed or pasted, the code of -e, and what comes through standard input. An entry sees
 -- the locals that entries before it declared on their own level, and prints what it ends with.
 local riffle, internal = ...
+local _ENV = internal.lua
 local getupvalue, stdout = debug.getupvalue, io.stdout
 
 -- The session's locals by name: a function whose only upvalue is the variable, and whether that is constant.
@@ -179,7 +180,7 @@ end
 function internal.require_from(folder)
   if folder:find("[;?]") then
     -- Lua's templates cannot name such a folder.
-    table.insert(package.searchers, 2, function(name)
+    table.insert(_G.package.searchers, 2, function(name)
       local path = folder .. "/" .. name:gsub("%.", "/")
       for _, file in ipairs { path .. ".lua", path .. "/init.lua" } do
         if io.open(file) then return assert(loadfile(file)), file end
@@ -188,6 +189,7 @@ function internal.require_from(folder)
     end)
     return
   end
+  local package = _G.package
   package.path = ("%s/?.lua;%s/?/init.lua;%s"):format(folder, folder, package.path)
   package.cpath = ("%s/?.so;%s"):format(folder, package.cpath)
 end

@@ -2,6 +2,7 @@
 -- nobody declared. Files that a program requires or loads are Lua as ever: many libraries ask for globals to learn where
 -- they run.
 local riffle, internal = ...
+local _ENV = internal.lua
 local fail, getinfo = internal.fail, debug.getinfo
 
 local function suggestion(name, place, more)

@@ -1,6 +1,7 @@
 -- Tokens and statements of Lua, as far as entries of a session and completion need them. Whether a source is Lua at all
 -- is for Lua's own parser to say: what it refuses is read here as well as may be.
 local _, internal = ...
+local _ENV = internal.lua
 
 local function set(words)
   local set = {}

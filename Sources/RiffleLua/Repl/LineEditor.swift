@@ -140,7 +140,10 @@ enum LineEditor {
             path += "/\(part)"
             mkdir(path.systemName, 0o700)
         }
-        return "\(folder)/history"
+        // What is no plain file would be waited for, or get the mode of one.
+        let file = "\(folder)/history"
+        var found = stat()
+        return lstat(file.systemName, &found) != 0 || found.st_mode & S_IFMT == S_IFREG ? file : nil
     }()
 }
 

@@ -142,6 +142,7 @@ public final class Op: Sendable {
 
     /// Computes the outputs, with their tangents where inputs carry some, and records what reverse mode needs.
     package func apply(_ inputs: [Tensor], _ attributes: [Value] = []) throws -> [Tensor] {
+        try Interrupt.check()
         let context = Context.current
         if let profiler = context.profiler {
             return try profiler.measure(name) { try dispatch(context, inputs, attributes) }

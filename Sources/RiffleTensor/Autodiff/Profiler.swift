@@ -13,6 +13,7 @@ public class Profiler {
     private var entries: [String: Entry] = [:]
     /// Seconds spent in what the open measurements called.
     private var inner: [Double] = []
+    private let begun = Profiler.now()
 
     /// The one that was asked before this one, and learns what this one saw when it ends.
     private let outer: Profiler?
@@ -40,14 +41,16 @@ public class Profiler {
     /// Those that took longest first.
     public var report: [Entry] { entries.values.sorted { ($0.seconds, $1.name) > ($1.seconds, $0.name) } }
 
-    /// The report as text: milliseconds, share of the sum, calls and name, a line each.
+    /// The report as text: milliseconds, share of all the time since the beginning, calls and name, a line each; last the
+    /// time outside of operations: of Lua, optimizers, averages, random numbers, files.
     public var table: String {
-        let sum = entries.values.reduce(0) { $0 + $1.seconds }
+        let whole = Profiler.now() - begun, elsewhere = max(0, whole - entries.values.reduce(0) { $0 + $1.seconds })
         func column(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }
-        let lines = report.map { entry in
-            let share = "\(Int((100 * entry.seconds / max(sum, 1e-12)).rounded())) %"
-            return column(riffleFormat((entry.seconds * 1e6).rounded() / 1e3), 10) + column(share, 7) + column("\(entry.calls)", 9) + "  \(entry.name)"
+        func line(_ seconds: Double, _ calls: String, _ name: String) -> String {
+            let share = "\(Int((100 * seconds / max(whole, 1e-12)).rounded())) %"
+            return column(riffleFormat((seconds * 1e6).rounded() / 1e3), 10) + column(share, 7) + column(calls, 9) + "  \(name)"
         }
+        let lines = report.map { line($0.seconds, "\($0.calls)", $0.name) } + [line(elsewhere, "", "elsewhere")]
         return ([column("ms", 10) + column("share", 7) + column("calls", 9) + "  operation"] + lines).joined(separator: "\n")
     }
 

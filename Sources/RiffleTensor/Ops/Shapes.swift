@@ -23,6 +23,7 @@ extension Op {
             let x = call.inputs[0]
             var sizes = call.attributes.integers("shape")
             let open = sizes.indices.filter { sizes[$0] == -1 }
+            guard open.count <= 1 else { throw RiffleError("", "one size may be -1, got \(Shape(sizes)) (x \(x.shape))") }
             if open.count == 1 {
                 let rest = sizes.reduce(-1, &*)
                 if rest > 0, x.count % rest == 0 { sizes[open[0]] = x.count / rest }

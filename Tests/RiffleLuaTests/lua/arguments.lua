@@ -73,6 +73,15 @@ says("option 'target' must be a network, got an ema, whose .model is one", funct
   riffle.flow.loss.itvm(net:two_timed(), net, riffle.ones(2, 2), { target = riffle.optim.ema(net, { decay = 0.9 }) })
 end)
 
+says("'1' is a string; tonumber makes a number of it", function() riffle.tensor { { "1", "2" } } end)
+says("riffle.stack joins tensors", function() riffle.tensor { a } end)
+says("one size may be -1, got [-1, -1] (x [2, 3])", function() a:reshape(-1, -1) end)
+says("option 'labels' must be a list of tensors, got a list of numbers; riffle.tensor(list, \"int32\") makes", function()
+  riffle.flow.matching_loss(riffle.nn.mlp { classes = 3 }, riffle.ones(2, 2), { labels = { 1, 2 } })
+end)
+says("os.exit: argument 1 'code' must be true, false or a number, got 'a'", function() os.exit("a") end)
+says("must be an integer or something to go through, got a userdata", function() riffle.progress(io.stdout) end)
+
 -- The error is the user's, also where the prelude raises it and where calls are tail calls.
 says("riffle.jvp: argument 1 'fn' must be a function, got 1", function() return riffle.jvp(1, a, a) end)
 says("riffle.jvp: the function must return a tensor or a list of tensors, got nil", function() riffle.jvp(function() end, a, a) end)

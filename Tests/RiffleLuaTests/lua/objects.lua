@@ -84,13 +84,33 @@ local freed = riffle.ones(2)
 freed:free()
 fails("a tensor is needed, got a tensor that was freed", function() return tostring(freed) end)
 
+fails("a tensor is needed, got a tensor that was freed", function() return freed[1] end)
+
+-- Coroutines end, fail and close as Lua's own do.
+local closed = {}
+local failing = coroutine.wrap(function(...)
+  local mark <close> = setmetatable({}, { __close = function() closed[#closed + 1] = true end })
+  local got = coroutine.yield(...)
+  error({ got })
+end)
+assert(select("#", failing(1, nil, 3)) == 3)
+local _, raised = pcall(failing, "x")
+assert(raised[1] == "x" and #closed == 1)
+fails("cannot resume dead coroutine", failing)
+local thread = coroutine.create(function(...) return select("#", coroutine.yield(...)), nil end)
+assert(select("#", coroutine.resume(thread, 1, 2)) == 3)
+local ok, count, last = coroutine.resume(thread, nil, nil)
+assert(ok and count == 2 and last == nil and coroutine.status(thread) == "dead")
+assert(not coroutine.resume(thread))
+fails("coroutine expected", coroutine.resume, 1)
+
 -- One profile inside another: the outer one tells of both.
 local outer = riffle.profile(function()
   local inner = riffle.profile(function() riffle.ones(2):exp() end)
   assert(inner:find "1  exp")
   riffle.ones(2):log()
 end)
-assert(outer:find "1  exp" and outer:find "1  log")
+assert(outer:find "1  exp" and outer:find "1  log" and outer:find "%% *elsewhere")
 
 -- What belongs to others has no word of ours.
 local log = riffle.nn.module { log = io.stderr, forward = function(self, x) return x end }

@@ -29,3 +29,11 @@ assert(not pcall(function()
 end))
 assert(not pcall(riffle.progress, "x"))
 assert(not pcall(riffle.progress, 3, 4))
+
+-- A tensor's rows.
+local rows = 0
+for i, row in riffle.progress(riffle.ones(3, 2)) do
+  assert(i == rows + 1 and row:sum():item() == 2)
+  rows = i
+end
+assert(rows == 3)
