@@ -17,7 +17,9 @@ let package = Package(
         .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
 
         // The hot loops: plain pointers and sizes in, numbers out.
-        .target(name: "CKernels", cSettings: cSettings + [.headerSearchPath(".")], linkerSettings: [.linkedLibrary("m"), .linkedLibrary("dl"), .linkedLibrary("pthread")]),
+        .target(
+            name: "CKernels", exclude: ["simd", "include/kernels/unary.def", "include/kernels/binary.def"],
+            cSettings: cSettings + [.headerSearchPath(".")], linkerSettings: [.linkedLibrary("m"), .linkedLibrary("dl"), .linkedLibrary("pthread")]),
         // The only code that touches lua_State.
         .target(name: "CLuaBridge", dependencies: ["CLua"], cSettings: cSettings),
 

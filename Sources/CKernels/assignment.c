@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#define RK_BODY "assignment.h"
+#define RK_BODY "assignment.inc"
 #include "simd/levels.h"
 
 void rk_assignment_begin(const rk_assignment *a) {

@@ -6,7 +6,7 @@
 #include "kernels/memory.h"
 #include "kernels/threads.h"
 
-#define RK_BODY "attention.h"
+#define RK_BODY "attention.inc"
 #include "simd/levels.h"
 
 // MARK: - Forward

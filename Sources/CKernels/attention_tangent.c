@@ -14,7 +14,7 @@
 #include "kernels/memory.h"
 #include "kernels/threads.h"
 
-#define RK_BODY "attention_tangent.h"
+#define RK_BODY "attention_tangent.inc"
 #include "simd/levels.h"
 
 typedef struct {

@@ -2,12 +2,13 @@
 #include <string.h>
 
 #include "kernels/elementwise.h"
+#include "kernels/threads.h"
 #include "simd/math.h"
 
 // y[i] = op(a[i or 0], b[i or 0]) for i < n.
 typedef void (*binary_loop)(const void *a, bool a_runs, const void *b, bool b_runs, void *y, size_t n);
 
-#define RK_BODY "binary.h"
+#define RK_BODY "binary.inc"
 #include "simd/levels.h"
 
 #define GRAIN 16384
@@ -54,43 +55,18 @@ static double gate_curve(gate g) { return g.ds * (2.0 * g.dz + g.x * ((1.0 - 2.0
         } \
     }
 
-#define PLAIN_COMMON(type, suffix) \
-    PLAIN(maximum_##suffix, type, u > v || u != u ? u : v) \
-    PLAIN(minimum_##suffix, type, u < v || u != u ? u : v) \
-    PLAIN(eq_##suffix, type, u == v) \
-    PLAIN(ne_##suffix, type, u != v) \
-    PLAIN(lt_##suffix, type, u < v) \
-    PLAIN(le_##suffix, type, u <= v) \
-    PLAIN(gt_##suffix, type, u > v) \
-    PLAIN(ge_##suffix, type, u >= v)
-
-PLAIN_COMMON(double, f64)
-PLAIN(add_f64, double, u + v)
-PLAIN(sub_f64, double, u - v)
-PLAIN(mul_f64, double, u *v)
-PLAIN(div_f64, double, u / v)
-PLAIN(pow_f64, double, pow(u, v))
-PLAIN(atan2_f64, double, atan2(u, v))
-PLAIN(silu_grad_f64, double, v *rk_silu_slope_f64(u))
-PLAIN(gelu_grad_f64, double, v *gate_slope(gelu_gate(u)))
-PLAIN(silu_curve_f64, double, v *gate_curve(silu_gate(u)))
-PLAIN(gelu_curve_f64, double, v *gate_curve(gelu_gate(u)))
-
-PLAIN_COMMON(int32_t, i32)
-PLAIN(add_i32, uint32_t, u + v)
-PLAIN(sub_i32, uint32_t, u - v)
-PLAIN(mul_i32, uint32_t, u *v)
-
-#define TABLE_COMMON(suffix) \
-    [RK_ADD] = add_##suffix, [RK_SUB] = sub_##suffix, [RK_MUL] = mul_##suffix, [RK_MAXIMUM] = maximum_##suffix, \
-    [RK_MINIMUM] = minimum_##suffix, [RK_EQ] = eq_##suffix, [RK_NE] = ne_##suffix, [RK_LT] = lt_##suffix, \
-    [RK_LE] = le_##suffix, [RK_GT] = gt_##suffix, [RK_GE] = ge_##suffix
+#define RK_BINARY(NAME, name, f64, f32) PLAIN(name##_f64, double, f64)
+#define RK_BINARY_I32(NAME, name, type, form) PLAIN(name##_i32, type, form)
+#include "kernels/binary.def"
 
 static const binary_loop table_f64[RK_BINARY_COUNT] = {
-    TABLE_COMMON(f64), [RK_DIV] = div_f64, [RK_POW] = pow_f64, [RK_ATAN2] = atan2_f64, [RK_SILU_GRAD] = silu_grad_f64,
-    [RK_GELU_GRAD] = gelu_grad_f64, [RK_SILU_CURVE] = silu_curve_f64, [RK_GELU_CURVE] = gelu_curve_f64,
+#define RK_BINARY(NAME, name, f64, f32) [RK_##NAME] = name##_f64,
+#include "kernels/binary.def"
 };
-static const binary_loop table_i32[RK_BINARY_COUNT] = {TABLE_COMMON(i32)};
+static const binary_loop table_i32[RK_BINARY_COUNT] = {
+#define RK_BINARY_I32(NAME, name, type, form) [RK_##NAME] = name##_i32,
+#include "kernels/binary.def"
+};
 
 static binary_loop loop_for(rk_binary_op op, rk_dtype dtype) {
     return dtype == RK_F32 ? RK_DISPATCH(binary_table)[op] : dtype == RK_F64 ? table_f64[op] : table_i32[op];

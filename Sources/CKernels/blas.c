@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "kernels/cpu.h"
 #include "kernels/threads.h"
 #include "private.h"
 

@@ -1,8 +1,9 @@
 // What the processor can do.
-#include "kernels/threads.h"
+#include "kernels/cpu.h"
 
 #include <cpuid.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "private.h"
+#include "kernels/threads.h"
 
 /// Two sets of samples, and where their distances go.
 typedef struct {
@@ -12,7 +13,7 @@ typedef struct {
     double *distance;
 } plan;
 
-#define RK_BODY "distances.h"
+#define RK_BODY "distances.inc"
 #include "simd/levels.h"
 
 #define GRAIN 48

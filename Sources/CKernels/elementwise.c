@@ -1,5 +1,6 @@
 // Functions of one element: the float32 loops at their vector level, the float64 and int32 forms as plain loops.
 #include "kernels/elementwise.h"
+#include "kernels/threads.h"
 
 #include <stdlib.h>
 
@@ -7,7 +8,7 @@
 
 typedef void (*unary_f32)(const float *x, float *y, size_t n);
 
-#define RK_BODY "elementwise.h"
+#define RK_BODY "elementwise.inc"
 #include "simd/levels.h"
 
 // Below this many elements a loop takes about as long as waking another thread.
@@ -38,30 +39,8 @@ static double gelu_f64(double x) {
 
 static void unary_f64(rk_unary_op op, const double *x, double *y, size_t n) {
     switch (op) {
-    case RK_NEG: FOR_EACH(double, -v);
-    case RK_ABS: FOR_EACH(double, fabs(v));
-    case RK_SIGN: FOR_EACH(double, v > 0.0 ? 1.0 : v < 0.0 ? -1.0 : v);
-    case RK_SQUARE: FOR_EACH(double, v * v);
-    case RK_SQRT: FOR_EACH(double, sqrt(v));
-    case RK_RSQRT: FOR_EACH(double, 1.0 / sqrt(v));
-    case RK_RECIPROCAL: FOR_EACH(double, 1.0 / v);
-    case RK_EXP: FOR_EACH(double, exp(v));
-    case RK_LOG: FOR_EACH(double, log(v));
-    case RK_SIN: FOR_EACH(double, sin(v));
-    case RK_COS: FOR_EACH(double, cos(v));
-    case RK_TANH: FOR_EACH(double, tanh(v));
-    case RK_SIGMOID: FOR_EACH(double, sigmoid_f64(v));
-    case RK_ERF: FOR_EACH(double, erf(v));
-    case RK_RELU: FOR_EACH(double, v < 0.0 ? 0.0 : v);
-    case RK_SILU: FOR_EACH(double, rk_silu_f64(v));
-    case RK_GELU: FOR_EACH(double, gelu_f64(v));
-    case RK_GELU_ERF: FOR_EACH(double, 0.5 * at_least(v, -800.0) * erfc(v * -0.70710678118654752));
-    case RK_SOFTPLUS: FOR_EACH(double, (v > 0.0 ? v : 0.0) + log1p(exp(-fabs(v))));
-    case RK_FLOOR: FOR_EACH(double, floor(v));
-    case RK_CEIL: FOR_EACH(double, ceil(v));
-    case RK_ROUND: FOR_EACH(double, nearbyint(v));
-    case RK_IS_FINITE: FOR_EACH(double, fabs(v) < INFINITY ? 1.0 : 0.0);
-    case RK_IS_NAN: FOR_EACH(double, v != v ? 1.0 : 0.0);
+#define RK_UNARY(NAME, name, f64, f32) case RK_##NAME: FOR_EACH(double, f64);
+#include "kernels/unary.def"
     case RK_UNARY_COUNT: break;
     }
 }

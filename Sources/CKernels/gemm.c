@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "amx.h"
+#include "kernels/cpu.h"
 #include "kernels/memory.h"
 #include "kernels/threads.h"
 #include "private.h"
@@ -18,7 +19,7 @@ enum {
 /// those of B are read from afar, so that each should serve many others.
 enum { RK_BLOCK_ROWS = 192, RK_TURNED_ROWS = 384, RK_TURNED_DEPTH = 256 };
 
-#define RK_BODY "gemm.h"
+#define RK_BODY "gemm.inc"
 #include "simd/levels.h"
 
 static void scale_rows(size_t m, size_t n, float beta, float *c, size_t ldc) {

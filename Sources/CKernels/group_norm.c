@@ -7,7 +7,7 @@
 #include "private.h"
 #include "simd/math.h"
 
-#define RK_BODY "group_norm.h"
+#define RK_BODY "group_norm.inc"
 #include "simd/levels.h"
 
 enum { SUMS = 5, COEFFICIENTS = 8 };

@@ -8,7 +8,7 @@
 #include "private.h"
 #include "simd/row_sum.h"
 
-#define RK_BODY "layer_norm.h"
+#define RK_BODY "layer_norm.inc"
 #include "simd/levels.h"
 
 /// Weights are [sets, width], and so are their gradients, for `each` rows a set.

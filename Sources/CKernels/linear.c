@@ -6,7 +6,7 @@
 #include "kernels/threads.h"
 #include "private.h"
 
-#define RK_BODY "linear.h"
+#define RK_BODY "linear.inc"
 #include "simd/levels.h"
 
 // MARK: - Sums of partial results

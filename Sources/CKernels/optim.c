@@ -1,5 +1,6 @@
 // Optimizer steps and running averages, in place.
 #include "kernels/optim.h"
+#include "kernels/threads.h"
 
 #include <math.h>
 
@@ -12,7 +13,7 @@ typedef struct {
     bool nesterov;
 } sgd_numbers;
 
-#define RK_BODY "optim.h"
+#define RK_BODY "optim.inc"
 #include "simd/levels.h"
 
 #define GRAIN 16384

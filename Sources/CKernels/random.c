@@ -2,6 +2,7 @@
 // high). Element i of a stream of 32-bit numbers uses word i % 4 of block i / 4; of 64-bit numbers, words 2 (i % 2) and
 // 2 (i % 2) + 1 of block i / 2. Normal numbers come in pairs from the same words.
 #include "kernels/random.h"
+#include "kernels/threads.h"
 
 #include <string.h>
 
@@ -15,7 +16,7 @@
 #define BLOCKS 64
 #define GRAIN 16384
 
-#define RK_BODY "random.h"
+#define RK_BODY "random.inc"
 #include "simd/levels.h"
 
 void rk_philox(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t words[4]) {

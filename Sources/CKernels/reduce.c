@@ -2,13 +2,14 @@
 #include "kernels/reduce.h"
 
 #include "kernels/elementwise.h"
+#include "kernels/threads.h"
 #include "order.h"
 #include "simd/math.h"
 
 // The larger of two, NaN before all; minima are maxima of the negated.
 static inline __attribute__((always_inline)) float larger(float a, float b) { return a > b || a != a ? a : b; }
 
-#define RK_BODY "reduce.h"
+#define RK_BODY "reduce.inc"
 #include "simd/levels.h"
 
 #define GRAIN 16384

@@ -6,7 +6,7 @@
 #include "simd/math.h"
 #include "simd/row_sum.h"
 
-#define RK_BODY "softmax.h"
+#define RK_BODY "softmax.inc"
 #include "simd/levels.h"
 
 typedef struct {

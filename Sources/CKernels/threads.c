@@ -1,5 +1,6 @@
 // One pool of threads, and the one loop that is spread over it.
 #define _GNU_SOURCE   // sched_getaffinity
+#include "kernels/cpu.h"
 #include "kernels/threads.h"
 
 #include "kernels/cgroup.h"

@@ -8,7 +8,7 @@
 #include "private.h"
 #include "simd/transpose.h"
 
-#define RK_BODY "winograd.h"
+#define RK_BODY "winograd.inc"
 #include "simd/levels.h"
 
 enum { TILE = 4, PLANES = 36 };

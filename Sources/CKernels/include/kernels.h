@@ -9,6 +9,7 @@
 #include "kernels/attention.h"
 #include "kernels/cgroup.h"
 #include "kernels/conv.h"
+#include "kernels/cpu.h"
 #include "kernels/distances.h"
 #include "kernels/elementwise.h"
 #include "kernels/lapack.h"

@@ -1,7 +1,7 @@
 // Compiles the file RK_BODY once a vector level, so that one binary serves every x86-64 processor. In the body a name
 // is written RK_LEVEL(name) and gets the level's suffix; RK_DISPATCH(name) picks the level in use at run time.
-// To be included once by a .c file, after `#define RK_BODY "<family>.h"`, the name of a file beside this one.
-#include "kernels/threads.h"
+// To be included once by a .c file, after `#define RK_BODY "<family>.inc"`, the name of a file beside this one.
+#include "kernels/cpu.h"
 
 #define RK_LEVEL(name) name##_baseline
 #define RK_VECTOR_BYTES 16

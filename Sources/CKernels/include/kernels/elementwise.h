@@ -2,25 +2,20 @@
 
 #include "types.h"
 
+/// RK_NEG and so on, as unary.def lists them.
 typedef enum {
-    RK_NEG, RK_ABS, RK_SIGN, RK_SQUARE, RK_SQRT, RK_RSQRT, RK_RECIPROCAL,
-    RK_EXP, RK_LOG, RK_SIN, RK_COS, RK_TANH, RK_SIGMOID, RK_ERF,
-    RK_RELU, RK_SILU, RK_GELU, RK_GELU_ERF, RK_SOFTPLUS,
-    RK_FLOOR, RK_CEIL, RK_ROUND, RK_IS_FINITE, RK_IS_NAN,
+#define RK_UNARY(NAME, name, f64, f32) RK_##NAME,
+#include "unary.def"
     RK_UNARY_COUNT
 } rk_unary_op;
 
-/// y[i] = op(x[i]). RK_GELU is the tanh form, RK_ROUND rounds halves to even, RK_IS_* give 1 or 0.
-/// RK_I32 knows neg, abs, sign and square only. y may be x.
+/// y[i] = op(x[i]). RK_I32 knows neg, abs, sign and square only. y may be x.
 void rk_unary(rk_unary_op op, rk_dtype dtype, const void *x, void *y, size_t count);
 
+/// RK_ADD and so on, as binary.def lists them.
 typedef enum {
-    RK_ADD, RK_SUB, RK_MUL, RK_DIV, RK_POW, RK_MAXIMUM, RK_MINIMUM, RK_ATAN2,
-    RK_EQ, RK_NE, RK_LT, RK_LE, RK_GT, RK_GE,
-    RK_SILU_GRAD,     // b * silu'(a)
-    RK_GELU_GRAD,     // b * gelu'(a), tanh form
-    RK_SILU_CURVE,    // b * silu''(a)
-    RK_GELU_CURVE,    // b * gelu''(a), tanh form
+#define RK_BINARY(NAME, name, f64, f32) RK_##NAME,
+#include "binary.def"
     RK_BINARY_COUNT
 } rk_binary_op;
 
