@@ -19,7 +19,8 @@ let package = Package(
         // The hot loops: plain pointers and sizes in, numbers out.
         .target(
             name: "CKernels", exclude: ["simd", "include/kernels/unary.def", "include/kernels/binary.def"],
-            cSettings: cSettings + [.headerSearchPath(".")], linkerSettings: [.linkedLibrary("m"), .linkedLibrary("dl"), .linkedLibrary("pthread")]),
+            cSettings: cSettings + [.headerSearchPath(".")],
+            linkerSettings: [.linkedLibrary("m"), .linkedLibrary("dl"), .linkedLibrary("pthread")]),
         // The only code that touches lua_State.
         .target(name: "CLuaBridge", dependencies: ["CLua"], cSettings: cSettings),
 
@@ -28,23 +29,31 @@ let package = Package(
 
         .target(name: "RiffleTensor", dependencies: ["CKernels"]),
         .target(name: "RiffleNN", dependencies: ["RiffleTensor", "CKernels"]),
-        .target(name: "RiffleFlow", dependencies: ["RiffleNN", "CKernels"]),
+        .target(name: "RiffleFlow", dependencies: ["RiffleNN", "RiffleTensor", "CKernels"]),
         .target(name: "RiffleMetrics", dependencies: ["RiffleTensor", "CKernels"]),
-        .target(name: "RiffleIO", dependencies: ["RiffleNN", "CImage", "CCairo"]),
+        .target(name: "RiffleIO", dependencies: ["RiffleNN", "RiffleTensor", "CImage", "CCairo"]),
         .target(
             name: "RiffleLua",
-            dependencies: ["RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleIO", "CLuaBridge", "CEdit"],
+            dependencies: [
+                "RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleIO", "RiffleTensor", "CKernels", "CLuaBridge",
+                "CEdit",
+            ],
             resources: [.embedInCode("Prelude"), .embedInCode("Examples"), .embedInCode("Guide")]),
         .executableTarget(
             name: "riffle",
-            dependencies: ["RiffleLua", "RiffleTensor", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+            dependencies: [
+                "RiffleLua", "RiffleTensor", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
 
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
-        .testTarget(name: "RiffleTensorTests", dependencies: ["RiffleTensor"]),
-        .testTarget(name: "RiffleNNTests", dependencies: ["RiffleNN", "RiffleIO"]),
-        .testTarget(name: "RiffleFlowTests", dependencies: ["RiffleFlow", "RiffleMetrics", "RiffleIO", "CKernels"]),
-        .testTarget(name: "RiffleIOTests", dependencies: ["RiffleIO", "RiffleMetrics"]),
-        .testTarget(name: "RiffleLuaTests", dependencies: ["RiffleLua", "riffle"], exclude: ["lua"]),
+        .testTarget(name: "RiffleTensorTests", dependencies: ["RiffleTensor", "CKernels"]),
+        .testTarget(name: "RiffleNNTests", dependencies: ["RiffleNN", "RiffleIO", "RiffleTensor"]),
+        .testTarget(
+            name: "RiffleFlowTests",
+            dependencies: ["RiffleFlow", "RiffleMetrics", "RiffleIO", "RiffleNN", "RiffleTensor", "CKernels"]),
+        .testTarget(name: "RiffleIOTests", dependencies: ["RiffleIO", "RiffleMetrics", "RiffleTensor", "CKernels"]),
+        .testTarget(
+            name: "RiffleLuaTests", dependencies: ["RiffleLua", "RiffleTensor", "CKernels", "riffle"], exclude: ["lua"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -43,7 +43,8 @@ static void take(png_structp png, png_bytep target, size_t count) {
         if (picture->begin == picture->end) {
             size_t next = picture->left < BUFFER ? picture->left : BUFFER;
             if (next == 0) png_error(png, "the file ends too early");
-            if (!picture->stream.move(picture->stream.context, picture->buffer, next)) png_error(png, "it cannot be read");
+            if (!picture->stream.move(picture->stream.context, picture->buffer, next))
+                png_error(png, "it cannot be read");
             picture->left -= next;
             picture->begin = 0;
             picture->end = next;
@@ -150,7 +151,8 @@ bool ci_png_read(ci_png *picture, uint8_t *samples, char message[CI_MESSAGE]) {
 // MARK: - Writing
 
 static bool write_header(ci_png *picture, const ci_form *form, const ci_text *texts, size_t text_count) {
-    static const int colours[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGB_ALPHA};
+    static const int colours[] = {
+        PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGB_ALPHA};
     png_structp png = picture->png;
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_write_fn(png, picture, give, flush);

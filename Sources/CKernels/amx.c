@@ -1,8 +1,8 @@
-// Matrix products on the tile unit of newer Xeons (AMX), float32 to the last bit that float32 has: a number is the exact
-// sum of three of bfloat16's, high + middle + low, and of the nine products of two numbers' parts the six that reach
-// float32's precision are summed in float32. That is two to three times as fast as float32's own instructions, and its
-// errors are smaller, since a product of bfloat16s is exact (Henry, Tang and Heinecke 2019, 1904.06376). The unit takes
-// denormal numbers for 0: what is below 1e-33 loses its low parts, and sums below 1.2e-38 become 0.
+// Matrix products on the tile unit of newer Xeons (AMX), float32 to the last bit that float32 has: a number is the
+// exact sum of three of bfloat16's, high + middle + low, and of the nine products of two numbers' parts the six that
+// reach float32's precision are summed in float32. That is two to three times as fast as float32's own instructions,
+// and its errors are smaller, since a product of bfloat16s is exact (Henry, Tang and Heinecke 2019, 1904.06376). The
+// unit takes denormal numbers for 0: what is below 1e-33 loses its low parts, and sums below 1.2e-38 become 0.
 //
 // Where bfloat16's precision is asked for, the high part alone is used: numbers rounded to 8 bits, sums of float32.
 //
@@ -19,15 +19,17 @@
 #include "private.h"
 #include "simd/transpose.h"
 
-enum { SIDE = RK_AMX_SIDE, HALF = SIDE / 2, TILE = 512 };   // the last in bfloat16s
-/// Inner indices and rows of a block: a packed panel takes half of the first-level cache, a block of A an eighth of the second.
+enum { SIDE = RK_AMX_SIDE, HALF = SIDE / 2, TILE = 512 }; // the last in bfloat16s
+/// Inner indices and rows of a block: a packed panel takes half of the first-level cache, a block of A an eighth of the
+/// second.
 enum { DEPTH = 128, ROWS = 384 };
 /// Scratch, in bfloat16s, that is not worth asking the allocator for.
 enum { SMALL = 1 << 15 };
 
 #pragma clang attribute push( \
-    __attribute__((target("avx2,fma,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512cd,amx-tile,amx-bf16"), \
-                   min_vector_width(512))), \
+    __attribute__(( \
+        target("avx2,fma,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512cd,amx-tile,amx-bf16"), \
+        min_vector_width(512))), \
     apply_to = function)
 
 // MARK: - Splitting
@@ -40,9 +42,10 @@ RK_INLINE __m512 rounded(__m512 x) {
 
 /// The upper halves of x and y, interleaved.
 RK_INLINE __m512i interleaved(__m512 x, __m512 y) {
-    enum { CHOOSE = 0xd8 };   // bits of the second operand where the third has 1, else of the first
+    enum { CHOOSE = 0xd8 }; // bits of the second operand where the third has 1, else of the first
     __m512i upper = _mm512_set1_epi32((int)0xffff0000);
-    return _mm512_ternarylogic_epi32(_mm512_srli_epi32(_mm512_castps_si512(x), 16), _mm512_castps_si512(y), upper, CHOOSE);
+    return _mm512_ternarylogic_epi32(
+        _mm512_srli_epi32(_mm512_castps_si512(x), 16), _mm512_castps_si512(y), upper, CHOOSE);
 }
 
 typedef struct {
@@ -104,7 +107,8 @@ RK_INLINE bool pack_tile(size_t parts, size_t rows, size_t depth, const float *a
     return finite;
 }
 
-/// The columns of a 16 x 16 block: x is gathered by quarters of vectors, whose squares of four are then turned in place.
+/// The columns of a 16 x 16 block: x is gathered by quarters of vectors, whose squares of four are then turned in
+/// place.
 RK_INLINE void load_columns(const float *x, size_t row, __m512 columns[HALF]) {
     for (size_t q = 0; q < 4; q++, x += 4) {
         __m512 r[4];
@@ -114,8 +118,10 @@ RK_INLINE void load_columns(const float *x, size_t row, __m512 columns[HALF]) {
             r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(x + (i + 8) * row), 2);
             r[i] = _mm512_insertf32x4(r[i], _mm_loadu_ps(x + (i + 12) * row), 3);
         }
-        __m512d ab = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])), cd = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3]));
-        __m512d ab2 = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1])), cd2 = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+        __m512d ab = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1])),
+                cd = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3]));
+        __m512d ab2 = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1])),
+                cd2 = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
         columns[4 * q] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
         columns[4 * q + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
         columns[4 * q + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab2, cd2));
@@ -231,8 +237,10 @@ RK_INLINE void pack_panel(size_t parts, rk_operand b, size_t depth, size_t colum
 }
 
 void rk_amx_pack(rk_precision precision, rk_operand b, size_t depth, size_t columns, float *panel, size_t k, size_t p) {
-    if (precision == RK_BFLOAT16) pack_panel(1, b, depth, columns, panel, k, p);
-    else pack_panel(3, b, depth, columns, panel, k, p);
+    if (precision == RK_BFLOAT16)
+        pack_panel(1, b, depth, columns, panel, k, p);
+    else
+        pack_panel(3, b, depth, columns, panel, k, p);
 }
 
 // MARK: - Multiplying
@@ -249,8 +257,8 @@ static void configure(void) {
 
 #define LOAD(tile, from, part, half) _tile_loadd(tile, from + (2 * (part) + (half)) * TILE, 64)
 
-/// c [32, 32], or its first 16 rows, (+)= the product of `cells` cells. Tiles 0 to 3 hold sums, 4 and 5 A's parts, 6 and 7
-/// B's; each is loaded while the products before it run.
+/// c [32, 32], or its first 16 rows, (+)= the product of `cells` cells. Tiles 0 to 3 hold sums, 4 and 5 A's parts, 6
+/// and 7 B's; each is loaded while the products before it run.
 RK_INLINE void multiply_cells(
     size_t parts, bool both, size_t cells, const uint16_t *a, const uint16_t *b, bool add, float *c, size_t row) {
     size_t bytes = row * sizeof(float);
@@ -261,24 +269,39 @@ RK_INLINE void multiply_cells(
         _tile_zero(0), _tile_zero(1);
         if (both) _tile_zero(2), _tile_zero(3);
     }
-#define LEFT _tile_dpbf16ps(0, 4, 6); if (both) _tile_dpbf16ps(2, 5, 6)
-#define RIGHT _tile_dpbf16ps(1, 4, 7); if (both) _tile_dpbf16ps(3, 5, 7)
+#define LEFT \
+    _tile_dpbf16ps(0, 4, 6); \
+    if (both) _tile_dpbf16ps(2, 5, 6)
+#define RIGHT \
+    _tile_dpbf16ps(1, 4, 7); \
+    if (both) _tile_dpbf16ps(3, 5, 7)
 #define UPPER _tile_dpbf16ps(0, 4, 6), _tile_dpbf16ps(1, 4, 7)
-#define LOWER if (both) _tile_dpbf16ps(2, 5, 6), _tile_dpbf16ps(3, 5, 7)
+#define LOWER \
+    if (both) _tile_dpbf16ps(2, 5, 6), _tile_dpbf16ps(3, 5, 7)
     for (size_t p = 0; p < cells; p++, a += cell_of(parts), b += cell_of(parts)) {
         LOAD(4, a, 0, 0), LOAD(6, b, parts - 1, 0), LOAD(7, b, parts - 1, 1);
         if (both) LOAD(5, a, 0, 1);
         if (parts > 1) {
-            LEFT; LOAD(6, b, 0, 0);
-            RIGHT; LOAD(7, b, 0, 1);
-            LEFT; LOAD(6, b, 1, 0);
-            RIGHT; LOAD(7, b, 1, 1);
-            UPPER; LOAD(4, a, 1, 0);
-            LOWER; if (both) LOAD(5, a, 1, 1);
-            LEFT; LOAD(6, b, 0, 0);
-            RIGHT; LOAD(7, b, 0, 1);
-            UPPER; LOAD(4, a, 2, 0);
-            LOWER; if (both) LOAD(5, a, 2, 1);
+            LEFT;
+            LOAD(6, b, 0, 0);
+            RIGHT;
+            LOAD(7, b, 0, 1);
+            LEFT;
+            LOAD(6, b, 1, 0);
+            RIGHT;
+            LOAD(7, b, 1, 1);
+            UPPER;
+            LOAD(4, a, 1, 0);
+            LOWER;
+            if (both) LOAD(5, a, 1, 1);
+            LEFT;
+            LOAD(6, b, 0, 0);
+            RIGHT;
+            LOAD(7, b, 0, 1);
+            UPPER;
+            LOAD(4, a, 2, 0);
+            LOWER;
+            if (both) LOAD(5, a, 2, 1);
         }
         UPPER;
         LOWER;
@@ -307,15 +330,17 @@ static void store(size_t rows, size_t columns, const float *sum, float alpha, fl
 }
 
 typedef struct {
-    size_t m, columns, depth;   // of C's part and of the inner indices that are summed
+    size_t m, columns, depth; // of C's part and of the inner indices that are summed
     float alpha, beta, *c;
     size_t row;
 } target;
 
 RK_INLINE void multiply_rows(
     size_t parts, size_t rows, size_t cells, const uint16_t *a, const uint16_t *b, bool add, float *c, size_t row) {
-    if (rows > HALF) multiply_cells(parts, true, cells, a, b, add, c, row);
-    else multiply_cells(parts, false, cells, a, b, add, c, row);
+    if (rows > HALF)
+        multiply_cells(parts, true, cells, a, b, add, c, row);
+    else
+        multiply_cells(parts, false, cells, a, b, add, c, row);
 }
 
 /// All rows of a packed block of A over one panel.
@@ -329,8 +354,10 @@ static void multiply_panel(rk_precision precision, const target *t, const uint16
         bool add = direct && t->beta == 1;
         float *to = direct ? c : sum;
         size_t row = direct ? t->row : SIDE;
-        if (precision == RK_BFLOAT16) multiply_rows(1, rows, cells, a, b, add, to, row);
-        else multiply_rows(3, rows, cells, a, b, add, to, row);
+        if (precision == RK_BFLOAT16)
+            multiply_rows(1, rows, cells, a, b, add, to, row);
+        else
+            multiply_rows(3, rows, cells, a, b, add, to, row);
         if (!direct) store(rows, t->columns, sum, t->alpha, t->beta, c, t->row);
     }
 }
@@ -350,7 +377,7 @@ static void multiply_special(size_t parts, target t, rk_operand a, const uint16_
 bool rk_amx_suits(size_t m, size_t n, size_t k) {
     // What is filled up to whole cells must not cost more than is won.
     return m >= HALF && n >= HALF && k >= HALF
-        && rk_round_up(m, HALF) * rk_round_up(n, SIDE) * rk_round_up(k, SIDE) <= 2 * m * n * k;
+           && rk_round_up(m, HALF) * rk_round_up(n, SIDE) * rk_round_up(k, SIDE) <= 2 * m * n * k;
 }
 
 static bool pack_block(rk_precision precision, rk_operand a, size_t m, size_t depth, uint16_t *out) {
@@ -362,7 +389,8 @@ bool rk_amx_gemm(
     float beta, float *c, size_t ldc) {
     size_t parts = parts_of(precision), rows_of_cells = rk_ceil_div(rk_min(m, ROWS), SIDE);
     size_t block = rows_of_cells * cells_of(rk_min(k, DEPTH)) * cell_of(parts);
-    size_t bytes = block * sizeof(uint16_t) + rk_amx_panel_floats(precision, packed ? 0 : rk_min(k, DEPTH)) * sizeof(float);
+    size_t bytes =
+        block * sizeof(uint16_t) + rk_amx_panel_floats(precision, packed ? 0 : rk_min(k, DEPTH)) * sizeof(float);
     uint16_t small[SMALL] __attribute__((aligned(64))), *space = bytes <= sizeof small ? small : rk_alloc(bytes);
     if (!space && !packed) return false;
     float *own = (float *)(space + block);
@@ -371,15 +399,18 @@ bool rk_amx_gemm(
         for (size_t p = 0; p < k; p += DEPTH) {
             size_t rows = rk_min(m - i, ROWS), depth = rk_min(k - p, DEPTH);
             rk_operand part = rk_slice(a, i, p);
-            bool finite = space && pack_block(precision, part, rows, depth, space);   // without memory the slow way serves
+            bool finite =
+                space && pack_block(precision, part, rows, depth, space); // without memory the slow way serves
             for (size_t j = 0; j < n; j += SIDE) {
                 target t = {rows, rk_min(n - j, SIDE), depth, alpha, p == 0 ? beta : 1, c + i * ldc + j, ldc};
                 const float *panel = packed ? packed + j / SIDE * rk_amx_panel_floats(precision, k) : own;
                 if (!packed) rk_amx_pack(precision, rk_slice(b, p, j), depth, t.columns, own, depth, 0);
                 size_t from = packed ? p : 0;
                 const uint16_t *cells = cells_at(parts, panel, packed ? k : depth, from);
-                if (finite && is_finite(panel, from, depth)) multiply_panel(precision, &t, space, cells);
-                else multiply_special(parts, t, part, cells);
+                if (finite && is_finite(panel, from, depth))
+                    multiply_panel(precision, &t, space, cells);
+                else
+                    multiply_special(parts, t, part, cells);
             }
         }
     _tile_release();

@@ -1,5 +1,5 @@
-// Linear sum assignment by shortest augmenting paths (Jonker and Volgenant 1987; Crouse 2016), started from the columns'
-// least costs.
+// Linear sum assignment by shortest augmenting paths (Jonker and Volgenant 1987; Crouse 2016), started from the
+// columns' least costs.
 #include "kernels/assignment.h"
 
 #include <math.h>
@@ -13,7 +13,8 @@ void rk_assignment_begin(const rk_assignment *a) {
 }
 
 // Grows a tree of shortest paths from a row, by reduced costs, to the nearest column that has no row, which it returns.
-// `scanned` gets the columns on the way and `level` their distances, up to *count; *lowest the distance of the last one.
+// `scanned` gets the columns on the way and `level` their distances, up to *count; *lowest the distance of the last
+// one.
 static size_t search(const rk_assignment *a, size_t start, size_t *count, double *lowest) {
     for (size_t j = 0; j < a->n; j++) a->distance[j] = INFINITY, a->from[j] = (int32_t)start;
     size_t i = start;

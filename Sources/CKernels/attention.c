@@ -16,7 +16,7 @@ typedef struct {
     const rk_attention_shape *shape;
     const float *q, *k, *v;
     float *out, *lse;
-    size_t tiles, span, spans;   // query tiles of a head, of a piece; pieces of a head
+    size_t tiles, span, spans; // query tiles of a head, of a piece; pieces of a head
     atomic_bool failed;
 } forward_job;
 
@@ -77,8 +77,8 @@ static void attend_span(
     const rk_attention_shape *s = job->shape;
     for (size_t i = begin; i < end; i += TILE_QUERIES) {
         query_tile *t = tile_at(space, (i - begin) / TILE_QUERIES);
-        RK_DISPATCH(transpose_tile)(
-            rk_min(TILE_QUERIES, end - i), s->width, job->q + rk_place(s->q, b, h, i), s->q.row, t->query);
+        RK_DISPATCH(transpose_tile)
+        (rk_min(TILE_QUERIES, end - i), s->width, job->q + rk_place(s->q, b, h, i), s->q.row, t->query);
         for (size_t r = 0; r < TILE_QUERIES; r++) t->largest[r] = -INFINITY, t->sum[r] = 0;
     }
     for (size_t j = 0; j < s->keys; j += TILE_KEYS) {
@@ -106,8 +106,7 @@ static void attend_piece(void *context, size_t begin, size_t end) {
     }
     for (size_t piece = begin; piece < end; piece++) {
         size_t head = piece / job->spans, i = piece % job->spans * job->span * TILE_QUERIES;
-        attend_span(
-            job, &space, head / s->heads, head % s->heads, i, rk_min(i + job->span * TILE_QUERIES, s->queries));
+        attend_span(job, &space, head / s->heads, head % s->heads, i, rk_min(i + job->span * TILE_QUERIES, s->queries));
     }
     rk_free(space.scores, space.bytes);
 }
@@ -120,7 +119,7 @@ bool rk_attention(
     }
     forward_job job = {.shape = s, .q = q, .k = k, .v = v, .out = out, .lse = lse};
     job.tiles = rk_ceil_div(s->queries, TILE_QUERIES);
-    job.span = rk_max(1, rk_min(4, s->batch * s->heads * job.tiles / 8));   // four, or enough pieces for eight threads
+    job.span = rk_max(1, rk_min(4, s->batch * s->heads * job.tiles / 8)); // four, or enough pieces for eight threads
     job.spans = rk_ceil_div(job.tiles, job.span);
     size_t grain = rk_tile_grain(s, 2.0 * (double)job.span * (double)rk_max(1, rk_ceil_div(s->keys, TILE_KEYS)));
     rk_parallel_for(s->batch * s->heads * job.spans, grain, attend_piece, &job);
@@ -135,7 +134,7 @@ typedef struct {
     const rk_attention_shape *shape;
     const float *q, *k, *v, *out, *lse, *gout;
     float *gq, *gk, *gv;
-    size_t query_span, key_span;   // queries and keys that a piece covers
+    size_t query_span, key_span; // queries and keys that a piece covers
     bool want_query, want_key;
     atomic_bool failed;
 } grad_job;
@@ -180,8 +179,7 @@ static void prepare_queries(
 }
 
 /// What the tile of queries i, i + 1, ... (the tile `at` of the prepared ones) and of keys j, ... adds.
-static void grad_tile(
-    const grad_job *job, const grad_space *space, size_t b, size_t h, size_t i, size_t at, size_t j) {
+static void grad_tile(const grad_job *job, const grad_space *space, size_t b, size_t h, size_t i, size_t at, size_t j) {
     const rk_attention_shape *s = job->shape;
     size_t rows = rk_min(TILE_QUERIES, s->queries - i), keys = rk_min(TILE_KEYS, s->keys - j), w = s->width;
     size_t query = rk_place(s->q, b, h, i), key = rk_place(s->k, b, h, j), value = rk_place(s->v, b, h, j);
@@ -195,14 +193,17 @@ static void grad_tile(
     RK_DISPATCH(score_slopes)(keys, scale, space->p, space->mean + at, space->slope);
     if (job->want_key) {
         rk_operand rows_of_q = {space->q_rows + at * w, w, false}, rows_of_gout = {space->gout_rows + at * w, w, false};
-        rk_sgemm(s->precision, keys, w, rows, 1, (rk_operand){space->p, TILE_QUERIES, false}, rows_of_gout, add_key,
-                 job->gv + value, s->v.row);
-        rk_sgemm(s->precision, keys, w, rows, 1, (rk_operand){space->slope, TILE_QUERIES, false}, rows_of_q, add_key,
-                 job->gk + key, s->k.row);
+        rk_sgemm(
+            s->precision, keys, w, rows, 1, (rk_operand){space->p, TILE_QUERIES, false}, rows_of_gout, add_key,
+            job->gv + value, s->v.row);
+        rk_sgemm(
+            s->precision, keys, w, rows, 1, (rk_operand){space->slope, TILE_QUERIES, false}, rows_of_q, add_key,
+            job->gk + key, s->k.row);
     }
     if (job->want_query)
-        rk_sgemm(s->precision, rows, w, keys, 1, (rk_operand){space->slope, TILE_QUERIES, true}, k, add_query, job->gq + query,
-                 s->q.row);
+        rk_sgemm(
+            s->precision, rows, w, keys, 1, (rk_operand){space->slope, TILE_QUERIES, true}, k, add_query,
+            job->gq + query, s->q.row);
 }
 
 static void grad_piece(void *context, size_t begin, size_t end) {

@@ -1,6 +1,6 @@
-// How attention changes as q, k and v move along dq, dk and dv, and the gradients of that, in tiles: no matrix of queries
-// by keys is stored. With scores S = scale q k^T, probabilities P = softmax(S), their tangents D = scale (dq k^T + q dk^T)
-// and m = the sum over keys of P D:
+// How attention changes as q, k and v move along dq, dk and dv, and the gradients of that, in tiles: no matrix of
+// queries by keys is stored. With scores S = scale q k^T, probabilities P = softmax(S), their tangents D = scale (dq
+// k^T + q dk^T) and m = the sum over keys of P D:
 //
 //     tangent = (P D) v + P dv - m out
 //
@@ -20,15 +20,15 @@
 typedef struct {
     const rk_attention_shape *shape;
     const float *q, *k, *v, *dq, *dk, *dv, *out, *lse, *g;
-    float *tangent, *mean;                     // mean [batch, heads, queries] is m
+    float *tangent, *mean; // mean [batch, heads, queries] is m
     float *gq, *gk, *gv, *gdq, *gdk, *gdv;
-    size_t query_span, key_span;               // queries and keys of a piece
+    size_t query_span, key_span; // queries and keys of a piece
     bool want_query, want_key;
     atomic_bool failed;
 } tangent_job;
 
-/// Scratch of a piece: its queries (and output gradients) in rows and, by tiles, transposed, with a few numbers for each;
-/// a tile of keys and values with their tangents; four tiles of scores.
+/// Scratch of a piece: its queries (and output gradients) in rows and, by tiles, transposed, with a few numbers for
+/// each; a tile of keys and values with their tangents; four tiles of scores.
 typedef struct {
     float *p, *d, *a, *b, *k, *dk, *v, *dv;
     float *q_rows, *dq_rows, *g_rows, *query, *dquery, *g;
@@ -37,7 +37,8 @@ typedef struct {
 } tangent_space;
 
 static bool reserve(const tangent_job *job, tangent_space *t) {
-    size_t rows = rk_round_up(job->query_span, TILE_QUERIES), tile = TILE_QUERIES * TILE_KEYS, width = job->shape->width;
+    size_t rows = rk_round_up(job->query_span, TILE_QUERIES), tile = TILE_QUERIES * TILE_KEYS,
+           width = job->shape->width;
     size_t side = TILE_KEYS * width, all = rows * width;
     t->bytes = (4 * tile + 4 * side + 6 * all + 4 * rows) * sizeof(float);
     float *at = rk_alloc(t->bytes);
@@ -84,8 +85,9 @@ static void gather_keys(const tangent_job *job, tangent_space *t, size_t b, size
 
 /// tile (+)= x y for rows x of a tile of keys and transposed queries y.
 static void score(const rk_attention_shape *s, size_t keys, const float *x, const float *y, float add, float *tile) {
-    rk_sgemm(s->precision, keys, TILE_QUERIES, s->width, 1, (rk_operand){x, s->width, false},
-             (rk_operand){y, TILE_QUERIES, false}, add, tile, TILE_QUERIES);
+    rk_sgemm(
+        s->precision, keys, TILE_QUERIES, s->width, 1, (rk_operand){x, s->width, false},
+        (rk_operand){y, TILE_QUERIES, false}, add, tile, TILE_QUERIES);
 }
 
 /// Probabilities, and the scores' tangents without scale.
@@ -101,16 +103,18 @@ static void score_tile(const rk_attention_shape *s, const tangent_space *t, size
 static void to_queries(
     const rk_attention_shape *s, size_t rows, size_t keys, const float *tile, const float *x, float add, float *y,
     size_t stride) {
-    rk_sgemm(s->precision, rows, s->width, keys, 1, (rk_operand){tile, TILE_QUERIES, true},
-             (rk_operand){x, s->width, false}, add, y, stride);
+    rk_sgemm(
+        s->precision, rows, s->width, keys, 1, (rk_operand){tile, TILE_QUERIES, true}, (rk_operand){x, s->width, false},
+        add, y, stride);
 }
 
 /// y (+)= tile x, a row for each key.
 static void to_keys(
     const rk_attention_shape *s, size_t rows, size_t keys, const float *tile, const float *x, float add, float *y,
     size_t stride) {
-    rk_sgemm(s->precision, keys, s->width, rows, 1, (rk_operand){tile, TILE_QUERIES, false},
-             (rk_operand){x, s->width, false}, add, y, stride);
+    rk_sgemm(
+        s->precision, keys, s->width, rows, 1, (rk_operand){tile, TILE_QUERIES, false},
+        (rk_operand){x, s->width, false}, add, y, stride);
 }
 
 // MARK: - Pieces
@@ -126,8 +130,8 @@ static void tangent_tile(
     to_queries(s, rows, keys, t->p, t->dv, 1, y, s->out.row);
     if (j + TILE_KEYS < s->keys) return;
     memcpy(job->mean + (b * s->heads + h) * s->queries + i, t->mean_d + at, rows * sizeof(float));
-    RK_DISPATCH(subtract_scaled)(
-        rows, s->width, t->mean_d + at, job->out + rk_place(s->out, b, h, i), s->out.row, y, s->out.row);
+    RK_DISPATCH(subtract_scaled)
+    (rows, s->width, t->mean_d + at, job->out + rk_place(s->out, b, h, i), s->out.row, y, s->out.row);
 }
 
 static void gradient_tile(
@@ -138,8 +142,8 @@ static void gradient_tile(
     score_tile(s, t, at, keys);
     score(s, keys, t->v, t->g + at * w, 0, t->a);
     score(s, keys, t->dv, t->g + at * w, 0, t->b);
-    RK_DISPATCH(tangent_slopes)(
-        keys, (float)s->scale, t->p, t->mean_d + at, t->mean_a + at, t->mean_w + at, t->d, t->a, t->b);
+    RK_DISPATCH(tangent_slopes)
+    (keys, (float)s->scale, t->p, t->mean_d + at, t->mean_a + at, t->mean_w + at, t->d, t->a, t->b);
     if (job->want_key) {
         const float *g = t->g_rows + at * w, *q = t->q_rows + at * w, *dq = t->dq_rows + at * w;
         to_keys(s, rows, keys, t->p, g, i > 0, job->gdv + value, s->v.row);
@@ -199,10 +203,19 @@ bool rk_attention_tangent(
     if (dtype == RK_F64) return rk_plain_attention_tangent(s, q, k, v, dq, dk, dv, out, lse, tangent, mean), true;
     if (s->queries == 0) return true;
     tangent_job job = {
-        .shape = s, .q = q, .k = k, .v = v, .dq = dq, .dk = dk, .dv = dv, .out = out, .lse = lse, .tangent = tangent,
+        .shape = s,
+        .q = q,
+        .k = k,
+        .v = v,
+        .dq = dq,
+        .dk = dk,
+        .dv = dv,
+        .out = out,
+        .lse = lse,
+        .tangent = tangent,
         .mean = mean};
     size_t tiles = rk_ceil_div(s->queries, TILE_QUERIES);
-    size_t span = rk_max(1, rk_min(4, s->batch * s->heads * tiles / 8));   // four, or enough pieces for eight threads
+    size_t span = rk_max(1, rk_min(4, s->batch * s->heads * tiles / 8)); // four, or enough pieces for eight threads
     run_pieces(&job, span * TILE_QUERIES, s->keys, 5);
     return !atomic_load(&job.failed);
 }
@@ -212,19 +225,34 @@ bool rk_attention_tangent_grad(
     const void *dk, const void *dv, const void *out, const void *lse, const void *tangent, const void *mean,
     const void *g, void *gq, void *gk, void *gv, void *gdq, void *gdk, void *gdv) {
     if (dtype == RK_F64) {
-        rk_plain_attention_tangent_grad(
-            s, q, k, v, dq, dk, dv, out, lse, tangent, mean, g, gq, gk, gv, gdq, gdk, gdv);
+        rk_plain_attention_tangent_grad(s, q, k, v, dq, dk, dv, out, lse, tangent, mean, g, gq, gk, gv, gdq, gdk, gdv);
         return true;
     }
     if (s->queries == 0) {
         float *of_keys[] = {gk, gdk}, *of_values[] = {gv, gdv};
-        for (int i = 0; i < 2; i++) rk_clear_rows(s, s->k, s->keys, of_keys[i]), rk_clear_rows(s, s->v, s->keys, of_values[i]);
+        for (int i = 0; i < 2; i++)
+            rk_clear_rows(s, s->k, s->keys, of_keys[i]), rk_clear_rows(s, s->v, s->keys, of_values[i]);
         return true;
     }
     tangent_job job = {
-        .shape = s, .q = q, .k = k, .v = v, .dq = dq, .dk = dk, .dv = dv, .out = out, .lse = lse,
-        .tangent = (float *)tangent, .mean = (float *)mean, .g = g, .gq = gq, .gk = gk, .gv = gv, .gdq = gdq,
-        .gdk = gdk, .gdv = gdv};
+        .shape = s,
+        .q = q,
+        .k = k,
+        .v = v,
+        .dq = dq,
+        .dk = dk,
+        .dv = dv,
+        .out = out,
+        .lse = lse,
+        .tangent = (float *)tangent,
+        .mean = (float *)mean,
+        .g = g,
+        .gq = gq,
+        .gk = gk,
+        .gv = gv,
+        .gdq = gdq,
+        .gdk = gdk,
+        .gdv = gdv};
     // With few heads the gradients of keys and of queries are computed apart; the sums run in the same order.
     bool whole = s->batch * s->heads >= 6 || (s->queries <= TILE_QUERIES && s->keys <= TILE_KEYS);
     job.want_key = true, job.want_query = whole;

@@ -21,5 +21,6 @@ static inline void rk_gather_rows(size_t rows, size_t width, const float *x, siz
 
 static inline void rk_clear_rows(const rk_attention_shape *s, rk_attention_stride stride, size_t rows, float *g) {
     for (size_t at = 0; at < s->batch * s->heads * rows; at++)
-        memset(g + rk_place(stride, at / rows / s->heads, at / rows % s->heads, at % rows), 0, s->width * sizeof(float));
+        memset(
+            g + rk_place(stride, at / rows / s->heads, at / rows % s->heads, at % rows), 0, s->width * sizeof(float));
 }

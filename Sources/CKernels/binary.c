@@ -78,8 +78,8 @@ static binary_loop loop_for(rk_binary_op op, rk_dtype dtype) {
 typedef struct {
     const char *data;
     size_t stride[RK_MAX_RANK];
-    bool runs;    // adjacent along the last dimension
-    bool whole;   // as large as the output
+    bool runs;  // adjacent along the last dimension
+    bool whole; // as large as the output
 } operand;
 
 typedef struct {
@@ -102,8 +102,8 @@ static void collapse(plan *p, int rank, const size_t *shape, const size_t *a_sha
     for (int d = 0; d < rank; d++) {
         if (shape[d] == 1) continue;
         int last = p->rank - 1;
-        bool merges = last >= 0 && p->a.stride[last] == a_step[d] * shape[d]
-            && p->b.stride[last] == b_step[d] * shape[d];
+        bool merges =
+            last >= 0 && p->a.stride[last] == a_step[d] * shape[d] && p->b.stride[last] == b_step[d] * shape[d];
         int to = merges ? last : p->rank++;
         p->size[to] = merges ? p->size[to] * shape[d] : shape[d];
         p->a.stride[to] = a_step[d], p->b.stride[to] = b_step[d];

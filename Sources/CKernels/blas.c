@@ -20,7 +20,7 @@ static struct {
 static const char *core_type(void) {
     switch (rk_cpu()) {
     case RK_CPU_AMX:
-    case RK_CPU_AVX512: return "SkylakeX";   // versions that do not know a newer processor fall back to Haswell
+    case RK_CPU_AVX512: return "SkylakeX"; // versions that do not know a newer processor fall back to Haswell
     case RK_CPU_AVX2: return "Haswell";
     default: return getenv("RIFFLE_CPU") ? "Prescott" : NULL;
     }
@@ -38,7 +38,7 @@ static void describe(void *library, char *name, size_t size) {
         snprintf(name, size, "BLAS");
         return;
     }
-    int length = 0, spaces = 0;   // the configuration begins "OpenBLAS 0.3.21 NO_LAPACKE ..."
+    int length = 0, spaces = 0; // the configuration begins "OpenBLAS 0.3.21 NO_LAPACKE ..."
     for (const char *text = config(); text[length] && (spaces += text[length] == ' ') < 2;) length++;
     snprintf(name, size, "%.*s (%s)", length, config(), core());
 }
@@ -63,7 +63,8 @@ static void load(void) {
     }
     void *library = rk_open_blas(chosen, blas.name, sizeof blas.name);
     blas.sgemm = library ? (rk_cblas_sgemm)dlsym(library, "cblas_sgemm") : NULL;
-    if (!blas.sgemm) snprintf(blas.error, sizeof blas.error, "RIFFLE_BLAS: %s", library ? "no cblas_sgemm in it" : dlerror());
+    if (!blas.sgemm)
+        snprintf(blas.error, sizeof blas.error, "RIFFLE_BLAS: %s", library ? "no cblas_sgemm in it" : dlerror());
 }
 
 rk_cblas_sgemm rk_blas_sgemm(void) {

@@ -41,7 +41,8 @@ static void visit_levels(const char *root, char *group, bool unified, visitor *v
 }
 
 // Visits the folders of a controller's groups. Version 2 has one tree for all controllers, whose name is empty.
-static void visit_groups(const char *membership, const char *root, const char *controller, visitor *visit, void *result) {
+static void visit_groups(
+    const char *membership, const char *root, const char *controller, visitor *visit, void *result) {
     FILE *file = fopen(membership, "re");
     char line[1024], own_root[256];
     snprintf(own_root, sizeof own_root, "%s/%s", root, controller);
@@ -51,7 +52,8 @@ static void visit_groups(const char *membership, const char *root, const char *c
         if (group == NULL) continue;
         *group++ = 0;
         bool unified = controllers[1] == 0;
-        if (unified || lists(controllers + 1, controller)) visit_levels(unified ? root : own_root, group, unified, visit, result);
+        if (unified || lists(controllers + 1, controller))
+            visit_levels(unified ? root : own_root, group, unified, visit, result);
     }
     if (file != NULL) fclose(file);
 }

@@ -20,7 +20,7 @@ typedef struct {
 static void copy_floats(float *to, const float *from, size_t count) {
     if (count >= 64)
         memcpy(to, from, count * sizeof(float));
-    else   // a call costs more than it saves
+    else // a call costs more than it saves
         for (size_t i = 0; i < count; i++) to[i] = from[i];
 }
 
@@ -65,7 +65,7 @@ typedef struct {
     float *packed, *y;
     rk_precision precision;
     size_t total, block, depth, c_out;
-    size_t spread, y_h, y_w, first_row, first_column;   // where the grid lies among y's pixels
+    size_t spread, y_h, y_w, first_row, first_column; // where the grid lies among y's pixels
     atomic_bool failed;
 } correlation;
 
@@ -86,8 +86,7 @@ static void correlate_block(const correlation *job, size_t begin, size_t end, fl
         rk_sgemm_packed(job->precision, count, n, job->depth, 1, rows, job->packed, job->bias != NULL, out, n);
     else
         rk_sgemm(job->precision, count, n, job->depth, 1, rows, job->weight, job->bias != NULL, out, n);
-    for (size_t p = 0; job->spread > 1 && p < count; p++)
-        copy_floats(spread_pixel(job, begin + p), product + p * n, n);
+    for (size_t p = 0; job->spread > 1 && p < count; p++) copy_floats(spread_pixel(job, begin + p), product + p * n, n);
 }
 
 static void correlate_piece(void *context, size_t begin, size_t end) {
@@ -108,7 +107,7 @@ static bool correlate(correlation *job) {
     if (job->total == 0 || job->c_out == 0) return true;
     job->block = block_pixels(job->total, job->depth);
     size_t bytes = rk_packed_floats(job->precision, job->depth, job->c_out) * sizeof(float);
-    if (job->c_out > 4) {   // fewer columns go faster as dot products
+    if (job->c_out > 4) { // fewer columns go faster as dot products
         job->packed = rk_alloc(bytes);
         if (!job->packed) return false;
         rk_pack(job->precision, job->weight, job->depth, job->c_out, job->packed);
@@ -130,17 +129,33 @@ bool rk_conv2d(rk_dtype dtype, const rk_conv_shape *s, const void *x, const void
     size_t total = s->n * s->out_h * s->out_w, depth = s->kernel_h * s->kernel_w * s->c_in;
     if (is_pointwise(s)) {
         rk_gemm_shape product = {
-            .batch = 1, .m = total, .n = s->c_out, .k = depth, .transpose_b = true, .lda = depth, .ldb = depth,
-            .ldc = s->c_out, .alpha = 1, .bias = bias, .precision = s->precision};
+            .batch = 1,
+            .m = total,
+            .n = s->c_out,
+            .k = depth,
+            .transpose_b = true,
+            .lda = depth,
+            .ldb = depth,
+            .ldc = s->c_out,
+            .alpha = 1,
+            .bias = bias,
+            .precision = s->precision};
         rk_gemm(RK_F32, &product, x, weight, y);
         return true;
     }
     if (rk_winograd_suits(s)) return rk_winograd_conv2d(s, x, weight, bias, y);
     correlation job = {
-        .view = {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride, -(ptrdiff_t)s->pad, -(ptrdiff_t)s->pad,
-                 s->kernel_h, s->kernel_w},
-        .weight = {weight, depth, true}, .bias = bias, .y = y, .precision = s->precision, .total = total, .depth = depth,
-        .c_out = s->c_out, .spread = 1};
+        .view =
+            {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride, -(ptrdiff_t)s->pad, -(ptrdiff_t)s->pad, s->kernel_h,
+             s->kernel_w},
+        .weight = {weight, depth, true},
+        .bias = bias,
+        .y = y,
+        .precision = s->precision,
+        .total = total,
+        .depth = depth,
+        .c_out = s->c_out,
+        .spread = 1};
     return correlate(&job);
 }
 
@@ -176,11 +191,20 @@ static bool phase_input_grad(
     turn_weight(s, weight, rows, columns, turned);
     size_t grid_h = rk_ceil_div(s->h - row, s->stride), grid_w = rk_ceil_div(s->w - column, s->stride);
     correlation job = {
-        .view = {gy, s->out_h, s->out_w, s->c_out, grid_h, grid_w, 1, rows.offset, columns.offset, rows.count,
-                 columns.count},
-        .weight = {turned, s->c_in, false}, .y = gx, .precision = s->precision, .total = s->n * grid_h * grid_w,
-        .depth = rows.count * columns.count * s->c_out, .c_out = s->c_in, .spread = s->stride, .y_h = s->h,
-        .y_w = s->w, .first_row = row, .first_column = column};
+        .view =
+            {gy, s->out_h, s->out_w, s->c_out, grid_h, grid_w, 1, rows.offset, columns.offset, rows.count,
+             columns.count},
+        .weight = {turned, s->c_in, false},
+        .y = gx,
+        .precision = s->precision,
+        .total = s->n * grid_h * grid_w,
+        .depth = rows.count * columns.count * s->c_out,
+        .c_out = s->c_in,
+        .spread = s->stride,
+        .y_h = s->h,
+        .y_w = s->w,
+        .first_row = row,
+        .first_column = column};
     return correlate(&job);
 }
 
@@ -191,8 +215,15 @@ bool rk_conv2d_input_grad(rk_dtype dtype, const rk_conv_shape *s, const void *gy
     }
     if (is_pointwise(s)) {
         rk_gemm_shape product = {
-            .batch = 1, .m = s->n * s->h * s->w, .n = s->c_in, .k = s->c_out, .lda = s->c_out, .ldb = s->c_in,
-            .ldc = s->c_in, .alpha = 1, .precision = s->precision};
+            .batch = 1,
+            .m = s->n * s->h * s->w,
+            .n = s->c_in,
+            .k = s->c_out,
+            .lda = s->c_out,
+            .ldb = s->c_in,
+            .ldc = s->c_in,
+            .alpha = 1,
+            .precision = s->precision};
         rk_gemm(RK_F32, &product, gy, weight, gx);
         return true;
     }
@@ -226,8 +257,9 @@ static void weight_grad_block(
     size_t run = job->view.wide * job->view.c, columns = (tap_end - tap_begin) * run;
     gather(&job->view, tap_begin, tap_end, begin, end, gathered);
     rk_sgemm(
-        job->precision, job->c_out, columns, end - begin, 1, (rk_operand){job->gy + begin * job->c_out, job->c_out, true},
-        (rk_operand){gathered, columns, false}, first ? 0 : 1, out + tap_begin * run, job->depth);
+        job->precision, job->c_out, columns, end - begin, 1,
+        (rk_operand){job->gy + begin * job->c_out, job->c_out, true}, (rk_operand){gathered, columns, false},
+        first ? 0 : 1, out + tap_begin * run, job->depth);
 }
 
 static void weight_grad_piece(void *context, size_t begin, size_t end) {
@@ -250,9 +282,13 @@ static void weight_grad_piece(void *context, size_t begin, size_t end) {
 
 static bool gathered_weight_grad(const rk_conv_shape *s, const float *x, const float *gy, float *gweight) {
     weight_grad_job job = {
-        .view = {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride, -(ptrdiff_t)s->pad, -(ptrdiff_t)s->pad,
-                 s->kernel_h, s->kernel_w},
-        .gy = gy, .precision = s->precision, .total = s->n * s->out_h * s->out_w, .c_out = s->c_out,
+        .view =
+            {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride, -(ptrdiff_t)s->pad, -(ptrdiff_t)s->pad, s->kernel_h,
+             s->kernel_w},
+        .gy = gy,
+        .precision = s->precision,
+        .total = s->n * s->out_h * s->out_w,
+        .c_out = s->c_out,
         .depth = s->kernel_h * s->kernel_w * s->c_in};
     size_t count = job.c_out * job.depth;
     if (job.total == 0 || count == 0) {
@@ -282,8 +318,16 @@ bool rk_conv2d_weight_grad(rk_dtype dtype, const rk_conv_shape *s, const void *x
     }
     if (is_pointwise(s)) {
         rk_gemm_shape product = {
-            .batch = 1, .m = s->c_out, .n = s->c_in, .k = s->n * s->h * s->w, .transpose_a = true, .lda = s->c_out,
-            .ldb = s->c_in, .ldc = s->c_in, .alpha = 1, .precision = s->precision};
+            .batch = 1,
+            .m = s->c_out,
+            .n = s->c_in,
+            .k = s->n * s->h * s->w,
+            .transpose_a = true,
+            .lda = s->c_out,
+            .ldb = s->c_in,
+            .ldc = s->c_in,
+            .alpha = 1,
+            .precision = s->precision};
         rk_gemm(RK_F32, &product, gy, x, gweight);
         return true;
     }

@@ -15,9 +15,9 @@ typedef struct {
     ptrdiff_t x_stride[RK_MAX_RANK], y_stride[RK_MAX_RANK];
     const char *x;
     char *y;
-    size_t width;        // bytes of an element
-    int outer;           // dimensions before the plane that one step copies
-    size_t row_chunks, column_chunks, rows, columns;   // how a plane is cut into items
+    size_t width;                                    // bytes of an element
+    int outer;                                       // dimensions before the plane that one step copies
+    size_t row_chunks, column_chunks, rows, columns; // how a plane is cut into items
 } plan;
 
 static void swap_dimensions(plan *p, int i, int j) {
@@ -192,13 +192,12 @@ typedef struct {
     const char *x;
     char *y;
     const int32_t *index;
-    size_t count, width;   // width in bytes for gather, in elements for scatter
+    size_t count, width; // width in bytes for gather, in elements for scatter
 } rows_plan;
 
 static void gather_piece(void *context, size_t begin, size_t end) {
     const rows_plan *p = context;
-    for (size_t i = begin; i < end; i++)
-        memcpy(p->y + i * p->width, p->x + (size_t)p->index[i] * p->width, p->width);
+    for (size_t i = begin; i < end; i++) memcpy(p->y + i * p->width, p->x + (size_t)p->index[i] * p->width, p->width);
 }
 
 void rk_gather_rows(rk_dtype dtype, const void *x, const int32_t *index, void *y, size_t count, size_t width) {

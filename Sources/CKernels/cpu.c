@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static _Atomic int process_level = -1;
-static _Thread_local int thread_level = -1;   // where set, comes before the process's
+static _Thread_local int thread_level = -1; // where set, comes before the process's
 
 /// Linux gives the tiles' registers to processes that ask for them.
 static bool allow_tiles(void) {
@@ -24,8 +24,8 @@ static rk_cpu_level detect(void) {
           && __builtin_cpu_supports("bmi2")))
         return RK_CPU_BASELINE;
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-        && __builtin_cpu_supports("avx512cd");
+                  && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
+                  && __builtin_cpu_supports("avx512cd");
     if (!avx512) return RK_CPU_AVX2;
     bool amx = __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16");
     return amx && allow_tiles() ? RK_CPU_AMX : RK_CPU_AVX512;

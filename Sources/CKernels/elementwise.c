@@ -39,8 +39,8 @@ static double gelu_f64(double x) {
 
 static void unary_f64(rk_unary_op op, const double *x, double *y, size_t n) {
     switch (op) {
-#define RK_UNARY(NAME, name, f64, f32) case RK_##NAME: FOR_EACH(double, f64);
-#include "kernels/unary.def"
+#define RK_UNARY(NAME, name, f64, f32) \
+    case RK_##NAME: FOR_EACH(double, f64); #include "kernels/unary.def"
     case RK_UNARY_COUNT: break;
     }
 }
@@ -100,9 +100,8 @@ static void affine_piece(void *context, size_t begin, size_t end) {
         ((double *)l->y)[i] = l->first * ((const double *)l->x)[i] + l->second;
     for (size_t i = begin; l->dtype == RK_I32 && i < end; i++)
         ((int32_t *)l->y)[i] = saturated(l->first * ((const int32_t *)l->x)[i] + l->second);
-    if (l->dtype == RK_F32)
-        RK_DISPATCH(affine)(
-            (float)l->first, (float)l->second, at(l->x, RK_F32, begin), at_out(l->y, RK_F32, begin), end - begin);
+    if (l->dtype == RK_F32) RK_DISPATCH(affine)
+    ((float)l->first, (float)l->second, at(l->x, RK_F32, begin), at_out(l->y, RK_F32, begin), end - begin);
 }
 
 void rk_affine(rk_dtype dtype, double scale, double shift, const void *x, void *y, size_t count) {
@@ -169,10 +168,9 @@ static void where_piece(void *context, size_t begin, size_t end) {
         ((double *)l->y)[i] = (((const double *)l->x)[i] != 0.0 ? (const double *)l->a : (const double *)l->b)[i];
     for (size_t i = begin; l->dtype == RK_I32 && i < end; i++)
         ((int32_t *)l->y)[i] = (((const int32_t *)l->x)[i] != 0 ? (const int32_t *)l->a : (const int32_t *)l->b)[i];
-    if (l->dtype == RK_F32)
-        RK_DISPATCH(where)(
-            at(l->x, RK_F32, begin), at(l->a, RK_F32, begin), at(l->b, RK_F32, begin), at_out(l->y, RK_F32, begin),
-            end - begin);
+    if (l->dtype == RK_F32) RK_DISPATCH(where)
+    (at(l->x, RK_F32, begin), at(l->a, RK_F32, begin), at(l->b, RK_F32, begin), at_out(l->y, RK_F32, begin),
+     end - begin);
 }
 
 void rk_where(rk_dtype dtype, const void *condition, const void *a, const void *b, void *y, size_t count) {

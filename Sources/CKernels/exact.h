@@ -6,8 +6,8 @@
 /// Whether RIFFLE_MEMORY=exact asks for such blocks. The answer stays the same for the whole process.
 bool rk_exact_wanted(void);
 
-/// A block that ends where no memory may be touched, filled with bytes that make NaN of every float; NULL when the system
-/// has none. It is aligned to 64 as far as its end allows: to the largest power of two that divides `bytes`.
+/// A block that ends where no memory may be touched, filled with bytes that make NaN of every float; NULL when the
+/// system has none. It is aligned to 64 as far as its end allows: to the largest power of two that divides `bytes`.
 void *rk_exact_take(size_t bytes);
 
 /// Gives the block back to the system, so that a later use of it traps too.

@@ -15,8 +15,8 @@ enum {
     CBLAS_TRANSPOSE = 112,
 };
 
-/// Rows of a block, which takes part of the second cache. A transposed A's block is less deep and higher: its columns and
-/// those of B are read from afar, so that each should serve many others.
+/// Rows of a block, which takes part of the second cache. A transposed A's block is less deep and higher: its columns
+/// and those of B are read from afar, so that each should serve many others.
 enum { RK_BLOCK_ROWS = 192, RK_TURNED_ROWS = 384, RK_TURNED_DEPTH = 256 };
 
 #define RK_BODY "gemm.inc"
@@ -59,8 +59,8 @@ static void multiply(
     // Rows far apart share few cache sets and pages; copying pays where they are read often. Without memory it is left.
     size_t bytes = RK_DISPATCH(space_floats)(a.transpose) * sizeof(float), rows = rk_block_rows(a.transpose);
     float *space = n >= 128 && m >= 24 && a.row >= (a.transpose ? 192 : 512) ? rk_alloc(bytes) : NULL;
-    for (size_t i = 0; i < m; i += rows)
-        RK_DISPATCH(gemm)(rk_min(m - i, rows), n, k, alpha, rk_slice(a, i, 0), b, packed, beta, c + i * ldc, ldc, space);
+    for (size_t i = 0; i < m; i += rows) RK_DISPATCH(gemm)
+    (rk_min(m - i, rows), n, k, alpha, rk_slice(a, i, 0), b, packed, beta, c + i * ldc, ldc, space);
     if (space) rk_free(space, bytes);
 }
 
@@ -80,16 +80,17 @@ void rk_sgemm(
         && rk_amx_gemm(precision, m, n, k, alpha, a, b, NULL, beta, c, ldc))
         return;
     if (blas && k > 0 && alpha != 0)
-        blas(CBLAS_ROW_MAJOR, a.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE,
-             b.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE, (int)m, (int)n, (int)k, alpha, a.data, (int)a.row,
-             b.data, (int)b.row, beta, c, (int)ldc);
+        blas(
+            CBLAS_ROW_MAJOR, a.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE,
+            b.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE, (int)m, (int)n, (int)k, alpha, a.data, (int)a.row,
+            b.data, (int)b.row, beta, c, (int)ldc);
     else
         multiply(m, n, k, alpha, a, b, NULL, beta, c, ldc);
 }
 
 void rk_sgemm_packed(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta, float *c,
-    size_t ldc) {
+    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta,
+    float *c, size_t ldc) {
     if (m == 0 || n == 0) return;
     if (has_tiles() && k > 0 && alpha != 0)
         rk_amx_gemm(precision, m, n, k, alpha, a, (rk_operand){0}, packed, beta, c, ldc);
@@ -124,7 +125,8 @@ const float *rk_packed_at(rk_precision precision, const float *packed, size_t k,
 }
 
 void rk_pack_slice(
-    rk_precision precision, rk_operand part, size_t k, size_t p, size_t depth, size_t j, size_t columns, float *packed) {
+    rk_precision precision, rk_operand part, size_t k, size_t p, size_t depth, size_t j, size_t columns,
+    float *packed) {
     size_t panel = rk_panel(), floats = rk_panel_floats(precision, k);
     for (size_t q = 0; q < columns; q += panel) {
         rk_operand piece = rk_slice(part, 0, q);

@@ -17,9 +17,9 @@ typedef struct group_job group_job;
 /// Some whole groups of one sample: what one piece works on. `sums` are a channel's sums over pixels, `table` what its
 /// pixels are multiplied and shifted by; the first row of the table is the mean.
 typedef struct {
-    size_t first_group, groups, width;       // width: channels of a group
-    size_t first, channels, at;              // of all channels, and where the sample's first pixel has them
-    double elements;                         // of a group
+    size_t first_group, groups, width; // width: channels of a group
+    size_t first, channels, at;        // of all channels, and where the sample's first pixel has them
+    double elements;                   // of a group
     double *sums[SUMS];
     float *table[COEFFICIENTS], *mean, *rstd;
 } group_part;
@@ -30,8 +30,8 @@ struct group_job {
     bool silu;
     const float *x, *d, *weight, *bias, *gy;
     float *y, *gd, *mean, *rstd;
-    double *sums;   // [n, SUMS, channels]
-    float *table;   // [n, COEFFICIENTS, channels]
+    double *sums; // [n, SUMS, channels]
+    float *table; // [n, COEFFICIENTS, channels]
     size_t bytes;
     void (*run)(const group_job *job, const group_part *part);
 };
@@ -56,7 +56,7 @@ static group_part part_of(const group_job *job, size_t piece) {
     part.groups = rk_min(job->chunk_groups, job->groups - part.first_group);
     part.first = part.first_group * width, part.channels = part.groups * width;
     part.at = sample * job->pixels * job->channels + part.first;
-    part.elements = rk_max(1, job->pixels * width);   // without pixels sums are 0, and not to be divided by 0
+    part.elements = rk_max(1, job->pixels * width); // without pixels sums are 0, and not to be divided by 0
     for (size_t s = 0; s < SUMS; s++) part.sums[s] = job->sums + (sample * SUMS + s) * job->channels + part.first;
     for (size_t s = 0; s < COEFFICIENTS; s++)
         part.table[s] = job->table + (sample * COEFFICIENTS + s) * job->channels + part.first;
@@ -118,19 +118,20 @@ static void find_scale(const group_job *job, const group_part *p) {
 static void normalise(const group_job *job, const group_part *p) {
     find_statistics(job, p);
     find_scale(job, p);
-    RK_DISPATCH(normalise)(
-        job->pixels, job->channels, p->channels, job->silu, job->x + p->at, p->table[0], p->table[1], p->table[2],
-        job->y + p->at);
+    RK_DISPATCH(normalise)
+    (job->pixels, job->channels, p->channels, job->silu, job->x + p->at, p->table[0], p->table[1], p->table[2],
+     job->y + p->at);
 }
 
 static void find_products(const group_job *job, const group_part *p, const float *z) {
-    RK_DISPATCH(channel_products)(
-        job->pixels, job->channels, p->channels, job->x + p->at, z + p->at, p->table[0], p->sums[0], p->sums[1]);
+    RK_DISPATCH(channel_products)
+    (job->pixels, job->channels, p->channels, job->x + p->at, z + p->at, p->table[0], p->sums[0], p->sums[1]);
 }
 
 /// y = J z with J the Jacobian of the normalisation, which is symmetric: the gradient from z = gy, where weights come
 /// before J, and the tangent along z = d, where they come after. The products of z have been found.
-static void apply_jacobian(const group_job *job, const group_part *p, const float *z, bool weigh_before, bool weigh_after) {
+static void apply_jacobian(
+    const group_job *job, const group_part *p, const float *z, bool weigh_before, bool weigh_after) {
     for (size_t g = 0; g < p->groups; g++) {
         double r = p->rstd[g], sum = 0, product = 0;
         for (size_t c = g * p->width; c < (g + 1) * p->width; c++) {
@@ -144,9 +145,9 @@ static void apply_jacobian(const group_job *job, const group_part *p, const floa
             p->table[3][c] = (float)(r * sum / p->elements * after);
         }
     }
-    RK_DISPATCH(normalise_grad)(
-        job->pixels, job->channels, p->channels, job->x + p->at, z + p->at, p->table[0], p->table[1], p->table[2],
-        p->table[3], job->y + p->at);
+    RK_DISPATCH(normalise_grad)
+    (job->pixels, job->channels, p->channels, job->x + p->at, z + p->at, p->table[0], p->table[1], p->table[2],
+     p->table[3], job->y + p->at);
 }
 
 static void recall_means(const group_part *p) {
@@ -158,15 +159,15 @@ static void gradient(const group_job *job, const group_part *p) {
     recall_means(p);
     if (job->silu) {
         find_scale(job, p);
-        RK_DISPATCH(channel_silu_products)(
-            job->pixels, job->channels, p->channels, job->x + p->at, job->gy + p->at, p->table[0], p->table[1],
-            p->table[2], job->y + p->at, p->sums[0], p->sums[1]);
+        RK_DISPATCH(channel_silu_products)
+        (job->pixels, job->channels, p->channels, job->x + p->at, job->gy + p->at, p->table[0], p->table[1],
+         p->table[2], job->y + p->at, p->sums[0], p->sums[1]);
         gz = job->y;
     } else {
         find_products(job, p, gz);
     }
     apply_jacobian(job, p, gz, true, false);
-    for (size_t c = 0; c < p->channels; c++) p->sums[1][c] *= p->rstd[c / p->width];   // what the sample adds to gweight
+    for (size_t c = 0; c < p->channels; c++) p->sums[1][c] *= p->rstd[c / p->width]; // what the sample adds to gweight
 }
 
 static void tangent(const group_job *job, const group_part *p) {
@@ -180,8 +181,8 @@ static void tangent(const group_job *job, const group_part *p) {
 ///     gx = -r^2 (n (<g d> - <g><d> - 3 <g n><d n>) + <d n> (g - <g>) + <g n> (d - <d>)).
 static void tangent_gradient(const group_job *job, const group_part *p) {
     recall_means(p);
-    RK_DISPATCH(channel_tangents)(
-        job->pixels, job->channels, p->channels, job->x + p->at, job->d + p->at, job->gy + p->at, p->table[0], p->sums);
+    RK_DISPATCH(channel_tangents)
+    (job->pixels, job->channels, p->channels, job->x + p->at, job->d + p->at, job->gy + p->at, p->table[0], p->sums);
     for (size_t group = 0; group < p->groups; group++) {
         size_t c0 = group * p->width, c1 = c0 + p->width;
         double r = p->rstd[group], means[SUMS] = {0};
@@ -199,12 +200,12 @@ static void tangent_gradient(const group_job *job, const group_part *p) {
             p->table[5][c] = (float)(r * w);
             p->table[6][c] = (float)(-r * r * gn);
             p->table[7][c] = (float)(-r * g);
-            p->sums[1][c] = r * (p->sums[4][c] - d * p->sums[2][c] - dn * r * p->sums[3][c]);   // for gweight
+            p->sums[1][c] = r * (p->sums[4][c] - d * p->sums[2][c] - dn * r * p->sums[3][c]); // for gweight
         }
     }
-    RK_DISPATCH(tangent_grad)(
-        job->pixels, job->channels, p->channels, job->x + p->at, job->d + p->at, job->gy + p->at, p->table,
-        job->y + p->at, job->gd + p->at);
+    RK_DISPATCH(tangent_grad)
+    (job->pixels, job->channels, p->channels, job->x + p->at, job->d + p->at, job->gy + p->at, p->table, job->y + p->at,
+     job->gd + p->at);
 }
 
 // MARK: - Functions
@@ -217,8 +218,18 @@ bool rk_group_norm(
         return true;
     }
     group_job job = {
-        .n = n, .pixels = pixels, .channels = channels, .groups = groups, .eps = eps, .silu = silu, .x = x,
-        .weight = weight, .bias = bias, .y = y, .mean = mean, .rstd = rstd};
+        .n = n,
+        .pixels = pixels,
+        .channels = channels,
+        .groups = groups,
+        .eps = eps,
+        .silu = silu,
+        .x = x,
+        .weight = weight,
+        .bias = bias,
+        .y = y,
+        .mean = mean,
+        .rstd = rstd};
     bool done = run_groups(&job, normalise);
     if (job.sums) rk_free(job.sums, job.bytes);
     return done;
@@ -243,8 +254,18 @@ bool rk_group_norm_grad(
         return true;
     }
     group_job job = {
-        .n = n, .pixels = pixels, .channels = channels, .groups = groups, .silu = silu, .x = x, .weight = weight,
-        .bias = bias, .gy = gy, .y = gx, .mean = (float *)mean, .rstd = (float *)rstd};
+        .n = n,
+        .pixels = pixels,
+        .channels = channels,
+        .groups = groups,
+        .silu = silu,
+        .x = x,
+        .weight = weight,
+        .bias = bias,
+        .gy = gy,
+        .y = gx,
+        .mean = (float *)mean,
+        .rstd = (float *)rstd};
     bool done = run_groups(&job, gradient);
     if (done) sum_samples(&job, 1, gweight), sum_samples(&job, 0, gbias);
     if (job.sums) rk_free(job.sums, job.bytes);
@@ -259,8 +280,17 @@ bool rk_group_norm_tangent(
         return true;
     }
     group_job job = {
-        .n = n, .pixels = pixels, .channels = channels, .groups = groups, .eps = eps, .x = x, .d = d, .weight = weight,
-        .y = y, .mean = mean, .rstd = rstd};
+        .n = n,
+        .pixels = pixels,
+        .channels = channels,
+        .groups = groups,
+        .eps = eps,
+        .x = x,
+        .d = d,
+        .weight = weight,
+        .y = y,
+        .mean = mean,
+        .rstd = rstd};
     bool done = run_groups(&job, tangent);
     if (job.sums) rk_free(job.sums, job.bytes);
     return done;
@@ -274,8 +304,18 @@ bool rk_group_norm_tangent_grad(
         return true;
     }
     group_job job = {
-        .n = n, .pixels = pixels, .channels = channels, .groups = groups, .x = x, .d = d, .weight = weight, .gy = gy,
-        .y = gx, .gd = gd, .mean = (float *)mean, .rstd = (float *)rstd};
+        .n = n,
+        .pixels = pixels,
+        .channels = channels,
+        .groups = groups,
+        .x = x,
+        .d = d,
+        .weight = weight,
+        .gy = gy,
+        .y = gx,
+        .gd = gd,
+        .mean = (float *)mean,
+        .rstd = (float *)rstd};
     bool done = run_groups(&job, tangent_gradient);
     if (done) sum_samples(&job, 1, gweight);
     if (job.sums) rk_free(job.sums, job.bytes);

@@ -1,5 +1,5 @@
-// LAPACK's functions by their Fortran names. Integers are passed as int64_t, whose lower half is what libraries of 32-bit
-// integers read; the lengths of strings follow the arguments.
+// LAPACK's functions by their Fortran names. Integers are passed as int64_t, whose lower half is what libraries of
+// 32-bit integers read; the lengths of strings follow the arguments.
 #include "kernels/lapack.h"
 
 #include <dlfcn.h>
@@ -36,7 +36,8 @@ static void load(void) {
     const char *chosen = getenv("RIFFLE_BLAS"), *named = chosen && *chosen ? chosen : usual;
     void *library = rk_open_blas(named, lapack.name, sizeof lapack.name);
     if (!library) {
-        const char *hint = named == usual ? "install Debian's libopenblas0, or name another library by RIFFLE_BLAS" : "RIFFLE_BLAS";
+        const char *hint =
+            named == usual ? "install Debian's libopenblas0, or name another library by RIFFLE_BLAS" : "RIFFLE_BLAS";
         snprintf(lapack.error, sizeof lapack.error, "LAPACK was not found: %s (%s)", hint, dlerror());
         return;
     }
@@ -46,7 +47,8 @@ static void load(void) {
     *(void **)&lapack.ormbr = dlsym(library, "dormbr_");
     *(void **)&lapack.bdsqr = dlsym(library, "dbdsqr_");
     lapack.ready = lapack.gemm && lapack.geqrf && lapack.gebrd && lapack.ormbr && lapack.bdsqr;
-    if (!lapack.ready) snprintf(lapack.error, sizeof lapack.error, "LAPACK was not found: %s has no LAPACK in it", named);
+    if (!lapack.ready)
+        snprintf(lapack.error, sizeof lapack.error, "LAPACK was not found: %s has no LAPACK in it", named);
 }
 
 const char *rk_lapack_name(const char **error) {
@@ -90,6 +92,7 @@ int rk_lapack_apply_p(size_t m, size_t n, const double *a, const double *tau_p, 
 int rk_lapack_singular_values(size_t n, double *diagonal, double *above, double *work) {
     int64_t order = (int64_t)n, none = 0, one = 1, info = 0;
     double unused = 0;
-    lapack.bdsqr("U", &order, &none, &none, &none, diagonal, above, &unused, &one, &unused, &one, &unused, &one, work, &info, 1);
+    lapack.bdsqr(
+        "U", &order, &none, &none, &none, diagonal, above, &unused, &one, &unused, &one, &unused, &one, work, &info, 1);
     return (int)info;
 }

@@ -34,11 +34,9 @@ static void layer_piece(void *context, size_t begin, size_t end) {
         size_t set = begin / job->each, stop = rk_min(end, (set + 1) * job->each), at = begin * job->width;
         const float *weight = set_of(job->weight, job, set), *bias = set_of(job->bias, job, set);
         float *y = job->y + at, *mean = job->mean + begin, *rstd = job->rstd + begin;
-        if (job->d)
-            RK_DISPATCH(layer_norm_tangent)(
-                stop - begin, job->width, job->eps, job->x + at, job->d + at, weight, y, mean, rstd);
-        else
-            RK_DISPATCH(layer_norm)(stop - begin, job->width, job->eps, job->x + at, weight, bias, y, mean, rstd);
+        if (job->d) RK_DISPATCH(layer_norm_tangent)
+        (stop - begin, job->width, job->eps, job->x + at, job->d + at, weight, y, mean, rstd);
+        else RK_DISPATCH(layer_norm)(stop - begin, job->width, job->eps, job->x + at, weight, bias, y, mean, rstd);
         begin = stop;
     }
 }
@@ -61,13 +59,11 @@ static void layer_grad_piece(void *context, size_t begin, size_t end) {
         size_t rows = rk_min(job->grain, job->each - offset), at = r * job->width;
         const float *weight = set_of(job->weight, job, set), *x = job->x + at, *gy = job->gy + at;
         float *gweight = cleared(job->part_weight, job, piece), *gbias = cleared(job->part_bias, job, piece);
-        if (job->d)
-            RK_DISPATCH(layer_norm_tangent_grad)(
-                rows, job->width, x, job->d + at, weight, job->mean + r, job->rstd + r, gy, job->y + at, job->gd + at,
-                gweight);
-        else
-            RK_DISPATCH(layer_norm_grad)(
-                rows, job->width, x, weight, job->mean + r, job->rstd + r, gy, job->y + at, gweight, gbias);
+        if (job->d) RK_DISPATCH(layer_norm_tangent_grad)
+        (rows, job->width, x, job->d + at, weight, job->mean + r, job->rstd + r, gy, job->y + at, job->gd + at,
+         gweight);
+        else RK_DISPATCH(layer_norm_grad)(
+            rows, job->width, x, weight, job->mean + r, job->rstd + r, gy, job->y + at, gweight, gbias);
     }
 }
 
@@ -111,8 +107,16 @@ void rk_layer_norm(
         return;
     }
     run_rows(&(layer_job){
-        .rows = rows, .width = width, .sets = sets, .eps = (float)eps, .x = x, .weight = weight, .bias = bias, .y = y,
-        .mean = mean, .rstd = rstd});
+        .rows = rows,
+        .width = width,
+        .sets = sets,
+        .eps = (float)eps,
+        .x = x,
+        .weight = weight,
+        .bias = bias,
+        .y = y,
+        .mean = mean,
+        .rstd = rstd});
 }
 
 bool rk_layer_norm_grad(
@@ -126,8 +130,15 @@ bool rk_layer_norm_grad(
         return true;
     }
     layer_job job = {
-        .rows = rows, .width = width, .sets = sets, .x = x, .weight = weight, .mean = (float *)mean,
-        .rstd = (float *)rstd, .gy = gy, .y = gx};
+        .rows = rows,
+        .width = width,
+        .sets = sets,
+        .x = x,
+        .weight = weight,
+        .mean = (float *)mean,
+        .rstd = (float *)rstd,
+        .gy = gy,
+        .y = gx};
     return run_gradient(&job, gweight, gbias);
 }
 
@@ -140,8 +151,16 @@ void rk_layer_norm_tangent(
         return;
     }
     run_rows(&(layer_job){
-        .rows = rows, .width = width, .sets = sets, .eps = (float)eps, .x = x, .d = d, .weight = weight, .y = y,
-        .mean = mean, .rstd = rstd});
+        .rows = rows,
+        .width = width,
+        .sets = sets,
+        .eps = (float)eps,
+        .x = x,
+        .d = d,
+        .weight = weight,
+        .y = y,
+        .mean = mean,
+        .rstd = rstd});
 }
 
 bool rk_layer_norm_tangent_grad(
@@ -154,7 +173,16 @@ bool rk_layer_norm_tangent_grad(
         return true;
     }
     layer_job job = {
-        .rows = rows, .width = width, .sets = sets, .x = x, .d = d, .weight = weight, .mean = (float *)mean,
-        .rstd = (float *)rstd, .gy = gy, .y = gx, .gd = gd};
+        .rows = rows,
+        .width = width,
+        .sets = sets,
+        .x = x,
+        .d = d,
+        .weight = weight,
+        .mean = (float *)mean,
+        .rstd = (float *)rstd,
+        .gy = gy,
+        .y = gx,
+        .gd = gd};
     return run_gradient(&job, gweight, NULL);
 }

@@ -20,8 +20,7 @@ typedef struct {
 
 static void sum_piece(void *context, size_t begin, size_t end) {
     const sum_job *job = context;
-    RK_DISPATCH(sum_parts)(
-        job->parts, job->count, end - begin, job->part + begin, job->accumulate, job->y + begin);
+    RK_DISPATCH(sum_parts)(job->parts, job->count, end - begin, job->part + begin, job->accumulate, job->y + begin);
 }
 
 void rk_sum_parts(size_t parts, size_t count, const float *part, bool accumulate, float *y) {
@@ -39,8 +38,8 @@ typedef struct {
     size_t rows, columns, row_blocks, column_blocks, parts, depth;
 } gemm_job;
 
-/// Blocks of about rk_block_rows() and this many columns; smaller ones where eight threads would otherwise go without, but
-/// none with much less than rk_piece_work() multiply-adds.
+/// Blocks of about rk_block_rows() and this many columns; smaller ones where eight threads would otherwise go without,
+/// but none with much less than rk_piece_work() multiply-adds.
 enum { BLOCK_COLUMNS = 512 };
 
 /// The size of equal parts of `count`, none larger than `most`, in multiples of `unit`.
@@ -54,12 +53,13 @@ static void cut(gemm_job *job) {
     double most = work / (double)rk_piece_work();
     if (most > 8) most = 8;
     size_t unit = rk_row_unit();
-    job->rows = even_block(s->m, rk_block_rows(s->transpose_a), unit), job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
+    job->rows = even_block(s->m, rk_block_rows(s->transpose_a), unit),
+    job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
     job->parts = 1, job->depth = s->k;
     size_t blocks = rk_ceil_div(s->m, job->rows) * rk_ceil_div(s->n, job->columns);
     if (s->batch == 1 && s->k >= 2048 && s->k > 2 * rk_max(s->m, s->n)) {
-        // A long sum of few products, as in weights' gradients: cut the sum, and read A and B once. Pieces are large here:
-        // of twice as many no thread waits long for the last.
+        // A long sum of few products, as in weights' gradients: cut the sum, and read A and B once. Pieces are large
+        // here: of twice as many no thread waits long for the last.
         size_t parts = rk_min((size_t)(2 * most) / blocks, s->k / 1024);
         job->depth = parts > 1 ? rk_round_up(rk_ceil_div(s->k, parts), 16) : s->k;
         job->parts = rk_ceil_div(s->k, job->depth);
@@ -93,8 +93,7 @@ static void multiply_block(
             s->precision, rows, columns, depth, (float)s->alpha, a, rk_packed_at(s->precision, job->packed, s->k, j),
             (float)beta, c + i * ldc + j, ldc);
     else
-        rk_sgemm(
-            s->precision, rows, columns, depth, (float)s->alpha, a, b, (float)beta, c + i * ldc + j, ldc);
+        rk_sgemm(s->precision, rows, columns, depth, (float)s->alpha, a, b, (float)beta, c + i * ldc + j, ldc);
 }
 
 static void gemm_piece(void *context, size_t begin, size_t end) {
@@ -129,27 +128,26 @@ static bool gemm_in_parts(gemm_job *job) {
     job->partial = rk_alloc(bytes);
     if (!job->partial) return false;
     rk_parallel_for(job->parts * job->row_blocks * job->column_blocks, 1, partial_piece, job);
-    if (s->beta != 0 && s->beta != 1)   // an empty product only scales
+    if (s->beta != 0 && s->beta != 1) // an empty product only scales
         rk_sgemm(s->precision, s->m, s->n, 0, 1, (rk_operand){0}, (rk_operand){0}, (float)s->beta, job->c, s->ldc);
     if (s->ldc == s->n)
         rk_sum_parts(job->parts, s->m * s->n, job->partial, s->beta != 0, job->c);
     else
-        for (size_t i = 0; i < s->m; i++)
-            RK_DISPATCH(sum_parts)(
-                job->parts, s->m * s->n, s->n, job->partial + i * s->n, s->beta != 0, job->c + i * s->ldc);
+        for (size_t i = 0; i < s->m; i++) RK_DISPATCH(sum_parts)
+    (job->parts, s->m * s->n, s->n, job->partial + i * s->n, s->beta != 0, job->c + i * s->ldc);
     finish_block(job, 0, s->m, 0, s->n, job->c);
     rk_free(job->partial, bytes);
     return true;
 }
 
-/// A B that several row blocks share and that is costly to put in the kernel's order is put in it once; returns the bytes
-/// that this takes.
+/// A B that several row blocks share and that is costly to put in the kernel's order is put in it once; returns the
+/// bytes that this takes.
 static size_t prepack(gemm_job *job) {
     const rk_gemm_shape *s = job->shape;
     bool shared = s->batch == 1 ? job->row_blocks >= 2 : s->stride_b == 0;
     if (!shared || !rk_rearranges(job->rows, job->columns, s->k, s->transpose_b)) return 0;
     size_t bytes = rk_packed_floats(s->precision, s->k, s->n) * sizeof(float);
-    job->packed = rk_alloc(bytes);   // without memory each block packs for itself
+    job->packed = rk_alloc(bytes); // without memory each block packs for itself
     if (job->packed) rk_pack(s->precision, (rk_operand){job->b, s->ldb, s->transpose_b}, s->k, s->n, job->packed);
     return bytes;
 }

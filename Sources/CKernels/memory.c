@@ -14,7 +14,7 @@
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define CLASSES 512
-#define LENT_CLASSES 2   // up to a quarter more than was asked for
+#define LENT_CLASSES 2 // up to a quarter more than was asked for
 
 // A free block holds the link to the next one of its class.
 typedef struct free_block {
@@ -164,11 +164,11 @@ static void release(free_block *taken[CLASSES]) {
 typedef struct {
     void *block;
     size_t bytes;
-    bool must_empty;   // the cache, since it and what is live pass the limit together
+    bool must_empty; // the cache, since it and what is live pass the limit together
 } grant;
 
-// A cached block of `bytes`, or a large one of little more: gradients and activations come in sizes of their own, and would
-// lie idle in turns.
+// A cached block of `bytes`, or a large one of little more: gradients and activations come in sizes of their own, and
+// would lie idle in turns.
 static grant take_cached_locked(size_t bytes) {
     grant none = {NULL, bytes, false};
     if (rk_exact_wanted()) return none;
@@ -241,7 +241,7 @@ void rk_free(void *block, size_t bytes) {
     if (keep && !full) {
         free_block **list = &cache[class_index(bytes)];
         RK_ALLOW(block, sizeof *list);
-        RK_FORBID((free_block *)block + 1, bytes - sizeof(free_block));   // leaks are looked for along the links
+        RK_FORBID((free_block *)block + 1, bytes - sizeof(free_block)); // leaks are looked for along the links
         ((free_block *)block)->next = *list;
         *list = block;
         now.cached += bytes;

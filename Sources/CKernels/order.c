@@ -1,5 +1,5 @@
-// What depends on order along the middle dimension of [outer, n, inner]: indices of extremes, running sums, sorting; and
-// places of elements.
+// What depends on order along the middle dimension of [outer, n, inner]: indices of extremes, running sums, sorting;
+// and places of elements.
 #include <stdatomic.h>
 #include <string.h>
 

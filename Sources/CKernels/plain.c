@@ -55,8 +55,9 @@ static void each_meeting(const meeting *m, void (*visit)(const meeting *m, size_
                         size_t row = i * s->stride + p, column = j * s->stride + q;
                         if (row < s->pad || column < s->pad) continue;
                         if (row - s->pad >= s->h || column - s->pad >= s->w) continue;
-                        visit(m, (n * s->h + row - s->pad) * s->w + column - s->pad, p * s->kernel_w + q,
-                              (n * s->out_h + i) * s->out_w + j);
+                        visit(
+                            m, (n * s->h + row - s->pad) * s->w + column - s->pad, p * s->kernel_w + q,
+                            (n * s->out_h + i) * s->out_w + j);
                     }
 }
 

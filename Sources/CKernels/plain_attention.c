@@ -65,7 +65,7 @@ void rk_plain_attention_grad(
 /// One query's row of the head that a loop is at.
 typedef struct {
     const rk_attention_shape *s;
-    size_t b, h, query, out;   // where the row of queries and of outputs begins
+    size_t b, h, query, out; // where the row of queries and of outputs begins
     double lse;
 } attention_row;
 
@@ -85,8 +85,8 @@ static double score_tangent(
 }
 
 void rk_plain_attention_tangent(
-    const rk_attention_shape *s, const double *q, const double *k, const double *v, const double *dq,
-    const double *dk, const double *dv, const double *out, const double *lse, double *tangent, double *mean) {
+    const rk_attention_shape *s, const double *q, const double *k, const double *v, const double *dq, const double *dk,
+    const double *dv, const double *out, const double *lse, double *tangent, double *mean) {
     for (size_t at = 0; at < s->batch * s->heads * s->queries; at++) {
         attention_row r = row_at(s, at, lse);
         memset(tangent + r.out, 0, s->width * sizeof(double));
@@ -103,9 +103,9 @@ void rk_plain_attention_tangent(
 }
 
 void rk_plain_attention_tangent_grad(
-    const rk_attention_shape *s, const double *q, const double *k, const double *v, const double *dq,
-    const double *dk, const double *dv, const double *out, const double *lse, const double *tangent,
-    const double *mean, const double *g, double *gq, double *gk, double *gv, double *gdq, double *gdk, double *gdv) {
+    const rk_attention_shape *s, const double *q, const double *k, const double *v, const double *dq, const double *dk,
+    const double *dv, const double *out, const double *lse, const double *tangent, const double *mean, const double *g,
+    double *gq, double *gk, double *gv, double *gdq, double *gdk, double *gdv) {
     double *of_queries[] = {gq, gdq}, *of_keys[] = {gk, gdk}, *of_values[] = {gv, gdv};
     for (int i = 0; i < 2; i++) {
         clear_rows(s, s->q, s->queries, of_queries[i]);

@@ -1,5 +1,5 @@
-// The float64 forms of norms and softmax: loops over their definitions. A layer norm is the group norm of samples of one
-// pixel and one group.
+// The float64 forms of norms and softmax: loops over their definitions. A layer norm is the group norm of samples of
+// one pixel and one group.
 #include <math.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 /// Calls `each` for every element of sample i's group g.
 #define EACH_IN_GROUP(i, g, c, at) \
     for (size_t p_ = 0; p_ < pixels; p_++) \
-        for (size_t c = (g) * width, at = ((i) * pixels + p_) * channels + c; c < ((g) + 1) * width; c++, at++)
+        for (size_t c = (g)*width, at = ((i)*pixels + p_) * channels + c; c < ((g) + 1) * width; c++, at++)
 
 void rk_plain_group_norm(
     size_t n, size_t pixels, size_t channels, size_t groups, double eps, bool silu, const double *x,
@@ -118,8 +118,8 @@ void rk_plain_layer_norm_tangent(
 }
 
 void rk_plain_layer_norm_tangent_grad(
-    size_t rows, size_t width, size_t sets, const double *x, const double *d, const double *weight,
-    const double *mean, const double *rstd, const double *gy, double *gx, double *gd, double *gweight) {
+    size_t rows, size_t width, size_t sets, const double *x, const double *d, const double *weight, const double *mean,
+    const double *rstd, const double *gy, double *gx, double *gd, double *gweight) {
     EACH_SET(rk_plain_group_norm_tangent_grad(
         each, 1, width, 1, x + at, d + at, OR_NULL(weight, w), mean + row, rstd + row, gy + at, gx + at, gd + at,
         OR_NULL(gweight, w)))
@@ -136,8 +136,7 @@ void rk_plain_softmax(bool logarithm, size_t rows, size_t width, const double *x
     }
 }
 
-void rk_plain_softmax_grad(
-    bool logarithm, size_t rows, size_t width, const double *y, const double *gy, double *gx) {
+void rk_plain_softmax_grad(bool logarithm, size_t rows, size_t width, const double *y, const double *gy, double *gx) {
     for (size_t r = 0; r < rows; r++, y += width, gy += width, gx += width) {
         double sum = 0;
         for (size_t j = 0; j < width; j++) sum += logarithm ? gy[j] : gy[j] * y[j];

@@ -19,8 +19,7 @@ static void upsample_rows(void *context, size_t begin, size_t end) {
     for (size_t r = begin; r < end; r++) {
         char *first = job->y + r * job->factor * wide, *y = first;
         for (size_t i = 0; i < job->w; i++)
-            for (size_t f = 0; f < job->factor; f++, y += pixel)
-                memcpy(y, job->x + r * row + i * pixel, pixel);
+            for (size_t f = 0; f < job->factor; f++, y += pixel) memcpy(y, job->x + r * row + i * pixel, pixel);
         for (size_t f = 1; f < job->factor; f++) memcpy(first + f * wide, first, wide);
     }
 }

@@ -37,11 +37,12 @@ void rk_sgemm(
     rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c,
     size_t ldc);
 
-/// A matrix k x n in panels, the order in which the product below reads it for one precision: rk_packed_floats of them. A
-/// panel holds rk_panel() columns in rk_panel_floats(k) floats; what lies inside is the kernels' affair.
+/// A matrix k x n in panels, the order in which the product below reads it for one precision: rk_packed_floats of them.
+/// A panel holds rk_panel() columns in rk_panel_floats(k) floats; what lies inside is the kernels' affair.
 void rk_pack(rk_precision precision, rk_operand b, size_t k, size_t n, float *packed);
 size_t rk_packed_floats(rk_precision precision, size_t k, size_t n);
-/// A part of it: its rows [p, p + depth) and columns [j, j + columns), which are `part`. p is a multiple of 32, j of a panel.
+/// A part of it: its rows [p, p + depth) and columns [j, j + columns), which are `part`. p is a multiple of 32, j of a
+/// panel.
 void rk_pack_slice(
     rk_precision precision, rk_operand part, size_t k, size_t p, size_t depth, size_t j, size_t columns, float *packed);
 size_t rk_panel(void);
@@ -49,15 +50,16 @@ size_t rk_panel_floats(rk_precision precision, size_t k);
 /// The panel that begins with a column, a multiple of rk_panel().
 const float *rk_packed_at(rk_precision precision, const float *packed, size_t k, size_t column);
 void rk_sgemm_packed(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta, float *c,
-    size_t ldc);
+    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta,
+    float *c, size_t ldc);
 
 /// The most rows of a block of op(A), and what their number should be a multiple of.
 size_t rk_block_rows(bool transpose_a);
 size_t rk_row_unit(void);
 /// Multiply-adds that are worth handing to a thread: some ten microseconds.
 size_t rk_piece_work(void);
-/// Whether rk_sgemm would put B in panels for a product of this size, so that one who multiplies by it often better does.
+/// Whether rk_sgemm would put B in panels for a product of this size, so that one who multiplies by it often better
+/// does.
 bool rk_rearranges(size_t m, size_t n, size_t k, bool transpose_b);
 
 /// cblas_sgemm of the BLAS that RIFFLE_BLAS names; NULL when there is none.
@@ -112,11 +114,10 @@ void rk_plain_layer_norm_tangent(
     size_t rows, size_t width, size_t sets, double eps, const double *x, const double *d, const double *weight,
     double *y, double *mean, double *rstd);
 void rk_plain_layer_norm_tangent_grad(
-    size_t rows, size_t width, size_t sets, const double *x, const double *d, const double *weight,
-    const double *mean, const double *rstd, const double *gy, double *gx, double *gd, double *gweight);
+    size_t rows, size_t width, size_t sets, const double *x, const double *d, const double *weight, const double *mean,
+    const double *rstd, const double *gy, double *gx, double *gd, double *gweight);
 void rk_plain_softmax(bool logarithm, size_t rows, size_t width, const double *x, double *y);
-void rk_plain_softmax_grad(
-    bool logarithm, size_t rows, size_t width, const double *y, const double *gy, double *gx);
+void rk_plain_softmax_grad(bool logarithm, size_t rows, size_t width, const double *y, const double *gy, double *gx);
 void rk_plain_attention(
     const rk_attention_shape *shape, const double *q, const double *k, const double *v, double *out, double *lse);
 void rk_plain_attention_grad(
@@ -127,5 +128,5 @@ void rk_plain_attention_tangent(
     const double *dk, const double *dv, const double *out, const double *lse, double *tangent, double *mean);
 void rk_plain_attention_tangent_grad(
     const rk_attention_shape *shape, const double *q, const double *k, const double *v, const double *dq,
-    const double *dk, const double *dv, const double *out, const double *lse, const double *tangent,
-    const double *mean, const double *g, double *gq, double *gk, double *gv, double *gdq, double *gdk, double *gdv);
+    const double *dk, const double *dv, const double *out, const double *lse, const double *tangent, const double *mean,
+    const double *g, double *gq, double *gk, double *gv, double *gdq, double *gdk, double *gdv);

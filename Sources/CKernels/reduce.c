@@ -26,9 +26,9 @@ typedef struct {
     const void *x;
     void *y;
     size_t outer, n, inner;
-    size_t part;                 // elements (or rows) of a part
-    size_t tiles;                // of columns
-    size_t item;                 // the tile whose parts are being reduced
+    size_t part;  // elements (or rows) of a part
+    size_t tiles; // of columns
+    size_t item;  // the tile whose parts are being reduced
     double *partial;
     bool squares, largest;
 } plan;

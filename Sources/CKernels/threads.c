@@ -1,5 +1,5 @@
 // One pool of threads, and the one loop that is spread over it.
-#define _GNU_SOURCE   // sched_getaffinity
+#define _GNU_SOURCE // sched_getaffinity
 #include "kernels/cpu.h"
 #include "kernels/threads.h"
 
@@ -38,19 +38,19 @@ static _Alignas(64) atomic_uint gate;
 static _Alignas(64) atomic_uint epoch;
 static atomic_int sleepers;
 static _Alignas(64) atomic_flag busy = ATOMIC_FLAG_INIT;
-static atomic_int wanted;                      // threads asked for, 0 before the first question
-static atomic_int kept;                        // workers with a larger number leave
+static atomic_int wanted; // threads asked for, 0 before the first question
+static atomic_int kept;   // workers with a larger number leave
 static pthread_t workers[MAX_THREADS];
-static int worker_count;                       // guarded by busy
+static int worker_count; // guarded by busy
 static _Thread_local void *thread_context;
 static _Thread_local void (*release_thread_context)(void *);
-static pthread_key_t thread_end;                // has a value in threads that have a context
+static pthread_key_t thread_end; // has a value in threads that have a context
 static pthread_once_t thread_end_made = PTHREAD_ONCE_INIT;
 
 void *rk_thread_context(void) { return thread_context; }
 
 static void thread_ends(void *context) {
-    thread_context = NULL;  // What the release asks of the engine finds a fresh one, which is released in turn.
+    thread_context = NULL; // What the release asks of the engine finds a fresh one, which is released in turn.
     release_thread_context(context);
 }
 
@@ -141,7 +141,7 @@ static bool enter(void) {
 
 static void *work(void *argument) {
     int number = (int)(intptr_t)argument;
-    unsigned seen = atomic_load(&epoch) - 1;   // a call may have begun before this thread ran
+    unsigned seen = atomic_load(&epoch) - 1; // a call may have begun before this thread ran
     while (number <= atomic_load_explicit(&kept, memory_order_acquire)) {
         if (enter()) {
             rk_cpu_set(job.level);

@@ -15,7 +15,7 @@ enum { TILE = 4, PLANES = 36 };
 
 bool rk_winograd_suits(const rk_conv_shape *s) {
     if (s->kernel_h != 3 || s->kernel_w != 3 || s->stride != 1 || s->pad != 1) return false;
-    if (s->c_in < 16 || s->c_out < 16) return false;   // a vector of channels at least
+    if (s->c_in < 16 || s->c_out < 16) return false; // a vector of channels at least
     size_t pixels = s->n * s->h * s->w, covered = s->n * rk_round_up(s->h, TILE) * rk_round_up(s->w, TILE);
     // Border tiles waste work, and few pixels do not pay for transforming the weights.
     return pixels >= 192 && covered <= 2 * pixels;
@@ -33,7 +33,7 @@ static tiling tile_images(const rk_conv_shape *s) {
 static size_t tile_count(const tiling *t) { return t->n * t->down * t->across; }
 
 typedef struct {
-    size_t image, i, j;   // the tile's first pixel
+    size_t image, i, j; // the tile's first pixel
 } tile_place;
 
 static tile_place locate(const tiling *t, size_t tile) {
@@ -49,7 +49,7 @@ static void address_tile(
     size_t side = TILE + 2 * border;
     for (size_t i = 0; i < side; i++)
         for (size_t j = 0; j < side; j++) {
-            size_t row = at.i + i - border, column = at.j + j - border;   // wraps around below 0
+            size_t row = at.i + i - border, column = at.j + j - border; // wraps around below 0
             bool inside = row < t->h && column < t->w;
             pixels[i * side + j] = inside ? x + ((at.image * t->h + row) * t->w + column) * channels : zeros;
         }
@@ -73,13 +73,13 @@ enum { WEIGHT_ROWS = 32, WEIGHT_COLUMNS = 64 };
 
 static void transform_weight_block(const weight_job *job, size_t r, size_t rows, size_t j, size_t columns) {
     float planes[PLANES * WEIGHT_ROWS * WEIGHT_COLUMNS];
-    for (size_t i = 0; i < rows; i++)
-        RK_DISPATCH(weight_row)(
-            job->weight + (r + i) * job->row + j, job->tap, columns, planes + i * WEIGHT_COLUMNS, WEIGHT_ROWS * WEIGHT_COLUMNS);
+    for (size_t i = 0; i < rows; i++) RK_DISPATCH(weight_row)
+    (job->weight + (r + i) * job->row + j, job->tap, columns, planes + i * WEIGHT_COLUMNS,
+     WEIGHT_ROWS * WEIGHT_COLUMNS);
     for (size_t p = 0; p < PLANES; p++)
         rk_pack_slice(
-            RK_FLOAT32, (rk_operand){planes + p * WEIGHT_ROWS * WEIGHT_COLUMNS, WEIGHT_COLUMNS, false}, job->rows, r, rows, j,
-            columns, job->out + p * job->plane);
+            RK_FLOAT32, (rk_operand){planes + p * WEIGHT_ROWS * WEIGHT_COLUMNS, WEIGHT_COLUMNS, false}, job->rows, r,
+            rows, j, columns, job->out + p * job->plane);
 }
 
 static void transform_weight_rows(void *context, size_t begin, size_t end) {
@@ -100,9 +100,8 @@ typedef struct {
 static void transpose_channels(void *context, size_t begin, size_t end) {
     const transpose_job *job = context;
     size_t in = job->shape->c_in, out = job->shape->c_out;
-    for (size_t tap = 0; tap < 9; tap++)
-        RK_DISPATCH(transpose)(
-            out, end - begin, job->weight + tap * in + begin, 9 * in, job->out + (tap * in + begin) * out, out);
+    for (size_t tap = 0; tap < 9; tap++) RK_DISPATCH(transpose)
+    (out, end - begin, job->weight + tap * in + begin, 9 * in, job->out + (tap * in + begin) * out, out);
 }
 
 // MARK: - Forward and input gradient
@@ -110,7 +109,7 @@ static void transpose_channels(void *context, size_t begin, size_t end) {
 typedef struct {
     tiling tiles;
     size_t in, out, block, blocks, in_plane, out_plane, weight_plane;
-    const float *x, *weight, *bias;   // weight: packed planes [in, out]
+    const float *x, *weight, *bias; // weight: packed planes [in, out]
     float *y;
     atomic_bool failed;
 } forward_job;
@@ -129,8 +128,8 @@ static void convolve_block(const forward_job *job, size_t begin, size_t count, c
         tile_place at = locate(&job->tiles, begin + t);
         float *y = job->y + ((at.image * job->tiles.h + at.i) * job->tiles.w + at.j) * job->out;
         size_t rows = rk_min(TILE, job->tiles.h - at.i), columns = rk_min(TILE, job->tiles.w - at.j);
-        RK_DISPATCH(output_tile)(
-            m + t * job->out, job->out_plane, job->out, job->bias, rows, columns, y, job->tiles.w * job->out);
+        RK_DISPATCH(output_tile)
+        (m + t * job->out, job->out_plane, job->out, job->bias, rows, columns, y, job->tiles.w * job->out);
     }
 }
 
@@ -203,7 +202,7 @@ typedef struct {
     tiling tiles;
     size_t in, out, in_blocks, out_blocks, parts, block;
     const float *x, *gy;
-    float *partial;   // [parts, out, 9, in]
+    float *partial; // [parts, out, 9, in]
     atomic_bool failed;
 } weight_grad_job;
 
@@ -227,7 +226,8 @@ static void add_tiles(
     }
     for (size_t p = 0; p < PLANES; p++)
         rk_sgemm(
-            RK_FLOAT32, space->out, space->in, count, 1, (rk_operand){space->gy + p * space->gy_plane, space->out, true},
+            RK_FLOAT32, space->out, space->in, count, 1,
+            (rk_operand){space->gy + p * space->gy_plane, space->out, true},
             (rk_operand){space->x + p * space->x_plane, space->in, false}, first ? 0 : 1,
             space->sum + p * space->sum_plane, space->in);
 }
@@ -240,15 +240,15 @@ static void weight_grad_block(const weight_grad_job *job, weight_grad_space *spa
     for (size_t t = begin; t < end; t += job->block)
         add_tiles(job, space, in0, out0, t, rk_min(job->block, end - t), t == begin);
     float *gweight = job->partial + part * job->out * 9 * job->in;
-    for (size_t r = 0; r < space->out; r++)
-        RK_DISPATCH(weight_grad_row)(
-            space->sum + r * space->in, space->sum_plane, space->in, gweight + (out0 + r) * 9 * job->in + in0, job->in);
+    for (size_t r = 0; r < space->out; r++) RK_DISPATCH(weight_grad_row)
+    (space->sum + r * space->in, space->sum_plane, space->in, gweight + (out0 + r) * 9 * job->in + in0, job->in);
 }
 
 static void weight_grad_piece(void *context, size_t begin, size_t end) {
     weight_grad_job *job = context;
     weight_grad_space space = {
-        .x_plane = plane_size(job->block, CHANNEL_BLOCK), .gy_plane = plane_size(job->block, CHANNEL_BLOCK),
+        .x_plane = plane_size(job->block, CHANNEL_BLOCK),
+        .gy_plane = plane_size(job->block, CHANNEL_BLOCK),
         .sum_plane = plane_size(CHANNEL_BLOCK, CHANNEL_BLOCK)};
     size_t floats = PLANES * (space.x_plane + space.gy_plane + space.sum_plane) + CHANNEL_BLOCK;
     space.x = rk_alloc(floats * sizeof(float));

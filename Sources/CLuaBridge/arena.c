@@ -24,7 +24,7 @@ static void *take(rlua_state *state, size_t bytes) {
         if (!next || next->size < bytes) {
             size_t size = bytes > BLOCK ? bytes : BLOCK;
             rlua_block *fresh = rlua_reallocate(NULL, sizeof *fresh + size);
-            *fresh = (rlua_block){ .previous = block, .next = next, .size = size };
+            *fresh = (rlua_block){.previous = block, .next = next, .size = size};
             if (block) block->next = fresh;
             if (next) next->previous = fresh;
             next = fresh;
@@ -37,12 +37,14 @@ static void *take(rlua_state *state, size_t bytes) {
     return result;
 }
 
-rlua_value *rlua_values(rlua_state *state, size_t count) { return take(state, (count ? count : 1) * sizeof(rlua_value)); }
+rlua_value *rlua_values(rlua_state *state, size_t count) {
+    return take(state, (count ? count : 1) * sizeof(rlua_value));
+}
 char *rlua_text(rlua_state *state, size_t length) { return take(state, length + 1); }
 
 rlua_mark rlua_arena_mark(const rlua_state *state) {
     rlua_block *block = state->arena.block;
-    return (rlua_mark){ block, block ? block->used : 0, state->arena.owned_count };
+    return (rlua_mark){block, block ? block->used : 0, state->arena.owned_count};
 }
 
 void rlua_arena_reset(rlua_state *state, rlua_mark mark) {
@@ -72,7 +74,7 @@ void rlua_arena_reset(rlua_state *state, rlua_mark mark) {
             free(block);
         }
         first->next = spare;
-        if (spare) *spare = (rlua_block){ .previous = first, .size = BLOCK };
+        if (spare) *spare = (rlua_block){.previous = first, .size = BLOCK};
     }
 }
 
@@ -86,7 +88,7 @@ void rlua_own(rlua_state *state, rlua_value *value) {
 }
 
 void rlua_own_object(rlua_state *state, rlua_value *value, int class_id, void *object) {
-    *value = (rlua_value){ .kind = RLUA_OBJECT, .class_id = class_id, .object = object };
+    *value = (rlua_value){.kind = RLUA_OBJECT, .class_id = class_id, .object = object};
     rlua_own(state, value);
 }
 
@@ -105,5 +107,5 @@ void rlua_arena_destroy(rlua_state *state) {
         block = previous;
     }
     free(state->arena.owned);
-    state->arena = (rlua_arena){ 0 };
+    state->arena = (rlua_arena){0};
 }

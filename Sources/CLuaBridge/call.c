@@ -29,8 +29,11 @@ void rlua_collect_now(rlua_state *state, lua_State *L) {
     state->library.collected(state->library.context);
 }
 
-/// Lua's collector takes a box for a few bytes and falls behind where scripts make many; what they hold is ten times larger.
-static bool has_many_boxes(const rlua_state *state) { return state->boxes > 10000 && state->boxes > 2 * state->boxes_left; }
+/// Lua's collector takes a box for a few bytes and falls behind where scripts make many; what they hold is ten times
+/// larger.
+static bool has_many_boxes(const rlua_state *state) {
+    return state->boxes > 10000 && state->boxes > 2 * state->boxes_left;
+}
 
 // MARK: - From Lua
 
@@ -42,7 +45,8 @@ int rlua_answer(lua_State *L, const rlua_row *row) {
     state->reraising = false;
     rlua_mark mark = rlua_arena_mark(state);
     int count = lua_gettop(L);
-    rlua_frame frame = { .arguments = rlua_values(state, (size_t)count), .count = (size_t)count, .in_coroutine = L != state->main };
+    rlua_frame frame = {
+        .arguments = rlua_values(state, (size_t)count), .count = (size_t)count, .in_coroutine = L != state->main};
     for (int i = 0; i < count; i++) rlua_read(state, L, i + 1, row->reading, &frame.arguments[i]);
 
     lua_State *caller = state->running;
@@ -102,21 +106,22 @@ static int call_protected(lua_State *L) {
 }
 
 static rlua_value text(const char *bytes, size_t length) {
-    rlua_value value = { .kind = RLUA_STRING };
+    rlua_value value = {.kind = RLUA_STRING};
     value.string.bytes = bytes;
     value.string.length = length;
     return value;
 }
 
 void rlua_begin(rlua_state *state, rlua_outcome *outcome) {
-    *outcome = (rlua_outcome){ .code = RLUA_OK, .top = state->running ? lua_gettop(state->running) : 0 };
+    *outcome = (rlua_outcome){.code = RLUA_OK, .top = state->running ? lua_gettop(state->running) : 0};
     rlua_mark mark = rlua_arena_mark(state);
     outcome->block = mark.block;
     outcome->used = mark.used;
     outcome->owned = mark.owned;
 }
 
-void rlua_call(rlua_state *state, int function, rlua_value *arguments, size_t count, int wanted, rlua_outcome *outcome) {
+void rlua_call(
+    rlua_state *state, int function, rlua_value *arguments, size_t count, int wanted, rlua_outcome *outcome) {
     lua_State *L = state->running;
     if (!L || !lua_checkstack(L, 16)) {
         static const char ended[] = "Lua has ended", deep[] = "calls nest too deep";
@@ -124,7 +129,7 @@ void rlua_call(rlua_state *state, int function, rlua_value *arguments, size_t co
         outcome->message = L ? text(deep, sizeof deep - 1) : text(ended, sizeof ended - 1);
         return;
     }
-    request request = { state, function, arguments, count };
+    request request = {state, function, arguments, count};
     lua_pushlightuserdata(L, state);
     lua_pushcclosure(L, rlua_handler, 1);
     int base = lua_gettop(L);
@@ -141,12 +146,13 @@ void rlua_call(rlua_state *state, int function, rlua_value *arguments, size_t co
     outcome->count = (size_t)(lua_gettop(L) - base);
     outcome->results = rlua_values(state, outcome->count);
     if (!lua_checkstack(L, 16)) outcome->count = 0;
-    for (size_t i = 0; i < outcome->count; i++) rlua_read(state, L, base + 1 + (int)i, RLUA_BY_VALUE, &outcome->results[i]);
+    for (size_t i = 0; i < outcome->count; i++)
+        rlua_read(state, L, base + 1 + (int)i, RLUA_BY_VALUE, &outcome->results[i]);
 }
 
 void rlua_done(rlua_state *state, rlua_outcome *outcome) {
     if (state->running) lua_settop(state->running, outcome->top);
-    rlua_arena_reset(state, (rlua_mark){ outcome->block, outcome->used, outcome->owned });
+    rlua_arena_reset(state, (rlua_mark){outcome->block, outcome->used, outcome->owned});
 }
 
 static rlua_value copy_text(rlua_state *state, lua_State *L) {
@@ -214,7 +220,8 @@ void rlua_set_global(rlua_state *state, const char *name, rlua_value *value) {
     lua_pop(L, 1);
 }
 
-void rlua_each_local(rlua_state *state, int class_id, void *context, void (*body)(void *context, const char *name, void *object)) {
+void rlua_each_local(
+    rlua_state *state, int class_id, void *context, void (*body)(void *context, const char *name, void *object)) {
     lua_State *L = state->running;
     lua_Debug frame;
     for (int level = 0; L && lua_checkstack(L, 4) && lua_getstack(L, level, &frame); level++) {

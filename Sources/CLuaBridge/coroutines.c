@@ -1,4 +1,5 @@
-// Lua's own resume and wrap do not tell which coroutine runs, and an interrupt would miss one that never calls the library.
+// Lua's own resume and wrap do not tell which coroutine runs, and an interrupt would miss one that never calls the
+// library.
 #include "internal.h"
 
 /// Runs a coroutine with the values on top of the stack; returns how many it gave, or -1 with its error on top.

@@ -31,7 +31,8 @@ void rlua_push_place(lua_State *L) {
 void rlua_place(rlua_state *state, char *text, size_t size) {
     lua_Debug frame;
     *text = 0;
-    if (state->running && find_user(state->running, &frame)) snprintf(text, size, "%s:%d", frame.short_src, frame.currentline);
+    if (state->running && find_user(state->running, &frame))
+        snprintf(text, size, "%s:%d", frame.short_src, frame.currentline);
 }
 
 int rlua_line(lua_State *L) {
@@ -85,7 +86,8 @@ int rlua_handler(lua_State *L) {
         } else if (frame.name) {
             lua_pushfstring(L, "  %s:%d: in '%s'\n", frame.short_src, frame.currentline, frame.name);
         } else {
-            lua_pushfstring(L, "  %s:%d: in a function from line %d\n", frame.short_src, frame.currentline, frame.linedefined);
+            lua_pushfstring(
+                L, "  %s:%d: in a function from line %d\n", frame.short_src, frame.currentline, frame.linedefined);
         }
         luaL_addvalue(&buffer);
     }

@@ -4,7 +4,9 @@
 
 rlua_box *rlua_box_at(const rlua_state *state, lua_State *L, int index) {
     rlua_box *box = lua_touserdata(L, index);
-    return box && lua_type(L, index) == LUA_TUSERDATA && lua_rawlen(L, index) == sizeof *box && box->state == state ? box : NULL;
+    return box && lua_type(L, index) == LUA_TUSERDATA && lua_rawlen(L, index) == sizeof *box && box->state == state
+               ? box
+               : NULL;
 }
 
 /// Adds the box on top of the stack to the innermost scope's list.
@@ -29,7 +31,7 @@ void rlua_push_object(rlua_state *state, lua_State *L, rlua_value *value) {
         lua_pop(L, 1);
     }
     rlua_box *box = lua_newuserdatauv(L, sizeof *box, class->shared ? 1 : 0);
-    *box = (rlua_box){ .state = state, .class_id = value->class_id };
+    *box = (rlua_box){.state = state, .class_id = value->class_id};
     lua_rawgeti(L, LUA_REGISTRYINDEX, class->metatable);
     lua_setmetatable(L, -2);
     box->object = value->object;
@@ -160,7 +162,8 @@ void rlua_each_call(rlua_state *state, void *context, void (*body)(void *context
     for (int level = 0; L && level < LEVELS && lua_checkstack(L, 8) && lua_getstack(L, level, &frame); level++) {
         if (!lua_getlocal(L, &frame, 1)) continue;
         const rlua_box *box = rlua_box_at(state, L, lua_gettop(L));
-        if (box && box->object && state->classes[box->class_id]->shared && is_call_of_top(L, &frame)) body(context, box->object);
+        if (box && box->object && state->classes[box->class_id]->shared && is_call_of_top(L, &frame))
+            body(context, box->object);
         lua_pop(L, 1);
     }
 }
@@ -170,7 +173,7 @@ void rlua_each_call(rlua_state *state, void *context, void (*body)(void *context
 int rlua_class_new(rlua_state *state, const char *word, bool shared, bool tracked) {
     lua_State *L = state->main;
     rlua_class *class = rlua_reallocate(NULL, sizeof *class);
-    *class = (rlua_class){ .state = state, .shared = shared, .tracked = tracked };
+    *class = (rlua_class){.state = state, .shared = shared, .tracked = tracked};
     state->classes = rlua_reallocate(state->classes, ((size_t)state->class_count + 1) * sizeof *state->classes);
     state->classes[state->class_count] = class;
 
@@ -182,8 +185,14 @@ int rlua_class_new(rlua_state *state, const char *word, bool shared, bool tracke
     lua_setfield(L, metatable, "__name");
     lua_pushboolean(L, false);
     lua_setfield(L, metatable, "__metatable");
-    static const struct { const char *name; lua_CFunction function; bool always; } metamethods[] = {
-        { "__gc", free_object, true }, { "__close", free_object, false }, { "__eq", equal, true },
+    static const struct {
+        const char *name;
+        lua_CFunction function;
+        bool always;
+    } metamethods[] = {
+        {"__gc", free_object, true},
+        {"__close", free_object, false},
+        {"__eq", equal, true},
     };
     for (size_t i = 0; i < sizeof metamethods / sizeof *metamethods; i++) {
         if (!metamethods[i].always && !tracked) continue;
@@ -255,7 +264,8 @@ static int open_scope(lua_State *L) {
     if (state->scope_count == state->scope_size) {
         state->scope_size = state->scope_size ? 2 * state->scope_size : 8;
         state->scopes = rlua_reallocate(state->scopes, (size_t)state->scope_size * sizeof *state->scopes);
-        state->scope_lines = rlua_reallocate(state->scope_lines, (size_t)state->scope_size * sizeof *state->scope_lines);
+        state->scope_lines =
+            rlua_reallocate(state->scope_lines, (size_t)state->scope_size * sizeof *state->scope_lines);
     }
     lua_newtable(L);
     lua_pushvalue(L, lua_upvalueindex(2));
@@ -363,8 +373,8 @@ void rlua_open_scopes(rlua_state *state) {
     lua_pushliteral(L, "v");
     lua_setfield(L, -2, "__mode");
     static const luaL_Reg functions[] = {
-        { "open_scope", open_scope }, { "close_scope", close_scope }, { "keep", keep_object }, { "free", free_object },
-        { "word_of", word_of }, { "is_callable", is_callable }, { "enclosed", enclosed }, { NULL, NULL },
+        {"open_scope", open_scope}, {"close_scope", close_scope}, {"keep", keep_object},  {"free", free_object},
+        {"word_of", word_of},       {"is_callable", is_callable}, {"enclosed", enclosed}, {NULL, NULL},
     };
     for (const luaL_Reg *entry = functions; entry->name; entry++) {
         lua_pushlightuserdata(L, state);

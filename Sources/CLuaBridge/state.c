@@ -29,7 +29,7 @@ static int new_table(lua_State *L) {
 
 rlua_state *rlua_open(rlua_library library) {
     rlua_state *state = rlua_reallocate(NULL, sizeof *state);
-    *state = (rlua_state){ .library = library };
+    *state = (rlua_state){.library = library};
     pthread_mutex_init(&state->lock, NULL);
     lua_State *L = lua_newstate(allocate, NULL);
     if (!L) abort();
@@ -100,7 +100,7 @@ int rlua_root_reference(rlua_state *state, rlua_root root) { return state->roots
 
 rlua_row *rlua_row_new(rlua_state *state, rlua_body body, void *context, rlua_reading reading) {
     rlua_row *row = rlua_reallocate(NULL, sizeof *row);
-    *row = (rlua_row){ state, body, context, reading, state->rows };
+    *row = (rlua_row){state, body, context, reading, state->rows};
     return state->rows = row;
 }
 

@@ -32,7 +32,7 @@ static bool read_table(reader *reader, int index, int depth, rlua_value *value) 
     }
     reader->left -= count + 2 * named;
     rlua_value *items = rlua_values(reader->state, count + 2 * named);
-    *value = (rlua_value){ .kind = RLUA_TABLE, .table = { items, (uint32_t)count, (uint32_t)named } };
+    *value = (rlua_value){.kind = RLUA_TABLE, .table = {items, (uint32_t)count, (uint32_t)named}};
     for (size_t i = 0; i < count; i++) {
         int type = lua_rawgeti(L, index, (lua_Integer)i + 1);
         if (type == LUA_TNIL) {
@@ -51,7 +51,8 @@ static bool read_table(reader *reader, int index, int depth, rlua_value *value) 
         int key = lua_gettop(L) - 1;
         bool is_item = lua_isinteger(L, key) && lua_tointeger(L, key) >= 1 && (size_t)lua_tointeger(L, key) <= count;
         if (!is_item) {
-            if (!read_value(reader, key, depth + 1, next) || !read_value(reader, key + 1, depth + 1, next + 1)) return false;
+            if (!read_value(reader, key, depth + 1, next) || !read_value(reader, key + 1, depth + 1, next + 1))
+                return false;
             next += 2;
         }
         lua_pop(L, 1);
@@ -64,17 +65,13 @@ static bool read_value(reader *reader, int index, int depth, rlua_value *value) 
     lua_State *L = reader->L;
     switch (lua_type(L, index)) {
     case LUA_TNIL:
-    case LUA_TNONE:
-        *value = (rlua_value){ .kind = RLUA_NIL };
-        return true;
-    case LUA_TBOOLEAN:
-        *value = (rlua_value){ .kind = RLUA_BOOLEAN, .boolean = lua_toboolean(L, index) };
-        return true;
+    case LUA_TNONE: *value = (rlua_value){.kind = RLUA_NIL}; return true;
+    case LUA_TBOOLEAN: *value = (rlua_value){.kind = RLUA_BOOLEAN, .boolean = lua_toboolean(L, index)}; return true;
     case LUA_TNUMBER:
         if (lua_isinteger(L, index)) {
-            *value = (rlua_value){ .kind = RLUA_INTEGER, .integer = lua_tointeger(L, index) };
+            *value = (rlua_value){.kind = RLUA_INTEGER, .integer = lua_tointeger(L, index)};
         } else {
-            *value = (rlua_value){ .kind = RLUA_NUMBER, .number = lua_tonumber(L, index) };
+            *value = (rlua_value){.kind = RLUA_NUMBER, .number = lua_tonumber(L, index)};
         }
         return true;
     case LUA_TSTRING: {
@@ -86,21 +83,20 @@ static bool read_value(reader *reader, int index, int depth, rlua_value *value) 
         const rlua_box *box = rlua_box_at(reader->state, L, index);
         if (!box) break;
         if (box->object) {
-            *value = (rlua_value){ .kind = RLUA_OBJECT, .class_id = box->class_id, .object = box->object };
+            *value = (rlua_value){.kind = RLUA_OBJECT, .class_id = box->class_id, .object = box->object};
         } else {
-            *value = (rlua_value){ .kind = RLUA_FREED, .class_id = box->class_id, .integer = box->scope_line };
+            *value = (rlua_value){.kind = RLUA_FREED, .class_id = box->class_id, .integer = box->scope_line};
         }
         return true;
     }
-    case LUA_TTABLE:
-        return read_table(reader, index, depth, value);
+    case LUA_TTABLE: return read_table(reader, index, depth, value);
     case LUA_TFUNCTION:
         lua_pushvalue(L, index);
-        *value = (rlua_value){ .kind = RLUA_REFERENCE, .reference = luaL_ref(L, LUA_REGISTRYINDEX) };
+        *value = (rlua_value){.kind = RLUA_REFERENCE, .reference = luaL_ref(L, LUA_REGISTRYINDEX)};
         rlua_own(reader->state, value);
         return true;
     }
-    *value = (rlua_value){ .kind = RLUA_OTHER };
+    *value = (rlua_value){.kind = RLUA_OTHER};
     value->string.bytes = luaL_typename(L, index);
     value->string.length = strlen(value->string.bytes);
     return true;
@@ -109,15 +105,15 @@ static bool read_value(reader *reader, int index, int depth, rlua_value *value) 
 void rlua_read(rlua_state *state, lua_State *L, int index, rlua_reading reading, rlua_value *value) {
     if (reading == RLUA_BY_REFERENCE && lua_istable(L, index)) {
         lua_pushvalue(L, index);
-        *value = (rlua_value){ .kind = RLUA_REFERENCE, .reference = luaL_ref(L, LUA_REGISTRYINDEX) };
+        *value = (rlua_value){.kind = RLUA_REFERENCE, .reference = luaL_ref(L, LUA_REGISTRYINDEX)};
         rlua_own(state, value);
         return;
     }
     int top = lua_gettop(L);
-    reader reader = { state, L, RLUA_VALUES, NULL };
+    reader reader = {state, L, RLUA_VALUES, NULL};
     if (read_value(&reader, index, 0, value)) return;
     lua_settop(L, top);
-    *value = (rlua_value){ .kind = RLUA_UNREADABLE };
+    *value = (rlua_value){.kind = RLUA_UNREADABLE};
     value->string.bytes = reader.message;
     value->string.length = strlen(reader.message);
 }

@@ -5,14 +5,14 @@ import RiffleTensor
 public enum Coupling: String, Sendable, CaseIterable {
     /// As both come: every noise may meet every sample.
     case independent
-    /// The optimal transport between the two sides of the batch: the sum of |x0_i - x1_i|^2 is least (Pooladian et al. 2023;
-    /// Tong et al. 2023).
+    /// The optimal transport between the two sides of the batch: the sum of |x0_i - x1_i|^2 is least (Pooladian et al.
+    /// 2023; Tong et al. 2023).
     case optimal
 
     /// The noise in the order in which it goes with the data.
     ///
-    /// The optimal order is exact, the same wherever it is computed, and takes an n x n matrix of float64 and O(n^3) time:
-    /// a batch of 1024 takes one or two tenths of a second.
+    /// The optimal order is exact, the same wherever it is computed, and takes an n x n matrix of float64 and O(n^3)
+    /// time: a batch of 1024 takes one or two tenths of a second.
     /// - Parameters:
     ///   - noise: x0 [n, ...].
     ///   - data: x1, of the same shape.
@@ -22,7 +22,8 @@ public enum Coupling: String, Sendable, CaseIterable {
         guard self == .optimal else { return noise }
         guard noise.shape == data.shape, data.rank >= 1, noise.dtype.isFloating, data.dtype.isFloating else {
             throw RiffleError(
-                "coupling", "noise and data must be batches [n, ...] of floats of one shape "
+                "coupling",
+                "noise and data must be batches [n, ...] of floats of one shape "
                     + "(noise \(noise.dtype) \(noise.shape), data \(data.dtype) \(data.shape))")
         }
         guard data.count > 0, data.shape[0] > 1 else { return noise }
@@ -36,9 +37,12 @@ public enum Coupling: String, Sendable, CaseIterable {
         do {
             distances = try Tensor(uninitialized: [n, n], .float64)
         } catch let error as RiffleError {
-            let bytes = n.multipliedReportingOverflow(by: n).overflow ? "more than any memory" : readable(bytes: n * n * 8)
+            let bytes =
+                n.multipliedReportingOverflow(by: n).overflow ? "more than any memory" : readable(bytes: n * n * 8)
             throw RiffleError(
-                "coupling", "an optimal coupling of \(n) samples takes a matrix of \(bytes); use a smaller batch (\(error.message))",
+                "coupling",
+                "an optimal coupling of \(n) samples takes a matrix of \(bytes); use a smaller batch "
+                    + "(\(error.message))",
                 kind: error.kind)
         }
         let (x, y) = (try x.detach().converted(to: .float64), try y.detach().converted(to: .float64))

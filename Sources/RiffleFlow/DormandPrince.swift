@@ -36,8 +36,8 @@ public struct DormandPrince: Sendable {
 
     /// Follows dx/dt = v(x, t) from one time to another, up or down.
     ///
-    /// The step is controlled by the root mean square of error / (atol + rtol max(|x|, |x'|)) over the whole batch. A step
-    /// whose numbers are not finite is tried again shorter, like one whose error is too large.
+    /// The step is controlled by the root mean square of error / (atol + rtol max(|x|, |x'|)) over the whole batch. A
+    /// step whose numbers are not finite is tried again shorter, like one whose error is too large.
     /// - Parameters:
     ///   - visit: is told the state at the start and after each step.
     /// - Throws: `RiffleError` when the steps run out, the solution is not finite, or the tolerances cannot be met.
@@ -102,7 +102,8 @@ public struct DormandPrince: Sendable {
         taking: (Step) throws -> Void
     ) throws -> (Tensor, SolverReport) {
         guard start != end, start.isFinite, end.isFinite else {
-            throw RiffleError("ode", "times must differ and be finite, got \(riffleExact(start)) and \(riffleExact(end))")
+            throw RiffleError(
+                "ode", "times must differ and be finite, got \(riffleExact(start)) and \(riffleExact(end))")
         }
         var (x, t, report) = (x, start, SolverReport(times: [start, end]))
         if x.count == 0 {
@@ -110,7 +111,9 @@ public struct DormandPrince: Sendable {
             return (x, report)
         }
         var slope = try velocity(x, t)
-        guard x.nonfiniteCount == 0, slope.nonfiniteCount == 0 else { throw RiffleError("ode", "the solution is not finite at time \(riffleExact(t))") }
+        guard x.nonfiniteCount == 0, slope.nonfiniteCount == 0 else {
+            throw RiffleError("ode", "the solution is not finite at time \(riffleExact(t))")
+        }
         var h = try firstStep(x, t, slope, end, velocity)
         report.evaluations = 2
         let direction = end > start ? 1.0 : -1.0
@@ -134,7 +137,11 @@ public struct DormandPrince: Sendable {
             h *= isTaken || ratio.isFinite ? min(10, max(0.2, 0.9 * pow(max(ratio, 1e-10), -0.2))) : 0.2
             if abs(h) < Self.shortest { h = direction * Self.shortest }
         }
-        throw RiffleError("ode", "\(maximumSteps) steps did not reach time \(riffleExact(end)), only \(riffleExact(t)); raise rtol and atol, or max_steps")
+        throw RiffleError(
+            "ode",
+            "\(maximumSteps) steps did not reach time \(riffleExact(end)), only \(riffleExact(t)); raise rtol and "
+                + "atol, or max_steps"
+        )
     }
 
     /// Why the shortest step cannot be taken.
@@ -143,8 +150,11 @@ public struct DormandPrince: Sendable {
             return RiffleError("ode", "the solution is not finite behind time \(riffleExact(t))")
         }
         return RiffleError(
-            "ode", "at time \(riffleExact(t)) even a step of \(riffleFormat(Self.shortest)) is off by \(riffleFormat(ratio)) times what rtol "
-                + "\(riffleFormat(relativeTolerance)) and atol \(riffleFormat(absoluteTolerance)) allow: the velocity has no bound "
+            "ode",
+            "at time \(riffleExact(t)) even a step of \(riffleFormat(Self.shortest)) is off by \(riffleFormat(ratio)) "
+                + "times what rtol "
+                + "\(riffleFormat(relativeTolerance)) and atol \(riffleFormat(absoluteTolerance)) allow: the velocity "
+                + "has no bound "
                 + "there, or they are too small for these numbers")
     }
 

@@ -5,8 +5,8 @@ import RiffleTensor
 ///
 ///     v + (scale - 1) (v - w)
 ///
-/// w is the network's own answer without a condition (classifier-free guidance, Ho and Salimans 2207.12598), or that of a
-/// weaker network under the same condition (autoguidance, Karras et al. 2406.02507). Scale 1 changes nothing.
+/// w is the network's own answer without a condition (classifier-free guidance, Ho and Salimans 2207.12598), or that of
+/// a weaker network under the same condition (autoguidance, Karras et al. 2406.02507). Scale 1 changes nothing.
 ///
 /// It is a network like any other: it can be sampled, and teach. Its students start as the network itself.
 public final class GuidedNetwork: Network {
@@ -21,27 +21,49 @@ public final class GuidedNetwork: Network {
     ///   - none: what stands for no condition, a row that serves for all samples; the network's own when nil.
     /// - Throws: `RiffleError` where there is no weaker answer to be had.
     public init(
-        _ network: Network, scale: Double, interval: ClosedRange<Double> = 0...1, weak: Network? = nil, none: Condition? = nil
+        _ network: Network, scale: Double, interval: ClosedRange<Double> = 0...1, weak: Network? = nil,
+        none: Condition? = nil
     ) throws {
         if weak == nil, none == nil {
             switch network.conditioning {
             case .none:
-                throw RiffleError("guide", "the network is not conditioned on anything, so it has no answer without a condition; give a weaker network with weak = ...")
+                throw RiffleError(
+                    "guide",
+                    "the network is not conditioned on anything, so it has no answer without a condition; give a "
+                        + "weaker network with weak = ..."
+                )
             case .classes(let count, hasNull: false):
-                throw RiffleError("guide", "the network has no label for none; make it with classes = \(count), null_class = true and train it with label_dropout, or give a weaker network with weak = ...")
+                throw RiffleError(
+                    "guide",
+                    "the network has no label for none; make it with classes = \(count), null_class = true and train "
+                        + "it with label_dropout, or give a weaker network with weak = ..."
+                )
             default: break
             }
         }
-        if let none, !none.tensors.allSatisfy({ $0.shape.sizes.first == 1 }) || none.tensors.count != network.conditioning.count {
-            throw RiffleError("guide", "none is a condition of one row, as the network takes it: \(network.conditioning.count) tensors, got \(none.tensors.map(\.shape))")
+        if let none,
+            !none.tensors.allSatisfy({ $0.shape.sizes.first == 1 }) || none.tensors.count != network.conditioning.count
+        {
+            throw RiffleError(
+                "guide",
+                "none is a condition of one row, as the network takes it: \(network.conditioning.count) tensors, got "
+                    + "\(none.tensors.map(\.shape))"
+            )
         }
         if let weak {
-            guard weak.times == network.times else { throw RiffleError("guide", "the weaker network takes \(weak.times) times and the other \(network.times)") }
-            guard weak.sampleShape == network.sampleShape || weak.sampleShape == nil || network.sampleShape == nil else {
-                throw RiffleError("guide", "the weaker network is made for other samples: \(weak.summary) and \(network.summary)")
+            guard weak.times == network.times else {
+                throw RiffleError(
+                    "guide", "the weaker network takes \(weak.times) times and the other \(network.times)")
+            }
+            guard weak.sampleShape == network.sampleShape || weak.sampleShape == nil || network.sampleShape == nil
+            else {
+                throw RiffleError(
+                    "guide", "the weaker network is made for other samples: \(weak.summary) and \(network.summary)")
             }
             guard weak.conditioning.isTold(like: network.conditioning) else {
-                throw RiffleError("guide", "the weaker network is conditioned on something else: \(weak.summary) and \(network.summary)")
+                throw RiffleError(
+                    "guide",
+                    "the weaker network is conditioned on something else: \(weak.summary) and \(network.summary)")
             }
         }
         (self.network, self.weak, self.scale, self.interval, self.none) = (network, weak, scale, interval, none)
@@ -52,17 +74,22 @@ public final class GuidedNetwork: Network {
     public override var times: Int { network.times }
     public override var conditioning: Conditioning { network.conditioning }
     public override var sampleShape: Shape? { network.sampleShape }
-    public override var children: [(name: String, module: Module)] { [("net", network)] + (weak.map { [("weak", $0)] } ?? []) }
+    public override var children: [(name: String, module: Module)] {
+        [("net", network)] + (weak.map { [("weak", $0)] } ?? [])
+    }
 
     public override func blank() throws -> Module {
-        try GuidedNetwork(network.blankNetwork(), scale: scale, interval: interval, weak: weak?.blankNetwork(), none: none)
+        try GuidedNetwork(
+            network.blankNetwork(), scale: scale, interval: interval, weak: weak?.blankNetwork(), none: none)
     }
 
     public override func twoTimed() throws -> Network { try network.twoTimed() }
 
     public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let start = times[0]
-        let acts = try start.ge(.scalar(interval.lowerBound, start.dtype)) * start.le(.scalar(interval.upperBound, start.dtype))
+        let acts =
+            try start.ge(.scalar(interval.lowerBound, start.dtype))
+            * start.le(.scalar(interval.upperBound, start.dtype))
         guard scale != 1, try acts.sum().item() > 0 else { return try network.answer(x, times, condition) }
         let (strong, weaker) = try answers(x, times, condition)
         return try strong + acts.alongside(x) * (scale - 1) * (strong - weaker)
@@ -75,12 +102,15 @@ public final class GuidedNetwork: Network {
         }
         guard let condition else { throw RiffleError("guide", "labels are needed") }
         let n = x.shape[0]
-        let empty = try none.map { none in
-            Condition(try none.tensors.map { try $0.expanded(to: Shape([n] + $0.shape.sizes.dropFirst())) })
-        } ?? network.conditioning.null(like: condition)
+        let empty =
+            try none.map { none in
+                Condition(try none.tensors.map { try $0.expanded(to: Shape([n] + $0.shape.sizes.dropFirst())) })
+            } ?? network.conditioning.null(like: condition)
         let isAlike = zip(empty.tensors, condition.tensors).allSatisfy { $0.shape == $1.shape }
         guard isAlike else { return (try network.answer(x, times, condition), try network.answer(x, times, empty)) }
-        let both = try network.answer(.cat([x, x]), times.map { try .cat([$0, $0]) }, .cat([condition, empty])).split([n, n])
+        let both = try network.answer(.cat([x, x]), times.map { try .cat([$0, $0]) }, .cat([condition, empty])).split([
+            n, n,
+        ])
         return (both[0], both[1])
     }
 }

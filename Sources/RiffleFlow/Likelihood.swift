@@ -2,20 +2,21 @@ import Glibc
 import RiffleNN
 import RiffleTensor
 
-/// The log-density that a velocity network gives to data: noise N(0, I) at time 0, carried along dx/dt = v(x, t) to time 1
-/// (Chen et al. 2018, equation 8; Grathwohl et al. 2019, equation 4).
+/// The log-density that a velocity network gives to data: noise N(0, I) at time 0, carried along dx/dt = v(x, t) to
+/// time 1 (Chen et al. 2018, equation 8; Grathwohl et al. 2019, equation 4).
 ///
 ///     log p_1(x) = log N(z; 0, I) - integral from 0 to 1 of div v(x_t, t) dt,   z = x_0 where x_1 = x
 ///
-/// The way back from x and the integral are one solution, of x_t with one more number for each sample. Networks are evaluated
-/// without dropout and without recording.
+/// The way back from x and the integral are one solution, of x_t with one more number for each sample. Networks are
+/// evaluated without dropout and without recording.
 public struct Likelihood {
     /// Where div v, the trace of the Jacobian, comes from.
     public enum Divergence: Sendable, Equatable {
         /// A derivative for each number of a sample.
         case exact
-        /// Hutchinson's estimate: the mean of e . (dv/dx) e over so many vectors e of random signs, which stay the same along the
-        /// whole way. Unbiased over a grid; an adaptive step sees the estimate too, which moves it within the tolerance.
+        /// Hutchinson's estimate: the mean of e . (dv/dx) e over so many vectors e of random signs, which stay the same
+        /// along the whole way. Unbiased over a grid; an adaptive step sees the estimate too, which moves it within the
+        /// tolerance.
         case probes(Int)
     }
 
@@ -32,18 +33,24 @@ public struct Likelihood {
     ///   - grid: times from 1, the data, down to 0, the noise.
     /// - Throws: `RiffleError` when the grid is another, or x is not a batch of floats.
     public init(
-        _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, _ divergence: Divergence = .exact,
+        _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod,
+        _ divergence: Divergence = .exact,
         _ condition: Condition? = nil
     ) throws {
         guard grid.first == 1, grid.last == 0 else {
-            throw RiffleError("log_likelihood", "times must fall from 1, the data, to 0, the noise, got \(grid.map(riffleExact).joined(separator: ", "))")
+            throw RiffleError(
+                "log_likelihood",
+                "times must fall from 1, the data, to 0, the noise, got "
+                    + "\(grid.map(riffleExact).joined(separator: ", "))"
+            )
         }
         try self.init(network, x, divergence, condition) { try solve($0, along: grid, method, velocity: $1) }
     }
 
     /// With an adaptive step, which the log-density controls like any other number.
     public init(
-        _ network: Network, _ x: Tensor, _ method: DormandPrince, _ divergence: Divergence = .exact, _ condition: Condition? = nil
+        _ network: Network, _ x: Tensor, _ method: DormandPrince, _ divergence: Divergence = .exact,
+        _ condition: Condition? = nil
     ) throws {
         try self.init(network, x, divergence, condition) { try method.solve($0, from: 1, to: 0, velocity: $1) }
     }
@@ -105,7 +112,9 @@ private struct DivergenceField {
             let along = try directions(some, x).reshaped(to: x.shape.replacing(0, with: copies * n))
             let repeated = try copies == 1 ? x : .cat([Tensor](repeating: x, count: copies))
             let given = try condition.map { try Condition.cat([Condition](repeating: $0, count: copies)) }
-            let (value, derivative) = try jvp([repeated], [along]) { try network.velocity($0[0], .full([copies * n], t, x.dtype), given) }
+            let (value, derivative) = try jvp([repeated], [along]) {
+                try network.velocity($0[0], .full([copies * n], t, x.dtype), given)
+            }
             if first == 0 { velocity = try value.sliced(0, 0..<n) }
             sum = try sum + (derivative * along).reshaped(to: [copies, n, x.count / n]).sum([0, 2])
         }

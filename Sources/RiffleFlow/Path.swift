@@ -8,7 +8,8 @@ public enum Path: String, Sendable, CaseIterable {
     case linear
     /// a = cos(pi t / 2), b = sin(pi t / 2) (Albergo and Vanden-Eijnden 2022; GVP of Ma et al. 2024).
     case cosine
-    /// b = exp(-(1 - t)^2 (20 - 0.1) / 4 - (1 - t) 0.1 / 2), a^2 + b^2 = 1: the variance-preserving diffusion (Song et al. 2020).
+    /// b = exp(-(1 - t)^2 (20 - 0.1) / 4 - (1 - t) 0.1 / 2), a^2 + b^2 = 1: the variance-preserving diffusion (Song et
+    /// al. 2020).
     ///
     /// Its velocity has no bound at time 1; points and velocity are held at those of time 0.999, where a is 0.01.
     case variancePreserving = "vp"
@@ -25,7 +26,8 @@ public enum Path: String, Sendable, CaseIterable {
         let t = try t.alongside(x)
         switch self {
         case .linear:
-            return Coefficients(a: try 1 - t, b: t, da: try .full(t.shape, -1, t.dtype), db: try .ones(t.shape, t.dtype))
+            return Coefficients(
+                a: try 1 - t, b: t, da: try .full(t.shape, -1, t.dtype), db: try .ones(t.shape, t.dtype))
         case .cosine:
             let angle = try t * (.pi / 2), (cos, sin) = (try angle.cos(), try angle.sin())
             return Coefficients(a: cos, b: sin, da: try sin * (-.pi / 2), db: try cos * (.pi / 2))
@@ -76,14 +78,17 @@ public enum Prediction: String, Sendable, CaseIterable {
 ///
 ///     of noise e:  v = a' e + b' (x - a e) / b        of data d:  v = a' (x - b d) / a + b' d
 ///
-/// The divisors are held above 0.01: at time 0 the noise tells nothing of the data, at time 1 the data nothing of the noise.
+/// The divisors are held above 0.01: at time 0 the noise tells nothing of the data, at time 1 the data nothing of the
+/// noise.
 public final class PredictedVelocity: Network {
     private let network: Network
     private let prediction: Prediction
     private let path: Path
 
     public init(_ network: Network, _ prediction: Prediction, _ path: Path) throws {
-        guard network.times == 1 else { throw RiffleError("flow.velocity", "a network of two times tells an average velocity already") }
+        guard network.times == 1 else {
+            throw RiffleError("flow.velocity", "a network of two times tells an average velocity already")
+        }
         (self.network, self.prediction, self.path) = (network, prediction, path)
     }
 

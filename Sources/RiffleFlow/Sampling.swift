@@ -58,14 +58,18 @@ public enum Sampler {
         }
     }
 
-    /// Samples a consistency model (Song et al. 2023, algorithm 1): from each time of a rising grid it jumps to the data, which
-    /// then get fresh noise to stand at the next time. The last of the times is where the last jump begins.
+    /// Samples a consistency model (Song et al. 2023, algorithm 1): from each time of a rising grid it jumps to the
+    /// data, which then get fresh noise to stand at the next time. The last of the times is where the last jump begins.
     public static func consistency(
         _ network: Network, _ x: Tensor, along starts: [Double], _ path: Path = .linear, _ condition: Condition? = nil
     ) throws -> (x: Tensor, report: SolverReport) {
         try checkRange(starts, "consistency")
-        guard starts.first == 0, starts.count == 1 || zip(starts, starts.dropFirst()).allSatisfy({ $0 < $1 }), starts.last != 1 else {
-            throw RiffleError("consistency", "times must rise from 0 and end before 1, got \(starts.map(riffleExact).joined(separator: ", "))")
+        guard starts.first == 0, starts.count == 1 || zip(starts, starts.dropFirst()).allSatisfy({ $0 < $1 }),
+            starts.last != 1
+        else {
+            throw RiffleError(
+                "consistency",
+                "times must rise from 0 and end before 1, got \(starts.map(riffleExact).joined(separator: ", "))")
         }
         return try evaluating(network, x) {
             var (x, report) = (x.detach(), SolverReport(times: starts)), n = x.shape[0]
@@ -90,12 +94,16 @@ public enum Sampler {
         throw RiffleError(operation, "times lie from 0, noise, to 1, data; got \(riffleExact(time))")
     }
 
-    private static func evaluating<Result>(_ network: Network, _ x: Tensor, _ body: () throws -> Result) throws -> Result {
+    private static func evaluating<Result>(_ network: Network, _ x: Tensor, _ body: () throws -> Result) throws
+        -> Result
+    {
         guard x.rank >= 1 else { throw RiffleError("sample", "x must be a batch [n, ...], got a single number") }
         return try withoutGradient { try network.evaluating(body) }
     }
 
-    private static func field(_ network: Network, _ x: Tensor, _ condition: Condition?) -> (Tensor, Double) throws -> Tensor {
+    private static func field(_ network: Network, _ x: Tensor, _ condition: Condition?) -> (Tensor, Double) throws ->
+        Tensor
+    {
         { try network.velocity($0, .full([x.shape[0]], $1, x.dtype), condition) }
     }
 }

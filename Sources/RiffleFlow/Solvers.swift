@@ -27,12 +27,15 @@ public enum FixedStepMethod: String, Sendable, CaseIterable {
     }
 
     /// One step from t to t + h.
-    public func step(_ x: Tensor, _ t: Double, _ h: Double, _ velocity: (Tensor, Double) throws -> Tensor) throws -> Tensor {
+    public func step(_ x: Tensor, _ t: Double, _ h: Double, _ velocity: (Tensor, Double) throws -> Tensor) throws
+        -> Tensor
+    {
         try x + average { slope, part in try velocity(slope.map { try x + $0 * (h * part) } ?? x, t + h * part) } * h
     }
 
     /// The average velocity of one step from s to t, times [n] that may differ from sample to sample.
-    func average(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ velocity: (Tensor, Tensor) throws -> Tensor) throws -> Tensor {
+    func average(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ velocity: (Tensor, Tensor) throws -> Tensor) throws -> Tensor
+    {
         let h = try (t - s).alongside(x)
         return try average { slope, part in
             let time = part == 0 ? s : part == 1 ? t : try s + (t - s) * part
@@ -41,7 +44,8 @@ public enum FixedStepMethod: String, Sendable, CaseIterable {
     }
 
     /// The method itself: a step's average velocity.
-    /// - Parameter velocity: that at a part of the step, from 0 to 1, at the place which a slope leads to; at the start where nil.
+    /// - Parameter velocity: that at a part of the step, from 0 to 1, at the place which a slope leads to; at the start
+    ///   where nil.
     private func average(_ velocity: (_ slope: Tensor?, _ part: Double) throws -> Tensor) throws -> Tensor {
         let k1 = try velocity(nil, 0)
         switch self {
@@ -79,8 +83,8 @@ public func evenGrid(from: Double, to: Double, steps: Int) -> [Double] {
     (0...steps).map { $0 == steps ? to : from + (to - from) * Double($0) / Double(steps) }
 }
 
-/// The grid of Karras et al. 2022 (eq. 5) as times of the linear path, t = 1 / (1 + sigma): from 0, where EDM has its largest
-/// noise level, 80, over its smallest, 0.002, to 1.
+/// The grid of Karras et al. 2022 (eq. 5) as times of the linear path, t = 1 / (1 + sigma): from 0, where EDM has its
+/// largest noise level, 80, over its smallest, 0.002, to 1.
 public func edmGrid(steps: Int) -> [Double] {
     let (least, most, rho) = (0.002, 80.0, 7.0)
     let inner = (1..<max(steps, 1)).map { step -> Double in
@@ -92,7 +96,13 @@ public func edmGrid(steps: Int) -> [Double] {
 
 func checkGrid(_ grid: [Double], _ operation: String) throws {
     let differences = zip(grid, grid.dropFirst()).map { $1 - $0 }
-    guard grid.count >= 2, grid.allSatisfy(\.isFinite), differences.allSatisfy({ $0 > 0 }) || differences.allSatisfy({ $0 < 0 }) else {
-        throw RiffleError(operation, "times must be at least two, all rising or all falling, got \(grid.isEmpty ? "none" : grid.map(riffleExact).joined(separator: ", "))")
+    guard grid.count >= 2, grid.allSatisfy(\.isFinite),
+        differences.allSatisfy({ $0 > 0 }) || differences.allSatisfy({ $0 < 0 })
+    else {
+        throw RiffleError(
+            operation,
+            "times must be at least two, all rising or all falling, got "
+                + "\(grid.isEmpty ? "none" : grid.map(riffleExact).joined(separator: ", "))"
+        )
     }
 }

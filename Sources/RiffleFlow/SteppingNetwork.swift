@@ -27,7 +27,8 @@ extension Network {
     var stepping: Network { times == 2 ? self : SteppingNetwork(self) }
 }
 
-/// What a generator makes of noise, without dropout: one jump from 0 to 1, or of a network with one time an Euler step, z + v(z, 0).
+/// What a generator makes of noise, without dropout: one jump from 0 to 1, or of a network with one time an Euler step,
+/// z + v(z, 0).
 func generated(_ generator: Network, _ noise: Tensor, _ condition: Condition?) throws -> Tensor {
     try acting(as: "generator") {
         let n = noise.shape[0]

@@ -18,7 +18,8 @@ public struct TimeSampling: Sendable, Equatable {
     public var mean = 0.0
     public var deviation = 1.0
 
-    public static let uniform = TimeSampling(law: .uniform), skewed = TimeSampling(law: .skewed), gap = TimeSampling(law: .gap)
+    public static let uniform = TimeSampling(law: .uniform), skewed = TimeSampling(law: .skewed),
+        gap = TimeSampling(law: .gap)
     public static func logitNormal(mean: Double, deviation: Double) -> TimeSampling {
         TimeSampling(law: .logitNormal, mean: mean, deviation: deviation)
     }

@@ -22,7 +22,8 @@ package enum AtomicFile {
         fileprivate func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
             var done = 0
             while done < bytes.count {
-                let put = pwrite(descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done, off_t(offset + done))
+                let put = pwrite(
+                    descriptor, bytes.baseAddress.map { $0 + done }, bytes.count - done, off_t(offset + done))
                 if put < 0, errno == EINTR { continue }
                 guard put > 0 else { throw SystemError() }
                 done += put
@@ -43,8 +44,9 @@ package enum AtomicFile {
 
     /// Makes the file `path` out of what `body` writes.
     ///
-    /// The bytes go into a sibling with a temporary name, to the disk, and then over `path` in one step: at every moment
-    /// the path holds the older file or the whole new one. A link is followed; a device or a pipe is written to as it is.
+    /// The bytes go into a sibling with a temporary name, to the disk, and then over `path` in one step: at every
+    /// moment the path holds the older file or the whole new one. A link is followed; a device or a pipe is written to
+    /// as it is.
     ///
     /// - Throws: `RiffleError` that names the file and the system's reason (no space, no permission, no such folder).
     package static func write(to path: String, _ body: (Output) throws -> Void) throws {
@@ -69,8 +71,8 @@ package enum AtomicFile {
         /// Of what is there already.
         private let mode: mode_t?
 
-        /// - Throws: `RiffleError` when a file is there that is not to be written to. Its folder would let another take its
-        ///   place, and so would its mode for the superuser.
+        /// - Throws: `RiffleError` when a file is there that is not to be written to. Its folder would let another take
+        ///   its place, and so would its mode for the superuser.
         init(_ path: String) throws {
             (self.path, resolved) = (path, try followingLinks(path))
             var status = stat()
@@ -96,8 +98,8 @@ package enum AtomicFile {
         }
     }
 
-    /// A file in the making that stays open between writes: a sibling with a temporary name until `commit` puts it over its
-    /// path. One that is discarded or forgotten leaves nothing behind.
+    /// A file in the making that stays open between writes: a sibling with a temporary name until `commit` puts it over
+    /// its path. One that is discarded or forgotten leaves nothing behind.
     package final class Draft {
         private let target: Target
         private let part: PartFile
@@ -110,7 +112,9 @@ package enum AtomicFile {
             self.init(target, try target.naming { try PartFile(in: folder(of: target.resolved)) })
         }
 
-        fileprivate convenience init(_ target: Target) throws { self.init(target, try PartFile(in: folder(of: target.resolved))) }
+        fileprivate convenience init(_ target: Target) throws {
+            self.init(target, try PartFile(in: folder(of: target.resolved)))
+        }
 
         private init(_ target: Target, _ part: PartFile) {
             (self.target, self.part, output) = (target, part, Output(part.descriptor))

@@ -9,7 +9,8 @@ struct Axis {
     /// Places between them, without.
     private(set) var minor: [Double] = []
 
-    /// An axis between two limits, about `count` ticks long. Limits that leave no room, or none on a logarithmic axis, give way.
+    /// An axis between two limits, about `count` ticks long. Limits that leave no room, or none on a logarithmic axis,
+    /// give way.
     init(_ low: Double, _ high: Double, isLogarithmic: Bool = false, count: Int = 5) {
         var (low, high) = (low.isFinite ? low : 0, high.isFinite ? high : 1)
         if isLogarithmic {
@@ -26,7 +27,9 @@ struct Axis {
     /// An axis that holds all of the values that can stand on it, with a margin of a part of its length.
     init(holding values: some Sequence<Double>, isLogarithmic: Bool = false, margin: Double = 0.04, count: Int = 5) {
         var (low, high) = (Double.infinity, -Double.infinity)
-        for value in values where value.isFinite && (!isLogarithmic || value > 0) { (low, high) = (min(low, value), max(high, value)) }
+        for value in values where value.isFinite && (!isLogarithmic || value > 0) {
+            (low, high) = (min(low, value), max(high, value))
+        }
         if low > high { (low, high) = isLogarithmic ? (0.1, 1) : (0, 1) }
         if isLogarithmic {
             let room = pow(high / low, margin)
@@ -98,7 +101,8 @@ struct Axis {
     private static func power(_ value: Double) -> String {
         let exponent = Int(log10(value).rounded())
         let digits: [Character: Character] = [
-            "-": "⁻", "0": "⁰", "1": "¹", "2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷", "8": "⁸", "9": "⁹",
+            "-": "⁻", "0": "⁰", "1": "¹", "2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷", "8": "⁸",
+            "9": "⁹",
         ]
         return "10" + String("\(exponent)".map { digits[$0] ?? $0 })
     }

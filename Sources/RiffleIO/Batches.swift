@@ -10,8 +10,8 @@ public protocol BatchSequence: AnyObject {
 
 /// A set in batches, in an order that depends on the seed and the position alone.
 ///
-/// Epoch after epoch every sample comes once, in an order of its own. Without `repeats`, `next` returns nil at the end of
-/// each epoch and goes on with the following one; with it the epochs are one endless row and every batch is full.
+/// Epoch after epoch every sample comes once, in an order of its own. Without `repeats`, `next` returns nil at the end
+/// of each epoch and goes on with the following one; with it the epochs are one endless row and every batch is full.
 public final class Batches: BatchSequence {
     public let set: any SampleSet
     /// Samples a batch.
@@ -53,7 +53,8 @@ public final class Batches: BatchSequence {
         }
         guard !flip || set is any ImageSet else { throw RiffleError("", "only images can be mirrored") }
         guard repeats || !dropLast || size <= set.count else {
-            throw RiffleError("", "a batch of \(size) is more than the set's \(set.count) samples, and drop_last leaves none")
+            throw RiffleError(
+                "", "a batch of \(size) is more than the set's \(set.count) samples, and drop_last leaves none")
         }
         (self.set, self.size, shuffles, flips, self.repeats, drops) = (set, size, shuffle, flip, repeats, dropLast)
         self.seed = seed ?? Context.current.random.seed

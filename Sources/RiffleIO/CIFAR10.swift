@@ -1,7 +1,8 @@
 import Foundation
 import RiffleTensor
 
-/// CIFAR-10 in its published binary form: records of a label's byte and 1,024 bytes each of red, green and blue, row by row.
+/// CIFAR-10 in its published binary form: records of a label's byte and 1,024 bytes each of red, green and blue, row by
+/// row.
 ///
 /// Kept in tensor memory as the files hold it, 3,073 bytes an image.
 public final class CIFAR10: ImageSet {
@@ -14,17 +15,21 @@ public final class CIFAR10: ImageSet {
 
     /// Reads the files of a folder, or one file.
     /// - Parameters:
-    ///   - path: a folder with `data_batch_*.bin` (all are read, in the order of their names) and `test_batch.bin`, or one
-    ///     such file. Any whole number of records will do. The classes' names are taken from `batches.meta.txt` beside them.
+    ///   - path: a folder with `data_batch_*.bin` (all are read, in the order of their names) and `test_batch.bin`, or
+    ///   one such file. Any whole number of records will do. The classes' names are taken from `batches.meta.txt`
+    ///   beside them.
     ///   - split: which files of a folder, `train` or `test`.
     /// - Throws: `RiffleError` when there are none, a size is not a whole number of records or a label is not 0 to 9.
     public init(_ path: String, split: String = "train") throws {
-        guard CIFAR10.splits.contains(split) else { throw RiffleError("", "a split is 'train' or 'test', got '\(split)'") }
+        guard CIFAR10.splits.contains(split) else {
+            throw RiffleError("", "a split is 'train' or 'test', got '\(split)'")
+        }
         let (folder, files) = try CIFAR10.files(path, split: split)
         let open = try files.map(InputFile.init)
         for file in open {
             guard file.size > 0, file.size % CIFAR10.record == 0 else {
-                throw file.error("expected a whole number of CIFAR-10 records of \(CIFAR10.record) bytes, found \(file.size) bytes")
+                throw file.error(
+                    "expected a whole number of CIFAR-10 records of \(CIFAR10.record) bytes, found \(file.size) bytes")
             }
         }
         records = try Storage(bytes: open.reduce(0) { $0 + $1.size })
@@ -41,7 +46,9 @@ public final class CIFAR10: ImageSet {
         classes = try CIFAR10.names(in: folder)
     }
 
-    public func label(of image: Int) -> Int { Int(records.pointer.load(fromByteOffset: image * CIFAR10.record, as: UInt8.self)) }
+    public func label(of image: Int) -> Int {
+        Int(records.pointer.load(fromByteOffset: image * CIFAR10.record, as: UInt8.self))
+    }
 
     public func copy(_ image: Int, mirrored: Bool, to pixels: UnsafeMutablePointer<Float>) {
         withExtendedLifetime(self.records) { storage in
@@ -69,7 +76,11 @@ public final class CIFAR10: ImageSet {
         let wanted = split == "test" ? "test_batch" : "data_batch_"
         let found = try namesInFolder(path).filter { $0.hasPrefix(wanted) && $0.hasSuffix(".bin") }
         guard !found.isEmpty else {
-            throw RiffleError("", "expected \(split == "test" ? "test_batch.bin" : "data_batch_*.bin") in the folder '\(path)', found none")
+            throw RiffleError(
+                "",
+                "expected \(split == "test" ? "test_batch.bin" : "data_batch_*.bin") in the folder '\(path)', found "
+                    + "none"
+            )
         }
         return (path, found.map { "\(path)/\($0)" })
     }
@@ -83,8 +94,12 @@ public final class CIFAR10: ImageSet {
         guard file.size < 10_000, let text = String(validating: try file.bytes(file.size, at: 0), as: UTF8.self) else {
             throw file.error("expected ten names of classes, one a line")
         }
-        let names = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
-        guard names.count == 10 else { throw file.error("expected ten names of classes, one a line, found \(names.count)") }
+        let names = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }.filter {
+            !$0.isEmpty
+        }
+        guard names.count == 10 else {
+            throw file.error("expected ten names of classes, one a line, found \(names.count)")
+        }
         return names
     }
 }

@@ -34,17 +34,24 @@ final class Canvas {
 
     /// - Throws: `RiffleError` when the sheet is too large, or memory runs out.
     init(width: Double, height: Double) throws {
-        (self.width, self.height) = (Int((width * Canvas.scale).rounded(.up)), Int((height * Canvas.scale).rounded(.up)))
+        (self.width, self.height) = (
+            Int((width * Canvas.scale).rounded(.up)), Int((height * Canvas.scale).rounded(.up))
+        )
         // Sides of cairo's go up to 32767, and a side beyond has no stride.
         rowBytes = max(0, Int(cairo_format_stride_for_width(CAIRO_FORMAT_RGB24, Int32(clamping: self.width))))
         pixels = try Storage(bytes: rowBytes * min(max(0, self.height), Int(Int16.max)))
         // A surface that could not be made is one that takes no drawing: cairo never returns null.
         surface = cairo_image_surface_create_for_data(
-            pixels.pointer.assumingMemoryBound(to: UInt8.self), CAIRO_FORMAT_RGB24, Int32(clamping: self.width), Int32(clamping: self.height),
+            pixels.pointer.assumingMemoryBound(to: UInt8.self), CAIRO_FORMAT_RGB24, Int32(clamping: self.width),
+            Int32(clamping: self.height),
             Int32(rowBytes))
         context = cairo_create(surface)
         guard cairo_status(context) == CAIRO_STATUS_SUCCESS else {
-            throw RiffleError("", "a picture of \(self.width) x \(self.height) pixels cannot be drawn: \(String(cString: cairo_status_to_string(cairo_status(context))))")
+            throw RiffleError(
+                "",
+                "a picture of \(self.width) x \(self.height) pixels cannot be drawn: "
+                    + "\(String(cString: cairo_status_to_string(cairo_status(context))))"
+            )
         }
         cairo_scale(context, Canvas.scale, Canvas.scale)
         cairo_set_line_join(context, CAIRO_LINE_JOIN_ROUND)
@@ -70,7 +77,9 @@ final class Canvas {
         let most = 400
         for start in stride(from: 0, to: points.count - 1, by: most) {
             cairo_move_to(context, points[start].x, points[start].y)
-            for point in points[(start + 1)...min(start + most, points.count - 1)] { cairo_line_to(context, point.x, point.y) }
+            for point in points[(start + 1)...min(start + most, points.count - 1)] {
+                cairo_line_to(context, point.x, point.y)
+            }
             cairo_stroke(context)
         }
     }
@@ -112,11 +121,14 @@ final class Canvas {
         var size: Double
         var isBold = false
 
-        static let tick = Style(size: 10), label = Style(size: 11), title = Style(size: 12, isBold: true), heading = Style(size: 14, isBold: true)
+        static let tick = Style(size: 10), label = Style(size: 11), title = Style(size: 12, isBold: true),
+            heading = Style(size: 14, isBold: true)
     }
 
     private func select(_ style: Style) {
-        cairo_select_font_face(context, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL, style.isBold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL)
+        cairo_select_font_face(
+            context, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
+            style.isBold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL)
         cairo_set_font_size(context, style.size)
     }
 
@@ -132,7 +144,10 @@ final class Canvas {
     ///   - anchor: the part of the text that lies left of the point.
     ///   - rise: the part of a capital's height that lies below it.
     ///   - upwards: whether it is read from bottom to top.
-    func text(_ text: String, x: Double, y: Double, _ style: Style, anchor: Double = 0, rise: Double = 0, upwards: Bool = false) {
+    func text(
+        _ text: String, x: Double, y: Double, _ style: Style, anchor: Double = 0, rise: Double = 0,
+        upwards: Bool = false
+    ) {
         let width = width(of: text, style)
         paint(.ink)
         cairo_save(context)
@@ -149,9 +164,11 @@ final class Canvas {
     func save(to path: String, text: [String: String] = [:]) throws {
         cairo_surface_flush(surface)
         guard cairo_status(context) == CAIRO_STATUS_SUCCESS else {
-            throw RiffleError("", "the picture could not be drawn: \(String(cString: cairo_status_to_string(cairo_status(context))))")
+            throw RiffleError(
+                "", "the picture could not be drawn: \(String(cString: cairo_status_to_string(cairo_status(context))))")
         }
-        try PNG.write(width: width, height: height, channels: 3, text: text, to: path) { [pixels, rowBytes, width] y, row in
+        try PNG.write(width: width, height: height, channels: 3, text: text, to: path) {
+            [pixels, rowBytes, width] y, row in
             let line = pixels.pointer.assumingMemoryBound(to: UInt8.self) + y * rowBytes
             for x in 0..<width {
                 for channel in 0..<3 { row[3 * x + channel] = line[4 * x + 2 - channel] }

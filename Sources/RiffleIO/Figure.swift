@@ -49,11 +49,17 @@ public struct Figure: Sendable {
         }
         guard panels.flatMap(\.series).contains(where: { zip($0.x, $0.y).contains(where: hasPlace) }) else {
             let isLogarithmic = xIsLogarithmic || yIsLogarithmic
-            throw RiffleError("", "there is nothing to draw: no point has finite numbers\(isLogarithmic ? ", above 0 where an axis is logarithmic" : "")")
+            throw RiffleError(
+                "",
+                "there is nothing to draw: no point has finite "
+                    + "numbers\(isLogarithmic ? ", above 0 where an axis is logarithmic" : "")"
+            )
         }
         for (name, limits, isLogarithmic) in [("x", xLimits, xIsLogarithmic), ("y", yLimits, yIsLogarithmic)] {
             guard isLogarithmic, let limits, limits.lowerBound <= 0 else { continue }
-            throw RiffleError("", "a logarithmic axis begins above 0, and the limits of \(name) at \(riffleFormat(limits.lowerBound))")
+            throw RiffleError(
+                "", "a logarithmic axis begins above 0, and the limits of \(name) at \(riffleFormat(limits.lowerBound))"
+            )
         }
         // A point takes so many bytes, about, while it is drawn.
         try Memory.check(60 * panels.flatMap(\.series).reduce(0) { $0 + $1.x.count })
@@ -73,7 +79,8 @@ public struct Figure: Sendable {
     public static func scatter(_ sets: [(name: String, samples: Tensor)], together: Bool = false) throws -> Figure {
         let series = try sets.map { name, samples in
             guard samples.rank == 2, samples.shape[1] == 2 else {
-                throw RiffleError("", "points of the plane are [n, 2], got \(samples.shape)" + (name.isEmpty ? "" : " for '\(name)'"))
+                throw RiffleError(
+                    "", "points of the plane are [n, 2], got \(samples.shape)" + (name.isEmpty ? "" : " for '\(name)'"))
             }
             let numbers = try samples.doubles()
             try Memory.check(numbers.count * MemoryLayout<Double>.stride)
@@ -81,7 +88,8 @@ public struct Figure: Sendable {
             let y = stride(from: 1, to: numbers.count, by: 2).map { numbers[$0] }
             return Series(name, x: x, y: y)
         }
-        return Figure(.points, together ? [Panel("", series)] : series.map { Panel($0.name, [Series("", x: $0.x, y: $0.y)]) })
+        return Figure(
+            .points, together ? [Panel("", series)] : series.map { Panel($0.name, [Series("", x: $0.x, y: $0.y)]) })
     }
 }
 
@@ -97,8 +105,10 @@ private struct Drawing {
 
     init(_ figure: Figure) {
         self.figure = figure
-        let isScatter = figure.mark == .points, isHistogram = figure.mark == .bars, all = figure.panels.flatMap(\.series)
-        var across = Drawing.axis(figure.xLimits, all.map(\.x), figure.xIsLogarithmic, isScatter, count: isScatter ? 5 : 6)
+        let isScatter = figure.mark == .points, isHistogram = figure.mark == .bars,
+            all = figure.panels.flatMap(\.series)
+        var across = Drawing.axis(
+            figure.xLimits, all.map(\.x), figure.xIsLogarithmic, isScatter, count: isScatter ? 5 : 6)
         // Bars stand on zero.
         let highest = all.flatMap(\.y).filter(\.isFinite).max() ?? 0
         let heights: ClosedRange<Double>? = isHistogram ? 0...(highest > 0 ? highest + 0.05 * highest : 1) : nil
@@ -121,7 +131,8 @@ private struct Drawing {
         let panelWidth: Double = isScatter ? 220 : count > 1 ? 300 : 440
         let panelHeight: Double = isScatter || count > 1 ? 220 : 290
         // Six points and a bit a letter do for what stands left and right of the panels; no text is cut off by that.
-        let longestTick = Double(down.ticks.map(\.label.count).max() ?? 0), longestName = Double(legend.map(\.count).max() ?? 0)
+        let longestTick = Double(down.ticks.map(\.label.count).max() ?? 0),
+            longestName = Double(legend.map(\.count).max() ?? 0)
         let left: Double = 18 + 6.5 * longestTick + (figure.yLabel.isEmpty ? 0 : 20)
         let right: Double = 16 + (legend.isEmpty ? 0 : 36 + 7.2 * longestName)
         captions = figure.panels.map(figure.caption)
@@ -133,19 +144,24 @@ private struct Drawing {
         height = max(top + Double(rows) * stepY - 16, top + titles + 18 * Double(legend.count) + 10) + bottom
         frames = (0..<count).map { [columns] panel in
             Frame(
-                x: left + Double(panel % columns) * stepX, y: top + titles + Double(panel / columns) * stepY, width: panelWidth,
+                x: left + Double(panel % columns) * stepX, y: top + titles + Double(panel / columns) * stepY,
+                width: panelWidth,
                 height: panelHeight)
         }
     }
 
     /// An axis for everything that stands on it. Among samples a few far out do not squeeze the others: the axis holds
     /// all but a thousandth of each set on either side.
-    private static func axis(_ limits: ClosedRange<Double>?, _ values: [[Double]], _ isLogarithmic: Bool, _ isScatter: Bool, count: Int) -> Axis {
+    private static func axis(
+        _ limits: ClosedRange<Double>?, _ values: [[Double]], _ isLogarithmic: Bool, _ isScatter: Bool, count: Int
+    ) -> Axis {
         if let limits { return Axis(limits.lowerBound, limits.upperBound, isLogarithmic: isLogarithmic, count: count) }
         guard isScatter else { return Axis(holding: values.joined(), isLogarithmic: isLogarithmic, count: count) }
         let kept = values.flatMap { values in
             let sorted = values.filter(\.isFinite).sorted()
-            return [sorted.dropFirst(sorted.count / 1000).first, sorted.dropLast(sorted.count / 1000).last].compactMap { $0 }
+            return [sorted.dropFirst(sorted.count / 1000).first, sorted.dropLast(sorted.count / 1000).last].compactMap {
+                $0
+            }
         }
         return Axis(holding: kept, isLogarithmic: isLogarithmic, margin: 0.06, count: count)
     }
@@ -160,7 +176,9 @@ private struct Drawing {
             // Axes are alike: the numbers stand at the left of a row and below the lowest panel of a column.
             drawAxes(on: canvas, frame, left: number % columns == 0, below: number + columns >= figure.panels.count)
             canvas.clipped(to: frame) {
-                for (place, series) in panel.series.enumerated() { draw(series, Drawing.color(place), on: canvas, frame) }
+                for (place, series) in panel.series.enumerated() {
+                    draw(series, Drawing.color(place), on: canvas, frame)
+                }
             }
             canvas.text(captions[number], x: frame.x + frame.width / 2, y: frame.y - 8, .title, anchor: 0.5)
         }
@@ -194,7 +212,9 @@ private struct Drawing {
             canvas.line([(frame.x - 4, y), (frame.x, y)], .axis)
             if left { canvas.text(label, x: frame.x - 7, y: y, .tick, anchor: 1, rise: 0.5) }
         }
-        for x in xAxis.minor.compactMap(x) { canvas.line([(x, frame.bottom), (x, frame.bottom + 2)], .axis, width: 0.7) }
+        for x in xAxis.minor.compactMap(x) {
+            canvas.line([(x, frame.bottom), (x, frame.bottom + 2)], .axis, width: 0.7)
+        }
         for y in yAxis.minor.compactMap(y) { canvas.line([(frame.x - 2, y), (frame.x, y)], .axis, width: 0.7) }
         canvas.line([(frame.x, frame.y), (frame.x, frame.bottom), (frame.right, frame.bottom)], .axis)
     }
@@ -208,10 +228,13 @@ private struct Drawing {
         case .points:
             // The more there are, the smaller and fainter.
             let many = Double(max(points.count, 1))
-            let opacity = min(0.85, max(0.15, 30 / many.squareRoot())), radius = min(2.4, max(0.8, 40 / many.squareRoot()))
+            let opacity = min(0.85, max(0.15, 30 / many.squareRoot())),
+                radius = min(2.4, max(0.8, 40 / many.squareRoot()))
             canvas.dots(points.lazy.compactMap { $0 }, color, radius: radius, opacity: opacity)
         case .lines:
-            for piece in points.split(whereSeparator: { $0 == nil }) { canvas.line(piece.compactMap { $0 }, color, width: 1.7) }
+            for piece in points.split(whereSeparator: { $0 == nil }) {
+                canvas.line(piece.compactMap { $0 }, color, width: 1.7)
+            }
             if points.count <= 30 { canvas.dots(points.compactMap { $0 }, color, radius: 2.8) }
         case .bars:
             let corners = points.compactMap { $0 }
@@ -232,6 +255,7 @@ extension Figure {
             }
         }
         let notes = [(strange, "not finite"), (low, "not above 0")].filter { $0.0 > 0 }.map { "\($0.0) \($0.1)" }
-        return [panel.title, notes.isEmpty ? "" : "(\(notes.joined(separator: ", ")))"].filter { !$0.isEmpty }.joined(separator: " ")
+        return [panel.title, notes.isEmpty ? "" : "(\(notes.joined(separator: ", ")))"].filter { !$0.isEmpty }.joined(
+            separator: " ")
     }
 }

@@ -13,13 +13,16 @@ package enum FileEnding: String {
     ///   - endings: those that fit. A name whose ending tells no format fits as well.
     package static func check(_ path: String, of what: String, _ endings: [FileEnding]) throws {
         let ending = text(path)
-        guard endings.allSatisfy({ $0.rawValue != ending }), FileEnding(rawValue: ending) != nil || others.contains(ending) else { return }
+        guard endings.allSatisfy({ $0.rawValue != ending }),
+            FileEnding(rawValue: ending) != nil || others.contains(ending)
+        else { return }
         let fitting = endings.map { ".\($0.rawValue)" }.joined(separator: " or ")
         throw RiffleError("", "cannot write '\(path)': \(what) are written as \(fitting), not as .\(ending)")
     }
 
     private static func text(_ path: String) -> String {
-        let name = path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).last ?? Substring(path).utf8
+        let name =
+            path.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).last ?? Substring(path).utf8
         guard let dot = name.lastIndex(of: UInt8(ascii: ".")) else { return "" }
         return String(Substring(name[name.index(after: dot)...])).lowercased()
     }
@@ -27,11 +30,14 @@ package enum FileEnding: String {
     /// Endings that tell formats which are not written.
     private static let others: Set<String> = [
         // Pictures and films.
-        "jpg", "jpeg", "jpe", "jfif", "jp2", "jxl", "gif", "bmp", "tif", "tiff", "webp", "avif", "heic", "heif", "ico", "tga", "exr", "hdr",
+        "jpg", "jpeg", "jpe", "jfif", "jp2", "jxl", "gif", "bmp", "tif", "tiff", "webp", "avif", "heic", "heif", "ico",
+        "tga", "exr", "hdr",
         "ppm", "pgm", "pbm", "pnm", "qoi", "pdf", "svg", "svgz", "eps", "ps", "mp4", "mov", "avi", "mkv", "webm",
         // Tensors and networks.
-        "npz", "pt", "pth", "ckpt", "pkl", "pickle", "h5", "hdf5", "mat", "onnx", "gguf", "ggml", "msgpack", "tfrecord", "parquet", "arrow",
+        "npz", "pt", "pth", "ckpt", "pkl", "pickle", "h5", "hdf5", "mat", "onnx", "gguf", "ggml", "msgpack", "tfrecord",
+        "parquet", "arrow",
         // Texts and archives.
-        "csv", "tsv", "txt", "json", "jsonl", "yaml", "yml", "toml", "xml", "html", "md", "lua", "py", "zip", "tar", "gz", "bz2", "xz", "zst", "7z",
+        "csv", "tsv", "txt", "json", "jsonl", "yaml", "yml", "toml", "xml", "html", "md", "lua", "py", "zip", "tar",
+        "gz", "bz2", "xz", "zst", "7z",
     ]
 }

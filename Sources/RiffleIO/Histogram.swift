@@ -5,22 +5,32 @@ extension Figure {
     /// How often numbers fall into bins of equal width, several samples over each other in the same bins.
     ///
     /// - Parameters:
-    ///   - sets: names with numbers; those that are not finite, and those beyond the limits, are counted in the caption alone.
+    ///   - sets: names with numbers; those that are not finite, and those beyond the limits, are counted in the caption
+    ///   alone.
     ///   - bins: 1 to 10000; where nil the root of how many numbers the smallest set has, from 5 to 100.
     ///   - limits: of the bins; what all finite numbers need where nil. A number at the upper end is in the last bin.
-    ///   - density: whether heights are parts of a set by the bins' width, so that each area is the part of its set within the
-    ///     limits, in place of counts.
+    ///   - density: whether heights are parts of a set by the bins' width, so that each area is the part of its set
+    ///   within the limits, in place of counts.
     /// - Throws: `RiffleError` when there is no finite number.
     public static func histogram(
-        _ sets: [(name: String, values: [Double])], bins: Int? = nil, limits: ClosedRange<Double>? = nil, density: Bool = false
+        _ sets: [(name: String, values: [Double])], bins: Int? = nil, limits: ClosedRange<Double>? = nil,
+        density: Bool = false
     ) throws -> Figure {
-        guard let smallest = sets.map(\.values.count).min(), smallest > 0 else { throw RiffleError("", "a histogram is of one number or more") }
+        guard let smallest = sets.map(\.values.count).min(), smallest > 0 else {
+            throw RiffleError("", "a histogram is of one number or more")
+        }
         let bins = bins ?? min(100, max(5, Int(Double(smallest).squareRoot().rounded(.up))))
-        guard (1...mostBins).contains(bins) else { throw RiffleError("", "a histogram has 1 to \(mostBins) bins, got \(bins)") }
+        guard (1...mostBins).contains(bins) else {
+            throw RiffleError("", "a histogram has 1 to \(mostBins) bins, got \(bins)")
+        }
         let range = try limits ?? common(sets)
         let width = (range.upperBound - range.lowerBound) / Double(bins)
         guard width.isFinite, width > 0 else {
-            throw RiffleError("", "bins from \(riffleFormat(range.lowerBound)) to \(riffleFormat(range.upperBound)) have no width that a number holds")
+            throw RiffleError(
+                "",
+                "bins from \(riffleFormat(range.lowerBound)) to \(riffleFormat(range.upperBound)) have no width that a "
+                    + "number holds"
+            )
         }
         let edges = (0...bins).map { range.lowerBound + Double($0) * width }
         var (strange, outside) = (0, 0)
@@ -52,7 +62,9 @@ extension Figure {
     /// The ends of all finite numbers, apart.
     private static func common(_ sets: [(name: String, values: [Double])]) throws -> ClosedRange<Double> {
         var (low, high) = (Double.infinity, -Double.infinity)
-        for value in sets.lazy.flatMap(\.values) where value.isFinite { (low, high) = (min(low, value), max(high, value)) }
+        for value in sets.lazy.flatMap(\.values) where value.isFinite {
+            (low, high) = (min(low, value), max(high, value))
+        }
         guard low <= high else { throw RiffleError("", "a histogram is of finite numbers, and there is none") }
         // Equal numbers stand in the middle of a bin.
         let room = low < high ? 0 : max(abs(low) * 0.5, 0.5)

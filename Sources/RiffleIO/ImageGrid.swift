@@ -9,14 +9,23 @@ public enum ImageGrid {
     ///   - columns: images a row, at least 1; the last row may be shorter.
     ///   - padding: pixels between and around images.
     ///   - range: the values of black and white; -1 and 1 where nil, but for int32 images, whose numbers are bytes.
-    /// - Returns: float32, or int32 where the images are and no range is given, `[rows * (height + padding) + padding, columns * (width + padding) + padding, channels]`.
-    public static func grid(_ images: Tensor, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil) throws -> Tensor {
-        guard images.rank == 4 else { throw RiffleError("", "images are [n, height, width, channels], got \(images.shape)\(hint(for: images.shape))") }
+    /// - Returns: float32, or int32 where the images are and no range is given, `[rows * (height + padding) + padding,
+    ///   columns * (width + padding) + padding, channels]`.
+    public static func grid(_ images: Tensor, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil)
+        throws -> Tensor
+    {
+        guard images.rank == 4 else {
+            throw RiffleError(
+                "", "images are [n, height, width, channels], got \(images.shape)\(hint(for: images.shape))")
+        }
         guard columns >= 1, (0...1000).contains(padding) else {
-            throw RiffleError("", "a grid has at least 1 column and a padding of 0 to 1000 pixels, got \(columns) and \(padding)")
+            throw RiffleError(
+                "", "a grid has at least 1 column and a padding of 0 to 1000 pixels, got \(columns) and \(padding)")
         }
         let (count, height, width, channels) = (images.shape[0], images.shape[1], images.shape[2], images.shape[3])
-        guard images.count > 0 else { throw RiffleError("", "there is nothing to show in images of the shape \(images.shape)") }
+        guard images.count > 0 else {
+            throw RiffleError("", "there is nothing to show in images of the shape \(images.shape)")
+        }
         let across = min(columns, count), down = (count + across - 1) / across
         let stepX = width + padding, stepY = height + padding
         let sheet = try Shape([down * stepY + padding, across * stepX + padding, channels]).checked("grid")
@@ -41,11 +50,12 @@ public enum ImageGrid {
     /// Whole numbers without a range are bytes already. Reading a file and writing it again changes no byte.
     ///
     /// - Parameters:
-    ///   - images: `[n, height, width, channels]` for a grid, or one picture `[height, width, channels]` or `[height, width]`;
-    ///     1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels.
+    ///   - images: `[n, height, width, channels]` for a grid, or one picture `[height, width, channels]` or `[height,
+    ///   width]`; 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels.
     ///   - range: the values of black and white; -1 and 1 where nil, but for int32 images, whose numbers are bytes.
     ///   - text: what to note in the file, by key.
-    /// - Throws: `RiffleError` for other shapes, NaN, whole numbers that are no bytes, or when the file cannot be written.
+    /// - Throws: `RiffleError` for other shapes, NaN, whole numbers that are no bytes, or when the file cannot be
+    ///   written.
     public static func save(
         _ images: Tensor, to path: String, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil,
         text: [String: String] = [:]
@@ -53,27 +63,41 @@ public enum ImageGrid {
         if let range, range.lowerBound >= range.upperBound {
             throw RiffleError("", "a range goes from black to white, got \(range.lowerBound) to \(range.upperBound)")
         }
-        let sheet = switch images.rank {
-        case 2: images.viewed(as: images.shape.inserting(1, at: 2))
-        case 4: try grid(images, columns: columns, padding: padding, range: range)
-        default: images
-        }
+        let sheet =
+            switch images.rank {
+            case 2: images.viewed(as: images.shape.inserting(1, at: 2))
+            case 4: try grid(images, columns: columns, padding: padding, range: range)
+            default: images
+            }
         guard sheet.rank == 3, (1...4).contains(sheet.shape[2]), sheet.count > 0 else {
-            throw RiffleError("", "a picture is [n, height, width, channels], [height, width, channels] or [height, width] with 1 to 4 channels, got \(images.shape)\(hint(for: images.shape))")
+            throw RiffleError(
+                "",
+                "a picture is [n, height, width, channels], [height, width, channels] or [height, width] with 1 to 4 "
+                    + "channels, got \(images.shape)\(hint(for: images.shape))"
+            )
         }
         let (height, width, channels) = (sheet.shape[0], sheet.shape[1], sheet.shape[2]), line = width * channels
         if holdsBytes(images, range) {
             let numbers = sheet.elements(Int32.self)
             if let stranger = numbers.first(where: { !(0...255).contains($0) }) {
-                throw RiffleError("", "whole numbers are the bytes of a picture, 0 to 255, and one is \(stranger); range = { black, white } scales them")
+                throw RiffleError(
+                    "",
+                    "whole numbers are the bytes of a picture, 0 to 255, and one is \(stranger); range = { black, "
+                        + "white } scales them"
+                )
             }
             try PNG.write(width: width, height: height, channels: channels, text: text, to: path) { row, pixels in
                 for place in 0..<line { pixels[place] = UInt8(truncatingIfNeeded: numbers[row * line + place]) }
             }
         } else {
-            let floats = try sheet.converted(to: .float32), values = floats.elements(Float.self), range = range ?? -1...1
+            let floats = try sheet.converted(to: .float32), values = floats.elements(Float.self),
+                range = range ?? -1...1
             let strangers = values.count { $0.isNaN }
-            guard strangers == 0 else { throw RiffleError("", "NaN has no brightness, and \(strangers) of \(values.count) numbers are (images \(images.shape))") }
+            guard strangers == 0 else {
+                throw RiffleError(
+                    "",
+                    "NaN has no brightness, and \(strangers) of \(values.count) numbers are (images \(images.shape))")
+            }
             let low = Float(range.lowerBound), scale = 1 / Float(range.upperBound - range.lowerBound)
             try PNG.write(width: width, height: height, channels: channels, text: text, to: path) { row, pixels in
                 for place in 0..<line { pixels[place] = byte((values[row * line + place] - low) * scale) }
@@ -82,7 +106,9 @@ public enum ImageGrid {
     }
 
     /// Whether numbers are bytes already, which nothing scales.
-    private static func holdsBytes(_ images: Tensor, _ range: ClosedRange<Double>?) -> Bool { images.dtype == .int32 && range == nil }
+    private static func holdsBytes(_ images: Tensor, _ range: ClosedRange<Double>?) -> Bool {
+        images.dtype == .int32 && range == nil
+    }
 
     /// The byte of a brightness from 0 to 1: rounded to the nearest, a half upwards. Of NaN it is 0.
     static func byte(_ brightness: Float) -> UInt8 { brightness > 0 ? UInt8(min(brightness, 1) * 255 + 0.5) : 0 }

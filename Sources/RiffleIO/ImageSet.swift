@@ -21,7 +21,9 @@ extension ImageSet {
         let y = try Tensor(uninitialized: [images.count], .int32)
         let (pixels, labels) = (x.elements(Float.self), y.elements(Int32.self))
         for (place, image) in images.enumerated() {
-            if let start = pixels.baseAddress { copy(image.number, mirrored: image.mirrored, to: start + place * imageShape.count) }
+            if let start = pixels.baseAddress {
+                copy(image.number, mirrored: image.mirrored, to: start + place * imageShape.count)
+            }
             labels[place] = Int32(label(of: image.number) + 1)
         }
         return Batch(x: x, y: y)

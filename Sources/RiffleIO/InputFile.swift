@@ -27,7 +27,9 @@ final class InputFile: Sendable {
     deinit { close(descriptor) }
 
     /// Whether `count` bytes follow `offset`.
-    func holds(_ count: Int, at offset: Int) -> Bool { offset >= 0 && offset <= size && count >= 0 && count <= size - offset }
+    func holds(_ count: Int, at offset: Int) -> Bool {
+        offset >= 0 && offset <= size && count >= 0 && count <= size - offset
+    }
 
     /// Fills `target` from `offset` on.
     func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws {
@@ -49,12 +51,15 @@ final class InputFile: Sendable {
             throw error("expected \(count) bytes from byte \(offset) on, found \(max(0, size - offset))")
         }
         return try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-            try read(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]), at: offset)
+            try read(
+                into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]),
+                at: offset)
             initialized = count
         }
     }
 
-    /// Reads as many numbers as `target` has room for, converting each; a piece at a time, so that no second copy is held.
+    /// Reads as many numbers as `target` has room for, converting each; a piece at a time, so that no second copy is
+    /// held.
     func read<Raw: FixedWidthInteger, Element>(
         _ raw: Raw.Type, at offset: Int, into target: UnsafeMutableBufferPointer<Element>,
         _ convert: (_ number: Raw, _ place: Int) throws -> Element
@@ -74,19 +79,24 @@ final class InputFile: Sendable {
 
 /// A path that C reads as the user wrote it.
 func checked(_ path: String) throws -> String {
-    guard !path.isEmpty, !path.utf8.contains(0) else { throw RiffleError("", "a file's name is empty or holds a zero byte") }
+    guard !path.isEmpty, !path.utf8.contains(0) else {
+        throw RiffleError("", "a file's name is empty or holds a zero byte")
+    }
     return path
 }
 
 /// The names in a folder, in order.
 func namesInFolder(_ path: String) throws -> [String] {
-    guard let listing = opendir(try checked(path).systemName) else { throw RiffleError("", "cannot read the folder '\(path)': \(systemMessage())") }
+    guard let listing = opendir(try checked(path).systemName) else {
+        throw RiffleError("", "cannot read the folder '\(path)': \(systemMessage())")
+    }
     defer { closedir(listing) }
     var names: [String] = []
     while let entry = readdir(listing) {
-        names.append(withUnsafePointer(to: &entry.pointee.d_name) {
-            $0.withMemoryRebound(to: CChar.self, capacity: 1) { String(cBytes: $0) }
-        })
+        names.append(
+            withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 1) { String(cBytes: $0) }
+            })
     }
     return names.sorted()
 }

@@ -14,11 +14,12 @@ extension Module {
         try SafeTensors.write(state(), metadata: texts.merging(metadata) { $1 }, to: path)
     }
 
-    /// Reads every parameter and buffer: all or none. An average goes on with the updates that the file tells; where it tells
-    /// none, the average's own count stays.
+    /// Reads every parameter and buffer: all or none. An average goes on with the updates that the file tells; where it
+    /// tells none, the average's own count stays.
     /// - Parameter strict: whether every name has to be there, and no other.
     /// - Returns: the names that were missing and those that were unexpected.
-    /// - Throws: `RiffleError` that names the file when it cannot be read or does not fit, or an average's count is no count.
+    /// - Throws: `RiffleError` that names the file when it cannot be read or does not fit, or an average's count is no
+    ///   count.
     @discardableResult
     public func load(from path: String, strict: Bool = true) throws -> (missing: [String], unexpected: [String]) {
         let file = try SafeTensors(path)
@@ -39,7 +40,8 @@ extension Module {
         let key = metadata[updatesKey] == nil && metadata["length"] != nil ? "step" : updatesKey
         guard let text = metadata[key] else { return nil }
         guard let updates = Int(text), UpdateCount.range.contains(updates) else {
-            throw RiffleError("", "its '\(key)' must be a whole number from 0 to \(UpdateCount.range.upperBound), got '\(text)'")
+            throw RiffleError(
+                "", "its '\(key)' must be a whole number from 0 to \(UpdateCount.range.upperBound), got '\(text)'")
         }
         return updates
     }

@@ -5,18 +5,22 @@ public enum Npy {
     /// Reads an array of floats, integers or booleans, of either byte order and either memory order.
     ///
     /// f4 and f2 become float32, f8 float64, integers and booleans int32.
-    /// - Throws: `RiffleError` that names the file, what was expected and what was found; also for Python objects, complex
-    ///   numbers and integers that int32 cannot hold.
+    /// - Throws: `RiffleError` that names the file, what was expected and what was found; also for Python objects,
+    ///   complex numbers and integers that int32 cannot hold.
     public static func read(_ path: String) throws -> Tensor {
         let file = try InputFile(path)
         let start = try file.bytes(min(file.size, 12), at: 0)
         guard start.count == 12, start.starts(with: magic) else {
             throw file.error("not an npy file: expected it to begin with \\x93NUMPY")
         }
-        guard (1...3).contains(start[6]) else { throw file.error("expected version 1 to 3 of the npy format, found \(start[6])") }
+        guard (1...3).contains(start[6]) else {
+            throw file.error("expected version 1 to 3 of the npy format, found \(start[6])")
+        }
         let wide = start[6] > 1, prefix = wide ? 12 : 10
         let length = start[8..<prefix].reversed().reduce(0) { $0 << 8 | Int($1) }
-        guard length <= largestHeader else { throw file.error("a header of \(length) bytes, expected at most \(largestHeader)") }
+        guard length <= largestHeader else {
+            throw file.error("a header of \(length) bytes, expected at most \(largestHeader)")
+        }
         let header = try Header(file.bytes(length, at: prefix), file)
 
         let (kind, size) = try header.element(file)
@@ -25,7 +29,10 @@ public enum Npy {
         }
         let offset = prefix + length
         guard bytes == file.size - offset else {
-            throw file.error("\(header.type) \(Shape(header.shape)) should take \(bytes) bytes, found \(file.size - offset) behind the header")
+            throw file.error(
+                "\(header.type) \(Shape(header.shape)) should take \(bytes) bytes, found \(file.size - offset) behind "
+                    + "the header"
+            )
         }
         let shape = try Shape(header.isFortran ? header.shape.reversed() : header.shape).checked("'\(path)'")
         let tensor = try numbers(kind, shape, header, file, at: offset)
@@ -34,11 +41,12 @@ public enum Npy {
 
     /// Writes a tensor as f4, f8 or i4; the file appears whole or not at all.
     public static func write(_ tensor: Tensor, to path: String) throws {
-        let type = switch tensor.dtype {
-        case .float32: "<f4"
-        case .float64: "<f8"
-        case .int32: "<i4"
-        }
+        let type =
+            switch tensor.dtype {
+            case .float32: "<f4"
+            case .float64: "<f8"
+            case .int32: "<i4"
+            }
         let sizes = tensor.shape.sizes.map { "\($0)," }.joined(separator: " ")
         var header = Array("{'descr': '\(type)', 'fortran_order': False, 'shape': (\(sizes)), }".utf8)
         header += [UInt8](repeating: 0x20, count: 63 - (header.count + 10) % 64) + [0x0A]
@@ -52,10 +60,16 @@ public enum Npy {
     /// What NumPy itself reads at most.
     private static let largestHeader = 10_000
 
-    private static func numbers(_ kind: Kind, _ shape: Shape, _ header: Header, _ file: InputFile, at offset: Int) throws -> Tensor {
-        func read<Raw: FixedWidthInteger, Element>(_ dtype: DType, _ convert: (Raw, Int) throws -> Element) throws -> Tensor {
+    private static func numbers(_ kind: Kind, _ shape: Shape, _ header: Header, _ file: InputFile, at offset: Int)
+        throws -> Tensor
+    {
+        func read<Raw: FixedWidthInteger, Element>(_ dtype: DType, _ convert: (Raw, Int) throws -> Element) throws
+            -> Tensor
+        {
             let tensor = try Tensor(uninitialized: shape, dtype), swaps = header.isBigEndian
-            try file.read(Raw.self, at: offset, into: tensor.elements(Element.self)) { try convert(swaps ? $0.byteSwapped : $0, $1) }
+            try file.read(Raw.self, at: offset, into: tensor.elements(Element.self)) {
+                try convert(swaps ? $0.byteSwapped : $0, $1)
+            }
             return tensor
         }
         func integers<Raw: FixedWidthInteger>(_ raw: Raw.Type) throws -> Tensor {
@@ -105,11 +119,15 @@ private struct Header {
             try scanner.expect(":")
             switch key {
             case "descr":
-                guard scanner.peek() != UInt8(ascii: "[") else { throw file.error("an array of records cannot be read") }
+                guard scanner.peek() != UInt8(ascii: "[") else {
+                    throw file.error("an array of records cannot be read")
+                }
                 header.type = try scanner.pythonString()
             case "fortran_order":
                 let word = try scanner.word()
-                guard word == "True" || word == "False" else { throw file.error("fortran_order should be True or False, found \(word)") }
+                guard word == "True" || word == "False" else {
+                    throw file.error("fortran_order should be True or False, found \(word)")
+                }
                 header.fortran = word == "True"
             case "shape": try scanner.list("(", ")", trailingComma: true) { header.shape.append(try $0.size()) }
             default: throw file.error("expected descr, fortran_order and shape in the header, found '\(key)'")

@@ -22,14 +22,17 @@ public enum PNG {
         defer { ci_png_close(picture) }
         let (height, width) = (Int(form.height), Int(form.width)), bits = Int(form.bits)
         let tensor: Tensor
-        do { tensor = try Tensor(uninitialized: Shape([height, width, Int(form.channels)])) } catch let error as RiffleError {
+        do { tensor = try Tensor(uninitialized: Shape([height, width, Int(form.channels)])) } catch let error
+            as RiffleError
+        {
             throw RiffleError("", "'\(path)', \(width) x \(height) pixels: \(error.message)", kind: error.kind)
         }
         // The samples go to the end of the tensor's memory, where no number overwrites one that has still to be read.
         let samples = tensor.pointer + tensor.count * (4 - bits / 8)
         try stream.run(failure) { ci_png_read(picture, samples.assumingMemoryBound(to: UInt8.self), $1) ? () : nil }
         for place in 0..<tensor.count {
-            let number = bits == 16
+            let number =
+                bits == 16
                 ? Float(samples.load(fromByteOffset: 2 * place, as: UInt16.self)) / 32767.5 - 1
                 : Float(samples.load(fromByteOffset: place, as: UInt8.self)) / 127.5 - 1
             tensor.pointer.storeBytes(of: number, toByteOffset: 4 * place, as: Float.self)
@@ -48,12 +51,16 @@ public enum PNG {
     ) throws {
         try FileEnding.check(path, of: "pictures", [.png])
         guard (1...largestSide).contains(width), (1...largestSide).contains(height) else {
-            throw RiffleError("", "a picture of \(width) x \(height) pixels cannot be written as PNG; sides go from 1 to \(largestSide)")
+            throw RiffleError(
+                "",
+                "a picture of \(width) x \(height) pixels cannot be written as PNG; sides go from 1 to \(largestSide)")
         }
         try check(text)
         try AtomicFile.write(to: path) { output in
             let stream = Stream { try output.write(UnsafeRawBufferPointer($0)) }
-            func failure(_ message: String) -> any Error { stream.failure ?? RiffleError("", "cannot write '\(path)': \(message)") }
+            func failure(_ message: String) -> any Error {
+                stream.failure ?? RiffleError("", "cannot write '\(path)': \(message)")
+            }
             var form = ci_form(width: UInt32(width), height: UInt32(height), channels: UInt32(channels), bits: 8)
             let picture = try withTexts(text) { texts in
                 try stream.run(failure) { ci_png_create($0, &form, texts, texts.count, $1) }
@@ -76,16 +83,22 @@ public enum PNG {
             guard (1...79).contains(key.utf8.count), key.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
                 throw RiffleError("", "a text in a PNG has a key of 1 to 79 ASCII characters, got '\(key)'")
             }
-            guard !value.utf8.contains(0) else { throw RiffleError("", "the text '\(key)' holds a zero byte, which no PNG can hold") }
+            guard !value.utf8.contains(0) else {
+                throw RiffleError("", "the text '\(key)' holds a zero byte, which no PNG can hold")
+            }
         }
     }
 
     /// Texts as C strings, in the order of their keys.
-    private static func withTexts<Result>(_ text: [String: String], _ body: ([ci_text]) throws -> Result) rethrows -> Result {
+    private static func withTexts<Result>(_ text: [String: String], _ body: ([ci_text]) throws -> Result) rethrows
+        -> Result
+    {
         func next(_ rest: ArraySlice<(key: String, value: String)>, _ texts: [ci_text]) throws -> Result {
             guard let first = rest.first else { return try body(texts) }
             return try first.key.withCString { key in
-                try first.value.repaired.withCString { try next(rest.dropFirst(), texts + [ci_text(key: key, text: $0)]) }
+                try first.value.repaired.withCString {
+                    try next(rest.dropFirst(), texts + [ci_text(key: key, text: $0)])
+                }
             }
         }
         return try next(text.sorted { $0.key < $1.key }[...], [])
@@ -101,7 +114,9 @@ private final class Stream {
     init(_ move: @escaping (UnsafeMutableRawBufferPointer) throws -> Void) { self.move = move }
 
     /// Runs a function of C that moves bytes through this stream and leaves a message where it fails, with nil.
-    func run<Result>(_ error: (String) -> any Error, _ body: (ci_stream, UnsafeMutablePointer<CChar>?) -> Result?) throws -> Result {
+    func run<Result>(_ error: (String) -> any Error, _ body: (ci_stream, UnsafeMutablePointer<CChar>?) -> Result?)
+        throws -> Result
+    {
         let callbacks = ci_stream(context: Unmanaged.passUnretained(self).toOpaque()) { context, bytes, count in
             guard let context else { return false }
             return Unmanaged<Stream>.fromOpaque(context).takeUnretainedValue().move(bytes, count)

@@ -2,8 +2,8 @@ import RiffleTensor
 
 /// Noise with the samples that a network makes of it, in a file to learn from (reflow: Liu et al. 2022).
 ///
-/// A safetensors file of `noise` and `x`, float32 `[n, ...]`, and perhaps `labels`, int32 `[n]` from 1. Opening reads the
-/// header alone, and a batch the rows that it needs.
+/// A safetensors file of `noise` and `x`, float32 `[n, ...]`, and perhaps `labels`, int32 `[n]` from 1. Opening reads
+/// the header alone, and a batch the rows that it needs.
 public final class PairFile: SampleSet {
     public let count: Int
     /// The shape of one sample.
@@ -16,14 +16,20 @@ public final class PairFile: SampleSet {
     /// - Throws: `RiffleError` that names the file, what was expected and what was found.
     public init(_ path: String) throws {
         file = try SafeTensors(path)
-        let found = file.names.sorted(), told = found.prefix(5).joined(separator: ", ") + (found.count > 5 ? ", ..." : "")
-        guard let noise = file["noise"], let x = file["x"], found.count == 2 || file["labels"] != nil && found.count == 3 else {
-            throw file.error("expected pairs, the tensors noise and x and perhaps labels, found \(told.isEmpty ? "none" : told)")
+        let found = file.names.sorted(),
+            told = found.prefix(5).joined(separator: ", ") + (found.count > 5 ? ", ..." : "")
+        guard let noise = file["noise"], let x = file["x"],
+            found.count == 2 || file["labels"] != nil && found.count == 3
+        else {
+            throw file.error(
+                "expected pairs, the tensors noise and x and perhaps labels, found \(told.isEmpty ? "none" : told)")
         }
         (self.noise, self.x, labels) = (noise, x, file["labels"])
         guard noise.type == "F32", x.type == "F32", noise.shape == x.shape, x.shape.rank >= 1, x.shape[0] >= 1 else {
             throw file.error(
-                "expected pairs, noise and x of one shape F32 [n, ...], found noise \(noise.type) \(noise.shape), x \(x.type) \(x.shape)")
+                "expected pairs, noise and x of one shape F32 [n, ...], found noise \(noise.type) \(noise.shape), x "
+                    + "\(x.type) \(x.shape)"
+            )
         }
         (count, sampleShape) = (x.shape[0], x.shape.removing(0))
         if let labels, labels.type != "I32" || labels.shape != [count] {
@@ -54,8 +60,8 @@ public final class PairFile: SampleSet {
 
 /// Writes a `PairFile` batch by batch, never holding it whole.
 ///
-/// The file appears with `close`, when all of its pairs are there. One that is forgotten with all of them appears, too, and
-/// one that is forgotten before is given up and told; nothing is left of it.
+/// The file appears with `close`, when all of its pairs are there. One that is forgotten with all of them appears, too,
+/// and one that is forgotten before is given up and told; nothing is left of it.
 public final class PairWriter {
     public let path: String
     /// How many pairs there will be.
@@ -78,7 +84,8 @@ public final class PairWriter {
     /// - Throws: `RiffleError` when the file cannot be made, or the disk has no room for all of it.
     public init(_ path: String, count: Int, shape: Shape, labels isLabelled: Bool = false) throws {
         guard count >= 1, shape.sizes.allSatisfy({ $0 >= 1 }) else {
-            throw RiffleError("", "one pair or more of samples with one number or more are needed, got \(count) of shape \(shape)")
+            throw RiffleError(
+                "", "one pair or more of samples with one number or more are needed, got \(count) of shape \(shape)")
         }
         try FileEnding.check(path, of: "pairs", [.safetensors])
         let all = try shape.inserting(count, at: 0).checked("")
@@ -103,18 +110,32 @@ public final class PairWriter {
     /// - Throws: `RiffleError` when shapes or numbers do not fit; then nothing was added.
     public func add(_ noise: Tensor, _ x: Tensor, labels: Tensor? = nil) throws {
         guard isOpen else { throw closed }
-        guard noise.rank >= 1, noise.shape == x.shape, noise.shape.removing(0) == sampleShape, noise.dtype.isFloating, x.dtype.isFloating else {
+        guard noise.rank >= 1, noise.shape == x.shape, noise.shape.removing(0) == sampleShape, noise.dtype.isFloating,
+            x.dtype.isFloating
+        else {
             let wanted = "[n" + sampleShape.sizes.map { ", \($0)" }.joined() + "]"
-            throw RiffleError("", "noise and x must be batches of floats \(wanted) (noise \(noise.dtype) \(noise.shape), x \(x.dtype) \(x.shape))")
+            throw RiffleError(
+                "",
+                "noise and x must be batches of floats \(wanted) (noise \(noise.dtype) \(noise.shape), x \(x.dtype) "
+                    + "\(x.shape))"
+            )
         }
         let some = noise.shape[0]
         guard (labels == nil) != isLabelled, labels.map({ $0.dtype == .int32 && $0.shape == [some] }) ?? true else {
-            throw RiffleError("", isLabelled
-                ? "labels must be int32 [\(some)], one a pair\(labels.map { " (labels \($0.dtype) \($0.shape))" } ?? ", and were not given")"
-                : "'\(path)' was begun without labels")
+            throw RiffleError(
+                "",
+                isLabelled
+                    ? "labels must be int32 [\(some)], one a "
+                        + "pair\(labels.map { " (labels \($0.dtype) \($0.shape))" } ?? ", and were not given")"
+                    : "'\(path)' was begun without labels")
         }
-        if let lowest = try labels?.integers().min(), lowest < 1 { throw RiffleError("", "labels count from 1 (got \(lowest))") }
-        guard some <= count - added else { throw RiffleError("", "'\(path)' has room for \(count) pairs: \(added) are there, and \(some) more were given") }
+        if let lowest = try labels?.integers().min(), lowest < 1 {
+            throw RiffleError("", "labels count from 1 (got \(lowest))")
+        }
+        guard some <= count - added else {
+            throw RiffleError(
+                "", "'\(path)' has room for \(count) pairs: \(added) are there, and \(some) more were given")
+        }
         try write(noise.converted(to: .float32), to: self.noise)
         try write(x.converted(to: .float32), to: self.x)
         if let labels { try write(labels, to: self.labels) }
@@ -126,7 +147,10 @@ public final class PairWriter {
     public func close() throws {
         guard isOpen else { throw closed }
         defer { discard() }
-        guard added == count else { throw RiffleError("", "'\(path)' was to have \(count) pairs, and was closed with \(added): it is not written") }
+        guard added == count else {
+            throw RiffleError(
+                "", "'\(path)' was to have \(count) pairs, and was closed with \(added): it is not written")
+        }
         try draft.commit()
     }
 
@@ -137,13 +161,15 @@ public final class PairWriter {
         draft.discard()
     }
 
-    /// Ends a writer that nobody closed: a file with all of its pairs is put in its place, another is given up and told.
+    /// Ends a writer that nobody closed: a file with all of its pairs is put in its place, another is given up and
+    /// told.
     func settle() {
         guard isOpen else { return }
         do {
             if added == count { return try close() }
             discard()
-            UnfinishedWork.lose("'\(path)' was to have \(count) pairs, and nobody closed it, with \(added): it is not written")
+            UnfinishedWork.lose(
+                "'\(path)' was to have \(count) pairs, and nobody closed it, with \(added): it is not written")
         } catch {
             UnfinishedWork.lose("\(error)")
         }
@@ -156,7 +182,8 @@ public final class PairWriter {
     private func write(_ rows: Tensor, to place: Range<Int>) throws {
         let offset = place.lowerBound + added * (place.count / count)
         try withExtendedLifetime(rows) {
-            try draft.write(UnsafeRawBufferPointer(start: rows.pointer, count: rows.count * rows.dtype.size), at: offset)
+            try draft.write(
+                UnsafeRawBufferPointer(start: rows.pointer, count: rows.count * rows.dtype.size), at: offset)
         }
     }
 }

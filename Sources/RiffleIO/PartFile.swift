@@ -4,9 +4,9 @@ import Synchronization
 
 /// A hidden file, `.riffle-<kernel>-<process>-<number>.part`, in which another is written until it is whole.
 ///
-/// Whoever writes it holds a lock on it (flock), which the system takes back when the process ends, however it ends. So a file
-/// that nobody has locked is left over from a process that is dead, and is removed by the next one that begins a file in
-/// that folder. Locks may end at a machine's border: files of another kernel have to be a day old as well.
+/// Whoever writes it holds a lock on it (flock), which the system takes back when the process ends, however it ends. So
+/// a file that nobody has locked is left over from a process that is dead, and is removed by the next one that begins a
+/// file in that folder. Locks may end at a machine's border: files of another kernel have to be a day old as well.
 package final class PartFile {
     let descriptor: Int32
     private(set) var isOpen = true
@@ -29,7 +29,8 @@ package final class PartFile {
             let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
             if descriptor < 0, errno == EEXIST || errno == EINTR { continue }
             guard descriptor >= 0 else { throw AtomicFile.SystemError() }
-            // Somebody who sweeps may have been faster to lock it, and have removed it. Where nobody can lock, nobody sweeps.
+            // Somebody who sweeps may have been faster to lock it, and have removed it. Where nobody can lock, nobody
+            // sweeps.
             let isTaken = flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
             var status = stat()
             if !isTaken, fstat(descriptor, &status) != 0 || status.st_nlink > 0 { return (path, descriptor) }
@@ -40,8 +41,8 @@ package final class PartFile {
     /// Puts the file, on the disk, in the place of `target`.
     func move(to target: String) throws {
         guard fsync(descriptor) == 0 else { throw AtomicFile.SystemError() }
-        // The lock lasts as long as the second descriptor. A network file system may tell of a full disk only when the first
-        // is closed.
+        // The lock lasts as long as the second descriptor. A network file system may tell of a full disk only when the
+        // first is closed.
         let lock = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
         defer { if lock >= 0 { close(lock) } }
         isOpen = false
@@ -78,7 +79,9 @@ package final class PartFile {
         guard descriptor >= 0 else { return }
         defer { close(descriptor) }
         var status = stat()
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &status) == 0,
+            status.st_mode & S_IFMT == S_IFREG
+        else { return }
         guard ofThisKernel || time(nil) - status.st_mtim.tv_sec > 86_400 else { return }
         unlink(path)
     }

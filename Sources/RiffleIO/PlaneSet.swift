@@ -1,7 +1,8 @@
 import Foundation
 import RiffleTensor
 
-/// A distribution in the plane with an exact sampler: every draw is a sample, and a sample depends on seed and number alone.
+/// A distribution in the plane with an exact sampler: every draw is a sample, and a sample depends on seed and number
+/// alone.
 public final class PlaneSet: Sendable {
     public let name: String
     /// One sentence for readers.
@@ -41,7 +42,9 @@ public final class PlaneSet: Sendable {
         return result
     }
 
-    private func scaled(_ point: SIMD2<Double>) -> SIMD2<Double> { isScaled ? (point - mean) / variance.squareRoot() : point }
+    private func scaled(_ point: SIMD2<Double>) -> SIMD2<Double> {
+        isScaled ? (point - mean) / variance.squareRoot() : point
+    }
 
     /// The set of a name.
     public static func named(_ name: String) -> PlaneSet? { all.first { $0.name == name } }
@@ -51,7 +54,8 @@ public final class PlaneSet: Sendable {
     // MARK: - The sets
 
     public static let checkerboard = PlaneSet(
-        "checkerboard", "Uniform on the even ones of 4 x 4 squares over [-1, 1] x [-1, 1].", variance: SIMD2(repeating: 1 / 3.0)
+        "checkerboard", "Uniform on the even ones of 4 x 4 squares over [-1, 1] x [-1, 1].",
+        variance: SIMD2(repeating: 1 / 3.0)
     ) { u, _ in
         // Each of the four columns has two squares, two rows apart.
         let column = (4 * u.x).rounded(.down), half = (2 * u.y).rounded(.down)
@@ -109,7 +113,9 @@ public final class PlaneSet: Sendable {
     }
 
     /// The unit vector at a part of a turn.
-    private static func direction(_ turn: Double) -> SIMD2<Double> { SIMD2(cos(2 * Double.pi * turn), sin(2 * Double.pi * turn)) }
+    private static func direction(_ turn: Double) -> SIMD2<Double> {
+        SIMD2(cos(2 * Double.pi * turn), sin(2 * Double.pi * turn))
+    }
 }
 
 // MARK: - Exact masses
@@ -127,9 +133,11 @@ extension PlaneSet {
     /// - Throws: `RiffleError` for sets other than the checkerboard.
     public func binMasses(_ bins: Int) throws -> Tensor {
         guard bounds != nil, (1...10_000).contains(bins) else {
-            throw RiffleError("", "exact masses are known for the checkerboard in 1 to 10000 bins a side, not for \(name) in \(bins)")
+            throw RiffleError(
+                "", "exact masses are known for the checkerboard in 1 to 10000 bins a side, not for \(name) in \(bins)")
         }
-        // In units of squares: the part of each bin, in one coordinate, that lies in the even squares and in the odd ones.
+        // In units of squares: the part of each bin, in one coordinate, that lies in the even squares and in the odd
+        // ones.
         let width = 4 / Double(bins)
         let parts = (0..<bins).map { bin in
             let (low, high) = (Double(bin) * width, Double(bin + 1) * width)

@@ -5,8 +5,8 @@ import RiffleTensor
 extension PowerEMA {
     /// Writes every average to `<prefix>-<step>-<length>.safetensors`, each file whole or not at all.
     ///
-    /// The files hold the parameters as other files of the network do, and `step`, `length` and `gamma` in the metadata; an
-    /// average's model that loads one goes on from its step.
+    /// The files hold the parameters as other files of the network do, and `step`, `length` and `gamma` in the
+    /// metadata; an average's model that loads one goes on from its step.
     /// - Returns: the files' paths, in the order of the lengths.
     /// - Throws: `RiffleError` before an average's first update, or when a file cannot be written.
     @discardableResult
@@ -16,7 +16,8 @@ extension PowerEMA {
         return try models.indices.map { place in
             let (step, length) = (steps[place], lengths[place])
             let profile = try PowerProfile(length: length, step: step), path = "\(prefix)-\(step)-\(length).safetensors"
-            try models[place].save(to: path, metadata: ["step": "\(step)", "length": "\(length)", "gamma": "\(profile.exponent)"])
+            try models[place].save(
+                to: path, metadata: ["step": "\(step)", "length": "\(length)", "gamma": "\(profile.exponent)"])
             return path
         }
     }
@@ -31,17 +32,28 @@ extension PowerEMA {
     /// - Returns: the weight of each snapshot, and how far their mixture of profiles is from the profile asked for.
     /// - Throws: `RiffleError` that names the file when one is missing, is not a snapshot, or does not fit the network.
     @discardableResult
-    public static func reconstruct(_ network: Module, snapshots paths: [String], length: Double, step: Int? = nil) throws -> PowerMixture {
+    public static func reconstruct(_ network: Module, snapshots paths: [String], length: Double, step: Int? = nil)
+        throws -> PowerMixture
+    {
         let shapes = Dictionary(uniqueKeysWithValues: try network.state().map { ($0.name, $0.tensor.shape) })
         let snapshots = try paths.map { try PowerSnapshot($0, of: network.kind, shapes) }
-        guard let first = snapshots.first, snapshots.contains(where: { $0.profile != first.profile }), let last = snapshots.map(\.profile.step).max() else {
-            throw RiffleError("", "two snapshots or more are needed, of different lengths or steps, got \(Set(paths).count)")
+        guard let first = snapshots.first, snapshots.contains(where: { $0.profile != first.profile }),
+            let last = snapshots.map(\.profile.step).max()
+        else {
+            throw RiffleError(
+                "", "two snapshots or more are needed, of different lengths or steps, got \(Set(paths).count)")
         }
         let profile = try PowerProfile(length: length, step: step ?? last)
-        guard profile.step <= last else { throw RiffleError("", "step \(profile.step) is beyond the last snapshot, of step \(last)") }
+        guard profile.step <= last else {
+            throw RiffleError("", "step \(profile.step) is beyond the last snapshot, of step \(last)")
+        }
         let mixture = PowerMixture(of: snapshots.map(\.profile), for: profile)
         guard mixture.error < 1 else {
-            throw RiffleError("", "these snapshots do not tell an average of length \(riffleFormat(length)) at step \(profile.step); others nearer to it are needed")
+            throw RiffleError(
+                "",
+                "these snapshots do not tell an average of length \(riffleFormat(length)) at step \(profile.step); "
+                    + "others nearer to it are needed"
+            )
         }
         try network.load(shapes: shapes) { name in
             try zip(snapshots, mixture.weights).reduce(Tensor.scalar(0, .float64)) { sum, part in
@@ -63,15 +75,20 @@ private struct PowerSnapshot {
     ///   - shapes: of the network's tensors in files, by name.
     init(_ path: String, of kind: String, _ shapes: [String: Shape]) throws {
         file = try SafeTensors(path)
-        guard let step = file.metadata["step"].flatMap(Int.init), let length = file.metadata["length"].flatMap(Double.init) else {
+        guard let step = file.metadata["step"].flatMap(Int.init),
+            let length = file.metadata["length"].flatMap(Double.init)
+        else {
             throw RiffleError("", "'\(path)' is not a snapshot of power_ema: its metadata lack a step or a length")
         }
         do { profile = try PowerProfile(length: length, step: step) } catch let error as RiffleError {
             throw RiffleError("", "'\(path)': \(error.message)")
         }
-        func misfit(_ name: String, _ what: String) -> RiffleError { RiffleError("", "'\(path)' does not fit this \(kind): tensor '\(name)' \(what)") }
+        func misfit(_ name: String, _ what: String) -> RiffleError {
+            RiffleError("", "'\(path)' does not fit this \(kind): tensor '\(name)' \(what)")
+        }
         for entry in file.entries where shapes[entry.name] != entry.shape {
-            throw misfit(entry.name, shapes[entry.name].map { "is \(entry.shape), not \($0)" } ?? "is not one of its parameters")
+            throw misfit(
+                entry.name, shapes[entry.name].map { "is \(entry.shape), not \($0)" } ?? "is not one of its parameters")
         }
         if let missing = shapes.keys.filter({ file[$0] == nil }).min() { throw misfit(missing, "is missing") }
     }

@@ -30,11 +30,13 @@ public final class SafeTensors: Sendable {
     public init(_ path: String) throws {
         file = try InputFile(path)
         guard file.size >= 8 else {
-            throw file.error("not a safetensors file: expected the header's length in 8 bytes, found \(file.size) bytes in all")
+            throw file.error(
+                "not a safetensors file: expected the header's length in 8 bytes, found \(file.size) bytes in all")
         }
         let length = try file.bytes(8, at: 0).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         guard length <= SafeTensors.largestHeader else {
-            throw file.error("not a safetensors file: a header of \(length) bytes, expected at most \(SafeTensors.largestHeader)")
+            throw file.error(
+                "not a safetensors file: a header of \(length) bytes, expected at most \(SafeTensors.largestHeader)")
         }
         buffer = 8 + Int(length)
         guard buffer <= file.size else {
@@ -43,17 +45,22 @@ public final class SafeTensors: Sendable {
         // An entry takes several times what its text does.
         try Memory.check(8 * Int(length))
         let header = try file.bytes(Int(length), at: 8)
-        guard header.first == UInt8(ascii: "{") else { throw file.error("not a safetensors file: the header does not begin with '{'") }
+        guard header.first == UInt8(ascii: "{") else {
+            throw file.error("not a safetensors file: the header does not begin with '{'")
+        }
         var parser = HeaderParser(header, file: file)
         try parser.parse()
-        entries = parser.entries.sorted { ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound) }
+        entries = parser.entries.sorted {
+            ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
+        }
         metadata = parser.metadata
         places = Dictionary(uniqueKeysWithValues: entries.enumerated().map { ($1.name, $0) })
 
         var end = 0
         for entry in entries {
             guard entry.range.lowerBound == end else {
-                throw file.error("tensor '\(entry.name)' should begin at byte \(end) of the data, found \(entry.range.lowerBound)")
+                throw file.error(
+                    "tensor '\(entry.name)' should begin at byte \(end) of the data, found \(entry.range.lowerBound)")
             }
             end = entry.range.upperBound
         }
@@ -68,14 +75,20 @@ public final class SafeTensors: Sendable {
     /// Reads a tensor. F16 and BF16 become float32, I64 int32.
     /// - Throws: `RiffleError` when there is none of that name, its type has no counterpart, or a number passes int32.
     public func tensor(named name: String) throws -> Tensor {
-        guard let entry = self[name] else { throw file.error("no tensor '\(name)'" + suggestion(for: name, among: names)) }
-        let shape = try entry.shape.checked("'\(file.path)': tensor '\(name)'"), offset = buffer + entry.range.lowerBound
+        guard let entry = self[name] else {
+            throw file.error("no tensor '\(name)'" + suggestion(for: name, among: names))
+        }
+        let shape = try entry.shape.checked("'\(file.path)': tensor '\(name)'"),
+            offset = buffer + entry.range.lowerBound
         func copy(_ dtype: DType) throws -> Tensor {
             let tensor = try Tensor(uninitialized: shape, dtype)
-            try file.read(into: UnsafeMutableRawBufferPointer(start: tensor.pointer, count: entry.range.count), at: offset)
+            try file.read(
+                into: UnsafeMutableRawBufferPointer(start: tensor.pointer, count: entry.range.count), at: offset)
             return tensor
         }
-        func read<Raw: FixedWidthInteger, Element>(_ dtype: DType, _ convert: (Raw, Int) throws -> Element) throws -> Tensor {
+        func read<Raw: FixedWidthInteger, Element>(_ dtype: DType, _ convert: (Raw, Int) throws -> Element) throws
+            -> Tensor
+        {
             let tensor = try Tensor(uninitialized: shape, dtype)
             try file.read(Raw.self, at: offset, into: tensor.elements(Element.self), convert)
             return tensor
@@ -89,12 +102,14 @@ public final class SafeTensors: Sendable {
         case "I64":
             return try read(.int32) { (number: Int64, place) in
                 guard let small = Int32(exactly: number) else {
-                    throw self.file.error("element \(place + 1) of the I64 tensor '\(name)' is \(number), which int32 cannot hold")
+                    throw self.file.error(
+                        "element \(place + 1) of the I64 tensor '\(name)' is \(number), which int32 cannot hold")
                 }
                 return small
             }
         default:
-            throw file.error("tensor '\(name)' has the type \(entry.type); F32, F64, F16, BF16, I32 and I64 can be read")
+            throw file.error(
+                "tensor '\(name)' has the type \(entry.type); F32, F64, F16, BF16, I32 and I64 can be read")
         }
     }
 
@@ -116,7 +131,8 @@ public final class SafeTensors: Sendable {
     /// Bits an element.
     static let bits = [
         "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
-        "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
+        "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32,
+        "F32": 32,
         "C64": 64, "F64": 64, "I64": 64, "U64": 64,
     ]
 
@@ -124,7 +140,8 @@ public final class SafeTensors: Sendable {
 
     /// Writes tensors under their names, with texts beside them; the file appears whole or not at all.
     ///
-    /// Wide types come first, then names in order, so that every tensor is aligned and the same tensors give the same bytes.
+    /// Wide types come first, then names in order, so that every tensor is aligned and the same tensors give the same
+    /// bytes.
     /// - Throws: `RiffleError` when a name occurs twice or is `__metadata__`, or the file cannot be written.
     public static func write(_ tensors: [(String, Tensor)], metadata: [String: String] = [:], to path: String) throws {
         try FileEnding.check(path, of: "tensors by name", [.safetensors])
@@ -143,7 +160,8 @@ public final class SafeTensors: Sendable {
         _ tensors: [(name: String, dtype: DType, shape: Shape)], metadata: [String: String], _ path: String
     ) throws -> (bytes: [UInt8], places: [Range<Int>]) {
         for text in tensors.map(\.name) + metadata.flatMap({ [$0.key, $0.value] }) where !text.isUnicode {
-            throw RiffleError("", "cannot write '\(path)': names and metadata of tensors are UTF-8, and '\(text)' is not")
+            throw RiffleError(
+                "", "cannot write '\(path)': names and metadata of tensors are UTF-8, and '\(text)' is not")
         }
         var items: [String] = []
         if !metadata.isEmpty {
@@ -156,19 +174,23 @@ public final class SafeTensors: Sendable {
             guard seen.insert(name).inserted else {
                 throw RiffleError("", "cannot write '\(path)': two tensors have the name '\(name)', or it is reserved")
             }
-            let type = switch dtype {
-            case .float32: "F32"
-            case .float64: "F64"
-            case .int32: "I32"
-            }
+            let type =
+                switch dtype {
+                case .float32: "F32"
+                case .float64: "F64"
+                case .int32: "I32"
+                }
             let sizes = shape.sizes.map(String.init).joined(separator: ",")
             let begin = ranges.last?.upperBound ?? 0, end = begin + shape.count * dtype.size
             ranges.append(begin..<end)
-            items.append("\(quoted(name)):{\"dtype\":\"\(type)\",\"shape\":[\(sizes)],\"data_offsets\":[\(begin),\(end)]}")
+            items.append(
+                "\(quoted(name)):{\"dtype\":\"\(type)\",\"shape\":[\(sizes)],\"data_offsets\":[\(begin),\(end)]}")
         }
         var text = Array("{\(items.joined(separator: ","))}".utf8)
         text += [UInt8](repeating: 0x20, count: (8 - text.count % 8) % 8)
-        guard text.count <= largestHeader else { throw RiffleError("", "cannot write '\(path)': names and metadata pass 100 MB") }
+        guard text.count <= largestHeader else {
+            throw RiffleError("", "cannot write '\(path)': names and metadata pass 100 MB")
+        }
         let bytes = withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text
         return (bytes, ranges.map { ($0.lowerBound + bytes.count)..<($0.upperBound + bytes.count) })
     }
@@ -215,7 +237,9 @@ private struct HeaderParser {
         return texts
     }
 
-    private static func entry(_ name: String, _ scanner: inout TextScanner, _ file: InputFile) throws -> SafeTensors.Entry {
+    private static func entry(_ name: String, _ scanner: inout TextScanner, _ file: InputFile) throws
+        -> SafeTensors.Entry
+    {
         var (type, shape, offsets): (String?, [Int]?, [Int]?)
         func once(_ value: Any?, _ key: String) throws {
             if value != nil { throw file.error("'\(key)' occurs twice for tensor '\(name)'") }
@@ -241,15 +265,24 @@ private struct HeaderParser {
             default: throw file.error("expected dtype, shape and data_offsets for tensor '\(name)', found '\(key)'")
             }
         }
-        guard let type, let shape, let offsets else { throw file.error("dtype, shape or data_offsets is missing for tensor '\(name)'") }
-        guard let bits = SafeTensors.bits[type] else { throw file.error("tensor '\(name)' has the unknown type '\(type)'") }
+        guard let type, let shape, let offsets else {
+            throw file.error("dtype, shape or data_offsets is missing for tensor '\(name)'")
+        }
+        guard let bits = SafeTensors.bits[type] else {
+            throw file.error("tensor '\(name)' has the unknown type '\(type)'")
+        }
         guard offsets.count == 2, offsets[0] <= offsets[1] else {
             throw file.error("the data_offsets of tensor '\(name)' should be a begin and an end, found \(offsets)")
         }
-        guard let wanted = checkedProduct(shape + [bits]) else { throw file.error("the shape of tensor '\(name)' is too large: \(shape)") }
+        guard let wanted = checkedProduct(shape + [bits]) else {
+            throw file.error("the shape of tensor '\(name)' is too large: \(shape)")
+        }
         let found = offsets[1] - offsets[0]
         guard wanted % 8 == 0, wanted / 8 == found else {
-            throw file.error("tensor '\(name)', \(type) \(Shape(shape)), should take \(riffleFormat(Double(wanted) / 8)) bytes, found \(found)")
+            throw file.error(
+                "tensor '\(name)', \(type) \(Shape(shape)), should take \(riffleFormat(Double(wanted) / 8)) bytes, "
+                    + "found \(found)"
+            )
         }
         return SafeTensors.Entry(name: name, type: type, shape: Shape(shape), range: offsets[0]..<offsets[1])
     }

@@ -21,7 +21,9 @@ struct TextScanner {
     }
 
     func error(expected: String) -> RiffleError {
-        guard place < bytes.count else { return failure("expected \(expected) at byte \(place) of the header, found its end") }
+        guard place < bytes.count else {
+            return failure("expected \(expected) at byte \(place) of the header, found its end")
+        }
         let byte = bytes[place]
         let found = (0x21...0x7E).contains(byte) ? "'\(Character(UnicodeScalar(byte)))'" : "byte \(byte)"
         return failure("expected \(expected) at byte \(place) of the header, found \(found)")
@@ -58,7 +60,9 @@ struct TextScanner {
             number = sum
             place += 1
         }
-        guard first != 0x30 || place == start + 1 else { throw failure("the number at byte \(start) of the header begins with 0") }
+        guard first != 0x30 || place == start + 1 else {
+            throw failure("the number at byte \(start) of the header begins with 0")
+        }
         return number
     }
 
@@ -82,7 +86,9 @@ struct TextScanner {
         let start = place
         var text: [UInt8] = []
         while true {
-            guard place < bytes.count, bytes[place] >= 0x20 else { throw error(expected: "the end of the string that begins at byte \(start)") }
+            guard place < bytes.count, bytes[place] >= 0x20 else {
+                throw error(expected: "the end of the string that begins at byte \(start)")
+            }
             let byte = bytes[place]
             place += 1
             if UInt32(byte) == quote.value { break }
@@ -111,7 +117,9 @@ struct TextScanner {
                 place += 2
                 units.append(try codeUnit())
             }
-            guard let text = String(validating: units, as: UTF16.self) else { throw error(expected: "the other half of a surrogate pair") }
+            guard let text = String(validating: units, as: UTF16.self) else {
+                throw error(expected: "the other half of a surrogate pair")
+            }
             return text
         default:
             place -= 1

@@ -1,6 +1,7 @@
 import Synchronization
 
-/// Work that streams to a file and that nobody finished: what is whole is put in its place, the rest is given up and told.
+/// Work that streams to a file and that nobody finished: what is whole is put in its place, the rest is given up and
+/// told.
 public enum UnfinishedWork {
     private struct Writer: @unchecked Sendable { weak var writer: PairWriter? }
     private struct State {
@@ -19,7 +20,9 @@ public enum UnfinishedWork {
     /// Settles everything that is open, before the process ends.
     public static func settle() { for entry in state.withLock({ Array($0.open.values) }) { entry.writer?.settle() } }
 
-    static func begin(_ writer: PairWriter) { state.withLock { $0.open[ObjectIdentifier(writer)] = Writer(writer: writer) } }
+    static func begin(_ writer: PairWriter) {
+        state.withLock { $0.open[ObjectIdentifier(writer)] = Writer(writer: writer) }
+    }
     static func end(_ writer: PairWriter) { state.withLock { $0.open[ObjectIdentifier(writer)] = nil } }
 
     static func lose(_ message: String) {

@@ -18,7 +18,8 @@ extension ArgumentType {
                 range.lowerBound <= Int(Int32.min) ? "an integer" : "an integer from \(range.lowerBound) on"
             } else {
                 range.lowerBound <= Int(Int32.min)
-                    ? "an integer up to \(range.upperBound)" : "an integer from \(range.lowerBound) to \(range.upperBound)"
+                    ? "an integer up to \(range.upperBound)"
+                    : "an integer from \(range.lowerBound) to \(range.upperBound)"
             }
         case .bytes: "a number of bytes or a size such as '500 MB' or '1.5 GiB'"
         case .boolean: "true or false"
@@ -55,8 +56,10 @@ extension ArgumentType {
         case .boolean: "boolean"
         case .choice(let words): words.map { "'\($0)'" }.joined(separator: ", ")
         case .integer(let range):
-            range.lowerBound <= Int(Int32.min) ? "integer"
-                : range.upperBound == Int.max ? "integer >= \(range.lowerBound)" : "integer, \(range.lowerBound) to \(range.upperBound)"
+            range.lowerBound <= Int(Int32.min)
+                ? "integer"
+                : range.upperBound == Int.max
+                    ? "integer >= \(range.lowerBound)" : "integer, \(range.lowerBound) to \(range.upperBound)"
         case .fraction(let range): "number, \(riffleFormat(range.lowerBound)) to \(riffleFormat(range.upperBound))"
         case .list(.number): "list or tensor of numbers"
         case .list(let item): (item.isNumber ? "list or tensor of " : "list of ") + item.brief
@@ -108,7 +111,9 @@ extension LuaEngine {
         switch type {
         case .tensor:
             if raw.kind == RLUA_OBJECT, isTensor(raw.class_id) { return object(raw) }
-            if raw.isPlainTable, raw.table.count > 0 { throw Mismatch(got: describe(raw) + "; riffle.tensor makes one of a list") }
+            if raw.isPlainTable, raw.table.count > 0 {
+                throw Mismatch(got: describe(raw) + "; riffle.tensor makes one of a list")
+            }
         case .operand:
             if raw.kind == RLUA_OBJECT, isTensor(raw.class_id) { return object(raw) }
             if let number = raw.double { return .number(number) }
@@ -125,7 +130,9 @@ extension LuaEngine {
         case .integer(let range):
             if let integer = raw.int, range.contains(integer) { return .integer(integer) }
         case .bytes:
-            if let integer = raw.int ?? (raw.kind == RLUA_STRING ? bytes(readable: raw.text) : nil), integer >= 0 { return .integer(integer) }
+            if let integer = raw.int ?? (raw.kind == RLUA_STRING ? bytes(readable: raw.text) : nil), integer >= 0 {
+                return .integer(integer)
+            }
         case .boolean:
             if raw.kind == RLUA_BOOLEAN { return .boolean(raw.boolean) }
         case .string:
@@ -142,11 +149,15 @@ extension LuaEngine {
         case .tensors, .shape, .dims, .list:
             if raw.isPlainTable, raw.table.named == 0 {
                 if case .tensors = type, let first = raw.items.first, first.double != nil {
-                    throw Mismatch(wanted: type.expected, got: "a list of numbers; riffle.tensor(list, \"int32\") makes a tensor of labels or places")
+                    throw Mismatch(
+                        wanted: type.expected,
+                        got: "a list of numbers; riffle.tensor(list, \"int32\") makes a tensor of labels or places")
                 }
                 return .list(try list(raw.items, of: type.item))
             }
-            if case .list(let item) = type, item.isNumber, raw.kind == RLUA_OBJECT, case .tensor(let tensor) = object(raw), tensor.rank == 1 {
+            if case .list(let item) = type, item.isNumber, raw.kind == RLUA_OBJECT,
+                case .tensor(let tensor) = object(raw), tensor.rank == 1
+            {
                 var numbers = try tensor.doubles().map { rlua_value(kind: RLUA_NUMBER, number: $0) }
                 return .list(try numbers.withUnsafeMutableBufferPointer { try list($0, of: item) })
             }
@@ -162,10 +173,14 @@ extension LuaEngine {
             if raw.kind == RLUA_OBJECT, let object = object(raw).anyObject, let wanted = classesByWord[word] {
                 if Int(raw.class_id) == wanted || classes[wanted].contains(object) { return .object(object) }
             }
-            if raw.kind == RLUA_REFERENCE, let wanted = classesByWord[word], let object = classes[wanted].convert(try value(&raw)) {
+            if raw.kind == RLUA_REFERENCE, let wanted = classesByWord[word],
+                let object = classes[wanted].convert(try value(&raw))
+            {
                 return .object(object)
             }
-            if raw.kind == RLUA_OBJECT, let name = try property(of: raw, thatIs: word) { throw Mismatch(got: "\(describe(raw)), whose .\(name) is one") }
+            if raw.kind == RLUA_OBJECT, let name = try property(of: raw, thatIs: word) {
+                throw Mismatch(got: "\(describe(raw)), whose .\(name) is one")
+            }
         case .table:
             if raw.isPlainTable { return .table(try table(&raw)) }
         case .any, .unread: return try value(&raw)
@@ -178,7 +193,8 @@ extension LuaEngine {
         guard let wanted = classesByWord[word], let holder = object(raw).anyObject else { return nil }
         return try classes[Int(raw.class_id)].properties.first { property in
             guard case .object = property.type else { return false }
-            return try property.getter.body(Arguments([.object(holder)])).first?.anyObject.map(classes[wanted].contains) ?? false
+            return try property.getter.body(Arguments([.object(holder)])).first?.anyObject.map(classes[wanted].contains)
+                ?? false
         }?.name
     }
 
@@ -219,7 +235,8 @@ extension LuaEngine {
 }
 
 extension ClosedRange<Double> {
-    /// The bounds in words: a bound that is the neighbour of the number that it prints as is meant to leave that one out.
+    /// The bounds in words: a bound that is the neighbour of the number that it prints as is meant to leave that one
+    /// out.
     fileprivate var lowerText: String {
         let text = riffleFormat(lowerBound)
         return (Double(text) ?? lowerBound) < lowerBound ? "above \(text)" : "from \(text)"

@@ -101,7 +101,9 @@ final class Binding {
                 }
                 values[place] = .list(items)
             } else {
-                if given[next].kind != RLUA_NIL { values[place] = try convert(&given[next], to: declared[place].type, place) }
+                if given[next].kind != RLUA_NIL {
+                    values[place] = try convert(&given[next], to: declared[place].type, place)
+                }
                 next += 1
             }
             place += 1
@@ -116,7 +118,9 @@ final class Binding {
             case .number(let number): values[place] = .number(number)
             case .string(let string): values[place] = .string(string)
             case .required:
-                throw wrong(place, declared[place].type.expected, got: place < given.count && options == nil ? "nil" : "nothing")
+                throw wrong(
+                    place, declared[place].type.expected, got: place < given.count && options == nil ? "nil" : "nothing"
+                )
             }
         }
         return values
@@ -194,13 +198,19 @@ final class Binding {
 
     private func wrong(_ place: Int, named: Bool, _ mismatch: Mismatch) -> RiffleError {
         let wanted = mismatch.wanted ?? function.arguments[place].type.expected
-        if let problem = mismatch.problem { return RiffleError(title, "\(mismatch.place)\(name(place, named)): \(problem)") }
+        if let problem = mismatch.problem {
+            return RiffleError(title, "\(mismatch.place)\(name(place, named)): \(problem)")
+        }
         return wrong(place, wanted, got: mismatch.got, named: named, inside: mismatch.place)
     }
 
-    private func wrong(_ place: Int, _ wanted: String, got: String, named: Bool = false, inside: String = "") -> RiffleError {
+    private func wrong(_ place: Int, _ wanted: String, got: String, named: Bool = false, inside: String = "")
+        -> RiffleError
+    {
         if isMethod, place == 0 {
-            guard let method = title.split(separator: ":").dropFirst().last else { return RiffleError("", "\(wanted) is needed, got \(got)") }
+            guard let method = title.split(separator: ":").dropFirst().last else {
+                return RiffleError("", "\(wanted) is needed, got \(got)")
+            }
             return RiffleError(title, "must be called on \(wanted), as in x:\(method)(...), got \(got)")
         }
         if form == .field { return RiffleError(title, "must be \(wanted), got \(got)") }
@@ -208,7 +218,9 @@ final class Binding {
     }
 
     private func name(_ place: Int, _ named: Bool) -> String {
-        named ? "option '\(function.arguments[place].name)'" : "argument \(isMethod ? place : place + 1) '\(function.arguments[place].name)'"
+        named
+            ? "option '\(function.arguments[place].name)'"
+            : "argument \(isMethod ? place : place + 1) '\(function.arguments[place].name)'"
     }
 
     private func surplus(_ given: Int) -> RiffleError {

@@ -25,15 +25,19 @@ public final class Catalogue {
         var title: String { isMethod ? name : "riffle.\(name)" }
         /// The part of the path before the last dot or colon.
         var parent: String { name.lastIndex(where: { $0 == "." || $0 == ":" }).map { String(name[..<$0]) } ?? "" }
-        var lastName: String { name.lastIndex(where: { $0 == "." || $0 == ":" }).map { String(name[name.index(after: $0)...]) } ?? name }
+        var lastName: String {
+            name.lastIndex(where: { $0 == "." || $0 == ":" }).map { String(name[name.index(after: $0)...]) } ?? name
+        }
 
         /// `riffle.conv2d(x, weight [, bias, stride = 1])`
         var signature: String {
             let shown = isMethod ? parameters.dropFirst() : parameters[...]
             // What stands before an argument that is required has a place of its own, be it nil.
             let needed = shown.lastIndex { $0.defaultText == nil }.map { $0 + 1 } ?? shown.startIndex
-            let fixed = shown[..<needed].map { $0.defaultText == nil ? $0.name : "\($0.name) or nil" }.joined(separator: ", ")
-            let free = shown[needed...].map { $0.name + ($0.defaultText == "nil" ? "" : " = \($0.defaultText ?? "")") }.joined(separator: ", ")
+            let fixed = shown[..<needed].map { $0.defaultText == nil ? $0.name : "\($0.name) or nil" }.joined(
+                separator: ", ")
+            let free = shown[needed...].map { $0.name + ($0.defaultText == "nil" ? "" : " = \($0.defaultText ?? "")") }
+                .joined(separator: ", ")
             return "\(title)(\(fixed)\(free.isEmpty ? "" : fixed.isEmpty ? "[\(free)]" : " [, \(free)]"))"
         }
     }
@@ -103,16 +107,18 @@ extension Catalogue.Parameter {
         name = argument.name
         type = argument.type.brief
         summary = argument.summary
-        choices = switch argument.type {
-        case .choice(let words): words
-        case .dtype: DType.allCases.map(\.description)
-        default: []
-        }
+        choices =
+            switch argument.type {
+            case .choice(let words): words
+            case .dtype: DType.allCases.map(\.description)
+            default: []
+            }
         switch argument.defaultValue {
         case .required: defaultText = nil
         case .none: defaultText = "nil"
         case .boolean(let boolean): defaultText = "\(boolean)"
-        case .integer(let integer): defaultText = "\(argument.type.countsFromOne && integer >= 0 ? integer + 1 : integer)"
+        case .integer(let integer):
+            defaultText = "\(argument.type.countsFromOne && integer >= 0 ? integer + 1 : integer)"
         case .number(let number):
             defaultText = number == .infinity ? "math.huge" : number == -.infinity ? "-math.huge" : riffleFormat(number)
         case .string(let string): defaultText = "\"\(string)\""

@@ -9,7 +9,9 @@ extension rlua_value {
         guard let bytes = string.bytes else { return "" }
         return String(bytes: UnsafeRawBufferPointer(start: bytes, count: string.length))
     }
-    var items: UnsafeMutableBufferPointer<rlua_value> { UnsafeMutableBufferPointer(start: table.items, count: Int(table.count)) }
+    var items: UnsafeMutableBufferPointer<rlua_value> {
+        UnsafeMutableBufferPointer(start: table.items, count: Int(table.count))
+    }
     /// Keys and values in turn.
     var pairs: UnsafeMutableBufferPointer<rlua_value> {
         UnsafeMutableBufferPointer(start: table.items.map { $0 + Int(table.count) }, count: 2 * Int(table.named))
@@ -66,7 +68,8 @@ extension LuaEngine {
     func freed(_ raw: rlua_value) -> String {
         let word = classes[Int(raw.class_id)].word
         return raw.integer > 0
-            ? "a \(word) that was released at the end of the scope begun on line \(raw.integer)" : "a \(word) that was freed"
+            ? "a \(word) that was released at the end of the scope begun on line \(raw.integer)"
+            : "a \(word) that was freed"
     }
 
     /// Writes values into room of the arena.

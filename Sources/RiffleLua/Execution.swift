@@ -108,7 +108,9 @@ extension LuaEngine {
             guard count > 0 else { throw RiffleError("", "cannot read \(name): \(String(cString: strerror(errno)))") }
             bytes += part[..<count]
             // A device or a pipe may have no end.
-            guard bytes.count <= 1 << 30 else { throw RiffleError("", "cannot read \(name): a program has at most 1 GiB") }
+            guard bytes.count <= 1 << 30 else {
+                throw RiffleError("", "cannot read \(name): a program has at most 1 GiB")
+            }
         }
     }
 
@@ -126,7 +128,8 @@ extension Examples {
     public static func named(_ name: String) throws -> (name: String, source: [UInt8]) {
         let name = name.hasSuffix(".lua") ? String(name.dropLast(4)) : name
         guard let found = all.first(where: { $0.name == name }) else {
-            throw RiffleError("examples", "there is none named '\(name)'" + suggestion(for: name, among: all.map(\.name)))
+            throw RiffleError(
+                "examples", "there is none named '\(name)'" + suggestion(for: name, among: all.map(\.name)))
         }
         return found
     }

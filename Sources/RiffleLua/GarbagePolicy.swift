@@ -1,7 +1,7 @@
 import CKernels
 
-/// When Lua's garbage has to be collected for the sake of tensor memory, which Lua's own collector cannot see: at the end of a
-/// call. A call that lacks memory has it collected at once (`Memory.taking`).
+/// When Lua's garbage has to be collected for the sake of tensor memory, which Lua's own collector cannot see: at the
+/// end of a call. A call that lacks memory has it collected at once (`Memory.taking`).
 final class GarbagePolicy {
     /// Live bytes that the last collection left.
     private var left = 0

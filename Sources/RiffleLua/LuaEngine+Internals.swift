@@ -9,19 +9,27 @@ extension LuaEngine {
     var internals: [Function] {
         [
             Function("reference", [Argument("value", .unread)], Doc("")) { [.object(Held($0[0]))] },
-            Function("new_module", [
-                Argument("definition", .object("held")), Argument("fields", .table), Argument("forward", .object("function")),
-                Argument("times", .integer(1...2)), Argument("classes", .integer(1...Int(Int32.max - 1)), default: .none),
-                Argument("null_class", .boolean),
-            ], Doc("")) { arguments in
+            Function(
+                "new_module",
+                [
+                    Argument("definition", .object("held")), Argument("fields", .table),
+                    Argument("forward", .object("function")),
+                    Argument("times", .integer(1...2)),
+                    Argument("classes", .integer(1...Int(Int32.max - 1)), default: .none),
+                    Argument("null_class", .boolean),
+                ], Doc("")
+            ) { arguments in
                 let held: Held = arguments.object(0), forward: LuaFunction = arguments.object(2)
-                guard case .object(let definition as LuaFunction) = held.value else { throw RiffleError("nn.module", "a table is wanted") }
+                guard case .object(let definition as LuaFunction) = held.value else {
+                    throw RiffleError("nn.module", "a table is wanted")
+                }
                 let module = try LuaModule(
                     arguments.table(1), definition: definition.reference, forward: forward, times: arguments.integer(3),
                     arguments.optionalInteger(4).map { .classes($0, hasNull: arguments.boolean(5)) } ?? .none)
                 return [.object(module)]
             },
-            Function("document", [Argument("name", .string), Argument("doc", .table)], Doc("")) { [unowned self] arguments in
+            Function("document", [Argument("name", .string), Argument("doc", .table)], Doc("")) {
+                [unowned self] arguments in
                 catalogue.add(Catalogue.Entry(arguments.string(0), arguments.table(1)))
                 return []
             },
@@ -32,23 +40,31 @@ extension LuaEngine {
                 [.string(try catalogue.help($0.string(0), width: Console.width(of: 1) ?? 100))]
             },
             Function("members_of", [Argument("value", .any)], Doc("")) { [unowned self] arguments in
-                guard let object = arguments[0].anyObject, let number = classNumber(of: object) else { return [.list([])] }
+                guard let object = arguments[0].anyObject, let number = classNumber(of: object) else {
+                    return [.list([])]
+                }
                 return [.list(catalogue.members(of: classes[Int(number)]).sorted().map(Value.string))]
             },
             Function("bytes_of", [Argument("tensor", .tensor)], Doc("")) {
                 let tensor = $0.tensor(0)
                 return [.integer(tensor.count * tensor.dtype.size), .string("\(tensor.dtype) \(tensor.shape)")]
             },
-            Function("options_of", [Argument("name", .string), Argument("is_method", .boolean)], Doc("")) { [unowned self] in
+            Function("options_of", [Argument("name", .string), Argument("is_method", .boolean)], Doc("")) {
+                [unowned self] in
                 // A tensor's method may be an operation, which is told of by its own name.
                 let name = $0.string(0), lastName = String(name.split(separator: ":").last ?? "")
                 guard let entry = catalogue[name] ?? catalogue[lastName] else { return [.list([])] }
                 let options = entry.parameters.dropFirst($0.boolean(1) ? 1 : 0)
                 return [.list(options.map { .list(([$0.name] + $0.choices).map(Value.string)) })]
             },
-            Function("readable", [Argument("bytes", .integer(0...Int.max))], Doc("")) { [.string(readable(bytes: $0.integer(0)))] },
+            Function("readable", [Argument("bytes", .integer(0...Int.max))], Doc("")) {
+                [.string(readable(bytes: $0.integer(0)))]
+            },
             Function("format", [Argument("number", .number)], Doc("")) { [.string(riffleFormat($0.number(0)))] },
-            Function("progress", [Argument("label", .string), Argument("total", .integer(0...Int.max), default: .none)], Doc("")) {
+            Function(
+                "progress", [Argument("label", .string), Argument("total", .integer(0...Int.max), default: .none)],
+                Doc("")
+            ) {
                 [.object(Progress(label: $0.string(0), total: $0.optionalInteger(1)))]
             },
             Function("before_output", [], Doc("")) { _ in
@@ -74,7 +90,9 @@ extension LuaEngine {
     }
 
     /// Runs a chunk of our own, which gets the tables `riffle` and `internal`.
-    func runInternal(_ source: String) throws -> [Value] { try run(Array(source.utf8), name: "=[riffle]", arguments: roots) }
+    func runInternal(_ source: String) throws -> [Value] {
+        try run(Array(source.utf8), name: "=[riffle]", arguments: roots)
+    }
 
     private var roots: [Value] {
         [RLUA_RIFFLE, RLUA_INTERNAL].map { root in
@@ -87,7 +105,8 @@ extension LuaEngine {
         var outcome = rlua_outcome()
         rlua_begin(state.pointer, &outcome)
         defer { rlua_done(state.pointer, &outcome) }
-        guard let room = rlua_values(state.pointer, 1), let items = rlua_values(state.pointer, arguments.count + 2) else { return }
+        guard let room = rlua_values(state.pointer, 1), let items = rlua_values(state.pointer, arguments.count + 2)
+        else { return }
         for (place, argument) in arguments.enumerated() { items[place] = text(argument) }
         items[arguments.count] = rlua_value(kind: RLUA_INTEGER, integer: 0)
         items[arguments.count + 1] = text(script)
@@ -99,16 +118,20 @@ extension LuaEngine {
     func largestTensors() -> String {
         final class Found { var entries: [(name: String, tensor: Tensor)] = [] }
         let found = Found()
-        rlua_each_local(state.pointer, tensorClass, Unmanaged.passUnretained(found).toOpaque()) { context, name, object in
+        rlua_each_local(state.pointer, tensorClass, Unmanaged.passUnretained(found).toOpaque()) {
+            context, name, object in
             guard let context, let name, let object else { return }
             let tensor = Unmanaged<Tensor>.fromOpaque(object).takeUnretainedValue()
             Unmanaged<Found>.fromOpaque(context).takeUnretainedValue().entries.append((String(cString: name), tensor))
         }
         func bytes(_ tensor: Tensor) -> Int { tensor.count * tensor.dtype.size }
-        let largest = found.entries.filter { bytes($0.tensor) >= 1_000_000 }.sorted { bytes($0.tensor) > bytes($1.tensor) }.prefix(5)
+        let largest = found.entries.filter { bytes($0.tensor) >= 1_000_000 }.sorted {
+            bytes($0.tensor) > bytes($1.tensor)
+        }.prefix(5)
         guard !largest.isEmpty else { return "" }
         return "; largest in local variables: "
-            + largest.map { "\($0.name) \($0.tensor.shape), \(readable(bytes: bytes($0.tensor)))" }.joined(separator: ", ")
+            + largest.map { "\($0.name) \($0.tensor.shape), \(readable(bytes: bytes($0.tensor)))" }.joined(
+                separator: ", ")
     }
 }
 
@@ -125,11 +148,13 @@ extension Catalogue.Entry {
         func string(_ key: String) -> String { if case .string(let text)? = table[key] { text } else { "" } }
         self.name = name
         doc = Doc(
-            string("summary"), formula: string("formula"), shapes: string("shapes"), example: string("example"), source: string("source"))
+            string("summary"), formula: string("formula"), shapes: string("shapes"), example: string("example"),
+            source: string("source"))
         parameters = (table["arguments"] ?? .none).list.map { argument in
             let parts = argument.list.map(\.brief)
             return Catalogue.Parameter(
-                name: parts.first ?? "", type: parts.count > 1 ? parts[1] : "", summary: parts.count > 2 ? parts[2] : "",
+                name: parts.first ?? "", type: parts.count > 1 ? parts[1] : "",
+                summary: parts.count > 2 ? parts[2] : "",
                 defaultText: parts.count > 3 ? parts[3] : nil)
         }
     }

@@ -41,7 +41,8 @@ public final class LuaEngine: @unchecked Sendable {
             },
             definition: { _, object in
                 guard let object else { return 0 }
-                return (Unmanaged<AnyObject>.fromOpaque(object).takeUnretainedValue() as? HasDefinition)?.definitionPlace ?? 0
+                return (Unmanaged<AnyObject>.fromOpaque(object).takeUnretainedValue() as? HasDefinition)?
+                    .definitionPlace ?? 0
             })
         guard let pointer = rlua_open(library) else { throw RiffleError("", "Lua does not start") }
         state = LuaState(pointer)
@@ -82,19 +83,24 @@ public final class LuaEngine: @unchecked Sendable {
         let handsOn = function.arguments.contains { if case .unread = $0.type { true } else { false } }
         let binding = Binding(function, form, title: title, engine: self)
         bindings.append(binding)
-        return rlua_row_new(state.pointer, Binding.answer, Unmanaged.passUnretained(binding).toOpaque(), handsOn ? RLUA_BY_REFERENCE : RLUA_BY_VALUE)
+        return rlua_row_new(
+            state.pointer, Binding.answer, Unmanaged.passUnretained(binding).toOpaque(),
+            handsOn ? RLUA_BY_REFERENCE : RLUA_BY_VALUE)
     }
 
     private func define(_ root: rlua_root, _ function: Function) {
         let isInternal = root == RLUA_INTERNAL
         let title = isInternal ? function.name : "riffle.\(function.name)"
-        rlua_define(state.pointer, root, function.name, row(function, isInternal ? .primitive : .function, title: title))
+        rlua_define(
+            state.pointer, root, function.name, row(function, isInternal ? .primitive : .function, title: title))
     }
 
     /// Places a function under its path; tensor operations become methods of tensors and parameters, too.
     private func register(_ function: Function) {
         if function.name.hasPrefix("autodiff.") {
-            define(RLUA_INTERNAL, Function(String(function.name.dropFirst(9)), function.arguments, function.doc, body: function.body))
+            define(
+                RLUA_INTERNAL,
+                Function(String(function.name.dropFirst(9)), function.arguments, function.doc, body: function.body))
             return
         }
         if !function.doc.summary.isEmpty { catalogue.add(function) }
@@ -114,7 +120,8 @@ public final class LuaEngine: @unchecked Sendable {
     private func addMethod(_ function: Function, named name: String, to word: String) {
         guard let number = classesByWord[word] else { return }
         let isMethod = function.name.contains(":")
-        let row = row(function, isMethod ? .method : .function, title: isMethod ? function.name : "riffle.\(function.name)")
+        let row = row(
+            function, isMethod ? .method : .function, title: isMethod ? function.name : "riffle.\(function.name)")
         for (other, candidate) in classes.enumerated() where other == number || candidate.extends == word {
             // A field of a special class hides a method of the general one.
             if other != number, candidate.properties.contains(where: { $0.name == name }) { continue }
@@ -137,9 +144,11 @@ public final class LuaEngine: @unchecked Sendable {
             let number = Int32(number)
             for property in entry.properties {
                 rlua_class_set(
-                    state.pointer, number, RLUA_GETTER, property.name, row(property.getter, .field, title: property.getter.name))
+                    state.pointer, number, RLUA_GETTER, property.name,
+                    row(property.getter, .field, title: property.getter.name))
                 if let setter = property.setter {
-                    rlua_class_set(state.pointer, number, RLUA_SETTER, property.name, row(setter, .field, title: setter.name))
+                    rlua_class_set(
+                        state.pointer, number, RLUA_SETTER, property.name, row(setter, .field, title: setter.name))
                 }
                 catalogue.addMember(property.name, of: entry.word)
             }
@@ -155,30 +164,43 @@ public final class LuaEngine: @unchecked Sendable {
 
     /// object[key] where neither a method nor a property has that name.
     private func indexing(_ entry: ObjectClass) -> Function {
-        Function("index", [Argument("object", .object(entry.word)), Argument("key", .any, default: .none)], Doc("")) { [unowned self] arguments in
+        Function("index", [Argument("object", .object(entry.word)), Argument("key", .any, default: .none)], Doc("")) {
+            [unowned self] arguments in
             let object = arguments[0].anyObject
             if let object, let found = try entry.index(object, arguments[1]) { return [found] }
             guard case .string(let name) = arguments[1] else {
-                throw RiffleError("", "\(ArgumentType.object(entry.word).expected) cannot be indexed with \(arguments[1].described)")
+                throw RiffleError(
+                    "", "\(ArgumentType.object(entry.word).expected) cannot be indexed with \(arguments[1].described)")
             }
             let kind = entry.word.replacing("_", with: " ")
-            throw RiffleError("", "\(kind) has no method or field '\(name)'" + Aliases.hint(for: name, among: self.catalogue.members(of: entry)))
+            throw RiffleError(
+                "",
+                "\(kind) has no method or field '\(name)'"
+                    + Aliases.hint(for: name, among: self.catalogue.members(of: entry)))
         }
     }
 
     private func assigning(_ entry: ObjectClass) -> Function {
-        let declared = [Argument("object", .object(entry.word)), Argument("key", .any, default: .none), Argument("value", .unread, default: .none)]
+        let declared = [
+            Argument("object", .object(entry.word)), Argument("key", .any, default: .none),
+            Argument("value", .unread, default: .none),
+        ]
         return Function("assign", declared, Doc("")) { [unowned self] arguments in
             let kind = entry.word.replacing("_", with: " ")
             let settable = entry.properties.filter { $0.setter != nil }.map(\.name)
             guard case .string(let name) = arguments[1] else {
-                let way = entry.word == "tensor" ? "; tensors never change: riffle.where(mask, a, x) and riffle.cat make new ones" : ""
-                throw RiffleError("", "[\(arguments[1].described)] of \(ArgumentType.object(entry.word).expected) cannot be set\(way)")
+                let way =
+                    entry.word == "tensor"
+                    ? "; tensors never change: riffle.where(mask, a, x) and riffle.cat make new ones" : ""
+                throw RiffleError(
+                    "", "[\(arguments[1].described)] of \(ArgumentType.object(entry.word).expected) cannot be set\(way)"
+                )
             }
             guard !self.catalogue.members(of: entry).contains(name) else {
                 throw RiffleError("", "'\(name)' of \(ArgumentType.object(entry.word).expected) cannot be set")
             }
-            throw RiffleError("", "\(kind) has no field '\(name)' that can be set" + Aliases.hint(for: name, among: settable))
+            throw RiffleError(
+                "", "\(kind) has no field '\(name)' that can be set" + Aliases.hint(for: name, among: settable))
         }
     }
 
@@ -208,7 +230,9 @@ public final class LuaEngine: @unchecked Sendable {
         defer { rlua_done(state.pointer, &outcome) }
         var message = rlua_value()
         let place = bytes.withUnsafeBufferPointer { bytes in
-            bytes.withMemoryRebound(to: CChar.self) { rlua_load(state.pointer, $0.baseAddress, $0.count, name.systemName, &message) }
+            bytes.withMemoryRebound(to: CChar.self) {
+                rlua_load(state.pointer, $0.baseAddress, $0.count, name.systemName, &message)
+            }
         }
         guard place != 0 else { throw RiffleError("", message.text) }
         let chunk = LuaReference(state: state, place: place)
@@ -237,7 +261,8 @@ public final class LuaEngine: @unchecked Sendable {
         case RLUA_RAISED:
             throw LuaError(
                 reference: LuaReference(state: state, place: outcome.error),
-                description: catalogue.explained(rlua_error_text(state.pointer, outcome.error).text), traceback: rlua_traceback(state.pointer).text)
+                description: catalogue.explained(rlua_error_text(state.pointer, outcome.error).text),
+                traceback: rlua_traceback(state.pointer).text)
         default: throw RiffleError("", outcome.message.text)
         }
     }

@@ -30,7 +30,10 @@ final class LuaModule: Network, HasDefinition {
 
     var definitionPlace: Int32 { definition.place }
 
-    init(_ parts: [String: Part], definition: LuaReference, forward: LuaFunction, times: Int, _ conditioning: Conditioning) {
+    init(
+        _ parts: [String: Part], definition: LuaReference, forward: LuaFunction, times: Int,
+        _ conditioning: Conditioning
+    ) {
         self.parts = parts
         names = parts.keys.sorted()
         self.definition = definition
@@ -51,7 +54,8 @@ final class LuaModule: Network, HasDefinition {
 
     override var ownParameters: [NamedParameter] {
         var found: [NamedParameter] = []
-        walk { name, part in if case .parameter(let parameter) = part { found.append(NamedParameter(name, parameter)) } }
+        walk { name, part in if case .parameter(let parameter) = part { found.append(NamedParameter(name, parameter)) }
+        }
         return found
     }
 
@@ -122,7 +126,8 @@ final class LuaVelocity: Network {
     override var kind: String { "function" }
 
     override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
-        try function.tensor(([x] + times + (condition?.tensors ?? [])).map(Value.tensor), of: "velocity", named: "the function")
+        try function.tensor(
+            ([x] + times + (condition?.tensors ?? [])).map(Value.tensor), of: "velocity", named: "the function")
     }
 }
 
@@ -135,7 +140,8 @@ final class LuaWeight: LossWeight {
     override func weigh(_ losses: Tensor, _ s: Tensor, _ t: Tensor) throws -> Tensor {
         let weights = try function.tensor([.tensor(s), .tensor(t)], of: "weight", named: "the function")
         guard weights.shape == losses.shape || weights.count == 1 else {
-            throw RiffleError("weight", "the function must return [\(losses.count)], a number for each sample, got \(weights.shape)")
+            throw RiffleError(
+                "weight", "the function must return [\(losses.count)], a number for each sample, got \(weights.shape)")
         }
         return try losses * weights
     }
@@ -155,7 +161,10 @@ extension LuaFunction {
 extension LuaModule {
     /// Takes apart the table that `nn.module` was given.
     /// - Parameter fields: those of its fields that hold modules or parameters, on their own or in tables.
-    convenience init(_ fields: [String: Value], definition: LuaReference, forward: LuaFunction, times: Int, _ conditioning: Conditioning) throws {
+    convenience init(
+        _ fields: [String: Value], definition: LuaReference, forward: LuaFunction, times: Int,
+        _ conditioning: Conditioning
+    ) throws {
         func part(_ value: Value) -> Part {
             switch value {
             case .object(let module as Module): .module(module)

@@ -24,7 +24,8 @@ import RiffleTensor
 ///   those of general ones, subclasses before their superclass.
 /// - `call` answers `object(...)`; `next` answers a `for` loop: it gets what the last call returned first, or `.none`
 ///   at the beginning, and returns nil at the end.
-/// - `index` answers `object[key]` and `object.key` where there is no method and no property, with nil for "no such key".
+/// - `index` answers `object[key]` and `object.key` where there is no method and no property, with nil for "no such
+///   key".
 /// - Functions and classes without a summary are not shown by help and the reference page.
 /// - `.object(LuaFunction)` is a Lua function: `.object("function")` takes one as an argument.
 public struct ObjectClass: Sendable {
@@ -59,7 +60,8 @@ public struct ObjectClass: Sendable {
         self.extends = extends
         contains = { $0 is Object }
         self.methods = methods.map { method in
-            Function("\(word):\(method.name)", [Argument(word, .object(word))] + method.arguments, method.doc) { arguments in
+            Function("\(word):\(method.name)", [Argument(word, .object(word))] + method.arguments, method.doc) {
+                arguments in
                 try method.body(arguments.object(0), Arguments(Array(arguments.values.dropFirst()), method.arguments))
             }
         }
@@ -82,7 +84,9 @@ public struct ObjectClass: Sendable {
         if let call { all["__call"] = metamethod("__call", call) }
         // A for loop calls object(nil, control).
         if let next {
-            all["__call"] = metamethod("__call") { object, rest in try next(object, rest.count > 1 ? rest[1] : .none) ?? [.none] }
+            all["__call"] = metamethod("__call") { object, rest in
+                try next(object, rest.count > 1 ? rest[1] : .none) ?? [.none]
+            }
         }
         all["__tostring"] = metamethod("__tostring") { object, _ in [.string(describe?(object) ?? word)] }
         self.metamethods = all
@@ -147,7 +151,11 @@ struct AnyProperty: Sendable {
         let receiver = Argument(word, .object(word))
         getter = Function("\(word).\(name)", [receiver], Doc(property.summary)) { [try property.get($0.object(0))] }
         setter = property.set.map { set in
-            Function("\(word).\(property.name)", [receiver, Argument(property.name, property.type, default: property.takesNil ? .none : .required)], Doc(property.summary)) {
+            Function(
+                "\(word).\(property.name)",
+                [receiver, Argument(property.name, property.type, default: property.takesNil ? .none : .required)],
+                Doc(property.summary)
+            ) {
                 try set($0.object(0), Arguments([$0[1]]))
                 return []
             }

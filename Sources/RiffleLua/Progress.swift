@@ -87,7 +87,9 @@ public final class Progress: @unchecked Sendable {
         var parts: [(part: Part, text: String)] = label.isEmpty ? [] : [(.label, label)]
         parts.append((.count, total.map { "\(step)/\($0)" } ?? "\(step)"))
         let rate = elapsed > 0 ? Double(step) / elapsed : 0
-        if step > 0 { parts.append((.rate, rate >= 1 ? "\(significant(rate, 3))/s" : "\(significant(1 / rate, 3)) s each")) }
+        if step > 0 {
+            parts.append((.rate, rate >= 1 ? "\(significant(rate, 3))/s" : "\(significant(1 / rate, 3)) s each"))
+        }
         if isDone {
             parts.append((.time, "in \(clock(elapsed))"))
         } else if let total, step > 0 {
@@ -98,7 +100,9 @@ public final class Progress: @unchecked Sendable {
         while let width, length() > width, parts.count > 1, let least = parts.map(\.part).min() {
             parts.removeAll { $0.part == least }
         }
-        if let width, let bar = bar(room: width - length() - 4), let place = parts.firstIndex(where: { $0.part == .count }) {
+        if let width, let bar = bar(room: width - length() - 4),
+            let place = parts.firstIndex(where: { $0.part == .count })
+        {
             parts.insert((.count, bar), at: place)
         }
         return String(parts.map(\.text).joined(separator: "  ").prefix(width ?? Int.max))
@@ -110,7 +114,8 @@ public final class Progress: @unchecked Sendable {
         guard let total, room >= 5 else { return nil }
         let width = min(20, room), full = total > 0 ? min(width, step * width / total) : width
         let head = full < width ? ">" : ""
-        return "[" + String(repeating: "=", count: full) + head + String(repeating: " ", count: width - full - head.count) + "]"
+        return "[" + String(repeating: "=", count: full) + head
+            + String(repeating: " ", count: width - full - head.count) + "]"
     }
 
     private func clock(_ seconds: Double) -> String {

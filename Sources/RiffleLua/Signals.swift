@@ -40,7 +40,11 @@ public enum Signals {
         for number in [SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU] {
             var action = sigaction()
             sigaction(number, nil, &action)
-            if unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self) { continue }
+            if unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+                == unsafeBitCast(SIG_IGN, to: Int.self)
+            {
+                continue
+            }
             action.__sigaction_handler.sa_handler = { number in
                 PartFile.removeAll()
                 if var modes = Signals.terminal {

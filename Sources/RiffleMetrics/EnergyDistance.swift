@@ -1,8 +1,8 @@
 import RiffleTensor
 
 extension Metrics {
-    /// The energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'|, not rooted, over all pairs (the V-statistic): never below 0,
-    /// and 0 for equal sets of samples.
+    /// The energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'|, not rooted, over all pairs (the V-statistic): never
+    /// below 0, and 0 for equal sets of samples.
     ///
     /// Takes (n + m)^2 / 2 distances: about a second for 20,000 samples in the plane.
     /// - Parameters:
@@ -22,21 +22,24 @@ extension Metrics {
         return try distance(2 * between - within[0] - within[1], of: 2 * between, within: 1e-5)
     }
 
-    /// The mean squared Euclidean distance between samples of the same number, such as a student's and its teacher's from
-    /// the same noise: the sum over coordinates, the mean over samples.
+    /// The mean squared Euclidean distance between samples of the same number, such as a student's and its teacher's
+    /// from the same noise: the sum over coordinates, the mean over samples.
     /// - Parameters:
     ///   - a: samples `[n, ...]`.
     ///   - b: samples of the same shape.
     /// - Throws: `RiffleError` when shapes differ or numbers are not finite.
     public static func endpointError(_ a: Tensor, _ b: Tensor) throws -> Double {
         let (x, y) = try pair(a, b)
-        guard x.shape == y.shape else { throw RiffleError("", "samples of the same number are compared (a \(a.shape), b \(b.shape))") }
+        guard x.shape == y.shape else {
+            throw RiffleError("", "samples of the same number are compared (a \(a.shape), b \(b.shape))")
+        }
         let sum = zip(try x.doubles(), try y.doubles()).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
         return try distance(sum / Double(x.shape[0]), of: sum, within: 0)
     }
 }
 
-/// Samples row by row and, eight at a time, coordinate by coordinate; the room behind the last one is filled with zeros.
+/// Samples row by row and, eight at a time, coordinate by coordinate; the room behind the last one is filled with
+/// zeros.
 private struct Columns {
     let count: Int
     private let size: Int
@@ -80,7 +83,9 @@ private struct Columns {
                 }
                 var distances = squares.squareRoot()
                 if group * 8 < first || group * 8 + 8 > count {
-                    for lane in 0..<8 where !(first..<max(first, count)).contains(group * 8 + lane) { distances[lane] = 0 }
+                    for lane in 0..<8 where !(first..<max(first, count)).contains(group * 8 + lane) {
+                        distances[lane] = 0
+                    }
                 }
                 total += Double(distances.sum())
             }

@@ -11,12 +11,13 @@ extension Metrics {
     /// formed, so that singular and steep ones keep their digits, and few samples cost little. 4096 samples of 2048
     /// features take some seconds, and some twelve matrices of features x features besides the samples.
     ///
-    /// It is biased upwards by about (features)^2 / samples: compare at equal numbers of samples, many more than features.
+    /// It is biased upwards by about (features)^2 / samples: compare at equal numbers of samples, many more than
+    /// features.
     /// - Parameters:
     ///   - a: features `[n, ...]`; all but the first dimension are coordinates.
     ///   - b: features `[m, ...]`.
-    /// - Throws: `RiffleError` when shapes do not fit, there are fewer than two samples, numbers are not finite, LAPACK is
-    ///   not there, or a check of what it computed fails.
+    /// - Throws: `RiffleError` when shapes do not fit, there are fewer than two samples, numbers are not finite, LAPACK
+    ///   is not there, or a check of what it computed fails.
     /// - Source: Heusel et al. 2017, equation 6; Dowson and Landau 1982.
     public static func frechetDistance(_ a: Tensor, _ b: Tensor) throws -> Double {
         let (x, y) = try pair(a, b)
@@ -29,12 +30,13 @@ extension Metrics {
             let shared = values.reduce(0, +) / (s.freedom * t.freedom).squareRoot()
             let apart = try (s.mean - t.mean).square().sum().item(), spread = s.trace + t.trace
             return try distance(
-                (apart + spread - 2 * shared) * unit * unit, of: (apart + spread) * unit * unit, within: LinearAlgebra.tolerance)
+                (apart + spread - 2 * shared) * unit * unit, of: (apart + spread) * unit * unit,
+                within: LinearAlgebra.tolerance)
         }
     }
 
-    /// The power of two in whose units the numbers of two sets are at most 2, where fourth powers of what they are would
-    /// leave the range of numbers; else 1.
+    /// The power of two in whose units the numbers of two sets are at most 2, where fourth powers of what they are
+    /// would leave the range of numbers; else 1.
     private static func unit(_ x: Tensor, _ y: Tensor) throws -> Double {
         let largest = try max(x.abs().max().item(), y.abs().max().item())
         guard largest > 0, !(0x1p-200...0x1p200).contains(largest) else { return 1 }

@@ -79,7 +79,8 @@ enum LinearAlgebra {
     fileprivate static func agree(_ name: String, _ wanted: Double, _ found: Double, size: Double) throws {
         guard !(abs(wanted - found) <= tolerance * size) else { return }
         throw RiffleError(
-            "", "LAPACK (\(library)) computed \(name) wrongly, by \(riffleFormat(abs(wanted - found) / size)) of the size; "
+            "",
+            "LAPACK (\(library)) computed \(name) wrongly, by \(riffleFormat(abs(wanted - found) / size)) of the size; "
                 + "name another library by RIFFLE_BLAS, or other kernels of OpenBLAS by OPENBLAS_CORETYPE=Haswell")
     }
 
@@ -110,11 +111,15 @@ private struct Bidiagonal {
         // C x = Q (B (P^T x)), and neither Q nor P changes a vector's length.
         let probe = try Tensor.probe(n), size = try c.length() * probe.length()
         let turned = try probe.copied()
-        try LinearAlgebra.lapack("P", factors, tauP, turned, work) { rk_lapack_apply_p(m, n, $0[0], $0[1], $0[2], $0[3]) }
+        try LinearAlgebra.lapack("P", factors, tauP, turned, work) {
+            rk_lapack_apply_p(m, n, $0[0], $0[1], $0[2], $0[3])
+        }
         try LinearAlgebra.agree("an orthogonal matrix", probe.length(), turned.length(), size: probe.length())
         let middle = try Tensor(times(turned.doubles()) + [Double](repeating: 0, count: m - n), [1, m])
         let result = try middle.copied()
-        try LinearAlgebra.lapack("Q", factors, tauQ, result, work) { rk_lapack_apply_q(m, n, $0[0], $0[1], $0[2], $0[3]) }
+        try LinearAlgebra.lapack("Q", factors, tauQ, result, work) {
+            rk_lapack_apply_q(m, n, $0[0], $0[1], $0[2], $0[3])
+        }
         try LinearAlgebra.agree("an orthogonal matrix", middle.length(), result.length(), size: size)
         try LinearAlgebra.agree("a bidiagonal form", probe.matmul(c), result, size: size)
     }
@@ -136,7 +141,9 @@ private struct Bidiagonal {
 
 extension Tensor {
     /// Numbers to be written to, counted as all tensors are.
-    fileprivate static func scratch(_ sizes: Int...) throws -> Tensor { try Tensor(uninitialized: Shape(sizes), .float64) }
+    fileprivate static func scratch(_ sizes: Int...) throws -> Tensor {
+        try Tensor(uninitialized: Shape(sizes), .float64)
+    }
 
     /// The same numbers in memory of their own.
     fileprivate func copied() throws -> Tensor { Tensor(storage: try storage.copy(), shape: shape, dtype: dtype) }

@@ -5,7 +5,9 @@ extension Tensor {
     /// - Throws: `RiffleError` when there are none, or a number is not finite: no distance could be told.
     func samples(_ name: String, as dtype: DType) throws -> Tensor {
         guard rank >= 2, count > 0 else {
-            throw RiffleError("", "\(name) should hold samples along its first dimension and at least one number in each, got \(shape)")
+            throw RiffleError(
+                "",
+                "\(name) should hold samples along its first dimension and at least one number in each, got \(shape)")
         }
         let rows = try detach().converted(to: dtype).viewed(as: [shape[0], count / shape[0]])
         guard rows.nonfiniteCount == 0 else {
@@ -33,7 +35,8 @@ func pair(_ a: Tensor, _ b: Tensor) throws -> (Tensor, Tensor) {
 func distance(_ value: Double, of size: Double, within rounding: Double) throws -> Double {
     guard value.isFinite, value >= -rounding * size else {
         throw RiffleError(
-            "", "the distance came out as \(riffleFormat(value)), from parts of the size \(riffleFormat(size)): "
+            "",
+            "the distance came out as \(riffleFormat(value)), from parts of the size \(riffleFormat(size)): "
                 + "samples are too large or too far apart for these numbers")
     }
     return value < 0 ? 0 : value

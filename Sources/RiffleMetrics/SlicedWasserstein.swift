@@ -3,8 +3,8 @@ import RiffleTensor
 
 /// Distances between distributions, told from samples.
 public enum Metrics {
-    /// The sliced Wasserstein distance of order 2: the root of the mean, over random directions, of the squared Wasserstein
-    /// distance between the samples as they lie along the direction.
+    /// The sliced Wasserstein distance of order 2: the root of the mean, over random directions, of the squared
+    /// Wasserstein distance between the samples as they lie along the direction.
     ///
     /// The two may differ in their number of samples. Sorting makes it exact along each direction.
     /// - Parameters:
@@ -14,7 +14,9 @@ public enum Metrics {
     ///   - seed: of the directions; the same seed gives the same ones.
     /// - Throws: `RiffleError` when shapes do not fit or numbers are not finite.
     /// - Source: Bonneel et al. 2015; as `ot.sliced_wasserstein_distance` of POT with p = 2.
-    public static func slicedWasserstein(_ a: Tensor, _ b: Tensor, projections: Int = 200, seed: UInt64 = 0) throws -> Double {
+    public static func slicedWasserstein(_ a: Tensor, _ b: Tensor, projections: Int = 200, seed: UInt64 = 0) throws
+        -> Double
+    {
         guard (1...1_000_000).contains(projections) else {
             throw RiffleError("", "projections go from 1 to 1000000, got \(projections)")
         }
@@ -37,7 +39,8 @@ public enum Metrics {
             let part = try directions.sliced(0, first..<min(first + some, projections))
             let (along, other) = (try sortedProjections(x, part), try sortedProjections(y, part))
             for row in 0..<part.shape[0] {
-                sum += x.dtype == .float64
+                sum +=
+                    x.dtype == .float64
                     ? squaredDistance(line(along, row, n, Double.self), line(other, row, m, Double.self))
                     : squaredDistance(line(along, row, n, Float.self), line(other, row, m, Float.self))
             }
@@ -48,11 +51,15 @@ public enum Metrics {
     private static func sortedProjections(_ x: Tensor, _ directions: Tensor) throws -> Tensor {
         let along = try directions.matmul(x, transposeB: true)
         let sorted = try Tensor(uninitialized: along.shape, along.dtype)
-        try Memory.taking(workspace: { rk_sort_rows(false, along.dtype.kernel, along.pointer, sorted.pointer, nil, along.shape[0], along.shape[1]) })
+        try Memory.taking(workspace: {
+            rk_sort_rows(false, along.dtype.kernel, along.pointer, sorted.pointer, nil, along.shape[0], along.shape[1])
+        })
         return sorted
     }
 
-    private static func line<Number>(_ rows: Tensor, _ row: Int, _ count: Int, _ type: Number.Type) -> UnsafeBufferPointer<Number> {
+    private static func line<Number>(_ rows: Tensor, _ row: Int, _ count: Int, _ type: Number.Type)
+        -> UnsafeBufferPointer<Number>
+    {
         UnsafeBufferPointer(rebasing: rows.elements(type)[(row * count)..<((row + 1) * count)])
     }
 

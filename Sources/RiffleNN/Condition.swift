@@ -2,7 +2,8 @@ import RiffleTensor
 
 /// What samples are conditioned on: tensors [n, ...] in the order in which a network takes them.
 ///
-/// Class labels are one tensor, int32 [n], from 1. A text is two: its tokens [n, length, width] and their summary [n, width].
+/// Class labels are one tensor, int32 [n], from 1. A text is two: its tokens [n, length, width] and their summary [n,
+/// width].
 public struct Condition {
     public let tensors: [Tensor]
 
@@ -22,7 +23,9 @@ public struct Condition {
 
     /// The conditions of several batches, one after another.
     public static func cat(_ conditions: [Condition]) throws -> Condition {
-        Condition(try (conditions.first?.tensors ?? []).indices.map { place in try .cat(conditions.map { $0.tensors[place] }) })
+        Condition(
+            try (conditions.first?.tensors ?? []).indices.map { place in try .cat(conditions.map { $0.tensors[place] })
+            })
     }
 }
 
@@ -39,8 +42,12 @@ public enum Conditioning: Equatable, Sendable {
     public func null(like condition: Condition) throws -> Condition {
         switch self {
         case .none: throw RiffleError("", "the network is not conditioned on anything; make it with classes = ...")
-        case .classes(let count, hasNull: true): Condition(try condition.tensors.map { try .full($0.shape, Double(count + 1), .int32) })
-        case .classes: throw RiffleError("", "the network has no label for none; make it with null_class = true, and train it with label_dropout")
+        case .classes(let count, hasNull: true):
+            Condition(try condition.tensors.map { try .full($0.shape, Double(count + 1), .int32) })
+        case .classes:
+            throw RiffleError(
+                "", "the network has no label for none; make it with null_class = true, and train it with label_dropout"
+            )
         case .text: Condition(try condition.tensors.map { try .zeros($0.shape, $0.dtype) })
         }
     }
@@ -74,10 +81,14 @@ public enum Conditioning: Equatable, Sendable {
         let tensors = condition?.tensors ?? []
         switch self {
         case .none:
-            guard tensors.isEmpty else { throw RiffleError("", "labels given to a network without classes; make it with classes = ...") }
+            guard tensors.isEmpty else {
+                throw RiffleError("", "labels given to a network without classes; make it with classes = ...")
+            }
         case .classes(let count, let hasNull):
             let range = hasNull ? "from 1 to \(count), or \(count + 1) for none" : "from 1 to \(count)"
-            guard let labels = tensors.first else { throw RiffleError("", "this network has \(count) classes and needs labels") }
+            guard let labels = tensors.first else {
+                throw RiffleError("", "this network has \(count) classes and needs labels")
+            }
             guard tensors.count == 1, labels.shape == [n], labels.dtype == .int32 else {
                 throw RiffleError("", "labels must be one int32 tensor [\(n)], \(range) (\(Self.told(tensors)))")
             }
@@ -86,12 +97,22 @@ public enum Conditioning: Equatable, Sendable {
                 throw RiffleError("", "labels must be \(range), got \(label) (\(Self.told(tensors)))")
             }
         case .text(let tokens, let summary):
-            guard tensors.count == 2 else { throw RiffleError("", "this network needs a text: { tokens, summary }, got \(tensors.count) tensors") }
-            guard tensors[0].rank == 3, tensors[0].shape[0] == n, tensors[0].shape[2] == tokens, tensors[1].shape == [n, summary] else {
-                throw RiffleError("", "a text must be tokens [\(n), length, \(tokens)] and a summary [\(n), \(summary)] (\(Self.told(tensors)))")
+            guard tensors.count == 2 else {
+                throw RiffleError("", "this network needs a text: { tokens, summary }, got \(tensors.count) tensors")
+            }
+            guard tensors[0].rank == 3, tensors[0].shape[0] == n, tensors[0].shape[2] == tokens,
+                tensors[1].shape == [n, summary]
+            else {
+                throw RiffleError(
+                    "",
+                    "a text must be tokens [\(n), length, \(tokens)] and a summary [\(n), \(summary)] "
+                        + "(\(Self.told(tensors)))"
+                )
             }
         }
     }
 
-    private static func told(_ tensors: [Tensor]) -> String { tensors.map { "\($0.dtype) \($0.shape)" }.joined(separator: ", ") }
+    private static func told(_ tensors: [Tensor]) -> String {
+        tensors.map { "\($0.dtype) \($0.shape)" }.joined(separator: ", ")
+    }
 }

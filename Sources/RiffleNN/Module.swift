@@ -57,7 +57,9 @@ open class Module {
     /// How many numbers the parameters hold; one that stands in two places counts once.
     public var count: Int {
         var known: Set<ObjectIdentifier> = []
-        return parameters.reduce(0) { known.insert(ObjectIdentifier($1.parameter)).inserted ? $0 + $1.parameter.shape.count : $0 }
+        return parameters.reduce(0) {
+            known.insert(ObjectIdentifier($1.parameter)).inserted ? $0 + $1.parameter.shape.count : $0
+        }
     }
 
     /// A copy with its own parameters, which cost memory only when one of the two changes.

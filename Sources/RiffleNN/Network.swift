@@ -12,8 +12,8 @@ open class Network: Module {
     /// The shape of one sample, where the network is made for one.
     open var sampleShape: Shape? { nil }
 
-    /// How its products are made: float32, or faster from numbers rounded to bfloat16. Parameters, sums and everything else
-    /// are float32 in both. Copies and students take it over.
+    /// How its products are made: float32, or faster from numbers rounded to bfloat16. Parameters, sums and everything
+    /// else are float32 in both. Copies and students take it over.
     public var precision = Precision.float32
 
     public final override var settings: String { precision == .bfloat16 ? "bf16" : "" }
@@ -28,7 +28,8 @@ open class Network: Module {
 
     /// A copy that takes a second time, equal to this one at first: u(x, s, t) = v(x, s).
     open func twoTimed() throws -> Network {
-        throw RiffleError("two_timed", "a \(kind) has no second time to add; write forward(self, x, s, t) with times = 2")
+        throw RiffleError(
+            "two_timed", "a \(kind) has no second time to add; write forward(self, x, s, t) with times = 2")
     }
 
     /// The velocity v(x, t); of a network with two times, the average velocity of a jump of no length.
@@ -40,7 +41,8 @@ open class Network: Module {
     /// - Throws: `RiffleError` when the network takes one time.
     public func average(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {
         guard times == 2 else {
-            throw RiffleError(kind, "this network takes one time and cannot jump; make a student of it with net:two_timed()")
+            throw RiffleError(
+                kind, "this network takes one time and cannot jump; make a student of it with net:two_timed()")
         }
         return try checked(x, [s, t], condition)
     }
@@ -63,7 +65,9 @@ open class Network: Module {
     open override func forward(_ inputs: [Tensor]) throws -> Tensor {
         guard inputs.count > times, inputs.count <= times + 3 else {
             let names = times == 1 ? "x and t" : "x, s and t"
-            throw RiffleError(kind, "\(names)\(conditioning == .none ? "" : ", then labels,") are needed, got \(inputs.count) tensors")
+            throw RiffleError(
+                kind, "\(names)\(conditioning == .none ? "" : ", then labels,") are needed, got \(inputs.count) tensors"
+            )
         }
         return try checked(inputs[0], Array(inputs[1...times]), Condition(Array(inputs[(times + 1)...])))
     }
@@ -81,15 +85,25 @@ open class Network: Module {
             throw RiffleError(kind, "x must be a batch of floats (x \(x.dtype) \(x.shape))")
         }
         let times = try times.map { t -> Tensor in
-            guard t.dtype.isFloating else { throw RiffleError(kind, "times must be floats (times \(t.dtype) \(t.shape))") }
+            guard t.dtype.isFloating else {
+                throw RiffleError(kind, "times must be floats (times \(t.dtype) \(t.shape))")
+            }
             if t.count == 1 { return try t.reshaped(to: [1]).expanded(to: [n]) }
-            guard t.shape == [n] else { throw RiffleError(kind, "times must be [\(n)], one for each sample (x \(x.shape), times \(t.shape))") }
+            guard t.shape == [n] else {
+                throw RiffleError(kind, "times must be [\(n)], one for each sample (x \(x.shape), times \(t.shape))")
+            }
             return t
         }
-        do { try conditioning.check(condition, n) } catch let error as RiffleError { throw RiffleError(kind, error.message) }
+        do { try conditioning.check(condition, n) } catch let error as RiffleError {
+            throw RiffleError(kind, error.message)
+        }
         let result = try answer(x, times, condition)
         guard result.shape == x.shape, result.dtype.isFloating else {
-            throw RiffleError(kind, "the network gave \(result.dtype) \(result.shape) for x \(x.dtype) \(x.shape); a velocity has the shape of x and is of floats")
+            throw RiffleError(
+                kind,
+                "the network gave \(result.dtype) \(result.shape) for x \(x.dtype) \(x.shape); a velocity has the "
+                    + "shape of x and is of floats"
+            )
         }
         return result
     }

@@ -19,7 +19,8 @@ package struct NetworkForm: Sendable {
     ///   - check: throws where options do not go together.
     init<Configuration: NetworkConfiguration>(
         _ name: String, _ network: ConfiguredNetwork<Configuration>.Type, _ usual: Configuration,
-        _ options: [Option<Configuration>], _ doc: Doc, check: @escaping @Sendable (Configuration) throws -> Void = { _ in }
+        _ options: [Option<Configuration>], _ doc: Doc,
+        check: @escaping @Sendable (Configuration) throws -> Void = { _ in }
     ) {
         self.name = name
         self.doc = doc
@@ -37,12 +38,15 @@ package struct NetworkForm: Sendable {
         _ options: [Option<Configuration>], _ doc: Doc
     ) {
         let labels: WritableKeyPath<Configuration, ClassLabels> & Sendable = \.labels
-        self.init(name, network, usual, options + ClassLabels.options.of(labels), doc) { try $0.labels.checked(against: usual.labels) }
+        self.init(name, network, usual, options + ClassLabels.options.of(labels), doc) {
+            try $0.labels.checked(against: usual.labels)
+        }
     }
 
     private static let precision = Argument(
         "precision", usual: Precision.float32,
-        "of products: bf16 rounds their factors where the processor has matrix tiles (AMX), which is faster, and is float32 "
+        "of products: bf16 rounds their factors where the processor has matrix tiles (AMX), which is faster, and is "
+            + "float32 "
             + "elsewhere; sums and parameters stay float32")
 
     package static let all = [MLP.form, UNet.form, DiT.form, MMDiT.form]

@@ -2,9 +2,9 @@ import Glibc
 
 /// Bytes in strings. Names of files, arguments and Lua's strings are bytes: most often UTF-8, but not always.
 ///
-/// A byte that is no part of UTF-8 is held as one of the characters U+10FF80 to U+10FFFF, which nobody else uses, and comes
-/// out as the byte that it was; so does each byte of such a character where the bytes themselves spell one. Whatever goes
-/// in comes out unchanged, and everything in between is an ordinary string.
+/// A byte that is no part of UTF-8 is held as one of the characters U+10FF80 to U+10FFFF, which nobody else uses, and
+/// comes out as the byte that it was; so does each byte of such a character where the bytes themselves spell one.
+/// Whatever goes in comes out unchanged, and everything in between is an ordinary string.
 extension String {
     private static let marks: ClosedRange<UInt32> = 0x10_FF80...0x10_FFFF
     /// The byte that all marks begin with in UTF-8.
@@ -24,7 +24,9 @@ extension String {
     }
 
     /// The string of C's bytes, up to the zero.
-    public init(cBytes: UnsafePointer<CChar>) { self.init(bytes: UnsafeRawBufferPointer(start: cBytes, count: strlen(cBytes))) }
+    public init(cBytes: UnsafePointer<CChar>) {
+        self.init(bytes: UnsafeRawBufferPointer(start: cBytes, count: strlen(cBytes)))
+    }
 
     private static func marked(_ bytes: UnsafeRawBufferPointer) -> String {
         var result = String.UnicodeScalarView()
@@ -62,7 +64,9 @@ extension String {
     public var systemName: [CChar] { bytes.map(CChar.init(bitPattern:)) + [0] }
 
     /// Whether all of the bytes are UTF-8.
-    public var isUnicode: Bool { !utf8.contains(String.lead) || !unicodeScalars.contains { String.marks.contains($0.value) } }
+    public var isUnicode: Bool {
+        !utf8.contains(String.lead) || !unicodeScalars.contains { String.marks.contains($0.value) }
+    }
 
     /// As text for readers that know nothing but Unicode: each byte that is not part of it is shown as U+FFFD.
     public var repaired: String { isUnicode ? self : String(decoding: bytes, as: UTF8.self) }

@@ -8,7 +8,9 @@ public enum Creation {
             "tensor", [Argument("values", .any, "a number or nested lists of numbers"), dtype],
             Doc("A tensor of the given numbers.", example: "> riffle.tensor { { 1, 2 }, { 3, 4 } }:shape()\n[2, 2]")
         ) { arguments in
-            if let tensor = arguments.optionalTensor(0) { return [.tensor(try tensor.detach().cast(arguments.dtype(1)))] }
+            if let tensor = arguments.optionalTensor(0) {
+                return [.tensor(try tensor.detach().cast(arguments.dtype(1)))]
+            }
             var (sizes, numbers): ([Int], [Double]) = ([], [])
             try collect(arguments[0], depth: 0, &sizes, &numbers)
             return [.tensor(try counted(Shape(sizes), arguments.dtype(1)) { numbers[$0] })]
@@ -22,23 +24,43 @@ public enum Creation {
             return [.tensor(try .full($0.shape(0).checked("full"), $0.number(1), $0.dtype(2)))]
         },
         Function(
-            "arange", [Argument("first", .number), Argument("last", .number, "included"), Argument("step", .number, default: .number(1)), dtype],
-            Doc("The numbers from first on in equal steps, the last included where steps lead to it but for rounding.", example: "> riffle.arange(1, 4)\ntensor float32 [4]: 1 2 3 4")
+            "arange",
+            [
+                Argument("first", .number), Argument("last", .number, "included"),
+                Argument("step", .number, default: .number(1)), dtype,
+            ],
+            Doc(
+                "The numbers from first on in equal steps, the last included where steps lead to it but for rounding.",
+                example: "> riffle.arange(1, 4)\ntensor float32 [4]: 1 2 3 4")
         ) { arguments in
             let (first, last, step) = (arguments.number(0), arguments.number(1), arguments.number(2))
             let count = ((last - first) / step * (1 + 1e-12)).rounded(.down) + 1
-            if count.isFinite, count >= 1e15 { throw RiffleError("arange", "steps of \(step) from \(first) to \(last) are more numbers than any memory holds") }
-            guard step != 0, count.isFinite, count > -1e15 else { throw RiffleError("arange", "steps of \(step) do not lead from \(first) to \(last)") }
+            if count.isFinite, count >= 1e15 {
+                throw RiffleError(
+                    "arange", "steps of \(step) from \(first) to \(last) are more numbers than any memory holds")
+            }
+            guard step != 0, count.isFinite, count > -1e15 else {
+                throw RiffleError("arange", "steps of \(step) do not lead from \(first) to \(last)")
+            }
             return [.tensor(try counted([Swift.max(0, Int(count))], arguments.dtype(3)) { first + Double($0) * step })]
         },
         Function(
-            "linspace", [Argument("first", .number), Argument("last", .number), Argument("count", .integer(1...1_000_000_000)), dtype],
-            Doc("Evenly spaced numbers, both ends included.", example: "> riffle.linspace(0, 1, 5)\ntensor float32 [5]: 0 0.25 0.5 0.75 1")
+            "linspace",
+            [
+                Argument("first", .number), Argument("last", .number), Argument("count", .integer(1...1_000_000_000)),
+                dtype,
+            ],
+            Doc(
+                "Evenly spaced numbers, both ends included.",
+                example: "> riffle.linspace(0, 1, 5)\ntensor float32 [5]: 0 0.25 0.5 0.75 1")
         ) { arguments in
             let (first, last, count) = (arguments.number(0), arguments.number(1), arguments.integer(2))
-            return [.tensor(try counted([count], arguments.dtype(3)) {
-                count == 1 ? first : first + (last - first) * Double($0) / Double(count - 1)
-            })]
+            return [
+                .tensor(
+                    try counted([count], arguments.dtype(3)) {
+                        count == 1 ? first : first + (last - first) * Double($0) / Double(count - 1)
+                    })
+            ]
         },
         Function(
             "eye", [Argument("size", .integer(0...100_000)), dtype],
@@ -49,15 +71,21 @@ public enum Creation {
         },
         Function(
             "rand", [shape, dtype],
-            Doc("Uniform random numbers in [0, 1).", example: "> riffle.rand(2, 3):shape()\n[2, 3]", source: "Philox4x32-10, Salmon et al. 2011")
+            Doc(
+                "Uniform random numbers in [0, 1).", example: "> riffle.rand(2, 3):shape()\n[2, 3]",
+                source: "Philox4x32-10, Salmon et al. 2011")
         ) { [.tensor(try .rand($0.shape(0).checked("rand"), $0.dtype(1)))] },
         Function(
             "randn", [shape, dtype],
-            Doc("Standard normal random numbers.", example: "> riffle.randn(2, 3):shape()\n[2, 3]", source: "Philox4x32-10 and Box-Muller")
+            Doc(
+                "Standard normal random numbers.", example: "> riffle.randn(2, 3):shape()\n[2, 3]",
+                source: "Philox4x32-10 and Box-Muller")
         ) { [.tensor(try .randn($0.shape(0).checked("randn"), $0.dtype(1)))] },
         Function(
             "randint", [Argument("largest", .integer(1...Int(Int32.max))), shape],
-            Doc("Random int32 numbers from 1 to the largest.", example: "> riffle.randint(1, 3)\ntensor int32 [3]: 1 1 1")
+            Doc(
+                "Random int32 numbers from 1 to the largest.",
+                example: "> riffle.randint(1, 3)\ntensor int32 [3]: 1 1 1")
         ) { [.tensor(try Context.current.random.integers($0.shape(1).checked("randint"), through: $0.integer(0)))] },
         Function(
             "randperm", [Argument("count", .integer(0...Int(Int32.max)))],
@@ -72,7 +100,9 @@ public enum Creation {
         },
         Function(
             "dropout", [Argument("x", .tensor), Argument("probability", .fraction(0...0.999))],
-            Doc("Zeroes elements at random and scales the rest up, so that the mean stays.", example: "> riffle.dropout(riffle.ones(3), 0)\ntensor float32 [3]: 1 1 1")
+            Doc(
+                "Zeroes elements at random and scales the rest up, so that the mean stays.",
+                example: "> riffle.dropout(riffle.ones(3), 0)\ntensor float32 [3]: 1 1 1")
         ) { [.tensor(try $0.tensor(0).dropout($0.number(1)))] },
     ]
 
@@ -94,7 +124,9 @@ public enum Creation {
 
     /// - Throws: `RiffleError` where int32 does not hold the number.
     private static func whole(_ number: Double) throws -> Int32 {
-        guard let whole = Int32(exactly: number) else { throw RiffleError("", "int32 holds whole numbers of less than 2^31, got \(number)") }
+        guard let whole = Int32(exactly: number) else {
+            throw RiffleError("", "int32 holds whole numbers of less than 2^31, got \(number)")
+        }
         return whole
     }
 
@@ -116,7 +148,9 @@ public enum Creation {
                 sizes.append(items.count)
             }
             guard items.count == sizes[depth] else {
-                throw RiffleError("tensor", "a list of \(items.count) stands beside one of \(sizes[depth]); rows must be of equal length")
+                throw RiffleError(
+                    "tensor",
+                    "a list of \(items.count) stands beside one of \(sizes[depth]); rows must be of equal length")
             }
             let before = numbers.count
             for item in items { try collect(item, depth: depth + 1, &sizes, &numbers) }
@@ -124,8 +158,11 @@ public enum Creation {
                 throw RiffleError("tensor", "numbers and lists stand side by side")
             }
         case .string(let text):
-            throw RiffleError("tensor", "numbers and lists of numbers make a tensor, and '\(text)' is a string; tonumber makes a number of it")
-        case .tensor: throw RiffleError("tensor", "numbers and lists of numbers make a tensor; riffle.stack joins tensors")
+            throw RiffleError(
+                "tensor",
+                "numbers and lists of numbers make a tensor, and '\(text)' is a string; tonumber makes a number of it")
+        case .tensor:
+            throw RiffleError("tensor", "numbers and lists of numbers make a tensor; riffle.stack joins tensors")
         default: throw RiffleError("tensor", "only numbers and lists of numbers make a tensor")
         }
         if depth < sizes.count, case .list = value { return }

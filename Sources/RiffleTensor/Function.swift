@@ -78,7 +78,8 @@ public struct Argument: Sendable {
     public let summary: String
     public let defaultValue: Default
 
-    public init(_ name: String, _ type: ArgumentType, _ summary: String = "", default defaultValue: Default = .required) {
+    public init(_ name: String, _ type: ArgumentType, _ summary: String = "", default defaultValue: Default = .required)
+    {
         self.name = name
         self.type = type
         self.summary = summary
@@ -88,12 +89,15 @@ public struct Argument: Sendable {
 
 extension Argument {
     /// One of the cases of an enum.
-    package init<Choice: RawRepresentable<String> & CaseIterable>(_ name: String, oneOf type: Choice.Type, _ summary: String = "") {
+    package init<Choice: RawRepresentable<String> & CaseIterable>(
+        _ name: String, oneOf type: Choice.Type, _ summary: String = ""
+    ) {
         self.init(name, .choice(Choice.allCases.map(\.rawValue)), summary)
     }
 
     /// One of the cases of an enum, `usual` when none is given.
-    package init<Choice: RawRepresentable<String> & CaseIterable>(_ name: String, usual: Choice, _ summary: String = "") {
+    package init<Choice: RawRepresentable<String> & CaseIterable>(_ name: String, usual: Choice, _ summary: String = "")
+    {
         self.init(name, .choice(Choice.allCases.map(\.rawValue)), summary, default: .string(usual.rawValue))
     }
 }
@@ -142,7 +146,8 @@ public struct Function: Sendable {
     public let body: @Sendable (Arguments) throws -> [Value]
 
     public init(
-        _ name: String, _ arguments: [Argument] = [], _ doc: Doc, body: @escaping @Sendable (Arguments) throws -> [Value]
+        _ name: String, _ arguments: [Argument] = [], _ doc: Doc,
+        body: @escaping @Sendable (Arguments) throws -> [Value]
     ) {
         self.name = name
         self.arguments = arguments
@@ -185,13 +190,17 @@ public struct Arguments {
     }
 
     public func integer(_ index: Int) -> Int { optionalInteger(index)! }
-    public func optionalInteger(_ index: Int) -> Int? { if case .integer(let integer) = self[index] { integer } else { nil } }
+    public func optionalInteger(_ index: Int) -> Int? {
+        if case .integer(let integer) = self[index] { integer } else { nil }
+    }
     public func integers(_ index: Int) -> [Int] { self[index].list.map { Arguments([$0]).integer(0) } }
 
     public func boolean(_ index: Int) -> Bool { if case .boolean(let boolean) = self[index] { boolean } else { false } }
 
     public func string(_ index: Int) -> String { optionalString(index)! }
-    public func optionalString(_ index: Int) -> String? { if case .string(let string) = self[index] { string } else { nil } }
+    public func optionalString(_ index: Int) -> String? {
+        if case .string(let string) = self[index] { string } else { nil }
+    }
 
     public func dtype(_ index: Int, default dtype: DType = .float32) -> DType {
         optionalString(index).flatMap(DType.init(name:)) ?? dtype
@@ -207,7 +216,9 @@ public struct Arguments {
     }
     public func list(_ index: Int) -> [Value] { self[index].list }
     public func numbers(_ index: Int) -> [Double] { self[index].list.map { Arguments([$0]).number(0) } }
-    public func table(_ index: Int) -> [String: Value] { if case .table(let table) = self[index] { table } else { [:] } }
+    public func table(_ index: Int) -> [String: Value] {
+        if case .table(let table) = self[index] { table } else { [:] }
+    }
 }
 
 /// Access by name, for functions with many options.
@@ -215,7 +226,9 @@ extension Arguments {
     package subscript(named name: String) -> Value { self[place(name)] }
 
     private func place(_ name: String) -> Int {
-        guard let place = declared.firstIndex(where: { $0.name == name }) else { preconditionFailure("no argument is declared as \(name)") }
+        guard let place = declared.firstIndex(where: { $0.name == name }) else {
+            preconditionFailure("no argument is declared as \(name)")
+        }
         return place
     }
 
@@ -232,7 +245,8 @@ extension Arguments {
     public func boolean(_ name: String) -> Bool { boolean(place(name)) }
     public func string(_ name: String) -> String { string(place(name)) }
     /// A choice that was declared by the cases of its enum.
-    package func choice<Choice: RawRepresentable<String>>(_ name: String, as type: Choice.Type = Choice.self) -> Choice {
+    package func choice<Choice: RawRepresentable<String>>(_ name: String, as type: Choice.Type = Choice.self) -> Choice
+    {
         Choice(rawValue: string(name))!
     }
     public func optionalString(_ name: String) -> String? { optionalString(place(name)) }
@@ -240,8 +254,12 @@ extension Arguments {
     public func shape(_ name: String) -> Shape { shape(place(name)) }
     public func list(_ name: String) -> [Value] { list(place(name)) }
     public func numbers(_ name: String) -> [Double] { numbers(place(name)) }
-    public func object<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class { object(place(name)) }
-    public func optionalObject<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class? { optionalObject(place(name)) }
+    public func object<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class {
+        object(place(name))
+    }
+    public func optionalObject<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class? {
+        optionalObject(place(name))
+    }
 }
 
 extension Value {

@@ -1,8 +1,8 @@
 /// The name among `candidates` that is most like `name`, when it is like enough to be what was meant.
 public func nearest(_ name: String, in candidates: some Sequence<String>) -> String? {
     let wanted = Array(name.lowercased().utf8)
-    // A letter is a large part of a short name: another letter makes another name there, and up to three letters two have to
-    // be swapped.
+    // A letter is a large part of a short name: another letter makes another name there, and up to three letters two
+    // have to be swapped.
     let limit = max(1, wanted.count / 4), replacing = wanted.count <= 4 ? 2 : 1
     var best: (distance: Int, name: String)?
     for candidate in candidates where candidate != name && (wanted.count > 3 || candidate.utf8.count == wanted.count) {

@@ -12,7 +12,8 @@ package struct Option<Root>: Sendable {
 
     /// - Parameter isRequired: whether callers have to give it; then the property's own value is never used.
     package init<Property: OptionValue>(
-        _ name: String, _ path: WritableKeyPath<Root, Property> & Sendable, _ type: ArgumentType, _ summary: String = "",
+        _ name: String, _ path: WritableKeyPath<Root, Property> & Sendable, _ type: ArgumentType,
+        _ summary: String = "",
         isRequired: Bool = false
     ) {
         declare = { Argument(name, type, summary, default: isRequired ? .required : $0[keyPath: path].asDefault) }
@@ -23,10 +24,14 @@ package struct Option<Root>: Sendable {
 
     /// A choice among the cases of an enum.
     package init<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
-        _ name: String, _ path: WritableKeyPath<Root, Choice> & Sendable, _ summary: String = "", isRequired: Bool = false
+        _ name: String, _ path: WritableKeyPath<Root, Choice> & Sendable, _ summary: String = "",
+        isRequired: Bool = false
     ) {
         let words = Choice.allCases.map(\.rawValue)
-        declare = { Argument(name, .choice(words), summary, default: isRequired ? .required : .string($0[keyPath: path].rawValue)) }
+        declare = {
+            Argument(
+                name, .choice(words), summary, default: isRequired ? .required : .string($0[keyPath: path].rawValue))
+        }
         assign = { root, arguments in
             if let choice = arguments.optionalString(name).flatMap(Choice.init) { root[keyPath: path] = choice }
         }
@@ -40,25 +45,31 @@ package struct Option<Root>: Sendable {
         assign = { root, arguments in root[keyPath: path] = arguments.optionalObject(name) }
     }
 
-    private init(declare: @escaping @Sendable (Root) -> Argument, assign: @escaping @Sendable (inout Root, Arguments) -> Void) {
+    private init(
+        declare: @escaping @Sendable (Root) -> Argument, assign: @escaping @Sendable (inout Root, Arguments) -> Void
+    ) {
         (self.declare, self.assign) = (declare, assign)
     }
 
     /// The same option of a value that holds this one's.
     package func of<Outer>(_ path: WritableKeyPath<Outer, Root> & Sendable) -> Option<Outer> {
         Option<Outer>(
-            declare: { [declare] in declare($0[keyPath: path]) }, assign: { [assign] in assign(&$0[keyPath: path], $1) })
+            declare: { [declare] in declare($0[keyPath: path]) }, assign: { [assign] in assign(&$0[keyPath: path], $1) }
+        )
     }
 }
 
 extension Array {
     /// The options of a value that holds theirs.
-    package func of<Root, Outer>(_ path: WritableKeyPath<Outer, Root> & Sendable) -> [Option<Outer>] where Element == Option<Root> {
+    package func of<Root, Outer>(_ path: WritableKeyPath<Outer, Root> & Sendable) -> [Option<Outer>]
+    where Element == Option<Root> {
         map { $0.of(path) }
     }
 
     /// How they are declared, with the defaults that `usual` has.
-    package func arguments<Root>(of usual: Root) -> [Argument] where Element == Option<Root> { map { $0.argument(of: usual) } }
+    package func arguments<Root>(of usual: Root) -> [Argument] where Element == Option<Root> {
+        map { $0.argument(of: usual) }
+    }
 
     /// `usual` with what the caller gave.
     package func read<Root>(_ arguments: Arguments, into usual: Root) -> Root where Element == Option<Root> {

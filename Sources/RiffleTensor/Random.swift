@@ -48,7 +48,8 @@ public struct RandomSource: Sendable {
         }
         let tensor = try Tensor(uninitialized: shape, .int32)
         let places = tensor.elements(Int32.self)
-        rk_random_integers(seed, next(), 0, UInt32(bound), tensor.pointer.assumingMemoryBound(to: Int32.self), tensor.count)
+        rk_random_integers(
+            seed, next(), 0, UInt32(bound), tensor.pointer.assumingMemoryBound(to: Int32.self), tensor.count)
         for place in places.indices { places[place] += 1 }
         return tensor
     }
@@ -74,8 +75,12 @@ public struct RandomSource: Sendable {
 
 /// Random tensors from the context's source.
 extension Tensor {
-    public static func rand(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try Context.current.random.uniform(shape, dtype) }
-    public static func randn(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try Context.current.random.normal(shape, dtype) }
+    public static func rand(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+        try Context.current.random.uniform(shape, dtype)
+    }
+    public static func randn(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+        try Context.current.random.normal(shape, dtype)
+    }
 
     /// Zeroes each element with the given probability and scales the rest, so that the mean stays.
     public func dropout(_ probability: Double) throws -> Tensor {

@@ -74,7 +74,9 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
         for size in sizes {
             guard size >= 0 else { throw RiffleError(operation, "a size is negative in \(self)") }
             let (product, overflow) = count.multipliedReportingOverflow(by: max(size, 1))
-            guard !overflow, product < Int.max / 16 else { throw RiffleError(operation, "\(self) has too many elements") }
+            guard !overflow, product < Int.max / 16 else {
+                throw RiffleError(operation, "\(self) has too many elements")
+            }
             count = product
         }
         return self

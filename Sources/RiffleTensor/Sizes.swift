@@ -24,7 +24,9 @@ public func bytes(readable text: String) -> Int? {
 private func factor(of unit: String) -> Double? {
     if ["b", "byte", "bytes"].contains(unit) { return 1 }
     for (names, base) in [(decimal, 1000.0), (binary, 1024.0)] {
-        if let power = names.dropFirst().firstIndex(where: { $0.lowercased() == unit }) { return pow(base, Double(power)) }
+        if let power = names.dropFirst().firstIndex(where: { $0.lowercased() == unit }) {
+            return pow(base, Double(power))
+        }
     }
     return nil
 }

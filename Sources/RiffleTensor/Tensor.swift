@@ -121,7 +121,9 @@ extension Tensor {
     }
     public static func zeros(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try full(shape, 0, dtype) }
     public static func ones(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try full(shape, 1, dtype) }
-    public static func scalar(_ value: Double, _ dtype: DType = .float32) throws -> Tensor { try full([], value, dtype) }
+    public static func scalar(_ value: Double, _ dtype: DType = .float32) throws -> Tensor {
+        try full([], value, dtype)
+    }
 
     /// Converts the elements, without a record; `cast` is the operation.
     package func converted(to dtype: DType) throws -> Tensor {
@@ -147,7 +149,8 @@ extension Tensor {
 
     /// The elements where they lie. `Element` has to be the type that `dtype` says.
     ///
-    /// Valid while the tensor lives: bind the tensor to a name first, since a temporary dies before its pointer is used.
+    /// Valid while the tensor lives: bind the tensor to a name first, since a temporary dies before its pointer is
+    /// used.
     package func elements<Element>(_ type: Element.Type) -> UnsafeMutableBufferPointer<Element> {
         UnsafeMutableBufferPointer(start: pointer.assumingMemoryBound(to: Element.self), count: count)
     }

@@ -31,7 +31,9 @@ extension Tensor {
     public func gt(_ other: Tensor) throws -> Tensor { try Op.gt(self, other) }
     public func ge(_ other: Tensor) throws -> Tensor { try Op.ge(self, other) }
     /// This where `condition` is not zero, else the other.
-    public func `where`(_ condition: Tensor, else other: Tensor) throws -> Tensor { try Op.where(condition, self, other) }
+    public func `where`(_ condition: Tensor, else other: Tensor) throws -> Tensor {
+        try Op.where(condition, self, other)
+    }
 
     public func abs() throws -> Tensor { try Op.abs(self) }
     public func sign() throws -> Tensor { try Op.sign(self) }
@@ -51,24 +53,42 @@ extension Tensor {
     public func gelu() throws -> Tensor { try Op.gelu(self) }
     public func softplus() throws -> Tensor { try Op.softplus(self) }
     public func floor() throws -> Tensor { try Op.floor(self) }
-    public func clamp(_ low: Double, _ high: Double) throws -> Tensor { try Op.clamp(self, with: .number(low), .number(high)) }
+    public func clamp(_ low: Double, _ high: Double) throws -> Tensor {
+        try Op.clamp(self, with: .number(low), .number(high))
+    }
     public func cast(_ dtype: DType) throws -> Tensor {
         dtype == self.dtype ? self : try Op.cast(self, with: .string(dtype.description))
     }
 
-    public func sum(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor { try Op.sum(self, with: .dims(dims), .boolean(keep)) }
-    public func mean(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor { try Op.mean(self, with: .dims(dims), .boolean(keep)) }
-    public func max(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor { try Op.max(self, with: .dims(dims), .boolean(keep)) }
-    public func min(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor { try Op.min(self, with: .dims(dims), .boolean(keep)) }
-    public func variance(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor { try Op.variance(self, with: .dims(dims), .boolean(keep)) }
+    public func sum(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor {
+        try Op.sum(self, with: .dims(dims), .boolean(keep))
+    }
+    public func mean(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor {
+        try Op.mean(self, with: .dims(dims), .boolean(keep))
+    }
+    public func max(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor {
+        try Op.max(self, with: .dims(dims), .boolean(keep))
+    }
+    public func min(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor {
+        try Op.min(self, with: .dims(dims), .boolean(keep))
+    }
+    public func variance(_ dims: [Int]? = nil, keep: Bool = false) throws -> Tensor {
+        try Op.variance(self, with: .dims(dims), .boolean(keep))
+    }
     public func cumsum(_ dim: Int = -1) throws -> Tensor { try Op.cumsum(self, with: .integer(dim), .boolean(false)) }
     public func argmax(_ dim: Int = -1) throws -> Tensor { try Op.argmax(self, with: .integer(dim)) }
     public func argmin(_ dim: Int = -1) throws -> Tensor { try Op.argmin(self, with: .integer(dim)) }
 
-    public func reshaped(to shape: Shape) throws -> Tensor { shape == self.shape ? self : try Op.reshape(self, with: .shape(shape)) }
-    public func expanded(to shape: Shape) throws -> Tensor { shape == self.shape ? self : try Op.expand(self, with: .shape(shape)) }
+    public func reshaped(to shape: Shape) throws -> Tensor {
+        shape == self.shape ? self : try Op.reshape(self, with: .shape(shape))
+    }
+    public func expanded(to shape: Shape) throws -> Tensor {
+        shape == self.shape ? self : try Op.expand(self, with: .shape(shape))
+    }
     /// Summed over the dimensions along which `shape` was broadcast to this tensor's.
-    public func reduced(to shape: Shape) throws -> Tensor { shape == self.shape ? self : try Op.sumTo(self, with: .shape(shape)) }
+    public func reduced(to shape: Shape) throws -> Tensor {
+        shape == self.shape ? self : try Op.sumTo(self, with: .shape(shape))
+    }
     public func permuted(_ dims: [Int]) throws -> Tensor { try Op.permute(self, with: .dims(dims)) }
     public func transposed(_ first: Int = -2, _ second: Int = -1) throws -> Tensor {
         try Op.transpose(self, with: .integer(first), .integer(second))
@@ -82,8 +102,12 @@ extension Tensor {
     public func padded(_ dim: Int, before: Int, after: Int) throws -> Tensor {
         try Op.pad(self, with: .integer(dim), .integer(before), .integer(after))
     }
-    public static func cat(_ tensors: [Tensor], _ dim: Int = 0) throws -> Tensor { try Op.cat.apply(tensors, [.integer(dim)])[0] }
-    public static func stack(_ tensors: [Tensor], _ dim: Int = 0) throws -> Tensor { try Op.stack.apply(tensors, [.integer(dim)])[0] }
+    public static func cat(_ tensors: [Tensor], _ dim: Int = 0) throws -> Tensor {
+        try Op.cat.apply(tensors, [.integer(dim)])[0]
+    }
+    public static func stack(_ tensors: [Tensor], _ dim: Int = 0) throws -> Tensor {
+        try Op.stack.apply(tensors, [.integer(dim)])[0]
+    }
     public func split(_ sizes: [Int], _ dim: Int = 0) throws -> [Tensor] {
         try Op.split.apply([self], [.list(sizes.map(Value.integer)), .integer(dim)])
     }
@@ -95,7 +119,8 @@ extension Tensor {
     }
     /// - Parameter activation: gelu or silu, to put this tensor through first.
     public func linear(_ weight: Tensor, _ bias: Tensor?, after activation: Op? = nil) throws -> Tensor {
-        try Op.dense.apply([self, weight] + (bias.map { [$0] } ?? []), [activation.map { .string($0.name) } ?? .none])[0]
+        try Op.dense.apply([self, weight] + (bias.map { [$0] } ?? []), [activation.map { .string($0.name) } ?? .none])[
+            0]
     }
     public func conv2d(_ weight: Tensor, _ bias: Tensor?, stride: Int = 1, padding: Int = 0) throws -> Tensor {
         try Op.conv2d.apply([self, weight] + (bias.map { [$0] } ?? []), [.integer(stride), .integer(padding)])[0]
@@ -103,7 +128,9 @@ extension Tensor {
     public func upsampled(_ factor: Int = 2) throws -> Tensor { try Op.upsample(self, with: .integer(factor)) }
     public func averaged(_ factor: Int = 2) throws -> Tensor { try Op.avgPool(self, with: .integer(factor)) }
     /// - Parameter silu: whether SiLU follows.
-    public func groupNorm(_ weight: Tensor, _ bias: Tensor, groups: Int, eps: Double = 1e-5, silu: Bool = false) throws -> Tensor {
+    public func groupNorm(_ weight: Tensor, _ bias: Tensor, groups: Int, eps: Double = 1e-5, silu: Bool = false) throws
+        -> Tensor
+    {
         try Op.groupNorm(self, weight, bias, with: .integer(groups), .number(eps), .boolean(silu))
     }
     public func layerNorm(_ weight: Tensor? = nil, _ bias: Tensor? = nil, eps: Double = 1e-5) throws -> Tensor {

@@ -15,16 +15,19 @@ extension Tensor: CustomStringConvertible {
         let deviation = (numbers.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count)).squareRoot()
         let (low, high) = (numbers.min() ?? 0, numbers.max() ?? 0)
         let bad = nonfiniteCount
-        return " mean \(short(mean)) std \(short(deviation)) min \(short(low)) max \(short(high))" + (bad > 0 ? ", \(bad) not finite" : "")
+        return " mean \(short(mean)) std \(short(deviation)) min \(short(low)) max \(short(high))"
+            + (bad > 0 ? ", \(bad) not finite" : "")
     }
 
     /// Lines of rows that are shown of one tensor, if there have to be so few.
     private static let fewLines = 32
 
-    /// How many are shown at each end of a dimension whose middle is left out: 3, or fewer where rows of many dimensions
-    /// would fill a screen.
+    /// How many are shown at each end of a dimension whose middle is left out: 3, or fewer where rows of many
+    /// dimensions would fill a screen.
     private var ends: Int {
-        for ends in [3, 2] where shape.sizes.dropLast().reduce(1, { $0 * shown($1, ends).count }) <= Tensor.fewLines { return ends }
+        for ends in [3, 2] where shape.sizes.dropLast().reduce(1, { $0 * shown($1, ends).count }) <= Tensor.fewLines {
+            return ends
+        }
         return 1
     }
 
@@ -45,8 +48,10 @@ extension Tensor: CustomStringConvertible {
         let margin = String(repeating: " ", count: indent)
         if dim == rank - 1 { return margin + row(place, shape[dim], width: 9) }
         let step = shape.strides[dim]
-        return shown(shape[dim], ends).map { $0 < 0 ? margin + "..." : block(dim + 1, place + $0 * step, ends, indent: indent) }
-            .joined(separator: dim == rank - 2 ? "\n" : "\n\n")
+        return shown(shape[dim], ends).map {
+            $0 < 0 ? margin + "..." : block(dim + 1, place + $0 * step, ends, indent: indent)
+        }
+        .joined(separator: dim == rank - 2 ? "\n" : "\n\n")
     }
 
     private func short(_ number: Double) -> String {

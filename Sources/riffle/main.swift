@@ -28,7 +28,8 @@ struct Riffle: ParsableCommand {
     var execute: [String] = []
     @Flag(name: .short, help: "Goes on with an interactive session.")
     var interactive = false
-    @ArgumentParser.Argument(parsing: .captureForPassthrough, help: "A script, or - for standard input, and its arguments.")
+    @ArgumentParser.Argument(
+        parsing: .captureForPassthrough, help: "A script, or - for standard input, and its arguments.")
     var words: [String] = []
 
     func run() throws {
@@ -52,9 +53,12 @@ struct Riffle: ParsableCommand {
         if ["--help", "-h"].contains(first) { throw CleanExit.helpRequest(self) }
         if first == "--version" { throw CleanExit.message(Riffle.configuration.version) }
         if first.hasPrefix("-"), first != "-" {
-            throw ValidationError("there is no option '\(first)'" + suggestion(for: first, among: ["--help", "--version"]))
+            throw ValidationError(
+                "there is no option '\(first)'" + suggestion(for: first, among: ["--help", "--version"]))
         }
-        if access(first.systemName, F_OK) != 0, !first.contains("/"), let command = nearest(first, in: commands.keys.sorted()) {
+        if access(first.systemName, F_OK) != 0, !first.contains("/"),
+            let command = nearest(first, in: commands.keys.sorted())
+        {
             throw ValidationError("there is no script '\(first)', did you mean the command '\(command)'?")
         }
         return words
@@ -90,7 +94,8 @@ struct ExamplesCommand: ParsableCommand {
 }
 
 struct DoctorCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "riffle doctor", abstract: "Tells what Riffle found on this machine.")
+    static let configuration = CommandConfiguration(
+        commandName: "riffle doctor", abstract: "Tells what Riffle found on this machine.")
     func run() { Console.output(Doctor.report + "\n") }
 }
 
@@ -100,7 +105,9 @@ struct Docs: ParsableCommand {
 }
 
 /// Commands beside the running of scripts, by their first word.
-let commands: [String: any ParsableCommand.Type] = ["examples": ExamplesCommand.self, "doctor": DoctorCommand.self, "docs": Docs.self]
+let commands: [String: any ParsableCommand.Type] = [
+    "examples": ExamplesCommand.self, "doctor": DoctorCommand.self, "docs": Docs.self,
+]
 
 /// Runs a command to the end of the process.
 func run(_ type: any ParsableCommand.Type, _ arguments: [String]) -> Never {

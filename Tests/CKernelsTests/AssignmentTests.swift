@@ -26,8 +26,10 @@ import Testing
 
     /// The least sum over all permutations.
     private func least(_ cost: [Double], _ n: Int, row: Int = 0, taken: Set<Int> = []) -> Double {
-        row == n ? 0 : (0..<n).filter { !taken.contains($0) }
-            .map { cost[row * n + $0] + least(cost, n, row: row + 1, taken: taken.union([$0])) }.min() ?? 0
+        row == n
+            ? 0
+            : (0..<n).filter { !taken.contains($0) }
+                .map { cost[row * n + $0] + least(cost, n, row: row + 1, taken: taken.union([$0])) }.min() ?? 0
     }
 
     @Test(arguments: 0...7) func findsTheLeastOfAllPermutations(n: Int) {

@@ -15,7 +15,8 @@ struct Attention: CustomStringConvertible, Sendable {
         return rk_attention_shape(
             batch: batch, heads: heads, queries: queries, keys: keys, width: width, scale: 0.7, q: packed(queries),
             k: packed(keys), v: packed(keys),
-            out: rk_attention_stride(batch: queries * heads * width, row: heads * width, head: width), precision: RK_FLOAT32)
+            out: rk_attention_stride(batch: queries * heads * width, row: heads * width, head: width),
+            precision: RK_FLOAT32)
     }
 
     /// `q` and `kv` are packed rows of queries and of keys; where they are the same, so are the rows.
@@ -56,7 +57,9 @@ struct Attention: CustomStringConvertible, Sendable {
     }
 
     /// How the output moves as the packed rows do, with what the gradient needs.
-    func tangent<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: Moving<T>, _ f: (out: [T], lse: [T])) -> (y: [T], mean: [T]) {
+    func tangent<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: Moving<T>, _ f: (out: [T], lse: [T])) -> (
+        y: [T], mean: [T]
+    ) {
         var y = [T](repeating: .nan, count: outCount)
         var mean = [T](repeating: .nan, count: lseCount)
         var shape = shape
@@ -78,7 +81,8 @@ struct Attention: CustomStringConvertible, Sendable {
                 r.dkv.withUnsafeMutableBufferPointer { gdkv in
                     #expect(
                         rk_attention_tangent_grad(
-                            dtype, &shape, q, k, v, dq, dk, dv, f.out, f.lse, t.y, t.mean, g, &r.q, gkv.baseAddress! + keys,
+                            dtype, &shape, q, k, v, dq, dk, dv, f.out, f.lse, t.y, t.mean, g, &r.q,
+                            gkv.baseAddress! + keys,
                             gkv.baseAddress! + values, &r.dq, gdkv.baseAddress! + keys, gdkv.baseAddress! + values))
                 }
             }
@@ -94,7 +98,10 @@ struct Moving<T: BitwiseCopyable> {
     var all: [[T]] { [q, kv, dq, dkv] }
 
     func withPointers(
-        keys: Int, values: Int, _ body: (UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>) -> Void
+        keys: Int, values: Int,
+        _ body: (
+            UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>
+        ) -> Void
     ) {
         q.withUnsafeBufferPointer { q in
             kv.withUnsafeBufferPointer { kv in
@@ -112,7 +119,9 @@ struct Moving<T: BitwiseCopyable> {
 extension Moving<Double> {
     init(_ a: Attention, seed: UInt64) {
         let (queries, keys) = (a.batch * a.queries * a.row + 1, a.batch * a.keys * a.row + 1)
-        self.init(q: noise(queries, seed: seed), kv: noise(keys, seed: seed + 1), dq: noise(queries, seed: seed + 2), dkv: noise(keys, seed: seed + 3))
+        self.init(
+            q: noise(queries, seed: seed), kv: noise(keys, seed: seed + 1), dq: noise(queries, seed: seed + 2),
+            dkv: noise(keys, seed: seed + 3))
     }
     var f32: Moving<Float> { Moving<Float>(q: q.f32, kv: kv.f32, dq: dq.f32, dkv: dkv.f32) }
 }

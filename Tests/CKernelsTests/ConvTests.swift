@@ -90,8 +90,10 @@ struct Convolution: CustomStringConvertible, Sendable {
         let biased = c.forward(RK_F64, x, weight, bias)
         atEachLevel { level in
             let errors = [
-                relativeError(c.forward(RK_F32, xf, wf, nil), y), relativeError(c.forward(RK_F32, xf, wf, bias.f32), biased),
-                relativeError(c.inputGradient(RK_F32, gyf, wf), gx), relativeError(c.weightGradient(RK_F32, xf, gyf), gweight),
+                relativeError(c.forward(RK_F32, xf, wf, nil), y),
+                relativeError(c.forward(RK_F32, xf, wf, bias.f32), biased),
+                relativeError(c.inputGradient(RK_F32, gyf, wf), gx),
+                relativeError(c.weightGradient(RK_F32, xf, gyf), gweight),
             ]
             #expect(largest(errors) < 1e-5, "seed \(seed), level \(level.rawValue)")
         }

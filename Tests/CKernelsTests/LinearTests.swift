@@ -71,7 +71,8 @@ struct Product: CustomStringConvertible, Sendable {
             Product(batch: batch, m: m, n: n, k: k),
             Product(batch: batch, m: m, n: n, k: k, transposeA: true, alpha: -0.5, bias: true),
             Product(batch: batch, m: m, n: n, k: k, transposeB: true, repeatB: true, beta: 1, bias: true),
-            Product(batch: batch, m: m, n: n, k: k, transposeA: true, transposeB: true, alpha: 0.3, beta: -2, bias: true),
+            Product(
+                batch: batch, m: m, n: n, k: k, transposeA: true, transposeB: true, alpha: 0.3, beta: -2, bias: true),
         ]
     }
 
@@ -95,9 +96,9 @@ struct Product: CustomStringConvertible, Sendable {
         #expect(zip(inside, zip(plain, c)).allSatisfy { $0 || $1.0 == $1.1 })
     }
 
-    /// Operands whose rows and columns span many magnitudes, in a product small enough to be multiplied as it lies and one
-    /// that is packed before: each sum is within 2^-20 of the sum of its terms' magnitudes, as 200 roundings of float32 are
-    /// and as it would not be if a kernel left out what it can of a number's parts (2^-17).
+    /// Operands whose rows and columns span many magnitudes, in a product small enough to be multiplied as it lies and
+    /// one that is packed before: each sum is within 2^-20 of the sum of its terms' magnitudes, as 200 roundings of
+    /// float32 are and as it would not be if a kernel left out what it can of a number's parts (2^-17).
     @Test(arguments: [40, 500], [false, true]) func errorsAreFloat32s(m: Int, transposed: Bool) {
         let p = Product(m: m, n: 70, k: 200, transposeA: transposed, transposeB: transposed)
         let seed: UInt64 = 17
@@ -120,20 +121,27 @@ struct Product: CustomStringConvertible, Sendable {
         let plain = p.run(RK_F64, a, b, c, bias)
         var rounded = p
         rounded.precision = RK_BFLOAT16
-        let size = p.run(RK_F64, a.map(abs), b.map(abs), [Double](repeating: 0, count: c.count), [Double](repeating: 0, count: bias.count))
+        let size = p.run(
+            RK_F64, a.map(abs), b.map(abs), [Double](repeating: 0, count: c.count),
+            [Double](repeating: 0, count: bias.count))
         atEachLevel { level in
             let y = rounded.run(RK_F32, a.f32, b.f32, c.f32, bias.f32)
-            if level != RK_CPU_AMX { #expect(y == p.run(RK_F32, a.f32, b.f32, c.f32, bias.f32), "seed \(seed), level \(level.rawValue)") }
+            if level != RK_CPU_AMX {
+                #expect(y == p.run(RK_F32, a.f32, b.f32, c.f32, bias.f32), "seed \(seed), level \(level.rawValue)")
+            }
             let errors = p.places.map { abs(Double(y[$0]) - plain[$0]) / size[$0] }
             #expect(largest(errors) < 0x1p-8, "seed \(seed), level \(level.rawValue)")
         }
         #expect(sameForAnyThreads { [rounded.run(RK_F32, a.f32, b.f32, c.f32, bias.f32)] }, "seed \(seed)")
     }
 
-    /// Infinity stays infinity and is not made NaN by how a kernel computes, and numbers at the ends of the range are kept.
+    /// Infinity stays infinity and is not made NaN by how a kernel computes, and numbers at the ends of the range are
+    /// kept.
     @Test(arguments: [40, 500]) func extremesAreKept(m: Int) {
         let p = Product(m: m, n: 70, k: 90)
-        for (number, other) in [(Float.infinity, 0.5), (-.infinity, 1), (.nan, 1), (3.4e38, 0.9), (1e-30, 1), (1e-40, 1), (2e38, -4)] as [(Float, Float)] {
+        for (number, other) in [
+            (Float.infinity, 0.5), (-.infinity, 1), (.nan, 1), (3.4e38, 0.9), (1e-30, 1), (1e-40, 1), (2e38, -4),
+        ] as [(Float, Float)] {
             // Row 3 of A and column 5 of B have one number each, elsewhere they are 0 or small.
             var a = [Float](repeating: 0.25, count: p.strideA), b = [Float](repeating: other, count: p.strideB)
             for q in 0..<p.k { (a[3 * p.lda + q], b[q * p.ldb + 5]) = (q == 40 ? number : 0, q == 41 ? number : 0) }
@@ -141,12 +149,15 @@ struct Product: CustomStringConvertible, Sendable {
             let plain = p.run(RK_F64, a.map(Double.init), b.map(Double.init), c.map(Double.init), [0])
             atEachLevel { level in
                 let y = p.run(RK_F32, a, b, c, [0])
-                let wrong = mismatch(p.places.map { y[$0] }, p.places.map { plain[$0] }, relative: 1e-6, absolute: { _ in 2e-38 })
+                let wrong = mismatch(
+                    p.places.map { y[$0] }, p.places.map { plain[$0] }, relative: 1e-6, absolute: { _ in 2e-38 })
                 #expect(wrong == nil, "\(number) at level \(level.rawValue): \(wrong ?? "")")
                 guard number.magnitude < 3.38e38 || !number.isFinite else { return }  // bfloat16 ends there
                 var rounded = p
                 rounded.precision = RK_BFLOAT16
-                let same = zip(y, rounded.run(RK_F32, a, b, c, [0])).allSatisfy { $0.isFinite == $1.isFinite && $0.isNaN == $1.isNaN }
+                let same = zip(y, rounded.run(RK_F32, a, b, c, [0])).allSatisfy {
+                    $0.isFinite == $1.isFinite && $0.isNaN == $1.isNaN
+                }
                 #expect(same, "\(number) in bfloat16")
             }
         }

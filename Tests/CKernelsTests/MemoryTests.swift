@@ -156,7 +156,11 @@ import Testing
                 let block = try #require(rk_alloc(bytes))
                 let alignment = min(64, bytes & -bytes)
                 if bytes > 0 { #expect(Int(bitPattern: block) % alignment == 0) }
-                if bytes >= 4 { #expect(block.loadUnaligned(as: Float.self).isNaN && (block + bytes - 4).loadUnaligned(as: Float.self).isNaN) }
+                if bytes >= 4 {
+                    #expect(
+                        block.loadUnaligned(as: Float.self).isNaN
+                            && (block + bytes - 4).loadUnaligned(as: Float.self).isNaN)
+                }
                 memset(block, 0x5a, bytes)
                 #expect(rk_memory_now().live == bytes)
                 rk_free(block, bytes)
@@ -188,7 +192,9 @@ import Testing
     /// AddressSanitizer knows where the allocator's own blocks end, and which of them lie in the cache.
     @Test(.enabled(if: isSanitized, "the tests run without AddressSanitizer"))
     func sanitizersKnowOrdinaryBlocks() async {
-        await #expect(processExitsWith: Self.trap) { rk_alloc(100)?.storeBytes(of: 1, toByteOffset: 100, as: UInt8.self) }
+        await #expect(processExitsWith: Self.trap) {
+            rk_alloc(100)?.storeBytes(of: 1, toByteOffset: 100, as: UInt8.self)
+        }
         await #expect(processExitsWith: Self.trap) {
             let bytes = 5 << 21
             rk_alloc(bytes)?.storeBytes(of: 1, toByteOffset: bytes, as: UInt8.self)

@@ -20,7 +20,8 @@ struct Norm: CustomStringConvertible, Sendable {
     var affine = true, layer = false, sets = 1, silu = false
 
     var description: String {
-        "[\(n), \(pixels), \(channels)] in \(groups) groups, affine \(affine), silu \(silu), \(sets) sets, \(layer ? "layer norm" : "group norm")"
+        "[\(n), \(pixels), \(channels)] in \(groups) groups, affine \(affine), silu \(silu), \(sets) sets, "
+            + "\(layer ? "layer norm" : "group norm")"
     }
     var count: Int { n * pixels * channels }
 
@@ -35,12 +36,14 @@ struct Norm: CustomStringConvertible, Sendable {
         if layer {
             rk_layer_norm(dtype, n, channels, sets, 1e-5, x, weight, bias, &r.y, &r.mean, &r.rstd)
         } else {
-            #expect(rk_group_norm(dtype, n, pixels, channels, groups, 1e-5, silu, x, weight, bias, &r.y, &r.mean, &r.rstd))
+            #expect(
+                rk_group_norm(dtype, n, pixels, channels, groups, 1e-5, silu, x, weight, bias, &r.y, &r.mean, &r.rstd))
         }
         return r
     }
 
-    func tangent<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ d: [T], _ weight: [T]) -> Normed<T> {
+    func tangent<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ d: [T], _ weight: [T]) -> Normed<T>
+    {
         var r = Normed<T>(
             y: .init(repeating: .nan, count: count), mean: .init(repeating: .nan, count: n * groups),
             rstd: .init(repeating: .nan, count: n * groups))
@@ -48,7 +51,8 @@ struct Norm: CustomStringConvertible, Sendable {
         if layer {
             rk_layer_norm_tangent(dtype, n, channels, sets, 1e-5, x, d, weight, &r.y, &r.mean, &r.rstd)
         } else {
-            #expect(rk_group_norm_tangent(dtype, n, pixels, channels, groups, 1e-5, x, d, weight, &r.y, &r.mean, &r.rstd))
+            #expect(
+                rk_group_norm_tangent(dtype, n, pixels, channels, groups, 1e-5, x, d, weight, &r.y, &r.mean, &r.rstd))
         }
         return r
     }
@@ -62,7 +66,8 @@ struct Norm: CustomStringConvertible, Sendable {
         let weight = affine ? weight : nil
         let done =
             layer
-            ? rk_layer_norm_tangent_grad(dtype, n, channels, sets, x, d, weight, f.mean, f.rstd, gy, &g.x, &g.d, &g.weight)
+            ? rk_layer_norm_tangent_grad(
+                dtype, n, channels, sets, x, d, weight, f.mean, f.rstd, gy, &g.x, &g.d, &g.weight)
             : rk_group_norm_tangent_grad(
                 dtype, n, pixels, channels, groups, x, d, weight, f.mean, f.rstd, gy, &g.x, &g.d, &g.weight)
         #expect(done)
@@ -98,7 +103,8 @@ struct Norm: CustomStringConvertible, Sendable {
         Norm(n: 600, pixels: 1, channels: 260, groups: 1, layer: true, sets: 2),
         Norm(n: 0, pixels: 1, channels: 5, groups: 1, layer: true),
         Norm(n: 700, pixels: 1, channels: 257, groups: 1, affine: false, layer: true),
-        Norm(n: 3, pixels: 140, channels: 88, groups: 4, silu: true), Norm(n: 9, pixels: 5, channels: 6, groups: 2, affine: false, silu: true),
+        Norm(n: 3, pixels: 140, channels: 88, groups: 4, silu: true),
+        Norm(n: 9, pixels: 5, channels: 6, groups: 2, affine: false, silu: true),
         Norm(n: 2, pixels: 0, channels: 4, groups: 2), Norm(n: 2, pixels: 0, channels: 4, groups: 2, silu: true),
     ]
 
@@ -119,7 +125,8 @@ struct Norm: CustomStringConvertible, Sendable {
         atEachLevel { _ in
             let (f, g) = run()
             #expect(relativeError(f.y, plain.y) < tolerance, "seed \(seed)")
-            #expect(relativeError(f.mean, plain.mean) < 1e-6 && relativeError(f.rstd, plain.rstd) < 1e-5, "seed \(seed)")
+            #expect(
+                relativeError(f.mean, plain.mean) < 1e-6 && relativeError(f.rstd, plain.rstd) < 1e-5, "seed \(seed)")
             #expect(
                 relativeError(g.x, plainGrad.x) < tolerance && relativeError(g.weight, plainGrad.weight) < tolerance,
                 "seed \(seed)")

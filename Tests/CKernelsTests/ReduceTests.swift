@@ -127,7 +127,9 @@ import Testing
         let whole = (0..<rows * n).map { (i: Int) -> Int32 in Int32(truncatingIfNeeded: i &* 2_654_435_761) }
         var ascending = whole
         _ = rk_sort_rows(isDescending, RK_I32, whole, &ascending, nil, rows, n)
-        let byRow = (0..<rows).flatMap { (r: Int) -> [Int32] in whole[r * n..<(r + 1) * n].sorted { isDescending ? $0 > $1 : $0 < $1 } }
+        let byRow = (0..<rows).flatMap { (r: Int) -> [Int32] in
+            whole[r * n..<(r + 1) * n].sorted { isDescending ? $0 > $1 : $0 < $1 }
+        }
         #expect(ascending == byRow)
 
         for count in Set([0, 1, 2, n / 3, n]) where count <= n {

@@ -64,7 +64,9 @@ import Testing
 
     @Test func contextBelongsToTheThreadAndGoesWithIt() throws {
         /// Joined, as destructors run behind the thread's own code.
-        func inThread(_ body: @escaping @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?) throws -> UnsafeMutableRawPointer? {
+        func inThread(_ body: @escaping @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer?) throws
+            -> UnsafeMutableRawPointer?
+        {
             var thread = pthread_t(), result: UnsafeMutableRawPointer?
             try #require(pthread_create(&thread, nil, body, nil) == 0)
             pthread_join(thread, &result)

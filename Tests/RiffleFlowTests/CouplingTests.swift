@@ -7,7 +7,9 @@ import Testing
 @Suite(.serialized) struct CouplingTests {
     init() { Context.current.random = RandomSource(seed: 8) }
 
-    private func cost(_ noise: Tensor, _ data: Tensor) throws -> Double { try (noise.cast(.float64) - data.cast(.float64)).square().sum().item() }
+    private func cost(_ noise: Tensor, _ data: Tensor) throws -> Double {
+        try (noise.cast(.float64) - data.cast(.float64)).square().sum().item()
+    }
 
     @Test(arguments: [DType.float32, .float64]) func undoesAShuffle(_ dtype: DType) throws {
         let data = try Tensor.randn([300, 4, 4, 2], dtype)
@@ -30,7 +32,9 @@ import Testing
     }
 
     @Test func degenerateBatchesPass() throws {
-        for shape in [[0, 2], [1, 2], [5, 0]] as [Shape] { #expect(try Coupling.optimal.pair(.zeros(shape), with: .ones(shape)).shape == shape) }
+        for shape in [[0, 2], [1, 2], [5, 0]] as [Shape] {
+            #expect(try Coupling.optimal.pair(.zeros(shape), with: .ones(shape)).shape == shape)
+        }
         let same = try Tensor.ones([64, 3])
         #expect(try Coupling.optimal.pair(same, with: same).doubles() == same.doubles())
     }
@@ -42,11 +46,15 @@ import Testing
 
     @Test func mistakesAreTold() throws {
         let pair = Coupling.optimal.pair
-        #expect(message { _ = try pair(.zeros([4, 2]), .zeros([4, 3])) }.contains("noise float32 [4, 2], data float32 [4, 3]"))
+        #expect(
+            message { _ = try pair(.zeros([4, 2]), .zeros([4, 3])) }.contains(
+                "noise float32 [4, 2], data float32 [4, 3]"))
         #expect(message { _ = try pair(.zeros([4], .int32), .zeros([4])) }.contains("int32 [4]"))
         #expect(message { _ = try pair(.scalar(1), .scalar(1)) }.contains("[n, ...]"))
         for strange in [Double.nan, .infinity, 1e200] {
-            #expect(message { _ = try pair(.zeros([4, 2], .float64), .full([4, 2], strange, .float64)) }.contains("NaN, infinite"))
+            #expect(
+                message { _ = try pair(.zeros([4, 2], .float64), .full([4, 2], strange, .float64)) }.contains(
+                    "NaN, infinite"))
         }
     }
 
@@ -57,6 +65,9 @@ import Testing
         let error = #expect(throws: RiffleError.self) { try Coupling.optimal.pair(noise, with: data) }
         #expect(error?.kind == .outOfMemory)
         let told = error?.description ?? ""
-        #expect(told.hasPrefix("coupling: an optimal coupling of 20000 samples takes a matrix of 3.2 GB; use a smaller batch"), "\(told)")
+        #expect(
+            told.hasPrefix(
+                "coupling: an optimal coupling of 20000 samples takes a matrix of 3.2 GB; use a smaller batch"),
+            "\(told)")
     }
 }

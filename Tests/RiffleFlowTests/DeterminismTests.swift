@@ -7,7 +7,9 @@ import Testing
 /// The same seed gives the same bits, however many threads share the work.
 @Suite struct DeterminismTests {
     /// The losses of a run: a teacher's steps, then those of a student.
-    private func losses(threads: Int32, steps: Int, make: () throws -> Network, data: () throws -> Tensor) throws -> [UInt64] {
+    private func losses(threads: Int32, steps: Int, make: () throws -> Network, data: () throws -> Tensor) throws
+        -> [UInt64]
+    {
         let before = rk_threads()
         defer { rk_threads_set(before) }
         rk_threads_set(threads)
@@ -30,15 +32,21 @@ import Testing
     }
 
     @Test func mlp() throws {
-        let runs = try [1, 2, 3].map { try losses(threads: $0, steps: 50, make: { try MLP(.init(width: 96)) }, data: { try .randn([512, 2]) }) }
+        let runs = try [1, 2, 3].map {
+            try losses(threads: $0, steps: 50, make: { try MLP(.init(width: 96)) }, data: { try .randn([512, 2]) })
+        }
         #expect(runs[0] == runs[1] && runs[0] == runs[2])
     }
 
     @Test func unet() throws {
         var configuration = UNet.Configuration(image: [16, 16, 3])
-        (configuration.channels, configuration.multipliers, configuration.blocks, configuration.attention) = (32, [1, 2], 1, [8])
+        (configuration.channels, configuration.multipliers, configuration.blocks, configuration.attention) = (
+            32, [1, 2], 1, [8]
+        )
         configuration.dropout = 0.1
-        let runs = try [1, 2].map { try losses(threads: $0, steps: 50, make: { try UNet(configuration) }, data: { try .randn([4, 16, 16, 3]) }) }
+        let runs = try [1, 2].map {
+            try losses(threads: $0, steps: 50, make: { try UNet(configuration) }, data: { try .randn([4, 16, 16, 3]) })
+        }
         #expect(runs[0] == runs[1])
     }
 }

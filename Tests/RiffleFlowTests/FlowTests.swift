@@ -14,7 +14,8 @@ import Testing
 
     @Test(arguments: FixedStepMethod.allCases) func order(_ method: FixedStepMethod) throws {
         let errors = try [16, 32].map { steps in
-            let (x, report) = try solve(start(), along: evenGrid(from: 0, to: 2, steps: steps), method, velocity: velocity)
+            let (x, report) = try solve(
+                start(), along: evenGrid(from: 0, to: 2, steps: steps), method, velocity: velocity)
             #expect(report.evaluations == steps * method.order)
             return try error(x, at: 2)
         }
@@ -52,12 +53,15 @@ import Testing
 
     /// The continuous extension has order 4: quartics come out exactly between the ends of steps of any length, and
     /// forward as well as backward; quintics do not.
-    @Test(arguments: [[0, 0.1, 0.37, 0.9, 1], [1, 0.8, 0.001, 0], [-2, 0.5]]) func quarticsAreExact(_ times: [Double]) throws {
+    @Test(arguments: [[0, 0.1, 0.37, 0.9, 1], [1, 0.8, 0.001, 0], [-2, 0.5]]) func quarticsAreExact(_ times: [Double])
+        throws
+    {
         for (power, isExact) in [(4.0, true), (5.0, false)] {
             var states: [Double] = []
             let from = try Tensor([pow(times[0], power)], [1])
             let (_, report) = try DormandPrince(relativeTolerance: 0.1, absoluteTolerance: 0.1).solve(
-                from, along: times, visit: { states.append(try $0.item()) }, velocity: { x, t in try x * 0 + power * pow(t, power - 1) })
+                from, along: times, visit: { states.append(try $0.item()) },
+                velocity: { x, t in try x * 0 + power * pow(t, power - 1) })
             let error = zip(states, times).map { abs($0 - pow($1, power)) }.max() ?? .nan
             #expect(report.times == times && states.count == times.count)
             if isExact { #expect(error < 1e-12, "\(states)") } else if times.count > 2 { #expect(error > 1e-6) }
@@ -68,10 +72,12 @@ import Testing
         let method = DormandPrince(relativeTolerance: tolerance, absoluteTolerance: tolerance)
         let times = evenGrid(from: 0, to: 2, steps: 100)
         var worst = 0.0, place = 0
-        let along = try method.solve(start(), along: times, visit: { state in
-            worst = max(worst, try error(state, at: times[place]))
-            place += 1
-        }, velocity: velocity)
+        let along = try method.solve(
+            start(), along: times,
+            visit: { state in
+                worst = max(worst, try error(state, at: times[place]))
+                place += 1
+            }, velocity: velocity)
         #expect(worst < 30 * tolerance && place == 101)
         // The times change neither the steps nor the end, and steps are visited at their ends.
         var steps: [Tensor] = []
@@ -83,7 +89,9 @@ import Testing
 
     /// The message of what solving x' = v from 1 says.
     private func failure(_ method: DormandPrince, _ x: Double = 1, _ v: (Tensor, Double) throws -> Tensor) -> String {
-        let error = #expect(throws: RiffleError.self) { try method.solve(Tensor([Float(x)], [1]), from: 0, to: 1, velocity: v) }
+        let error = #expect(throws: RiffleError.self) {
+            try method.solve(Tensor([Float(x)], [1]), from: 0, to: 1, velocity: v)
+        }
         return error?.message ?? ""
     }
 
@@ -95,7 +103,9 @@ import Testing
         #expect(try tiny.solve(.zeros([2]), from: 0, to: 1) { x, _ in try x * 0 }.x.doubles() == [0, 0])
         #expect(failure(DormandPrince()) { x, t in try x / (1 - t) }.hasPrefix("at time 0.9999999"))
         #expect(failure(DormandPrince()) { x, t in try x * x * 2 }.hasPrefix("at time 0.50000"))
-        #expect(failure(DormandPrince()) { x, t in try t > 0.25 ? x * .nan : x }.hasPrefix("the solution is not finite behind time 0.2499"))
+        #expect(
+            failure(DormandPrince()) { x, t in try t > 0.25 ? x * .nan : x }.hasPrefix(
+                "the solution is not finite behind time 0.2499"))
         #expect(failure(DormandPrince(), .nan) { x, _ in x } == "the solution is not finite at time 0")
     }
 

@@ -3,8 +3,9 @@ import RiffleTensor
 
 /// The exact flow from N(0, 1) at time 0 to N(mean, deviation^2) at time 1, coordinate by coordinate.
 ///
-/// With S_t^2 = (1 - t)^2 + t^2 deviation^2: v_t(x) = mean + k_t (x - mean t), k_t = (-(1 - t) + t deviation^2) / S_t^2, and
-/// X_{s,t}(x) = mean t + (S_t / S_s) (x - mean s). A trainable `error` times cos(x + 2 s - 3 t) is added to the average velocity.
+/// With S_t^2 = (1 - t)^2 + t^2 deviation^2: v_t(x) = mean + k_t (x - mean t), k_t = (-(1 - t) + t deviation^2) /
+/// S_t^2, and X_{s,t}(x) = mean t + (S_t / S_s) (x - mean s). A trainable `error` times cos(x + 2 s - 3 t) is added to
+/// the average velocity.
 final class GaussianFlow: Network {
     let mean: Double
     let deviation: Double
@@ -21,7 +22,9 @@ final class GaussianFlow: Network {
     override var ownParameters: [NamedParameter] { [NamedParameter("error", error)] }
     override func blank() throws -> Module { try GaussianFlow(times: times_, mean: mean, deviation: deviation) }
 
-    private func spread(_ t: Tensor) throws -> Tensor { try ((1 - t).square() + t.square() * (deviation * deviation)).sqrt() }
+    private func spread(_ t: Tensor) throws -> Tensor {
+        try ((1 - t).square() + t.square() * (deviation * deviation)).sqrt()
+    }
 
     override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let s = try times[0].alongside(x)

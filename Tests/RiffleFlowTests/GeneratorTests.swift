@@ -15,7 +15,9 @@ private final class AffineGenerator: Network {
     }
 
     override var ownParameters: [NamedParameter] { [NamedParameter("a", a), NamedParameter("b", b)] }
-    override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor { try (a.tensor - 1) * x + b.tensor }
+    override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        try (a.tensor - 1) * x + b.tensor
+    }
 
     func gradients() throws -> [Double] { try [a, b].map { try #require($0.gradient).item() } }
 }
@@ -38,7 +40,10 @@ private final class AffineGenerator: Network {
         return [(loss(a + h, b) - loss(a - h, b)) / (2 * h), (loss(a, b + h) - loss(a, b - h)) / (2 * h)]
     }
 
-    private func found(_ a: Double, _ b: Double, online: Network, shape: Shape = [1_000_000, 1], _ change: (inout FGMLoss) -> Void = { _ in }) throws -> [Double] {
+    private func found(
+        _ a: Double, _ b: Double, online: Network, shape: Shape = [1_000_000, 1],
+        _ change: (inout FGMLoss) -> Void = { _ in }
+    ) throws -> [Double] {
         Context.current.random = RandomSource(seed: 12)
         var loss = FGMLoss()
         change(&loss)
@@ -53,16 +58,22 @@ private final class AffineGenerator: Network {
         let sums = (0..<steps).map { exact(a, b, (Double($0) + 0.5) / Double(steps)) }
         let wanted = [0, 1].map { place in sums.reduce(0) { $0 + $1[place] } / Double(steps) }
         let both = try found(a, b, online: online)
-        for (got, exact) in zip(both, wanted) { #expect(abs(got - exact) < 0.01 * abs(exact), "\(both), exactly \(wanted)") }
-        let second = try found(a, b, online: online, shape: [100_000, 1]) { $0.l1Weight = 0 }, first = zip(both, second).map { $0 - $1 }
+        for (got, exact) in zip(both, wanted) {
+            #expect(abs(got - exact) < 0.01 * abs(exact), "\(both), exactly \(wanted)")
+        }
+        let second = try found(a, b, online: online, shape: [100_000, 1]) { $0.l1Weight = 0 },
+            first = zip(both, second).map { $0 - $1 }
         for part in [first, second] {
-            #expect(part[0] * wanted[0] > 0 && part[1] * wanted[1] > 0 && abs(part[0] - wanted[0]) > 0.05 * abs(wanted[0]), "\(part)")
+            #expect(
+                part[0] * wanted[0] > 0 && part[1] * wanted[1] > 0 && abs(part[0] - wanted[0]) > 0.05 * abs(wanted[0]),
+                "\(part)")
         }
     }
 
     /// Parameters of teacher and online network take no gradient; a ratio scales the known velocity alone.
     @Test func frozenNetworksAndRatio() throws {
-        let networks = try [MLP(.init(dim: 1, width: 8)), MLP(.init(dim: 1, width: 8))], generator = try MLP(.init(dim: 1, width: 8))
+        let networks = try [MLP(.init(dim: 1, width: 8)), MLP(.init(dim: 1, width: 8))],
+            generator = try MLP(.init(dim: 1, width: 8))
         let z = try Tensor.randn([64, 1])
         func loss(_ ratio: Double) throws -> Loss {
             Context.current.random = RandomSource(seed: 3)
@@ -79,24 +90,30 @@ private final class AffineGenerator: Network {
 
     /// DMD's gradient is that of w (d - d*), at the generator's samples: w = 1 / mean |x1 - d*|.
     @Test func gradientOfDMD() throws {
-        let (a, b) = (0.8, 0.1), generator = try AffineGenerator(a, b), online = try GaussianFlow(times: 1, mean: b, deviation: a)
+        let (a, b) = (0.8, 0.1), generator = try AffineGenerator(a, b),
+            online = try GaussianFlow(times: 1, mean: b, deviation: a)
         let z = try Tensor.randn([500, 16], .float64)
         Context.current.random = RandomSource(seed: 5)
         try DMDLoss()(generator, online, teacher(), z).total.backward()
         Context.current.random = RandomSource(seed: 5)
-        let x1 = try z * a + b, t = try Tensor.rand([500], .float64).affine(0.96, 0.02), e = try Tensor.randn(x1.shape, .float64)
+        let x1 = try z * a + b, t = try Tensor.rand([500], .float64).affine(0.96, 0.02),
+            e = try Tensor.randn(x1.shape, .float64)
         let x = try Path.linear.point(e, x1, t), left = try (1 - t).alongside(x)
         let (shown, taught) = (try x + left * online.velocity(x, t), try x + left * teacher().velocity(x, t))
         let w = try (x1 - taught).abs().mean([1], keep: true), push = try (shown - taught) / w
         let wanted = [try (push * z).mean().item(), try push.mean().item()]
-        for (got, exact) in zip(try generator.gradients(), wanted) { #expect(abs(got - exact) < 1e-9, "\(got), by the formula \(exact)") }
+        for (got, exact) in zip(try generator.gradients(), wanted) {
+            #expect(abs(got - exact) < 1e-9, "\(got), by the formula \(exact)")
+        }
     }
 
     /// A generator of the data's own distribution has nothing to learn, by FGM or DMD.
     @Test func restsAtTheData() throws {
         let online = try GaussianFlow(times: 1, mean: mean, deviation: deviation)
         for normalised in [false, true] {
-            #expect(try found(deviation, mean, online: online, shape: [1000, 1]) { $0.isNormalised = normalised }.allSatisfy { abs($0) < 1e-12 })
+            #expect(
+                try found(deviation, mean, online: online, shape: [1000, 1]) { $0.isNormalised = normalised }.allSatisfy
+                { abs($0) < 1e-12 })
         }
         let generator = try AffineGenerator(deviation, mean)
         try DMDLoss()(generator, online, teacher(), .randn([1000, 1], .float64)).total.backward()
@@ -109,12 +126,18 @@ private final class AffineGenerator: Network {
             let online = try GaussianFlow(times: 1, mean: b, deviation: a), generator = try AffineGenerator(a, b)
             Context.current.random = RandomSource(seed: 2)
             try DMDLoss()(generator, online, teacher(), .randn([2000, 64], .float64)).total.backward()
-            let (down, normal) = (try generator.gradients(), try found(a, b, online: online, shape: [2000, 64]) { $0.isNormalised = true })
-            for gradient in [down, normal] { #expect(gradient[0] * (a - deviation) > 0 && gradient[1] * (b - mean) > 0, "\(gradient)") }
+            let (down, normal) = (
+                try generator.gradients(),
+                try found(a, b, online: online, shape: [2000, 64]) { $0.isNormalised = true }
+            )
+            for gradient in [down, normal] {
+                #expect(gradient[0] * (a - deviation) > 0 && gradient[1] * (b - mean) > 0, "\(gradient)")
+            }
         }
     }
 
-    /// With real data, and generated ones that are as good, the online network's loss is least at the teacher (RealUID).
+    /// With real data, and generated ones that are as good, the online network's loss is least at the teacher
+    /// (RealUID).
     @Test(arguments: [(1.0, 1.0), (0.92, 0.94)]) func onlineLearnsTheFlow(_ alpha: Double, _ beta: Double) throws {
         func value(_ error: Double) throws -> Double {
             Context.current.random = RandomSource(seed: 21)
@@ -142,12 +165,15 @@ private final class AffineGenerator: Network {
     }
 
     /// The exact posterior means of a Gaussian as predictions give its velocity.
-    @Test(arguments: [Prediction.noise, .data], [Path.linear, .cosine]) func predictions(_ prediction: Prediction, _ path: Path) throws {
+    @Test(arguments: [Prediction.noise, .data], [Path.linear, .cosine]) func predictions(
+        _ prediction: Prediction, _ path: Path
+    ) throws {
         let deviation = 0.5, x = try Tensor.randn([64, 1], .float64)
         let t = try Tensor.rand([64], .float64).affine(0.9, 0.05), c = try path.coefficients(t, along: x)
         let variance = try c.a.square() + c.b.square() * (deviation * deviation)
         let mean = Predicting { x, t in
-            let c = try path.coefficients(t, along: x), variance = try c.a.square() + c.b.square() * (deviation * deviation)
+            let c = try path.coefficients(t, along: x),
+                variance = try c.a.square() + c.b.square() * (deviation * deviation)
             return prediction == .noise ? try x * c.a / variance : try x * c.b * (deviation * deviation) / variance
         }
         let wanted = try (c.a * c.da + c.b * c.db * (deviation * deviation)) / variance * x
@@ -180,5 +206,7 @@ private final class AffineGenerator: Network {
 private final class Predicting: Network {
     private let body: (Tensor, Tensor) throws -> Tensor
     init(_ body: @escaping (Tensor, Tensor) throws -> Tensor) { self.body = body }
-    override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor { try body(x, times[0]) }
+    override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        try body(x, times[0])
+    }
 }

@@ -5,7 +5,8 @@ import Testing
 
 @testable import RiffleFlow
 
-/// v(x) = A x with A = [[rate, shear], [0, rate]]: N(0, I) goes to N(0, e^A e^A'), and e^A = e^rate [[1, shear], [0, 1]].
+/// v(x) = A x with A = [[rate, shear], [0, rate]]: N(0, I) goes to N(0, e^A e^A'), and e^A = e^rate [[1, shear], [0,
+/// 1]].
 private final class LinearField: Network {
     let (rate, shear) = (0.3, 0.8)
     private(set) var rows = 0
@@ -75,7 +76,8 @@ private final class LinearField: Network {
         #expect(try single.logDensity.dtype == .float32 && gap(single.logDensity, wanted.map(\.logDensity)) < 1e-4)
     }
 
-    /// e . A e = 2 rate + shear e1 e2: each probe misses by the shear, up or down, and their mean by shear / sqrt(probes).
+    /// e . A e = 2 rate + shear e1 e2: each probe misses by the shear, up or down, and their mean by shear /
+    /// sqrt(probes).
     @Test(arguments: [1, 4, 64]) func probesAreUnbiased(_ probes: Int) throws {
         let field = LinearField(), x = try Tensor.randn([2000, 2], .float64)
         let found = try Likelihood(field, x, along: [1, 0.5, 0], .rk4, .probes(probes))
@@ -89,7 +91,9 @@ private final class LinearField: Network {
     }
 
     /// Many directions share a call, or one takes several: the number of rows is that of the directions.
-    @Test(arguments: [(3, Likelihood.Divergence.exact, 2), (3, .probes(5), 5), (30_000, .exact, 2), (40_000, .probes(3), 3)])
+    @Test(arguments: [
+        (3, Likelihood.Divergence.exact, 2), (3, .probes(5), 5), (30_000, .exact, 2), (40_000, .probes(3), 3),
+    ])
     func everyDirectionIsAskedOnce(n: Int, divergence: Likelihood.Divergence, directions: Int) throws {
         let field = LinearField()
         let found = try Likelihood(field, .zeros([n, 2]), along: [1, 0], .euler, divergence)
@@ -101,7 +105,8 @@ private final class LinearField: Network {
         let net = try MLP(.init(dim: 3, width: 16, depth: 2, labels: ClassLabels(2))), x = try Tensor.randn([6, 3])
         let grid = evenGrid(from: 1, to: 0, steps: 4)
         func found(_ x: Tensor, _ labels: [Int32]) throws -> [Double] {
-            try Likelihood(net, x, along: grid, .heun, .exact, Condition([Tensor(labels, [labels.count])])).logDensity.doubles()
+            try Likelihood(net, x, along: grid, .heun, .exact, Condition([Tensor(labels, [labels.count])])).logDensity
+                .doubles()
         }
         let all = try found(x, [1, 2, 1, 2, 1, 2])
         for row in 0..<6 {
@@ -113,7 +118,8 @@ private final class LinearField: Network {
 
     /// Nothing is recorded, and the parameters get no gradient.
     @Test func isAConstant() throws {
-        let net = try MLP(.init(width: 8, depth: 1)), found = try Likelihood(net, .randn([4, 2]), along: [1, 0], .euler)
+        let net = try MLP(.init(width: 8, depth: 1)),
+            found = try Likelihood(net, .randn([4, 2]), along: [1, 0], .euler)
         #expect(!found.logDensity.needsGradient && !found.latent.needsGradient && net.isTraining)
     }
 
@@ -128,7 +134,8 @@ private final class LinearField: Network {
             #expect(message { _ = try Likelihood(flow, x, along: grid, .euler) }.contains("times must"))
         }
         for shape in [[], [3], [0, 2], [2, 0]] as [Shape] {
-            #expect(message { _ = try Likelihood(flow, .zeros(shape, .float64), precise) }.contains("x must be a batch"))
+            #expect(
+                message { _ = try Likelihood(flow, .zeros(shape, .float64), precise) }.contains("x must be a batch"))
         }
         #expect(message { _ = try Likelihood(flow, .zeros([2, 1], .int32), precise) }.contains("int32 [2, 1]"))
         #expect(message { _ = try Likelihood(flow, x, precise, .probes(0)) }.contains("probes count from 1"))

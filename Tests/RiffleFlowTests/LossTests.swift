@@ -5,7 +5,8 @@ import Testing
 
 @testable import RiffleFlow
 
-/// A loss with its formula as the documentation states it, so that value, gradient and stop-gradients can be held to it.
+/// A loss with its formula as the documentation states it, so that value, gradient and stop-gradients can be held to
+/// it.
 struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
     /// What a formula is made of. `live` takes gradients; `held` is the student as a constant.
     struct Setting {
@@ -26,7 +27,9 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
             try jvp([jumps.t], [.ones(jumps.t.shape, .float64)]) { try u(network, jumps.to($0[0])) }.tangent
         }
         func slopeAtStart(_ network: Network, along v: Tensor, time: Double = 1) throws -> Tensor {
-            try jvp([jumps.x, jumps.s], [v, .full(jumps.s.shape, time, .float64)]) { try u(network, jumps.from($0[0], $0[1])) }.tangent
+            try jvp([jumps.x, jumps.s], [v, .full(jumps.s.shape, time, .float64)]) {
+                try u(network, jumps.from($0[0], $0[1]))
+            }.tangent
         }
     }
 
@@ -40,7 +43,8 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
 
     init(
         _ name: String, _ loss: @escaping @Sendable (Network, Network, Tensor, Network?) throws -> Loss,
-        times: (@Sendable (Int) throws -> (s: Tensor, t: Tensor))? = nil, residual: @escaping @Sendable (Setting) throws -> Tensor
+        times: (@Sendable (Int) throws -> (s: Tensor, t: Tensor))? = nil,
+        residual: @escaping @Sendable (Setting) throws -> Tensor
     ) {
         (self.name, self.loss, self.times, self.residual) = (name, loss, times, residual)
     }
@@ -49,33 +53,56 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
 
     /// Losses that vanish on the exact flow map, whatever the times.
     static let exact: [LossCase] = [
-        LossCase("lfmd", { student, teacher, x, _ in try LFMDLoss()(student, teacher, x) }) { try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.held), $0.jumps.t) },
-        LossCase("lfmd full", { student, teacher, x, _ in
-            var loss = LFMDLoss()
-            loss.gradient = .full
-            return try loss(student, teacher, x)
-        }) { try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.live), $0.jumps.t) },
-        LossCase("efmd", { student, teacher, x, _ in try EFMDLoss()(student, teacher, x) }) { try $0.v - $0.u($0.live) + $0.span * $0.slopeAtStart($0.live, along: $0.v) },
-        LossCase("efmd semi", { student, teacher, x, _ in
-            var loss = EFMDLoss()
-            loss.gradient = .semi
-            return try loss(student, teacher, x)
-        }) { try semiEulerian($0, $0.v, from: $0.held) },
+        LossCase("lfmd", { student, teacher, x, _ in try LFMDLoss()(student, teacher, x) }) {
+            try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.held), $0.jumps.t)
+        },
+        LossCase(
+            "lfmd full",
+            { student, teacher, x, _ in
+                var loss = LFMDLoss()
+                loss.gradient = .full
+                return try loss(student, teacher, x)
+            }
+        ) {
+            try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.live), $0.jumps.t)
+        },
+        LossCase("efmd", { student, teacher, x, _ in try EFMDLoss()(student, teacher, x) }) {
+            try $0.v - $0.u($0.live) + $0.span * $0.slopeAtStart($0.live, along: $0.v)
+        },
+        LossCase(
+            "efmd semi",
+            { student, teacher, x, _ in
+                var loss = EFMDLoss()
+                loss.gradient = .semi
+                return try loss(student, teacher, x)
+            }
+        ) { try semiEulerian($0, $0.v, from: $0.held) },
         LossCase("lsd", { try selfDistillation(.lagrangian)($0, $1, $2, target: $3) }) {
             try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.held), $0.jumps.t)
         },
-        LossCase("esd", { try selfDistillation(.eulerian)($0, $1, $2, target: $3) }) { try semiEulerian($0, $0.v, from: $0.target) },
-        LossCase("psd", { try selfDistillation(.progressive)($0, $1, $2, target: $3) }) { try $0.u($0.live) - halves($0) },
-        LossCase("psd uniform", { try selfDistillation(.progressive, cut: .uniform)($0, $1, $2, target: $3) }) { setting in
+        LossCase("esd", { try selfDistillation(.eulerian)($0, $1, $2, target: $3) }) {
+            try semiEulerian($0, $0.v, from: $0.target)
+        },
+        LossCase("psd", { try selfDistillation(.progressive)($0, $1, $2, target: $3) }) {
+            try $0.u($0.live) - halves($0)
+        },
+        LossCase("psd uniform", { try selfDistillation(.progressive, cut: .uniform)($0, $1, $2, target: $3) }) {
+            setting in
             let part = try Tensor.rand([setting.jumps.count], .float64), share = try part.alongside(setting.jumps.x)
-            let middle = try setting.jumps.s + part * (setting.jumps.t - setting.jumps.s), first = setting.jumps.to(middle)
-            let before = try setting.u(setting.target, first), after = try setting.u(setting.target, setting.jumps.from(first.end(before), middle))
+            let middle = try setting.jumps.s + part * (setting.jumps.t - setting.jumps.s),
+                first = setting.jumps.to(middle)
+            let before = try setting.u(setting.target, first),
+                after = try setting.u(setting.target, setting.jumps.from(first.end(before), middle))
             return try setting.u(setting.live) - (share * before + (1 - share) * after)
         },
-        LossCase("lsd alone", { student, _, x, target in try selfDistillation(.lagrangian)(student, nil, x, target: target) }) {
+        LossCase(
+            "lsd alone", { student, _, x, target in try selfDistillation(.lagrangian)(student, nil, x, target: target) }
+        ) {
             try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.target.velocity($0.arrival($0.held), $0.jumps.t)
         },
-        LossCase("esd alone", { student, _, x, target in try selfDistillation(.eulerian)(student, nil, x, target: target) }) {
+        LossCase(
+            "esd alone", { student, _, x, target in try selfDistillation(.eulerian)(student, nil, x, target: target) }
+        ) {
             try semiEulerian($0, $0.target.velocity($0.jumps.x, $0.jumps.s), from: $0.target)
         },
         LossCase("meanflow", { try meanFlow(improved: false)($0, $1, $2, target: $3) }) {
@@ -85,20 +112,28 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
             let along = try $0.u($0.target, $0.jumps.starts)
             return try $0.u($0.live) - $0.span * $0.slopeAtStart($0.target, along: along) - $0.v
         },
-        LossCase("tvm", { student, teacher, x, target in
-            var loss = TVMLoss()
-            (loss.options.times, loss.velocityWeight) = (.uniform, 0)
-            return try loss(student, teacher, x, target: target)
-        }) { try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.held), $0.jumps.t) },
+        LossCase(
+            "tvm",
+            { student, teacher, x, target in
+                var loss = TVMLoss()
+                (loss.options.times, loss.velocityWeight) = (.uniform, 0)
+                return try loss(student, teacher, x, target: target)
+            }
+        ) {
+            try $0.u($0.live) + $0.span * $0.slopeAtEnd($0.live) - $0.teacher.velocity($0.arrival($0.held), $0.jumps.t)
+        },
         LossCase("ayf eulerian", { try AYFLoss()($0, $1, $2, target: $3) }) {
             let now = try $0.u($0.target), g = try $0.v - now + $0.span * $0.slopeAtStart($0.target, along: $0.v)
             return try $0.u($0.live) - (now + g / (g.abs() + 0.1))
         },
-        LossCase("ayf lagrangian", { student, teacher, x, target in
-            var loss = AYFLoss()
-            (loss.form, loss.normaliser) = (.lagrangian, 0)
-            return try loss(student, teacher, x, target: target)
-        }) {
+        LossCase(
+            "ayf lagrangian",
+            { student, teacher, x, target in
+                var loss = AYFLoss()
+                (loss.form, loss.normaliser) = (.lagrangian, 0)
+                return try loss(student, teacher, x, target: target)
+            }
+        ) {
             let now = try $0.u($0.target), end = try $0.jumps.end(now)
             return try $0.u($0.live) - ($0.teacher.velocity(end, $0.jumps.t) - $0.span * $0.slopeAtEnd($0.target))
         },
@@ -111,7 +146,8 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
     /// Losses that have an error on the exact flow map, of the teacher's steps or of a part of the way that they skip.
     static let approximate: [LossCase] = [
         itvm(.laggedQuotient) { setting, first, rest in
-            let difference = try setting.arrival(setting.live) - first.end(setting.u(setting.live, first)), last = try rest(setting.target)
+            let difference = try setting.arrival(setting.live) - first.end(setting.u(setting.live, first)),
+                last = try rest(setting.target)
             return try difference / last.span() - setting.teacher.velocity(last.x, last.s)
         },
         itvm(.lagged) { setting, _, rest in
@@ -124,69 +160,98 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
         },
         itvm(.tangent) { setting, first, rest in
             let slope = try (setting.u(setting.target) - setting.u(setting.target, first)) / rest(setting.target).span()
-            return try setting.u(setting.live) - (setting.teacher.velocity(setting.arrival(setting.target), setting.jumps.t) - setting.span * slope)
+            return try setting.u(setting.live)
+                - (setting.teacher.velocity(setting.arrival(setting.target), setting.jumps.t) - setting.span * slope)
         },
-        LossCase("alphaflow", { student, teacher, x, target in
-            var loss = AlphaFlowLoss(alpha: 0.5)
-            loss.diagonal = 0
-            return try loss(student, teacher, x, target: target)
-        }) { setting in
+        LossCase(
+            "alphaflow",
+            { student, teacher, x, target in
+                var loss = AlphaFlowLoss(alpha: 0.5)
+                loss.diagonal = 0
+                return try loss(student, teacher, x, target: target)
+            }
+        ) { setting in
             let jumps = setting.jumps, middle = try (jumps.s + jumps.t) * 0.5
             let later = try setting.u(setting.target, jumps.from(jumps.to(middle).end(setting.v), middle))
             // Its square is over alpha.
             return try (setting.u(setting.live) - (setting.v + later) * 0.5) * 2.0.squareRoot()
         },
-        LossCase("pfmm", { student, teacher, x, _ in
-            var loss = PFMMLoss()
-            (loss.method, loss.steps) = (.euler, 2)
-            return try loss(student, teacher, x)
-        }) { try $0.u($0.live) - eulerTwice($0) },
-        LossCase("progressive", { student, teacher, x, _ in try ProgressiveLoss(steps: 4)(student, teacher, x) }, times: { try grid($0, steps: 4) }) {
+        LossCase(
+            "pfmm",
+            { student, teacher, x, _ in
+                var loss = PFMMLoss()
+                (loss.method, loss.steps) = (.euler, 2)
+                return try loss(student, teacher, x)
+            }
+        ) { try $0.u($0.live) - eulerTwice($0) },
+        LossCase(
+            "progressive", { student, teacher, x, _ in try ProgressiveLoss(steps: 4)(student, teacher, x) },
+            times: { try grid($0, steps: 4) }
+        ) {
             try $0.u($0.live) - eulerTwice($0)
         },
-        LossCase("shortcut", { student, teacher, x, target in
-            var loss = ShortcutLoss()
-            (loss.bootstrap, loss.depth) = (1, 3)
-            return try loss(student, teacher, x, target: target)
-        }, times: { n in
-            let length = try ((Tensor.rand([n], .float64) * 3).floor() * -log(2)).exp(), s = try (Tensor.rand([n], .float64) / length).floor() * length
-            return (s, try s + length)
-        }) { setting in
+        LossCase(
+            "shortcut",
+            { student, teacher, x, target in
+                var loss = ShortcutLoss()
+                (loss.bootstrap, loss.depth) = (1, 3)
+                return try loss(student, teacher, x, target: target)
+            },
+            times: { n in
+                let length = try ((Tensor.rand([n], .float64) * 3).floor() * -log(2)).exp(),
+                    s = try (Tensor.rand([n], .float64) / length).floor() * length
+                return (s, try s + length)
+            }
+        ) { setting in
             // Halves of 1/8 are velocities.
             let half = try (setting.jumps.t - setting.jumps.s) * 0.5, middle = try setting.jumps.s + half
-            let asked = try half * half.gt(.scalar(0.13, .float64)), first = try setting.u(setting.target, setting.jumps.to(setting.jumps.s + asked))
+            let asked = try half * half.gt(.scalar(0.13, .float64)),
+                first = try setting.u(setting.target, setting.jumps.to(setting.jumps.s + asked))
             let place = try setting.jumps.to(middle).end(first)
-            return try setting.u(setting.live) - (first + setting.u(setting.target, setting.jumps.from(place, middle, to: middle + asked))) * 0.5
+            return try setting.u(setting.live)
+                - (first + setting.u(setting.target, setting.jumps.from(place, middle, to: middle + asked))) * 0.5
         },
-        LossCase("consistency", { student, teacher, x, target in
-            var loss = ConsistencyLoss()
-            (loss.steps, loss.method) = (4, .euler)
-            return try loss(student, teacher, x, target: target)
-        }, times: { (try grid($0, steps: 4).s, try .ones([$0], .float64)) }) { setting in
+        LossCase(
+            "consistency",
+            { student, teacher, x, target in
+                var loss = ConsistencyLoss()
+                (loss.steps, loss.method) = (4, .euler)
+                return try loss(student, teacher, x, target: target)
+            }, times: { (try grid($0, steps: 4).s, try .ones([$0], .float64)) }
+        ) { setting in
             let r = try setting.jumps.s + 0.25, later = try setting.jumps.from(setting.jumps.to(r).end(setting.v), r)
             return try setting.arrival(setting.live) - later.end(setting.u(setting.target, later))
         },
-        LossCase("consistency_fm", { student, teacher, x, target in
-            var loss = ConsistencyFMLoss()
-            (loss.segments, loss.gap, loss.velocityWeight) = (1, 0.125, 0)
-            return try loss(student, teacher, x, target: target)
-        }, times: { (try .rand([$0], .float64), try .ones([$0], .float64)) }) { setting in
+        LossCase(
+            "consistency_fm",
+            { student, teacher, x, target in
+                var loss = ConsistencyFMLoss()
+                (loss.segments, loss.gap, loss.velocityWeight) = (1, 0.125, 0)
+                return try loss(student, teacher, x, target: target)
+            }, times: { (try .rand([$0], .float64), try .ones([$0], .float64)) }
+        ) { setting in
             let r = try (setting.jumps.s + 0.125).minimum(.scalar(1, .float64))
             let later = try setting.jumps.from(setting.jumps.to(r).end(setting.v), r)
             return try setting.arrival(setting.live) - later.end(setting.u(setting.target, later))
         },
     ]
 
-    /// A form of ITVM with Euler's last step and a relative offset of a quarter. `residual` gets the setting, the jumps to t', and
-    /// the rest of the way from where a network's first jump ends.
+    /// A form of ITVM with Euler's last step and a relative offset of a quarter. `residual` gets the setting, the jumps
+    /// to t', and the rest of the way from where a network's first jump ends.
     private static func itvm(
-        _ terminal: ITVMLoss.Terminal, residual: @escaping @Sendable (Setting, Jumps, (Network) throws -> Jumps) throws -> Tensor
+        _ terminal: ITVMLoss.Terminal,
+        residual: @escaping @Sendable (Setting, Jumps, (Network) throws -> Jumps) throws -> Tensor
     ) -> LossCase {
-        LossCase("itvm \(terminal.rawValue)", { student, teacher, x, target in
-            var loss = ITVMLoss()
-            (loss.terminal, loss.initialWeight, loss.lastStep, loss.offset, loss.isOffsetRelative) = (terminal, 0, .euler, 0.25, true)
-            return try loss(student, teacher, x, target: target)
-        }) { setting in
+        LossCase(
+            "itvm \(terminal.rawValue)",
+            { student, teacher, x, target in
+                var loss = ITVMLoss()
+                (loss.terminal, loss.initialWeight, loss.lastStep, loss.offset, loss.isOffsetRelative) = (
+                    terminal, 0, .euler, 0.25, true
+                )
+                return try loss(student, teacher, x, target: target)
+            }
+        ) { setting in
             let jumps = setting.jumps, middle = try jumps.t - (jumps.t - jumps.s) * 0.25, first = jumps.to(middle)
             return try residual(setting, first) { try jumps.from(first.end(setting.u($0, first)), middle) }
         }
@@ -257,7 +322,8 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
                 live: try GaussianFlow(times: 2, error: error), held: try GaussianFlow(times: 2, error: place),
                 target: try GaussianFlow(times: 2, error: 0.2), teacher: try GaussianFlow(times: 1),
                 batch: try FlowBatch(
-                    x, nil, LossOptions(), for: [("student", GaussianFlow(times: 2))], operation: "test", times: one.times.map { try $0(x.shape[0]) }))
+                    x, nil, LossOptions(), for: [("student", GaussianFlow(times: 2))], operation: "test",
+                    times: one.times.map { try $0(x.shape[0]) }))
             return try one.residual(setting).square().mean().item()
         }
         Context.current.random = drawn
@@ -279,7 +345,9 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
             try one.loss(student, GaussianFlow(times: 1), x, target(student)).total.backward()
             return try #require(student.error.gradient).item()
         }
-        let (own, none, twin) = (try slope { $0 }, try slope { _ in nil }, try slope { _ in try GaussianFlow(times: 2, error: 0.3) })
+        let (own, none, twin) = (
+            try slope { $0 }, try slope { _ in nil }, try slope { _ in try GaussianFlow(times: 2, error: 0.3) }
+        )
         #expect(abs(own - twin) < 1e-12 && own == none)
     }
 
@@ -288,7 +356,9 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
     func itvmShrinks(_ terminal: ITVMLoss.Terminal, _ lastStep: FixedStepMethod) throws {
         let values = try [0.1, 0.05].map { offset in
             var method = ITVMLoss()
-            (method.terminal, method.lastStep, method.offset, method.isOffsetRelative) = (terminal, lastStep, offset, true)
+            (method.terminal, method.lastStep, method.offset, method.isOffsetRelative) = (
+                terminal, lastStep, offset, true
+            )
             return try method(GaussianFlow(times: 2), GaussianFlow(times: 1), data(4096))
         }
         let residuals = values.map { ($0.parts.last?.value ?? 0).squareRoot() }
@@ -297,7 +367,8 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
             #expect(residuals.allSatisfy { $0 < 1e-8 }, "\(residuals)")
             return
         }
-        // Offsets relative to t - s: the error of w is O(offset^order), and `lagged` divides it by another offset's worth.
+        // Offsets relative to t - s: the error of w is O(offset^order), and `lagged` divides it by another offset's
+        // worth.
         let expected = terminal == .tangent ? 1 : Double(lastStep.order) + (terminal == .lagged ? 1 : 0)
         // For this flow the midpoint rule does better than its order.
         let order = log2(residuals[0] / residuals[1])
@@ -305,11 +376,15 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
     }
 
     /// Losses that follow the teacher by a solver, or skip a part of the way: exact but for an error of known order.
-    @Test(arguments: ["pfmm euler", "pfmm heun", "progressive", "consistency euler", "consistency heun", "alphaflow", "consistency_fm"])
+    @Test(arguments: [
+        "pfmm euler", "pfmm heun", "progressive", "consistency euler", "consistency heun", "alphaflow",
+        "consistency_fm",
+    ])
     func shrinks(_ name: String) throws {
         let (student, teacher) = (try GaussianFlow(times: 2), try GaussianFlow(times: 1))
         func residual(_ level: Int) throws -> Double {
-            let (x, method) = (try data(4096), name.hasSuffix("euler") ? FixedStepMethod.euler : .heun), steps = 8 << level
+            let (x, method) = (try data(4096), name.hasSuffix("euler") ? FixedStepMethod.euler : .heun),
+                steps = 8 << level
             let loss: Loss
             switch name.prefix(while: { $0 != " " }) {
             case "pfmm":
@@ -330,7 +405,9 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
             return try #require(loss.parts.last).value.squareRoot()
         }
         let order = try log2(residual(0) / residual(1))
-        let expected = ["pfmm heun": 2, "consistency euler": 2, "consistency heun": 3, "alphaflow": 1, "consistency_fm": 2][name] ?? 1
+        let expected =
+            ["pfmm heun": 2, "consistency euler": 2, "consistency heun": 3, "alphaflow": 1, "consistency_fm": 2][name]
+            ?? 1
         #expect(abs(order - Double(expected)) < 0.4, "measured order \(order)")
     }
 
@@ -343,16 +420,20 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
         #expect(try ProgressiveLoss(steps: 4)(student, teacher, data(256)).total.item() < 1e-20)
         var shortcut = ShortcutLoss()
         shortcut.depth = 20
-        #expect(try shortcut(student, GaussianFlow(times: 1), data(256)).total.item() < 1e-9, "but for the shortest halves")
+        #expect(
+            try shortcut(student, GaussianFlow(times: 1), data(256)).total.item() < 1e-9, "but for the shortest halves")
         #expect(try AYFLoss.consistency(student, GaussianFlow(times: 1), data(256)).total.item() < 1e-20)
-        for (form, cut) in SelfDistillationLoss.Form.allCases.flatMap({ form in SelfDistillationLoss.Cut.allCases.map { (form, $0) } }) {
+        for (form, cut) in SelfDistillationLoss.Form.allCases.flatMap({ form in
+            SelfDistillationLoss.Cut.allCases.map { (form, $0) }
+        }) {
             var loss = SelfDistillationLoss(form)
             loss.cut = cut
             #expect(try loss(student, GaussianFlow(times: 1), data(256)).total.item() < 1e-20, "\(form) \(cut)")
         }
     }
 
-    /// From data alone, the flow of the data is the minimiser: the loss is a parabola in an error, with its bottom at zero.
+    /// From data alone, the flow of the data is the minimiser: the loss is a parabola in an error, with its bottom at
+    /// zero.
     @Test(arguments: ["matching", "fmm", "meanflow", "tvm", "lsd"]) func learnsFromData(_ name: String) throws {
         func value(_ error: Double) throws -> Double {
             let x = try data(40000).affine(0.5, 0.7), student = try GaussianFlow(times: 2, error: error)
@@ -368,7 +449,9 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
                 var loss = TVMLoss()
                 loss.options.times = .uniform
                 return try loss(student, nil, x, target: GaussianFlow(times: 2)).total.item()
-            default: return try SelfDistillationLoss(.lagrangian)(student, nil, x, target: GaussianFlow(times: 2)).total.item()
+            default:
+                return try SelfDistillationLoss(.lagrangian)(student, nil, x, target: GaussianFlow(times: 2)).total
+                    .item()
             }
         }
         let h = 0.1, (below, here, above) = (try value(-h), try value(0), try value(h))
@@ -421,7 +504,8 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
         let x = try data(64), student = try GaussianFlow(times: 2, error: 0.4), drawn = Context.current.random
         let value = try loss(student, nil, x)
         Context.current.random = drawn
-        let s = try Tensor.rand([64], .float64), noise = try Tensor.randn([64, 1], .float64), place = try Path.linear.point(noise, x, s)
+        let s = try Tensor.rand([64], .float64), noise = try Tensor.randn([64, 1], .float64),
+            place = try Path.linear.point(noise, x, s)
         let end = try student.jump(place, s, .ones([64], .float64))
         #expect(abs(try value.parts[0].value - (end - x).square().mean().item()) < 1e-12 && value.parts[1].value == 0)
     }

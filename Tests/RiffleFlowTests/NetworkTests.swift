@@ -26,26 +26,33 @@ import Testing
         }
     }
 
-    @Test(arguments: ["unet", "dit", "mmdit"], ["lfmd", "efmd", "meanflow", "scm", "tvm"]) func runs(_ name: String, _ loss: String) throws {
+    @Test(arguments: ["unet", "dit", "mmdit"], ["lfmd", "efmd", "meanflow", "scm", "tvm"]) func runs(
+        _ name: String, _ loss: String
+    ) throws {
         Context.current.random = RandomSource(seed: 31)
         let teacher = try Self.network(name)
         // Networks start with zeros in their last layers, which would hide the rest.
-        for named in teacher.parameters { try named.parameter.assign(named.parameter.value + Tensor.randn(named.parameter.shape) * 0.05) }
+        for named in teacher.parameters {
+            try named.parameter.assign(named.parameter.value + Tensor.randn(named.parameter.shape) * 0.05)
+        }
         let student = try teacher.twoTimed(), x = try Tensor.randn(Shape([2] + Self.image.sizes))
         let condition = name == "mmdit" ? Condition([try .randn([2, 5, 12]), try .randn([2, 10])]) : nil
-        let result = switch loss {
-        case "lfmd": try LFMDLoss()(student, teacher, x, condition)
-        case "efmd": try EFMDLoss()(student, teacher, x, condition)
-        case "meanflow": try MeanFlowLoss()(student, teacher, x, condition)
-        case "tvm": try TVMLoss()(student, nil, x, condition)
-        default: try AYFLoss.consistency(student, teacher, x, condition)
-        }
+        let result =
+            switch loss {
+            case "lfmd": try LFMDLoss()(student, teacher, x, condition)
+            case "efmd": try EFMDLoss()(student, teacher, x, condition)
+            case "meanflow": try MeanFlowLoss()(student, teacher, x, condition)
+            case "tvm": try TVMLoss()(student, nil, x, condition)
+            default: try AYFLoss.consistency(student, teacher, x, condition)
+            }
         try result.total.backward()
         #expect(try result.total.item().isFinite)
         for named in student.parameters {
             // The last block of MM-DiT lets its text go.
             guard let gradient = named.parameter.gradient else {
-                #expect(name == "mmdit" && named.name.contains("transformer_blocks.1.attn"), "\(named.name) has no gradient")
+                #expect(
+                    name == "mmdit" && named.name.contains("transformer_blocks.1.attn"), "\(named.name) has no gradient"
+                )
                 continue
             }
             let size = try gradient.abs().max().item()
@@ -53,11 +60,14 @@ import Testing
         }
     }
 
-    /// Gradients of LFMD's loss, which asks for values, derivatives and their gradients, with every parameter moved off zero.
+    /// Gradients of LFMD's loss, which asks for values, derivatives and their gradients, with every parameter moved off
+    /// zero.
     private static func gradients(_ name: String, _ precision: Precision) throws -> [Tensor] {
         Context.current.random = RandomSource(seed: 37)
         let teacher = try network(name)
-        for named in teacher.parameters { try named.parameter.assign(named.parameter.value + Tensor.randn(named.parameter.shape) * 0.05) }
+        for named in teacher.parameters {
+            try named.parameter.assign(named.parameter.value + Tensor.randn(named.parameter.shape) * 0.05)
+        }
         teacher.precision = precision
         let student = try teacher.twoTimed(), copy = try #require(try student.copied() as? Network)
         #expect(copy.precision == precision)

@@ -9,7 +9,8 @@ import Testing
 @Suite struct TrainingTests {
     private let set = PlaneSet.moons
 
-    private func train(_ network: Network, steps: Int, peak: Double, _ loss: (Tensor) throws -> Loss) throws -> Network {
+    private func train(_ network: Network, steps: Int, peak: Double, _ loss: (Tensor) throws -> Loss) throws -> Network
+    {
         let average = try EMA(network, decay: 0.98)
         let optimizer = try AdamW(network.parameters.map(\.parameter), learningRate: peak, clip: 1)
         for step in 1...steps {
@@ -35,7 +36,8 @@ import Testing
             let average = try train(student, steps: 500, peak: 2e-3) { data in
                 try target.update()
                 let guide = target.model as? Network
-                return name == "lfmd" ? try LFMDLoss()(student, teacher, data) : try ITVMLoss()(student, teacher, data, target: guide)
+                return name == "lfmd"
+                    ? try LFMDLoss()(student, teacher, data) : try ITVMLoss()(student, teacher, data, target: guide)
             }
             let reached = try distance(Sampler.jump(average, noise, along: [0, 1]).x)
             #expect(reached < 1.5 * many + 0.02, "\(name): \(reached), teacher \(many)")

@@ -51,15 +51,20 @@ import Testing
     @Test func aFileThatIsReadOnlyStays() throws {
         let scratch = try Scratch(), path = try scratch.file("a", [1])
         chmod(path, 0o444)
-        #expect(message { try AtomicFile.write([2], to: path) }.contains("cannot write '\(path)': a file is there that is read-only"))
+        #expect(
+            message { try AtomicFile.write([2], to: path) }.contains(
+                "cannot write '\(path)': a file is there that is read-only"))
         #expect(try contents(path) == [1] && scratch.names == ["a"])
     }
 
-    /// Files in the making belong to the living who lock them; the others are removed by the next who writes beside them.
+    /// Files in the making belong to the living who lock them; the others are removed by the next who writes beside
+    /// them.
     @Test func whatTheDeadLeftIsRemoved() throws {
         let scratch = try Scratch()
         let boot = try String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8).prefix(8)
-        let (dead, living, young, old) = (".riffle-\(boot)-1-1.part", ".riffle-\(boot)-1-2.part", ".riffle-other-1-1.part", ".riffle-7-1.part")
+        let (dead, living, young, old) = (
+            ".riffle-\(boot)-1-1.part", ".riffle-\(boot)-1-2.part", ".riffle-other-1-1.part", ".riffle-7-1.part"
+        )
         for name in [dead, living, young, old, ".riffle-other", "a.part"] { _ = try scratch.file(name, [1]) }
         let lock = open(scratch(living), O_RDONLY)
         defer { close(lock) }
@@ -75,7 +80,9 @@ import Testing
         let scratch = try Scratch()
         let first = try AtomicFile.Draft(scratch("a")), second = try AtomicFile.Draft(scratch("a"))
         #expect(scratch.names.count == 2)
-        for (draft, byte) in [(first, UInt8(1)), (second, 2)] { try [byte].withUnsafeBytes { try draft.write($0, at: 0) } }
+        for (draft, byte) in [(first, UInt8(1)), (second, 2)] {
+            try [byte].withUnsafeBytes { try draft.write($0, at: 0) }
+        }
         try second.commit()
         try first.commit()
         #expect(try contents(scratch("a")) == [1] && scratch.names == ["a"])
@@ -93,10 +100,14 @@ import Testing
     /// Names are bytes, and need not be UTF-8.
     @Test func anyNameIsKept() throws {
         let scratch = try Scratch()
-        let bytes: [[UInt8]] = [[0xE9], [0xF4, 0x8F, 0xBF, 0xBF], [0xC3], [0xC3, 0xA9, 0xFF, 0x61], [0xED, 0xA0, 0x80], Array("日本".utf8)]
+        let bytes: [[UInt8]] = [
+            [0xE9], [0xF4, 0x8F, 0xBF, 0xBF], [0xC3], [0xC3, 0xA9, 0xFF, 0x61], [0xED, 0xA0, 0x80], Array("日本".utf8),
+        ]
         for name in bytes {
             let text = name.withUnsafeBytes { String(bytes: $0) }
-            #expect(text.bytes == name && (text.isUnicode == (String(validating: name, as: UTF8.self) != nil) || name[0] == 0xF4))
+            #expect(
+                text.bytes == name
+                    && (text.isUnicode == (String(validating: name, as: UTF8.self) != nil) || name[0] == 0xF4))
             #expect(!text.repaired.utf8.contains { $0 >= 0xF8 })
             try AtomicFile.write(name, to: scratch(text))
             #expect(try namesInFolder(scratch.path).contains { $0.bytes == name })

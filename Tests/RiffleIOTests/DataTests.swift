@@ -12,7 +12,9 @@ import Testing
         var bytes: [UInt8] = []
         for image in first..<(first + count) {
             bytes.append(UInt8(image % 10))
-            for place in 0..<3072 { bytes.append(UInt8(truncatingIfNeeded: image * 3 + place / 1024 * 50 + place % 32)) }
+            for place in 0..<3072 {
+                bytes.append(UInt8(truncatingIfNeeded: image * 3 + place / 1024 * 50 + place % 32))
+            }
         }
         return bytes
     }
@@ -40,9 +42,13 @@ import Testing
         #expect(try CIFAR10(scratch.path, split: "test").label(of: 0) == 7 && CIFAR10(one).count == 1)
 
         var pixels = [Float](repeating: 0, count: 3072)
-        pixels.withUnsafeMutableBufferPointer { if let start = $0.baseAddress { train.copy(4, mirrored: false, to: start) } }
+        pixels.withUnsafeMutableBufferPointer {
+            if let start = $0.baseAddress { train.copy(4, mirrored: false, to: start) }
+        }
         #expect(pixels[3 * (32 + 5) + 2] == Float(4 * 3 + 100 + 5) / 127.5 - 1)
-        pixels.withUnsafeMutableBufferPointer { if let start = $0.baseAddress { train.copy(4, mirrored: true, to: start) } }
+        pixels.withUnsafeMutableBufferPointer {
+            if let start = $0.baseAddress { train.copy(4, mirrored: true, to: start) }
+        }
         #expect(pixels[3 * (32 + 5) + 2] == Float(4 * 3 + 100 + 26) / 127.5 - 1)
 
         _ = try scratch.file("batches.meta.txt", Array("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n".utf8))
@@ -76,7 +82,9 @@ import Testing
 
     @Test func orderDependsOnSeedAndPositionAlone() throws {
         let set = try set(10)
-        func batches(_ seed: UInt64) throws -> Batches { try Batches(set, size: 4, shuffle: true, flip: true, repeats: true, seed: seed) }
+        func batches(_ seed: UInt64) throws -> Batches {
+            try Batches(set, size: 4, shuffle: true, flip: true, repeats: true, seed: seed)
+        }
         let first = try batches(1), all = try (0..<10).map { _ in try first.next() }
         let again = try batches(1)
         for place in [7, 0, 3, 9, 3] {
@@ -132,7 +140,8 @@ import Testing
     @Test func samplesStayOnTheBoard() throws {
         let numbers = try PlaneSet.checkerboard.raw.sample(10_000).doubles()
         for place in stride(from: 0, to: numbers.count, by: 2) {
-            let column = Int((2 * (numbers[place] + 1)).rounded(.down)), row = Int((2 * (numbers[place + 1] + 1)).rounded(.down))
+            let column = Int((2 * (numbers[place] + 1)).rounded(.down)),
+                row = Int((2 * (numbers[place + 1] + 1)).rounded(.down))
             #expect((0..<4).contains(column) && (0..<4).contains(row) && (column + row) % 2 == 0)
         }
     }
@@ -140,7 +149,8 @@ import Testing
     @Test func massesAreExact() throws {
         let masses = try PlaneSet.checkerboard.binMasses(50)
         #expect(abs(try masses.doubles().reduce(0, +) - 1) < 1e-12)
-        #expect(try PlaneSet.checkerboard.binMasses(4).doubles() == (0..<16).map { ($0 / 4 + $0 % 4) % 2 == 0 ? 0.125 : 0 })
+        #expect(
+            try PlaneSet.checkerboard.binMasses(4).doubles() == (0..<16).map { ($0 / 4 + $0 % 4) % 2 == 0 ? 0.125 : 0 })
         // The thirteenth bin holds half a bin of either square: half and half, so a quarter twice.
         #expect(abs(try masses.doubles()[12 * 50 + 12] - 0.5 / 1250) < 1e-12)
         #expect(message { _ = try PlaneSet.moons.binMasses(50) }.contains("moons"))
@@ -157,9 +167,15 @@ import Testing
         let moved = try Metrics.histogramKL(board.sample(64_000) + 0.2, masses: masses, bounds: bounds)
         #expect(moved > 0.5)
         #expect(try Metrics.histogramKL(.full([10, 2], 100), masses: masses, bounds: bounds) > 2)
-        #expect(message { _ = try Metrics.histogramKL(.full([10, 2], .nan), masses: masses, bounds: bounds) }.contains("NaN"))
-        #expect(message { _ = try Metrics.histogramKL(.zeros([10, 3]), masses: masses, bounds: bounds) }.contains("[10, 3]"))
-        #expect(message { _ = try Metrics.histogramKL(.zeros([10, 2]), masses: masses, bounds: -.infinity ... .infinity) }.contains("bounds"))
+        #expect(
+            message { _ = try Metrics.histogramKL(.full([10, 2], .nan), masses: masses, bounds: bounds) }.contains(
+                "NaN"))
+        #expect(
+            message { _ = try Metrics.histogramKL(.zeros([10, 3]), masses: masses, bounds: bounds) }.contains("[10, 3]")
+        )
+        #expect(
+            message { _ = try Metrics.histogramKL(.zeros([10, 2]), masses: masses, bounds: -.infinity ... .infinity) }
+                .contains("bounds"))
     }
 }
 
@@ -167,7 +183,8 @@ import Testing
     @Test func agreesWithPOT() throws {
         let file = try SafeTensors(fixture("distances.safetensors"))
         let (a, b) = (try file.tensor(named: "a"), try file.tensor(named: "b"))
-        let directions = try file.tensor(named: "projections").transposed(), expected = try file.tensor(named: "sliced_wasserstein").item()
+        let directions = try file.tensor(named: "projections").transposed(),
+            expected = try file.tensor(named: "sliced_wasserstein").item()
         #expect(abs(try Metrics.slicedWasserstein(a, b, along: directions) / expected - 1) < 1e-5)
         // Other directions give nearly the same; every sample twice is the same distribution.
         let own = try Metrics.slicedWasserstein(a, b)
@@ -185,7 +202,10 @@ import Testing
     }
 
     @Test func energyIsThatOfItsPairs() throws {
-        let (a, b) = (try Tensor((0..<33).map { Float($0 * $0 % 17) }, [11, 3]), try Tensor((0..<57).map { Float($0 * $0 % 23) }, [19, 3]))
+        let (a, b) = (
+            try Tensor((0..<33).map { Float($0 * $0 % 17) }, [11, 3]),
+            try Tensor((0..<57).map { Float($0 * $0 % 23) }, [19, 3])
+        )
         func mean(_ x: Tensor, _ y: Tensor) throws -> Double {
             let gaps = try (x.unsqueezed(1) - y).square().sum([2]).sqrt()
             return try gaps.mean().item()

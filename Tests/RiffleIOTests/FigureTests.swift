@@ -16,22 +16,37 @@ import Testing
         try few.save(to: folder + "/together.png")
 
         let steps = (1...200).map { Double($0) * 100 }
-        var line = Figure(.lines, [Panel("", [
-            Series("LFMD", x: steps, y: steps.map { 3 * exp(-$0 / 4000) + 0.02 + 0.004 * sin($0) }),
-            Series("ITVM", x: steps, y: steps.map { $0 > 15_000 ? .nan : 2 * exp(-$0 / 3000) + 0.01 }),
-        ])])
+        var line = Figure(
+            .lines,
+            [
+                Panel(
+                    "",
+                    [
+                        Series("LFMD", x: steps, y: steps.map { 3 * exp(-$0 / 4000) + 0.02 + 0.004 * sin($0) }),
+                        Series("ITVM", x: steps, y: steps.map { $0 > 15_000 ? .nan : 2 * exp(-$0 / 3000) + 0.01 }),
+                    ])
+            ])
         (line.title, line.xLabel, line.yLabel, line.yIsLogarithmic) = ("Training loss", "step", "loss", true)
         try line.save(to: folder + "/line.png")
 
-        var nfe = Figure(.lines, ["checkerboard", "moons"].map { Panel($0, [
-            Series("teacher, Euler", x: [1, 2, 4, 8], y: [0.6, 0.3, 0.12, 0.05]), Series("student", x: [1, 2, 4, 8], y: [0.037, 0.029, 0.024, 0.023]),
-        ]) })
+        var nfe = Figure(
+            .lines,
+            ["checkerboard", "moons"].map {
+                Panel(
+                    $0,
+                    [
+                        Series("teacher, Euler", x: [1, 2, 4, 8], y: [0.6, 0.3, 0.12, 0.05]),
+                        Series("student", x: [1, 2, 4, 8], y: [0.037, 0.029, 0.024, 0.023]),
+                    ])
+            })
         (nfe.xIsLogarithmic, nfe.xLabel, nfe.yLabel) = (true, "NFE", "sliced Wasserstein distance")
         try nfe.save(to: folder + "/nfe.png")
 
-        var histogram = try Figure.histogram([
-            ("data", Tensor.randn([20_000]).doubles()), ("student", Tensor.randn([2_000]).affine(0.8, 0.7).doubles() + [.nan]),
-        ], density: true)
+        var histogram = try Figure.histogram(
+            [
+                ("data", Tensor.randn([20_000]).doubles()),
+                ("student", Tensor.randn([2_000]).affine(0.8, 0.7).doubles() + [.nan]),
+            ], density: true)
         (histogram.title, histogram.xLabel, histogram.yLabel) = ("First coordinate", "x", "density")
         try histogram.save(to: folder + "/histogram.png")
 
@@ -58,7 +73,9 @@ import Testing
         let scratch = try Scratch()
         #expect(message { try Figure(.lines, []).save(to: scratch("a.png")) }.contains("1 to 64 panels"))
         #expect(message { _ = try Figure.scatter([("a", try .zeros([3, 4]))]) }.contains("[3, 4] for 'a'"))
-        #expect(message { try Figure(.lines, [Panel("", [Series("a", x: [1], y: [])])]).save(to: scratch("a.png")) }.contains("1 x and 0 y"))
+        #expect(
+            message { try Figure(.lines, [Panel("", [Series("a", x: [1], y: [])])]).save(to: scratch("a.png")) }
+                .contains("1 x and 0 y"))
         for values in [[], [Double.nan, .infinity]] {
             let figure = Figure(.points, [Panel("", [Series("a", x: values, y: values)])])
             #expect(message { try figure.save(to: scratch("a.png")) }.contains("no point has finite numbers"))
@@ -79,14 +96,19 @@ import Testing
         #expect(counts.title == "(2 outside, 2 not finite)")
 
         let density = try Figure.histogram([("a", [1, 2, 3, 5])], bins: 4, density: true).panels[0].series[0]
-        #expect(density.x == [1, 2, 3, 4, 5] && density.y == [0.25, 0.25, 0.25, 0.25, 0] && density.x.count == density.y.count)
+        #expect(
+            density.x == [1, 2, 3, 4, 5] && density.y == [0.25, 0.25, 0.25, 0.25, 0]
+                && density.x.count == density.y.count)
         // Every number has its bin, whatever rounding makes of it, and equal numbers have one as well.
         for values in [(0..<1000).map { Double($0) * 0.1 }, [7, 7, 7], [1e300, 1.5e300], [0, 5e-320]] {
             let series = try Figure.histogram([("", values)], bins: 7).panels[0].series[0]
             #expect(series.y.reduce(0, +) == Double(values.count))
         }
-        #expect(try Figure.histogram([("", [Double](repeating: 1, count: 144) + [2])]).panels[0].series[0].x.count == 14)
-        for none in [[], [Double.nan]] { #expect(message { _ = try Figure.histogram([("", none)]) }.contains("a histogram is of")) }
+        #expect(
+            try Figure.histogram([("", [Double](repeating: 1, count: 144) + [2])]).panels[0].series[0].x.count == 14)
+        for none in [[], [Double.nan]] {
+            #expect(message { _ = try Figure.histogram([("", none)]) }.contains("a histogram is of"))
+        }
         #expect(message { _ = try Figure.histogram([("", [1])], bins: 0) }.contains("1 to 10000 bins, got 0"))
         #expect(message { _ = try Figure.histogram([("", [-1.7e308, 1.7e308])]) }.contains("have no width"))
     }

@@ -14,7 +14,8 @@ import Testing
     }
 
     /// A symmetric positive map of the samples is the best transport of their normal distributions, so the distance is
-    /// the mean of |y - x|^2, but for n - 1; also where there are fewer samples than features, or several blocks of them.
+    /// the mean of |y - x|^2, but for n - 1; also where there are fewer samples than features, or several blocks of
+    /// them.
     @Test(arguments: [2, 7, 12, 24, 25, 400, 9000], [0.0, 4, 8])
     func closedForm(_ n: Int, _ decades: Double) throws {
         let root = try Tensor.randn([24, 24], .float64) * 0.3
@@ -54,19 +55,23 @@ import Testing
 
     /// Squares of such numbers, or their squares, leave the range of numbers.
     @Test(arguments: [-400, -260, 260, 400]) func unitsDoNotCount(_ exponent: Int) throws {
-        let (x, y) = (try samples(60, decades: 2), try samples(80, decades: 2) + 1), unit = Double(sign: .plus, exponent: exponent, significand: 1)
+        let (x, y) = (try samples(60, decades: 2), try samples(80, decades: 2) + 1),
+            unit = Double(sign: .plus, exponent: exponent, significand: 1)
         let wanted = try Metrics.frechetDistance(x, y), found = try Metrics.frechetDistance(x * unit, y * unit)
         #expect(abs(found / unit / unit / wanted - 1) < 1e-12)
     }
 
     /// A chain of springs, whose eigenvalues are 2 - 2 cos(k pi / (n + 1)); below itself, sqrt 2 times as much.
     @Test(arguments: [1, 2, 65, 200], [1, 2]) func singularValues(_ n: Int, _ copies: Int) throws {
-        let chain = try Tensor((0..<n * n).map { place -> Double in
-            let (row, column) = place.quotientAndRemainder(dividingBy: n)
-            return row == column ? 2 : abs(row - column) == 1 ? -1 : 0
-        }, [n, n])
+        let chain = try Tensor(
+            (0..<n * n).map { place -> Double in
+                let (row, column) = place.quotientAndRemainder(dividingBy: n)
+                return row == column ? 2 : abs(row - column) == 1 ? -1 : 0
+            }, [n, n])
         let found = try LinearAlgebra.singularValues(.cat([Tensor](repeating: chain, count: copies), 1))
-        let wanted = (1...n).reversed().map { Double(copies).squareRoot() * (2 - 2 * cos(Double($0) * .pi / Double(n + 1))) }
+        let wanted = (1...n).reversed().map {
+            Double(copies).squareRoot() * (2 - 2 * cos(Double($0) * .pi / Double(n + 1)))
+        }
         #expect(zip(found, wanted).allSatisfy { abs($0 - $1) < 1e-13 * wanted[0] } && found.count == n)
     }
 

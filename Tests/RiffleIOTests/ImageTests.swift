@@ -9,7 +9,8 @@ import Testing
     @Test(arguments: 1...4) func everyByteSurvives(channels: Int) throws {
         let scratch = try Scratch(), path = scratch("a.png")
         let bytes = (0..<(16 * 16 * channels)).map { UInt8(truncatingIfNeeded: $0 * 7 / channels) }
-        try PNG.write(width: 16, height: 16, channels: channels, text: ["step": "7", "note": "é"], to: path) { row, pixels in
+        try PNG.write(width: 16, height: 16, channels: channels, text: ["step": "7", "note": "é"], to: path) {
+            row, pixels in
             for place in pixels.indices { pixels[place] = bytes[row * pixels.count + place] }
         }
         let picture = try PNG.read(path)
@@ -30,10 +31,13 @@ import Testing
     /// Two pixels of 16-bit grey, 0x0102 and 0xFFFF, and two of a palette with one bit each.
     @Test func deepAndPaletteFilesAreRead() throws {
         let scratch = try Scratch()
-        let deep = try PNG.read(scratch.file("deep", png(width: 2, depth: 16, colour: 0, row: [0x01, 0x02, 0xFF, 0xFF])))
+        let deep = try PNG.read(
+            scratch.file("deep", png(width: 2, depth: 16, colour: 0, row: [0x01, 0x02, 0xFF, 0xFF])))
         #expect(deep.shape == [1, 2, 1])
         #expect(try deep.floats() == [Float(0x0102) / 32767.5 - 1, 1])
-        let palette = try PNG.read(scratch.file("palette", png(width: 2, depth: 1, colour: 3, row: [0b0100_0000], palette: [255, 0, 0, 0, 0, 255])))
+        let palette = try PNG.read(
+            scratch.file(
+                "palette", png(width: 2, depth: 1, colour: 3, row: [0b0100_0000], palette: [255, 0, 0, 0, 0, 255])))
         #expect(palette.shape == [1, 2, 3])
         #expect(try palette.floats() == [1, -1, -1, -1, -1, 1])
     }
@@ -41,9 +45,11 @@ import Testing
     @Test func interlacedFilesAreRead() throws {
         let scratch = try Scratch()
         // The first pass holds the first column, the sixth the second.
-        let grey = try PNG.read(scratch.file("grey", png(width: 2, depth: 8, colour: 0, interlaced: true, row: [51, 0, 204])))
+        let grey = try PNG.read(
+            scratch.file("grey", png(width: 2, depth: 8, colour: 0, interlaced: true, row: [51, 0, 204])))
         #expect(try grey.floats() == [51 / 127.5 - 1, 204 / 127.5 - 1])
-        let deep = try PNG.read(scratch.file("deep", png(width: 2, depth: 16, colour: 0, interlaced: true, row: [1, 2, 0, 3, 4])))
+        let deep = try PNG.read(
+            scratch.file("deep", png(width: 2, depth: 16, colour: 0, interlaced: true, row: [1, 2, 0, 3, 4])))
         #expect(try deep.floats() == [Float(0x0102) / 32767.5 - 1, Float(0x0304) / 32767.5 - 1])
     }
 
@@ -51,18 +57,22 @@ import Testing
     @Test func chunksNobodyAskedForArePassedOver() throws {
         let scratch = try Scratch()
         let kinds = [
-            "tEXt", "zTXt", "iTXt", "iCCP", "eXIf", "sPLT", "bKGD", "cHRM", "gAMA", "hIST", "oFFs", "pCAL", "pHYs", "sBIT", "sCAL", "sRGB",
+            "tEXt", "zTXt", "iTXt", "iCCP", "eXIf", "sPLT", "bKGD", "cHRM", "gAMA", "hIST", "oFFs", "pCAL", "pHYs",
+            "sBIT", "sCAL", "sRGB",
             "sTER", "tIME", "acTL", "fcTL", "fdAT", "unKn",
         ]
         for kind in kinds {
             let junk = Array("key\0\0".utf8) + (0..<1000).map { UInt8(truncatingIfNeeded: $0 * 31) }
-            let picture = try PNG.read(scratch.file("a", png(width: 2, depth: 8, colour: 0, row: [0, 255], beside: chunk(kind, junk))))
+            let picture = try PNG.read(
+                scratch.file("a", png(width: 2, depth: 8, colour: 0, row: [0, 255], beside: chunk(kind, junk))))
             #expect(try picture.floats() == [-1, 1], "\(kind)")
-            let claim = png(width: 2, depth: 8, colour: 0, row: [0, 255], beside: [0x7F, 0xFF, 0xFF, 0xFF] + Array(kind.utf8))
+            let claim = png(
+                width: 2, depth: 8, colour: 0, row: [0, 255], beside: [0x7F, 0xFF, 0xFF, 0xFF] + Array(kind.utf8))
             #expect(message { _ = try PNG.read(scratch.file("b", claim)) }.contains("ends too early"), "\(kind)")
         }
         for kind in ["PLTE", "ABCD", "IEND"] {
-            let junk = png(width: 2, depth: 8, colour: 3, row: [0, 1], beside: chunk(kind, [UInt8](repeating: 1, count: 1000)))
+            let junk = png(
+                width: 2, depth: 8, colour: 3, row: [0, 1], beside: chunk(kind, [UInt8](repeating: 1, count: 1000)))
             #expect(!message { _ = try PNG.read(scratch.file("c", junk)) }.isEmpty)
         }
     }
@@ -70,7 +80,8 @@ import Testing
     /// A header is believed as far as the file's size goes, and then asks for memory before anything is unpacked.
     @Test func aPictureTakesItsMemoryFirst() throws {
         let scratch = try Scratch(), padding = chunk("paDd", [UInt8](repeating: 0, count: 900_000))
-        let path = try scratch.file("large", png(width: 30_000, height: 30_000, depth: 8, colour: 0, row: [], beside: padding))
+        let path = try scratch.file(
+            "large", png(width: 30_000, height: 30_000, depth: 8, colour: 0, row: [], beside: padding))
         rk_memory_set_limit(Int(rk_memory_now().live) + 100_000_000)
         defer { rk_memory_set_limit(0) }
         let told = message { _ = try PNG.read(path) }
@@ -81,7 +92,9 @@ import Testing
         let scratch = try Scratch(), path = scratch("long.png")
         try ImageGrid.save(.ones([1, 1_200_000]), to: path)
         #expect(try PNG.read(path).shape == [1, 1_200_000, 1])
-        #expect(message { _ = try PNG.read(scratch.file("none", png(width: 0, depth: 8, colour: 0, row: []))) }.contains("width is zero"))
+        #expect(
+            message { _ = try PNG.read(scratch.file("none", png(width: 0, depth: 8, colour: 0, row: []))) }.contains(
+                "width is zero"))
     }
 
     @Test func wholeNumbersAreBytes() throws {
@@ -90,11 +103,15 @@ import Testing
         try ImageGrid.save(Tensor(numbers, [1, 6]), to: path)
         #expect(try back() == numbers.map(Int.init))
         let sheet = try ImageGrid.grid(Tensor(numbers, [2, 1, 3, 1]), columns: 2, padding: 1)
-        #expect(try sheet.dtype == .int32 && sheet.integers()[9...] == [0, 0, 1, 64, 0, 128, 255, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
+        #expect(
+            try sheet.dtype == .int32
+                && sheet.integers()[9...] == [0, 0, 1, 64, 0, 128, 255, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
         try ImageGrid.save(Tensor([0, 2, 4] as [Int32], [1, 3]), to: path, range: 0...4)
         #expect(try back() == [0, 128, 255])
         for stranger: Int32 in [-1, 256] {
-            #expect(message { try ImageGrid.save(Tensor([5, stranger] as [Int32], [1, 2]), to: path) }.contains("0 to 255, and one is \(stranger)"))
+            #expect(
+                message { try ImageGrid.save(Tensor([5, stranger] as [Int32], [1, 2]), to: path) }.contains(
+                    "0 to 255, and one is \(stranger)"))
         }
     }
 
@@ -102,17 +119,26 @@ import Testing
         let scratch = try Scratch(), picture = try Tensor.ones([2, 2])
         for name in ["a.jpg", "a.JPEG", "a.tar.gz", "a.npy", "b.c/d.Tiff"] {
             let told = message { try ImageGrid.save(picture, to: scratch(name)) }
-            #expect(told.contains("pictures are written as .png, not as .\(name.split(separator: ".").last?.lowercased() ?? "")"), "\(told)")
+            #expect(
+                told.contains(
+                    "pictures are written as .png, not as .\(name.split(separator: ".").last?.lowercased() ?? "")"),
+                "\(told)")
         }
         for name in ["a", "a.PNG", "a.7", ".png", "a.png.bak"] { try ImageGrid.save(picture, to: scratch(name)) }
-        #expect(message { try SafeTensors.write([("a", picture)], to: scratch("a.npz")) }.contains("tensors by name are written as .safetensors, not as .npz"))
-        #expect(message { _ = try PairWriter(scratch("a.h5"), count: 1, shape: [1]) }.contains("pairs are written as .safetensors, not as .h5"))
+        #expect(
+            message { try SafeTensors.write([("a", picture)], to: scratch("a.npz")) }.contains(
+                "tensors by name are written as .safetensors, not as .npz"))
+        #expect(
+            message { _ = try PairWriter(scratch("a.h5"), count: 1, shape: [1]) }.contains(
+                "pairs are written as .safetensors, not as .h5"))
         #expect(scratch.names.allSatisfy { $0.hasPrefix("a") || $0 == ".png" })
     }
 
     @Test func textsThatNoPictureHoldsAreRefused() throws {
         let scratch = try Scratch(), picture = try Tensor.ones([2, 2])
-        #expect(message { try ImageGrid.save(picture, to: scratch("a.png"), text: ["note": "a\0b"]) }.contains("'note' holds a zero byte"))
+        #expect(
+            message { try ImageGrid.save(picture, to: scratch("a.png"), text: ["note": "a\0b"]) }.contains(
+                "'note' holds a zero byte"))
         var figure = Figure(.lines, [Figure.Panel("", [Figure.Series("", x: [1, 2], y: [1, 2])])])
         figure.title = "a\0b"
         #expect(message { try figure.save(to: scratch("b.png")) }.contains("holds a zero byte"))
@@ -130,8 +156,13 @@ import Testing
             broken[place] ^= 0x40
             _ = try? PNG.read(scratch.file("broken", broken))
         }
-        #expect(message { _ = try PNG.read(scratch.file("huge", png(width: 900_000, height: 900_000, depth: 8, colour: 6, row: []))) }.contains("too short for the size"))
-        #expect(message { _ = try PNG.read(scratch.file("text", Array("hello, world".utf8))) }.contains("not a PNG file"))
+        #expect(
+            message {
+                _ = try PNG.read(
+                    scratch.file("huge", png(width: 900_000, height: 900_000, depth: 8, colour: 6, row: [])))
+            }.contains("too short for the size"))
+        #expect(
+            message { _ = try PNG.read(scratch.file("text", Array("hello, world".utf8))) }.contains("not a PNG file"))
         #expect(message { _ = try PNG.read(scratch("none")) }.contains("No such file"))
     }
 
@@ -140,10 +171,12 @@ import Testing
         let grid = try ImageGrid.grid(images, columns: 2, padding: 1)
         #expect(grid.shape == [5, 7, 1])
         let black = Float(-1)
-        #expect(try grid.floats() == [
-            black, black, black, black, black, black, black, black, 0, 1, black, 2, 3, black, black, black, black, black, black, black,
-            black, black, 4, 5, black, black, black, black, black, black, black, black, black, black, black,
-        ])
+        #expect(
+            try grid.floats() == [
+                black, black, black, black, black, black, black, black, 0, 1, black, 2, 3, black, black, black, black,
+                black, black, black,
+                black, black, 4, 5, black, black, black, black, black, black, black, black, black, black, black,
+            ])
         #expect(message { _ = try ImageGrid.grid(.zeros([2, 3]), columns: 2) }.contains("[2, 3]"))
         #expect(message { _ = try ImageGrid.grid(images, columns: 0) }.contains("at least 1 column"))
         #expect(message { _ = try ImageGrid.grid(.zeros([0, 3, 3, 1])) }.contains("nothing to show"))
@@ -166,7 +199,8 @@ private func chunk(_ name: String, _ data: [UInt8]) -> [UInt8] {
 
 /// A PNG of one row of samples (or none), with a stored stream inside, and chunks before the palette.
 private func png(
-    width: Int, height: Int = 1, depth: UInt8, colour: UInt8, interlaced: Bool = false, row: [UInt8], palette: [UInt8] = [],
+    width: Int, height: Int = 1, depth: UInt8, colour: UInt8, interlaced: Bool = false, row: [UInt8],
+    palette: [UInt8] = [],
     beside: [UInt8] = []
 ) -> [UInt8] {
     let raw = [0] + row
@@ -177,6 +211,7 @@ private func png(
     let length = UInt8(raw.count)
     let stream: [UInt8] = [0x78, 0x01, 1, length, 0, ~length, 0xFF] + raw + big(adler.b << 16 | adler.a)
     let header: [UInt8] = big(width) + big(height) + [depth, colour, 0, 0, interlaced ? 1 : 0]
-    let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A], colours = palette.isEmpty ? [] : chunk("PLTE", palette)
+    let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A],
+        colours = palette.isEmpty ? [] : chunk("PLTE", palette)
     return [signature, chunk("IHDR", header), beside, colours, chunk("IDAT", stream), chunk("IEND", [])].flatMap { $0 }
 }

@@ -7,7 +7,8 @@ import Testing
     /// The bytes of a file with this header, padded as NumPy does it.
     func npy(_ header: String, _ data: [UInt8], version: UInt8 = 1) -> [UInt8] {
         let prefix = version == 1 ? 10 : 12
-        let padded = Array(header.utf8) + [UInt8](repeating: 0x20, count: 63 - (header.utf8.count + prefix) % 64) + [0x0A]
+        let padded =
+            Array(header.utf8) + [UInt8](repeating: 0x20, count: 63 - (header.utf8.count + prefix) % 64) + [0x0A]
         return [0x93] + Array("NUMPY".utf8) + [version, 0, UInt8(padded.count & 255), UInt8(padded.count >> 8)]
             + (version == 1 ? [] : [0, 0]) + padded + data
     }
@@ -29,10 +30,15 @@ import Testing
         }
         let fortran = try read("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }", [1, 4, 2, 5, 3, 6])
         #expect(try fortran.shape == [2, 3] && fortran.integers() == [1, 2, 3, 4, 5, 6])
-        #expect(try read("{'descr': '>i2', 'fortran_order': False, 'shape': (2,), }", [0xFF, 0xFE, 1, 0], version: 2).integers() == [-2, 256])
+        #expect(
+            try read("{'descr': '>i2', 'fortran_order': False, 'shape': (2,), }", [0xFF, 0xFE, 1, 0], version: 2)
+                .integers() == [-2, 256])
         #expect(try read("{\"shape\": (1,), 'fortran_order': False, 'descr': '<f2'}", [0, 0x3C]).floats() == [1])
         #expect(try read("{'descr': '|b1', 'fortran_order': False, 'shape': (), }", [1]).item() == 1)
-        #expect(message { _ = try read("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", [0, 0, 0, 0, 1, 0, 0, 0]) }.contains("4294967296"))
+        #expect(
+            message {
+                _ = try read("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", [0, 0, 0, 0, 1, 0, 0, 0])
+            }.contains("4294967296"))
     }
 
     @Test(arguments: [
@@ -48,13 +54,17 @@ import Testing
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1, 1, 1, 1, 1, 1, 1), }", "at most 8 dimensions"),
         ("{'descr': '<f4', ", "its end"),
     ]) func refusesWrongHeaders(header: String, expected: String) throws {
-        let scratch = try Scratch(), told = message { _ = try Npy.read(scratch.file("a.npy", npy(header, [0, 0, 0, 0]))) }
+        let scratch = try Scratch(),
+            told = message { _ = try Npy.read(scratch.file("a.npy", npy(header, [0, 0, 0, 0]))) }
         #expect(told.contains(expected) && told.contains("a.npy"), "\(told)")
     }
 
     @Test func refusesEveryFileThatWasCutOff() throws {
-        let scratch = try Scratch(), whole = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", [1, 2, 3, 4, 5, 6, 7, 8])
-        for length in 0..<whole.count { _ = message { _ = try Npy.read(scratch.file("a.npy", Array(whole[..<length]))) } }
+        let scratch = try Scratch(),
+            whole = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }", [1, 2, 3, 4, 5, 6, 7, 8])
+        for length in 0..<whole.count {
+            _ = message { _ = try Npy.read(scratch.file("a.npy", Array(whole[..<length]))) }
+        }
         _ = message { _ = try Npy.read(scratch.file("a.npy", whole + [0])) }
     }
 }

@@ -20,22 +20,28 @@ import Testing
             var place = 0
             for piece in pieces {
                 let rows = place..<(place + piece)
-                try writer.add(noise.sliced(0, rows), x.sliced(0, rows), labels: labelled ? labels.sliced(0, rows) : nil)
+                try writer.add(
+                    noise.sliced(0, rows), x.sliced(0, rows), labels: labelled ? labels.sliced(0, rows) : nil)
                 place += piece
             }
             try writer.close()
         }
     }
 
-    @Test(arguments: [[], [2], [4, 3, 2]], [true, false]) func givesBackWhatWasWritten(_ shape: [Int], _ labelled: Bool) throws {
+    @Test(arguments: [[], [2], [4, 3, 2]], [true, false]) func givesBackWhatWasWritten(_ shape: [Int], _ labelled: Bool)
+        throws
+    {
         let scratch = try Scratch(), path = scratch("pairs"), pairs = try Pairs(11, shape)
         try pairs.write(to: path, pieces: [4, 0, 1, 6], labelled: labelled)
         #expect(scratch.names == ["pairs"])
         let set = try PairFile(path)
         #expect(set.count == 11 && set.sampleShape == Shape(shape) && set.isLabelled == labelled)
         for numbers in [Array(0..<11), [10, 0, 1, 2, 2, 7, 6], []] {
-            let batch = try set.batch(numbers.map { ($0, false) }), index = try Tensor(numbers.map { Int32($0 + 1) }, [numbers.count])
-            #expect(try batch.x.doubles() == pairs.x.take(index).doubles() && batch.x.shape == Shape([numbers.count] + shape))
+            let batch = try set.batch(numbers.map { ($0, false) }),
+                index = try Tensor(numbers.map { Int32($0 + 1) }, [numbers.count])
+            #expect(
+                try batch.x.doubles() == pairs.x.take(index).doubles()
+                    && batch.x.shape == Shape([numbers.count] + shape))
             #expect(try batch.noise?.doubles() == pairs.noise.take(index).doubles())
             #expect(try batch.y?.integers() == (labelled ? numbers.map { $0 + 1 } : nil))
         }
@@ -47,12 +53,16 @@ import Testing
         let scratch = try Scratch(), path = scratch("pairs")
         try Pairs(10, [2]).write(to: path, pieces: [10])
         let set = try PairFile(path)
-        func batches(_ seed: UInt64) throws -> Batches { try Batches(set, size: 4, shuffle: true, repeats: true, seed: seed) }
+        func batches(_ seed: UInt64) throws -> Batches {
+            try Batches(set, size: 4, shuffle: true, repeats: true, seed: seed)
+        }
         let first = try batches(1), all = try (0..<10).map { _ in try first.next()?.batch }, again = try batches(1)
         for place in [7, 0, 3, 9, 3] {
             again.position = place
             let batch = try again.next()?.batch
-            #expect(try batch?.noise?.floats() == all[place]?.noise?.floats() && batch?.y?.integers() == all[place]?.y?.integers())
+            #expect(
+                try batch?.noise?.floats() == all[place]?.noise?.floats()
+                    && batch?.y?.integers() == all[place]?.y?.integers())
         }
         let order = try all.flatMap { try $0?.y?.integers() ?? [] }
         #expect((0..<4).allSatisfy { order[($0 * 10)..<($0 * 10 + 10)].sorted() == Array(1...10) })
@@ -91,7 +101,9 @@ import Testing
         let scratch = try Scratch(), path = scratch("pairs")
         let writer = try PairWriter(path, count: 4, shape: [2], labels: true)
         let (a, labels) = (try Tensor.zeros([3, 2]), try Tensor.ones([3], .int32))
-        #expect(message { try writer.add(a, .zeros([3, 3]), labels: labels) }.contains("floats [n, 2] (noise float32 [3, 2], x float32 [3, 3])"))
+        #expect(
+            message { try writer.add(a, .zeros([3, 3]), labels: labels) }.contains(
+                "floats [n, 2] (noise float32 [3, 2], x float32 [3, 3])"))
         #expect(message { try writer.add(.zeros([3, 1]), .zeros([3, 1]), labels: labels) }.contains("[n, 2]"))
         #expect(message { try writer.add(.scalar(1), .scalar(1), labels: labels) }.contains("float32 []"))
         #expect(message { try writer.add(.zeros([3, 2], .int32), a, labels: labels) }.contains("int32 [3, 2]"))
@@ -100,15 +112,20 @@ import Testing
         #expect(message { try writer.add(a, a, labels: .ones([2], .int32)) }.contains("(labels int32 [2])"))
         #expect(message { try writer.add(a, a, labels: .zeros([3], .int32)) }.contains("labels count from 1 (got 0)"))
         try writer.add(a, a.cast(.float64), labels: labels)
-        #expect(message { try writer.add(a, a, labels: labels) }.contains("has room for 4 pairs: 3 are there, and 3 more were given"))
+        #expect(
+            message { try writer.add(a, a, labels: labels) }.contains(
+                "has room for 4 pairs: 3 are there, and 3 more were given"))
         #expect(writer.added == 3)
         let plain = try PairWriter(path, count: 4, shape: [2])
         #expect(message { try plain.add(a, a, labels: labels) }.contains("'\(path)' was begun without labels"))
 
-        for (count, shape) in [(0, [2]), (-1, [2]), (3, [0]), (3, [-1]), (.max, [2]), (1 << 40, [1 << 40]), (2, [1, 1, 1, 1, 1, 1, 1, 1])] as [(Int, Shape)] {
+        for (count, shape) in [
+            (0, [2]), (-1, [2]), (3, [0]), (3, [-1]), (.max, [2]), (1 << 40, [1 << 40]), (2, [1, 1, 1, 1, 1, 1, 1, 1]),
+        ] as [(Int, Shape)] {
             _ = message { _ = try PairWriter(path, count: count, shape: shape) }
         }
-        #expect(message { _ = try PairWriter(scratch("no/such/folder"), count: 1, shape: [1]) }.contains("No such file"))
+        #expect(
+            message { _ = try PairWriter(scratch("no/such/folder"), count: 1, shape: [1]) }.contains("No such file"))
         #expect(message { _ = try PairWriter(scratch.path, count: 1, shape: [1]) }.contains("not a regular file"))
         #expect(message { _ = try PairWriter("/dev/full", count: 1, shape: [1]) }.contains("not a regular file"))
     }
@@ -135,7 +152,9 @@ import Testing
         #expect(try told([("x", a), ("noise", .zeros([3, 2], .float64))]).contains("noise F64 [3, 2]"))
         #expect(try told([("x", .scalar(1)), ("noise", .scalar(1))]).contains("x F32 []"))
         #expect(try told([("x", .zeros([0, 2])), ("noise", .zeros([0, 2]))]).contains("x F32 [0, 2]"))
-        #expect(try told([("x", a), ("noise", a), ("labels", .zeros([3]))]).contains("expected labels I32 [3], found F32 [3]"))
+        #expect(
+            try told([("x", a), ("noise", a), ("labels", .zeros([3]))]).contains(
+                "expected labels I32 [3], found F32 [3]"))
         #expect(try told([("x", a), ("noise", a), ("labels", .zeros([2], .int32))]).contains("found I32 [2]"))
         #expect(message { _ = try PairFile(scratch("none")) }.contains("No such file"))
     }

@@ -6,15 +6,18 @@ import Testing
 
 /// The bytes of a file with this header and this many bytes of data.
 func safetensors(_ header: String, data: Int, length: UInt64? = nil) -> [UInt8] {
-    withUnsafeBytes(of: (length ?? UInt64(header.utf8.count)).littleEndian) { Array($0) } + Array(header.utf8) + [UInt8](repeating: 0, count: data)
+    withUnsafeBytes(of: (length ?? UInt64(header.utf8.count)).littleEndian) { Array($0) } + Array(header.utf8)
+        + [UInt8](repeating: 0, count: data)
 }
 
 @Suite struct SafeTensorsTests {
     @Test func givesBackWhatWasWritten() throws {
         let scratch = try Scratch(), path = scratch("a.safetensors")
         let tensors: [(String, Tensor)] = [
-            ("b.weight", try Tensor((0..<6).map(Float.init), [2, 3])), ("a", try Tensor([Int32.min, 7, Int32.max], [3])),
-            ("wide", try Tensor([1e300, -.infinity], [2, 1])), ("scalar", try .scalar(0.5)), ("none", try .zeros([0, 4])),
+            ("b.weight", try Tensor((0..<6).map(Float.init), [2, 3])),
+            ("a", try Tensor([Int32.min, 7, Int32.max], [3])),
+            ("wide", try Tensor([1e300, -.infinity], [2, 1])), ("scalar", try .scalar(0.5)),
+            ("none", try .zeros([0, 4])),
             ("odd \"name\"\n\\ é 🙂", try .ones([1])),
         ]
         try SafeTensors.write(tensors, metadata: ["step": "7", "note": "a \"quoted\"\tword"], to: path)
@@ -39,10 +42,16 @@ func safetensors(_ header: String, data: Int, length: UInt64? = nil) -> [UInt8] 
 
     @Test func halvesAndLongsAreConverted() throws {
         let scratch = try Scratch()
-        let header = #"{"h":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"b":{"dtype":"BF16","shape":[2],"data_offsets":[4,8]},"#
-            + #""l":{"dtype":"I64","shape":[1],"data_offsets":[8,16]},"u":{"dtype":"U8","shape":[1],"data_offsets":[16,17]},"#
+        let header =
+            #"{"h":{"dtype":"F16","shape":[2],"data_offsets":[0,4]},"#
+            + #""b":{"dtype":"BF16","shape":[2],"data_offsets":[4,8]},"#
+            + #""l":{"dtype":"I64","shape":[1],"data_offsets":[8,16]},"#
+            + #""u":{"dtype":"U8","shape":[1],"data_offsets":[16,17]},"#
             + #""big":{"dtype":"I64","shape":[1],"data_offsets":[17,25]}}"#
-        let data: [UInt8] = [0, 0x3C, 0x01, 0, 0xC0, 0x3F, 0x80, 0xFF] + [0xFE] + [UInt8](repeating: 0xFF, count: 7) + [9] + [0, 0, 0, 0, 1, 0, 0, 0]
+        let data: [UInt8] =
+            [0, 0x3C, 0x01, 0, 0xC0, 0x3F, 0x80, 0xFF] + [0xFE] + [UInt8](repeating: 0xFF, count: 7) + [9] + [
+                0, 0, 0, 0, 1, 0, 0, 0,
+            ]
         let file = try SafeTensors(scratch.file("a", safetensors(header, data: 0) + data))
         #expect(try file.tensor(named: "h").floats() == [1, 0x1p-24])
         #expect(try file.tensor(named: "b").floats() == [1.5, -.infinity])
@@ -57,7 +66,11 @@ func safetensors(_ header: String, data: Int, length: UInt64? = nil) -> [UInt8] 
         (#" {"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, "does not begin with '{'"),
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}x"#, "the end of the header"),
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},}"#, "expected '\"'"),
-        (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[0],"data_offsets":[8,8]}}"#, "'a' occurs twice"),
+        (
+            #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"#
+                + #""a":{"dtype":"F32","shape":[0],"data_offsets":[8,8]}}"#,
+            "'a' occurs twice"
+        ),
         (#"{"a":{"dtype":"F32","shape":[2],"shape":[2],"data_offsets":[0,8]}}"#, "'shape' occurs twice"),
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}}"#, "found 'x'"),
         (#"{"a":{"dtype":"F32","data_offsets":[0,8]}}"#, "missing"),
@@ -67,20 +80,34 @@ func safetensors(_ header: String, data: Int, length: UInt64? = nil) -> [UInt8] 
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, "a begin and an end"),
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,8]}}"#, "a begin and an end"),
         (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, "should begin at byte 0 of the data, found 4"),
-        (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#, "'b' should begin at byte 8"),
-        (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[0],"data_offsets":[8,8]}}"#, "'b' should begin at byte 4"),
+        (
+            #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"#
+                + #""b":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#,
+            "'b' should begin at byte 8"
+        ),
+        (
+            #"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"#
+                + #""b":{"dtype":"F32","shape":[0],"data_offsets":[8,8]}}"#,
+            "'b' should begin at byte 4"
+        ),
         (#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#, "take 4 bytes, found 8"),
         (#"{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}"#, "take 16 bytes, found 8"),
         (#"{}"#, "take 0 bytes, found 8"),
         (#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#, "too large"),
         (#"{"a":{"dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,8]}}"#, "too large"),
-        (#"{"a":{"dtype":"F32","shape":[1099511627776,1],"data_offsets":[0,4398046511104]}}"#, "take 4398046511104 bytes, found 8"),
+        (
+            #"{"a":{"dtype":"F32","shape":[1099511627776,1],"data_offsets":[0,4398046511104]}}"#,
+            "take 4398046511104 bytes, found 8"
+        ),
         (#"{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}"#, "a whole number"),
         (#"{"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}}"#, "expected ']'"),
         (#"{"a":{"dtype":"F32","shape":[02],"data_offsets":[0,8]}}"#, "begins with 0"),
         (#"{"a":{"dtype":"F32","shape":[[2]],"data_offsets":[0,8]}}"#, "a whole number"),
         (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"k":1}}"#, "expected '\"'"),
-        (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"k":"1","k":"2"}}"#, "'k' occurs twice"),
+        (
+            #"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"__metadata__":{"k":"1","k":"2"}}"#,
+            "'k' occurs twice"
+        ),
         (#"{"a\ud800":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, "surrogate"),
         (#"{"a\x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, "an escape"),
         ("{\"a\u{1}\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "the end of the string"),
@@ -98,15 +125,21 @@ func safetensors(_ header: String, data: Int, length: UInt64? = nil) -> [UInt8] 
         let scratch = try Scratch(), header = "{}"
         for length in [3, 1 << 20, 99_999_999, 100_000_000, 100_000_001, UInt64(Int.max), .max - 7, .max] {
             let told = message { _ = try SafeTensors(scratch.file("a", safetensors(header, data: 0, length: length))) }
-            #expect(told.contains(length <= 100_000_000
-                ? "the header should have \(length) bytes, found 2 behind its length" : "a header of \(length) bytes, expected at most"))
+            #expect(
+                told.contains(
+                    length <= 100_000_000
+                        ? "the header should have \(length) bytes, found 2 behind its length"
+                        : "a header of \(length) bytes, expected at most"))
         }
-        #expect(message { _ = try SafeTensors(scratch.file("a", safetensors("{\"", data: 0, length: 4) + [0xFF, 0x22])) }.contains("UTF-8"))
+        #expect(
+            message { _ = try SafeTensors(scratch.file("a", safetensors("{\"", data: 0, length: 4) + [0xFF, 0x22])) }
+                .contains("UTF-8"))
     }
 
     @Test func refusesEveryFileThatWasCutOff() throws {
         let scratch = try Scratch(), path = scratch("a")
-        try SafeTensors.write([("w", Tensor([Float(1), -2], [2])), ("v", .zeros([3], .int32))], metadata: ["a": "b"], to: path)
+        try SafeTensors.write(
+            [("w", Tensor([Float(1), -2], [2])), ("v", .zeros([3], .int32))], metadata: ["a": "b"], to: path)
         let whole = try contents(path)
         for length in 0..<whole.count {
             let cut = try scratch.file("cut", Array(whole[..<length]))

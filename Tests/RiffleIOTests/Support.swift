@@ -41,5 +41,7 @@ func message(_ body: () throws -> Void) -> String {
 
 /// A file of Tests/Fixtures.
 func fixture(_ name: String) -> String {
-    URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Fixtures/\(name)").path
+    URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent(
+        "Fixtures/\(name)"
+    ).path
 }

@@ -8,20 +8,29 @@ import Testing
 @Suite(.serialized) struct CommandTests {
     /// Code, as `-e` and standard input alike have it, and what it prints.
     static let entries = [
-        ("1 + 1", "2\n"), ("return 1, 'x'", "1\tx\n"), ("1 + 1;", ""), ("1 + 1 -- a comment;", "2\n"), ("0 / 0", "nan\n"), ("x = 5; -- a comment", ""),
-        ("-1", "-1\n"), ("local x = 3; x * 2", "6\n"), ("local function f() return 7 end f()", "7\n"), ("do local a = 1 end (print)(2)", "2\n"),
+        ("1 + 1", "2\n"), ("return 1, 'x'", "1\tx\n"), ("1 + 1;", ""), ("1 + 1 -- a comment;", "2\n"),
+        ("0 / 0", "nan\n"), ("x = 5; -- a comment", ""),
+        ("-1", "-1\n"), ("local x = 3; x * 2", "6\n"), ("local function f() return 7 end f()", "7\n"),
+        ("do local a = 1 end (print)(2)", "2\n"),
         ("1 + 1\nfor i = 1, 2 do\nprint(i)\nend\n{ 1,\n2 }", "2\n1\n2\n[1, 2]\n"), ("f = print f(1) f(2)", "1\n2\n"),
-        ("local t = {}\nfunction t:y() return 8 end\nif t then t.z = 3 elseif false then else end\nt:y(), t.z", "8\t3\n"),
-        ("while true do break end repeat local z = 1 until z == 1\n('x'):rep(2)", "xx\n"), ("goto skip; local q = 1 ::skip::", ""),
+        (
+            "local t = {}\nfunction t:y() return 8 end\nif t then t.z = 3 elseif false then else end\nt:y(), t.z",
+            "8\t3\n"
+        ),
+        ("while true do break end repeat local z = 1 until z == 1\n('x'):rep(2)", "xx\n"),
+        ("goto skip; local q = 1 ::skip::", ""),
         ("-- nothing", ""), ("--[[ x\n]] [[a\nb]]", "a\nb\n"), ("0x.8p1 + 1e-1", "1.1\n"),
-        ("x = 5\n{ x }", "[5]\n"), ("f = function() end (print)(1)", "1\n"), ("f = function() return print end f 'a' (2)", "2\n"),
+        ("x = 5\n{ x }", "[5]\n"), ("f = function() end (print)(1)", "1\n"),
+        ("f = function() return print end f 'a' (2)", "2\n"),
         ("local q <const>, r = 1, 2\nq + r", "3\n"),
         ("local t = { 1 } t.t, t[3] = t, { {} } t", "{ 1, [3] = [[]], t = ... }\n"),
         ("riffle.ones(2), nn", "tensor float32 [2]: 1 1\triffle.nn\n"), ("local M = {} M.__index = M return #M", "0\n"),
     ]
 
     @Test(arguments: entries) func entryPrintsWhatItEndsWith(_ code: String, _ output: String) throws {
-        for result in [try riffle(["-e", code]), try riffle([], input: "\u{FEFF}" + code), try riffle(["-"], input: code)] {
+        for result in [
+            try riffle(["-e", code]), try riffle([], input: "\u{FEFF}" + code), try riffle(["-"], input: code),
+        ] {
             #expect(result.output == output && result.code == 0, "\(result)")
         }
     }
@@ -32,13 +41,24 @@ import Testing
         (["local a = 1 local function f() return a end", "local a = 10; f(), a", "a = 20; f(), a"], "1\t20\n"),
         (["local c <const> = 3", "c = 4"], "attempt to assign to const variable 'c'"),
         (["local x <close> = riffle.ones(2); x:sum()", "x + 1"], "got a tensor that was freed"),
-        (["local a, b = 1, riffle.ones(1000000)", "local b;", "collectgarbage() return a, riffle.memory.stats().live < 1000000"], "1\ttrue\n"),
+        (
+            [
+                "local a, b = 1, riffle.ones(1000000)", "local b;",
+                "collectgarbage() return a, riffle.memory.stats().live < 1000000",
+            ], "1\ttrue\n"
+        ),
         (["local a, b = 1, 2 local b = b + 1; error('x')", "b"], "command line:1: x\n"),
-        (["riffle.no_grad()"], "command line:1: riffle.no_grad: argument 1"), (["error({ code = 1 })"], "riffle: { code = 1 }\n"),
-        (["type, pairs, tostring, table, load, select, _G = 1, 2, 3, 4, 5, 6, 7", "{ riffle.ones(1) }"], "[tensor float32 [1]: 1]\n"),
-        (["error()"], "riffle: an error without a message\n"), (["local net = nil + 1"], "arithmetic on a nil value"), (["x y"], "syntax error near 'y'"), (["1 +"], "unexpected symbol"),
+        (["riffle.no_grad()"], "command line:1: riffle.no_grad: argument 1"),
+        (["error({ code = 1 })"], "riffle: { code = 1 }\n"),
+        (
+            ["type, pairs, tostring, table, load, select, _G = 1, 2, 3, 4, 5, 6, 7", "{ riffle.ones(1) }"],
+            "[tensor float32 [1]: 1]\n"
+        ),
+        (["error()"], "riffle: an error without a message\n"), (["local net = nil + 1"], "arithmetic on a nil value"),
+        (["x y"], "syntax error near 'y'"), (["1 +"], "unexpected symbol"),
         (["x ="], "near <eof>"), (["end"], "expected near 'end'"), (["end return function()"], "near 'end'"),
-        (["nett = 1", "net"], "there is no variable 'net'"), (["local function f() y = 1 end", "f()"], "assignment to 'y'"),
+        (["nett = 1", "net"], "there is no variable 'net'"),
+        (["local function f() y = 1 end", "f()"], "assignment to 'y'"),
     ]
 
     @Test(arguments: sessions) func entriesShareTheirLocals(_ lines: [String], _ told: String) throws {
@@ -49,18 +69,20 @@ import Testing
     /// The statements of whole programs are found: each of them is Lua by itself.
     @Test func statementsOfProgramsAreFound() throws {
         let engine = try LuaEngine()
-        let compiled = try engine.runInternal(
-            """
-            local _, internal = ...
-            return function(source)
-              local statements = internal.statements(internal.tokens(source))
-              for _, statement in ipairs(statements) do
-                local ok, message = load(source:sub(statement.first, statement.last))
-                if not ok then return 0, message end
-              end
-              return #statements, load(internal.one_line(source) or "") and "" or "not in one line"
-            end
-            """).first?.anyObject as? LuaFunction
+        let compiled =
+            try engine.runInternal(
+                """
+                local _, internal = ...
+                return function(source)
+                  local statements = internal.statements(internal.tokens(source))
+                  for _, statement in ipairs(statements) do
+                    local ok, message = load(source:sub(statement.first, statement.last))
+                    if not ok then return 0, message end
+                  end
+                  return #statements, load(internal.one_line(source) or "") and "" or "not in one line"
+                end
+                """
+            ).first?.anyObject as? LuaFunction
         var sources: [[UInt8]] = Examples.all.map { $0.source } + Prelude.chunks.map { $0.bytes }
         for name in ScriptTests.scripts { sources.append(try contents(of: "\(ScriptTests.folder)/\(name)")) }
         let check = try #require(compiled)
@@ -72,7 +94,10 @@ import Testing
 
     @Test func sessionGoesOnWithAScriptsLocals() throws {
         let script = "\(temporaryFolder())/script.lua"
-        try write("local net = { 1, 2 }\nlocal function size() return #net end\nif arg[1] then error('late') end\nreturn net\n", to: script)
+        try write(
+            "local net = { 1, 2 }\nlocal function size() return #net end\nif arg[1] then error('late') end\nreturn "
+                + "net\n",
+            to: script)
         #expect(try riffle(["-i", script], input: "net[3] = 1; size()").output == "3\n")
         let failed = try riffle(["-i", script, "x"], input: "")
         #expect(failed.code == 1 && failed.error == "riffle: \(script):3: late\n")
@@ -80,12 +105,16 @@ import Testing
         let terminal = try Terminal()
         try terminal.expect("> ")
         try terminal.enter("local net = nn.mlp { width = 'x' }")
-        #expect(try terminal.enter("net:count()").contains("there is no variable 'net': the entry that declares it ended with an error"))
+        #expect(
+            try terminal.enter("net:count()").contains(
+                "there is no variable 'net': the entry that declares it ended with an error"))
         #expect(try terminal.enter("local net = 5; net").contains("5\r\n"))
     }
 
     /// What a script returns is of no use to anyone, whatever it is.
-    @Test(arguments: ["local M = {}; M.__index = M; return M", "return coroutine.create(print)", "return { 1, nil, 3 }"])
+    @Test(arguments: [
+        "local M = {}; M.__index = M; return M", "return coroutine.create(print)", "return { 1, nil, 3 }",
+    ])
     func scriptMayReturnAnything(_ code: String) throws {
         let script = "\(temporaryFolder())/script.lua"
         try write(code, to: script)
@@ -98,7 +127,9 @@ import Testing
     @Test func runsScripts() throws {
         let script = "\(temporaryFolder())/script.lua"
         try write("print(arg[0] == '\(script)', arg[1], arg[2], #arg, select('#', ...))\n", to: script)
-        for end in [[], ["--"]] { #expect(try riffle(end + [script, "--quick", "-e"]).output == "true\t--quick\t-e\t2\t2\n") }
+        for end in [[], ["--"]] {
+            #expect(try riffle(end + [script, "--quick", "-e"]).output == "true\t--quick\t-e\t2\t2\n")
+        }
         #expect(try riffle(["-", "a"], input: "print(arg[0], ...)").output == "-\ta\n")
         #expect(try riffle(["-e", "print(1)", "-e", "print(2)", script]).output.hasPrefix("1\n2\ntrue"))
         try write("local function f() error('deep') end\n\nf()\n", to: script)
@@ -114,32 +145,49 @@ import Testing
     }
 
     static let mistakes: [([String], [String], String)] = [
-        (["/no/such.lua"], [], "riffle: cannot open /no/such.lua: No such file or directory\n"), (["--", "--x"], [], "riffle: cannot open --x: No such"),
-        (["--foo"], [], "there is no option '--foo'"), (["--hlep"], [], "did you mean '--help'?"), (["exmaples"], [], "did you mean the command 'examples'?"),
-        (["examples", "quikstart"], [], "did you mean 'quickstart'?"), (["examples", "tensors", "compare"], [], "got tensors compare"),
+        (["/no/such.lua"], [], "riffle: cannot open /no/such.lua: No such file or directory\n"),
+        (["--", "--x"], [], "riffle: cannot open --x: No such"),
+        (["--foo"], [], "there is no option '--foo'"), (["--hlep"], [], "did you mean '--help'?"),
+        (["exmaples"], [], "did you mean the command 'examples'?"),
+        (["examples", "quikstart"], [], "did you mean 'quickstart'?"),
+        (["examples", "tensors", "compare"], [], "got tensors compare"),
         (["-e", "riffle.help('learning', 'rate')"], [], "riffle.help: takes at most 1 argument, got 2"),
-        (["-e", "f = io.open('/dev/full', 'w'); f:write('x');"], [], "a file that was left open could not be written: No space left on device"), (["-e"], [], "Missing value"),
-        (["-e", "1"], ["RIFFLE_THREADS=two"], "riffle: RIFFLE_THREADS must be a whole number from 1 to 1024, got 'two'\n"),
+        (
+            ["-e", "f = io.open('/dev/full', 'w'); f:write('x');"], [],
+            "a file that was left open could not be written: No space left on device"
+        ), (["-e"], [], "Missing value"),
+        (
+            ["-e", "1"], ["RIFFLE_THREADS=two"],
+            "riffle: RIFFLE_THREADS must be a whole number from 1 to 1024, got 'two'\n"
+        ),
         (["-e", "1"], ["RIFFLE_CPU=avx"], "one of baseline, avx2, avx512, amx, got 'avx'"),
         (["-e", "1"], ["RIFFLE_BLAS=/no/such.so"], "riffle: RIFFLE_BLAS: /no/such.so: cannot open"),
     ]
 
-    @Test(arguments: mistakes) func commandLineIsWrong(_ arguments: [String], _ settings: [String], _ told: String) throws {
+    @Test(arguments: mistakes) func commandLineIsWrong(_ arguments: [String], _ settings: [String], _ told: String)
+        throws
+    {
         let result = try riffle(arguments, settings: settings)
         #expect(result.code != 0 && result.error.contains(told), "\(result)")
     }
 
-    @Test func anEmptySettingIsNone() throws { #expect(try riffle(["-e", "1"], settings: ["RIFFLE_THREADS=", "RIFFLE_CPU="]).code == 0) }
+    @Test func anEmptySettingIsNone() throws {
+        #expect(try riffle(["-e", "1"], settings: ["RIFFLE_THREADS=", "RIFFLE_CPU="]).code == 0)
+    }
 
     /// Whoever writes, and however little: output that is lost is told of.
     @Test(arguments: [
-        ["-e", "print(1)"], ["-e", "io.write(('x'):rep(100000)); io.write('')"], ["-e", "io.write('x'); os.exit()"], ["-e", "riffle.help()"],
-        ["-e", "error(print(1))"], ["docs"], ["examples"], ["examples", "tensors"], ["doctor"], ["--help"], ["--version"],
+        ["-e", "print(1)"], ["-e", "io.write(('x'):rep(100000)); io.write('')"], ["-e", "io.write('x'); os.exit()"],
+        ["-e", "riffle.help()"],
+        ["-e", "error(print(1))"], ["docs"], ["examples"], ["examples", "tensors"], ["doctor"], ["--help"],
+        ["--version"],
     ])
     func lostOutputIsAnError(_ arguments: [String]) throws {
         let result = try riffle(arguments, output: "/dev/full")
         #expect(result.code == 1 && result.error.contains("riffle: standard output could not be written"), "\(result)")
-        if !arguments.contains(where: { $0.contains("100000") }) { #expect(result.error.contains("No space left on device"), "\(result)") }
+        if !arguments.contains(where: { $0.contains("100000") }) {
+            #expect(result.error.contains("No space left on device"), "\(result)")
+        }
     }
 
     @Test func requireKnowsTheScriptsFolder() throws {
@@ -163,10 +211,18 @@ import Testing
             later()
             return { sum = function(t) local a, b = unpack(t); return a + b end, is_jit = is_jit, nothing = made_here }
             """, to: "\(folder)/lib.lua")
-        try write("local lib = require 'lib'\nprint(lib.sum { 1, 2 }, lib.is_jit, lib.nothing, unpack, load('return tset')())\nprnt(1)", to: script)
+        try write(
+            """
+            local lib = require 'lib'
+            print(lib.sum { 1, 2 }, lib.is_jit, lib.nothing, unpack, load('return tset')())
+            prnt(1)
+            """,
+            to: script)
         let result = try riffle([script])
         #expect(result.output == "3\tfalse\tnil\tnil\tnil\n")
-        #expect(result.error.hasPrefix("riffle: \(script):3: there is no variable 'prnt', did you mean 'print'?"), "\(result.error)")
+        #expect(
+            result.error.hasPrefix("riffle: \(script):3: there is no variable 'prnt', did you mean 'print'?"),
+            "\(result.error)")
     }
 
     @Test func everyExampleIsInTheBinary() throws {
@@ -175,7 +231,9 @@ import Testing
         let directory = try #require(opendir(folder))
         defer { closedir(directory) }
         while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             if name.hasSuffix(".lua") { found.append(String(name.dropLast(4))) }
         }
         #expect(found.sorted() == Examples.all.map(\.name).sorted())

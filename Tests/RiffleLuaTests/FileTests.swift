@@ -11,15 +11,16 @@ import Testing
         defer { closedir(listing) }
         var names: [String] = []
         while let entry = readdir(listing) {
-            names.append(withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 1) { String(cBytes: $0) }
-            })
+            names.append(
+                withUnsafePointer(to: &entry.pointee.d_name) {
+                    $0.withMemoryRebound(to: CChar.self, capacity: 1) { String(cBytes: $0) }
+                })
         }
         return names.filter { $0 != "." && $0 != ".." }.sorted()
     }
 
-    /// However a script ends: pairs that are all there are in their file, others are told by words and code, and no hidden
-    /// file stays.
+    /// However a script ends: pairs that are all there are in their file, others are told by words and code, and no
+    /// hidden file stays.
     @Test(arguments: [
         ("", 0), ("os.exit(0)", 0), ("os.exit(true, true)", 0), ("os.exit(3)", 3), ("error 'x'", 1),
         ("os.execute('kill -TERM ' .. io.open('/proc/self/stat'):read 'n')", -SIGTERM),
@@ -40,13 +41,16 @@ import Testing
             let isThere = added == 3 && code >= 0
             #expect(try names(in: folder) == (isThere ? ["pairs", "script.lua"] : ["script.lua"]), "\(ending)")
             #expect(ran.code == (code == 0 && !isThere ? 1 : code), "\(ending): \(ran)")
-            if code >= 0, !isThere { #expect(ran.error.contains("'\(folder)/pairs' was to have 3 pairs, and nobody closed it, with 2")) }
+            if code >= 0, !isThere {
+                #expect(ran.error.contains("'\(folder)/pairs' was to have 3 pairs, and nobody closed it, with 2"))
+            }
         }
     }
 
     /// Names, arguments and code are bytes: what is no UTF-8 reaches Lua, the system and messages as it is.
     @Test func bytesAreBytes() throws {
-        let strange = ([0x63, 0xE9, 0xFF] as [UInt8]).withUnsafeBytes { String(bytes: $0) }, folder = temporaryFolder() + "/" + strange
+        let strange = ([0x63, 0xE9, 0xFF] as [UInt8]).withUnsafeBytes { String(bytes: $0) },
+            folder = temporaryFolder() + "/" + strange
         mkdir(folder.systemName, 0o700)
         let script = """
             local riffle = require "riffle"
@@ -73,10 +77,14 @@ import Testing
         close(file)
         let ran = try riffle([path, folder])
         #expect(ran.error.bytes == "riffle: \(path):17: at the end: ".bytes + [0xE9, 0x0A], "\(ran.error)")
-        #expect(try names(in: folder).map(\.bytes).sorted { $0.lexicographicallyPrecedes($1) } == [
-            [0x63, 0xE9, 0xFF] + Array(".lua".utf8), [0xE9], [0xE9] + Array(".png".utf8), [0xFC], [0xFD], [0xFE] + Array(".png".utf8),
-        ])
-        let line = ([0x70, 0x72, 0x69, 0x6E, 0x74, 0x20, 0x22, 0xE9, 0x22] as [UInt8]).withUnsafeBytes { String(bytes: $0) }
+        #expect(
+            try names(in: folder).map(\.bytes).sorted { $0.lexicographicallyPrecedes($1) } == [
+                [0x63, 0xE9, 0xFF] + Array(".lua".utf8), [0xE9], [0xE9] + Array(".png".utf8), [0xFC], [0xFD],
+                [0xFE] + Array(".png".utf8),
+            ])
+        let line = ([0x70, 0x72, 0x69, 0x6E, 0x74, 0x20, 0x22, 0xE9, 0x22] as [UInt8]).withUnsafeBytes {
+            String(bytes: $0)
+        }
         #expect(try riffle(["-e", line]).output.bytes == [0xE9, 0x0A])
         let wrong = try riffle(["-e", "print(1)"], settings: ["RIFFLE_CPU=" + strange])
         #expect(wrong.code == 1 && wrong.error.bytes.suffix(5) == [0x63, 0xE9, 0xFF, 0x27, 0x0A])

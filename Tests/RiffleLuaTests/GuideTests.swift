@@ -14,7 +14,10 @@ import Testing
         for count in ["100000", "6000", "4000", "3000", "2000"] { text.replace(count, with: "3") }
         // The largest part of the CIFAR-10 example is sampling.
         text.replace("method = \"heun\", steps = 15", with: "method = \"euler\", steps = 1")
-        for name in ["quickstart.png", "moons.png", "cifar10-", "compare.png", "one_step.png", "guided.png", "reflow.png", "net.safetensors", "teacher.safetensors"] { text.replace("\"\(name)", with: "\"\(folder)/\(name)") }
+        for name in [
+            "quickstart.png", "moons.png", "cifar10-", "compare.png", "one_step.png", "guided.png", "reflow.png",
+            "net.safetensors", "teacher.safetensors",
+        ] { text.replace("\"\(name)", with: "\"\(folder)/\(name)") }
         return text
     }
 
@@ -32,7 +35,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("compare", ["--steps", "3", "--set", "moons", "itvm", "lfmd + shortcut"], "itvm"), ("one_step", ["moons"], "generator, 1 evaluation"),
+        ("compare", ["--steps", "3", "--set", "moons", "itvm", "lfmd + shortcut"], "itvm"),
+        ("one_step", ["moons"], "generator, 1 evaluation"),
         ("guided", [], "student of it, 1 evaluation"), ("reflow", ["circles"], "round 2"),
     ])
     func pictures(_ name: String, _ arguments: [String], _ told: String) throws {
@@ -43,14 +47,18 @@ import Testing
 
     @Test func ownLoss() throws {
         let folder = temporaryFolder()
-        #expect(try run(Self.text("examples/own_loss.lua", folder: folder), folder: folder).contains("student, 4 evaluations"))
+        #expect(
+            try run(Self.text("examples/own_loss.lua", folder: folder), folder: folder).contains(
+                "student, 4 evaluations"))
     }
 
     @Test func cifar10() throws {
         let folder = temporaryFolder()
         try write("", to: "\(folder)/data_batch_1.bin")
         guard let file = fopen("\(folder)/data_batch_1.bin", "w") else { throw RiffleError("", "cannot write") }
-        for record in 0..<64 { for byte in 0..<3073 { fputc(Int32(byte == 0 ? record % 10 : (record * 7 + byte) % 256), file) } }
+        for record in 0..<64 {
+            for byte in 0..<3073 { fputc(Int32(byte == 0 ? record % 10 : (record * 7 + byte) % 256), file) }
+        }
         fclose(file)
         _ = try run(Self.text("examples/cifar10.lua", folder: folder), [folder, "1"], folder: folder)
         for name in ["cifar10-teacher.png", "cifar10-student-1.png", "cifar10-student.safetensors"] {
@@ -60,7 +68,8 @@ import Testing
 
     static func readmeProgram(folder: String) throws -> String {
         let page = try text("README.md", folder: folder)
-        return try #require(page.components(separatedBy: "```lua\n").dropFirst().first?.components(separatedBy: "```").first)
+        return try #require(
+            page.components(separatedBy: "```lua\n").dropFirst().first?.components(separatedBy: "```").first)
     }
 
     @Test func readme() throws {
@@ -72,7 +81,8 @@ import Testing
     /// Indented blocks that begin by requiring riffle are whole scripts.
     @Test func gettingStarted() throws {
         let folder = temporaryFolder()
-        var lines = try Self.text("docs/getting-started.md", folder: folder).split(separator: "\n", omittingEmptySubsequences: false)[...]
+        var lines = try Self.text("docs/getting-started.md", folder: folder).split(
+            separator: "\n", omittingEmptySubsequences: false)[...]
         var output = ""
         while let start = lines.firstIndex(where: { $0.hasPrefix("    local riffle") }) {
             let block = lines[start...].prefix { $0.isEmpty || $0.hasPrefix("    ") }
@@ -84,7 +94,9 @@ import Testing
 }
 
 extension String {
-    fileprivate mutating func replace(_ old: String, with new: String) { self = components(separatedBy: old).joined(separator: new) }
+    fileprivate mutating func replace(_ old: String, with new: String) {
+        self = components(separatedBy: old).joined(separator: new)
+    }
 
     fileprivate func components(separatedBy separator: String) -> [String] {
         var (parts, rest) = ([String](), Substring(self))

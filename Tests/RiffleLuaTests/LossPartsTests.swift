@@ -9,7 +9,8 @@ import Testing
     /// A call of a loss with all its weights above 0, so that every part is there.
     private func call(_ loss: Function) -> String {
         let given = [
-            "student": "teacher:two_timed()", "generator": "teacher:copy()", "online": "teacher:copy()", "teacher": "teacher",
+            "student": "teacher:two_timed()", "generator": "teacher:copy()", "online": "teacher:copy()",
+            "teacher": "teacher",
             "x": "riffle.randn(8, 2)", "z": "riffle.randn(8, 2)",
         ]
         let options = loss.arguments.map { argument -> String in
@@ -21,13 +22,16 @@ import Testing
             default: return ""
             }
         }
-        return "riffle.flow.loss.\(loss.name.split(separator: ".").last ?? "") { \(options.filter { !$0.isEmpty }.joined(separator: ", ")) }"
+        return
+            "riffle.flow.loss.\(loss.name.split(separator: ".").last ?? "") { "
+            + "\(options.filter { !$0.isEmpty }.joined(separator: ", ")) }"
     }
 
     /// Help and reference tell of the parts that a loss returns, and of no others.
     @Test(arguments: losses) func everyPartIsDeclared(_ loss: Function) throws {
         let engine = try LuaEngine()
-        let answer = engine.answer("""
+        let answer = engine.answer(
+            """
             local riffle = require "riffle"
             riffle.seed(1)
             local teacher = riffle.nn.mlp { width = 8 }
@@ -39,7 +43,9 @@ import Testing
             end
             return names
             """)
-        let found = Arguments(answer.first?.list ?? []).values.map { if case .string(let name) = $0 { name } else { "?" } }
+        let found = Arguments(answer.first?.list ?? []).values.map {
+            if case .string(let name) = $0 { name } else { "?" }
+        }
         #expect(found.sorted() == loss.doc.parts.map(\.name).sorted(), "\(loss.name): \(answer)")
         #expect(loss.doc.parts.allSatisfy { !$0.summary.isEmpty } && !loss.doc.parts.isEmpty)
     }

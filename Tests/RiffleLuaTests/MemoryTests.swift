@@ -16,7 +16,9 @@ import Testing
         let engine = try LuaEngine()
         rk_memory_reset_peak()
         try withLimit(512_000_000) {
-            try engine.run("local riffle = require 'riffle'; for i = 1, 10000 do local x = riffle.ones(1000000) end", name: "=test")
+            try engine.run(
+                "local riffle = require 'riffle'; for i = 1, 10000 do local x = riffle.ones(1000000) end", name: "=test"
+            )
         }
         #expect(rk_memory_now().peak < 512_000_000)
     }
@@ -32,7 +34,8 @@ import Testing
     @Test func runningOutIsAnErrorThatNamesTheHolders() throws {
         let engine = try LuaEngine()
         withLimit(Int(rk_memory_now().live) + 64_000_000) {
-            let answer = engine.answer("local large = require('riffle').ones(10000000); local more = large + large; return 1")
+            let answer = engine.answer(
+                "local large = require('riffle').ones(10000000); local more = large + large; return 1")
             let message = answer.first?.brief ?? ""
             #expect(message.hasPrefix("test:1: "))
             #expect(message.contains("out of memory: 40.0 MB asked for"))
@@ -43,13 +46,17 @@ import Testing
 
     /// What is not tensor memory, but as large as a script wants it, is held against the limit before it is taken.
     @Test(arguments: [
-        "x:tolist()", "riffle.plot.scatter(path, x:reshape(-1, 2))", "riffle.plot.line(path, x)", "riffle.plot.hist(path, x)",
+        "x:tolist()", "riffle.plot.scatter(path, x:reshape(-1, 2))", "riffle.plot.line(path, x)",
+        "riffle.plot.hist(path, x)",
         "riffle.metrics.energy_distance(x:reshape(-1, 2), x:reshape(-1, 2))", "riffle.data.checkerboard():masses(2000)",
     ])
     func listsAreHeldAgainstTheLimit(call: String) throws {
         let engine = try LuaEngine()
         withLimit(Int(rk_memory_now().live) + 12_000_000) {
-            let told = engine.answer("local riffle, path = require 'riffle', '/dev/null'; local x = riffle.ones(2000000); return \(call)").first?.brief ?? ""
+            let told =
+                engine.answer(
+                    "local riffle, path = require 'riffle', '/dev/null'; local x = riffle.ones(2000000); return \(call)"
+                ).first?.brief ?? ""
             #expect(told.hasPrefix("test:1: ") && told.contains("out of memory: "), "\(told)")
         }
     }
@@ -78,10 +85,13 @@ import Testing
 
     @Test func sizesAreTakenAndToldInWords() throws {
         let sizes = [
-            ("1GB", 1_000_000_000), ("500 MB", 500_000_000), ("1.5GiB", 3 << 29), ("2 kib", 2048), ("64 bytes", 64), ("3B", 3), ("0.5 tb", 500_000_000_000),
+            ("1GB", 1_000_000_000), ("500 MB", 500_000_000), ("1.5GiB", 3 << 29), ("2 kib", 2048), ("64 bytes", 64),
+            ("3B", 3), ("0.5 tb", 500_000_000_000),
         ]
         for (text, wanted) in sizes { #expect(bytes(readable: text) == wanted, "\(text)") }
-        for text in ["", "GB", "1", "1 G", "-1 GB", "1 GB ", "1..5 GB", "1e9 B", "99999999 TB", "1 Gb/s", "\u{0661} GB"] {
+        for text in [
+            "", "GB", "1", "1 G", "-1 GB", "1 GB ", "1..5 GB", "1e9 B", "99999999 TB", "1 Gb/s", "\u{0661} GB",
+        ] {
             #expect(bytes(readable: text) == nil, "\(text)")
         }
         let engine = try LuaEngine()
@@ -89,7 +99,9 @@ import Testing
         #expect(engine.answer("return require('riffle').memory.limit('1.5 GiB')").first?.brief == "\(3 << 29)")
         #expect(engine.answer("return require('riffle').memory.limit(2e9)").first?.brief == "2000000000")
         let told = engine.answer("return require('riffle').memory.limit('much')").first?.brief ?? ""
-        #expect(told.contains("'bytes' must be a number of bytes or a size such as '500 MB' or '1.5 GiB', got 'much'"), "\(told)")
+        #expect(
+            told.contains("'bytes' must be a number of bytes or a size such as '500 MB' or '1.5 GiB', got 'much'"),
+            "\(told)")
         let stats = engine.answer("return tostring(require('riffle').memory.stats())").first?.brief ?? ""
         #expect(stats.contains("limit            2.0 GB  2000000000"), "\(stats)")
     }
@@ -98,7 +110,8 @@ import Testing
         weak var parameter: Parameter?
         do {
             let engine = try LuaEngine()
-            let results = try engine.run("keep = require('riffle').parameter(require('riffle').ones(3)); return keep", name: "=test")
+            let results = try engine.run(
+                "keep = require('riffle').parameter(require('riffle').ones(3)); return keep", name: "=test")
             parameter = results.first?.anyObject as? Parameter
             #expect(parameter != nil)
         }

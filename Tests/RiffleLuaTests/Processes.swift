@@ -20,7 +20,9 @@ func write(_ text: String, to path: String) throws {
     fclose(file)
 }
 
-private func spawn(_ arguments: [String], state: String, settings: [String] = [], _ files: (inout posix_spawn_file_actions_t) -> Void) throws -> pid_t {
+private func spawn(
+    _ arguments: [String], state: String, settings: [String] = [], _ files: (inout posix_spawn_file_actions_t) -> Void
+) throws -> pid_t {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
@@ -36,11 +38,13 @@ private func spawn(_ arguments: [String], state: String, settings: [String] = []
     posix_spawnattr_setflags(&attributes, 0x80 | 0x08)
     let words: [UnsafeMutablePointer<CChar>?] = ([binary()] + arguments).map { strdup($0.systemName) } + [nil]
     let passed = [
-        "PATH", "HOME", "LD_LIBRARY_PATH", "RIFFLE_THREADS", "RIFFLE_CPU", "RIFFLE_MEMORY", "ASAN_OPTIONS", "LSAN_OPTIONS",
+        "PATH", "HOME", "LD_LIBRARY_PATH", "RIFFLE_THREADS", "RIFFLE_CPU", "RIFFLE_MEMORY", "ASAN_OPTIONS",
+        "LSAN_OPTIONS",
         "UBSAN_OPTIONS",
     ]
     let variables = passed.compactMap { (name: String) in getenv(name).map { "\(name)=\(String(cString: $0))" } }
-    let environment: [UnsafeMutablePointer<CChar>?] = (settings + variables + ["XDG_STATE_HOME=\(state)", "TERM=xterm"]).map { strdup($0.systemName) } + [nil]
+    let environment: [UnsafeMutablePointer<CChar>?] =
+        (settings + variables + ["XDG_STATE_HOME=\(state)", "TERM=xterm"]).map { strdup($0.systemName) } + [nil]
     defer { (words + environment).forEach { free($0) } }
     var process = pid_t()
     guard posix_spawn(&process, binary(), &actions, &attributes, words, environment) == 0 else {
@@ -49,8 +53,8 @@ private func spawn(_ arguments: [String], state: String, settings: [String] = []
     return process
 }
 
-/// How a process ends: its code, or minus the number of the signal that ended it; one that takes more than five minutes is
-/// killed. What it writes to `terminal` is read meanwhile, since it would wait for ever where nobody does.
+/// How a process ends: its code, or minus the number of the signal that ended it; one that takes more than five minutes
+/// is killed. What it writes to `terminal` is read meanwhile, since it would wait for ever where nobody does.
 private func wait(for process: pid_t, reading terminal: Int32? = nil) -> Int32 {
     var status: Int32 = 0
     var part = [UInt8](repeating: 0, count: 4096)
@@ -65,7 +69,9 @@ private func wait(for process: pid_t, reading terminal: Int32? = nil) -> Int32 {
 
 /// Runs the binary to its end.
 /// - Parameter output: where standard output goes, instead of into the answer.
-func riffle(_ arguments: [String], input: String = "", output: String? = nil, settings: [String] = []) throws -> (output: String, error: String, code: Int32) {
+func riffle(_ arguments: [String], input: String = "", output: String? = nil, settings: [String] = []) throws -> (
+    output: String, error: String, code: Int32
+) {
     let folder = temporaryFolder()
     try write(input, to: "\(folder)/in")
     let process = try spawn(arguments, state: folder, settings: settings) { actions in
@@ -74,7 +80,9 @@ func riffle(_ arguments: [String], input: String = "", output: String? = nil, se
         posix_spawn_file_actions_addopen(&actions, 2, "\(folder)/err", O_WRONLY | O_CREAT, 0o600)
     }
     let code = wait(for: process)
-    func text(_ name: String) throws -> String { try contents(of: "\(folder)/\(name)").withUnsafeBytes { String(bytes: $0) } }
+    func text(_ name: String) throws -> String {
+        try contents(of: "\(folder)/\(name)").withUnsafeBytes { String(bytes: $0) }
+    }
     return (output == nil ? try text("out") : "", try text("err"), code)
 }
 
@@ -112,7 +120,8 @@ final class Terminal {
         text.withUTF8 { _ = Glibc.write(master, $0.baseAddress, $0.count) }
     }
 
-    /// What is shown until it ends with `prompt`, and has shown `word`, but for the marks around prompts that concern pastes.
+    /// What is shown until it ends with `prompt`, and has shown `word`, but for the marks around prompts that concern
+    /// pastes.
     @discardableResult
     func expect(_ prompt: String, after word: String = "") throws -> String {
         var shown: [UInt8] = []
@@ -120,7 +129,8 @@ final class Terminal {
         for _ in 0..<400 {
             var waiting = pollfd(fd: master, events: Int16(POLLIN), revents: 0)
             guard poll(&waiting, 1, 50) > 0 else {
-                let text = String(decoding: shown, as: UTF8.self).replacing("\u{1B}[?2004h", with: "").replacing("\u{1B}[?2004l", with: "")
+                let text = String(decoding: shown, as: UTF8.self).replacing("\u{1B}[?2004h", with: "").replacing(
+                    "\u{1B}[?2004l", with: "")
                 if text.hasSuffix(prompt), word.isEmpty || text.contains(word) { return text }
                 continue
             }
@@ -128,7 +138,8 @@ final class Terminal {
             guard count > 0 else { break }
             shown += part[..<count]
         }
-        throw RiffleError("", "the session does not answer; it showed \(String(decoding: shown, as: UTF8.self).debugDescription)")
+        throw RiffleError(
+            "", "the session does not answer; it showed \(String(decoding: shown, as: UTF8.self).debugDescription)")
     }
 
     @discardableResult

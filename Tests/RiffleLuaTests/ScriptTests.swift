@@ -32,7 +32,9 @@ import Testing
         let folder = try #require(opendir(Self.folder))
         defer { closedir(folder) }
         while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             if name.hasSuffix(".lua") { found.append(name) }
         }
         #expect(found.sorted() == Self.scripts)

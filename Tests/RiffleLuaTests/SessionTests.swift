@@ -22,7 +22,9 @@ import Testing
         terminal.send("\u{4}")
         #expect(terminal.exitCode() == 0)
         #expect(try terminal.history().contains("x\\040=\\040riffle.ones(2);"))
-        #expect(try terminal.history().contains("\nfor\\040i\\040=\\0401,\\0402\\040do\\040print(i\\040*\\04011)\\040end\n"))
+        #expect(
+            try terminal.history().contains("\nfor\\040i\\040=\\0401,\\0402\\040do\\040print(i\\040*\\04011)\\040end\n")
+        )
     }
 
     @Test func completesNames() throws {
@@ -33,7 +35,9 @@ import Testing
         try terminal.enter("thing:backw\t()")
         terminal.send("\u{4}")
         _ = terminal.exitCode()
-        #expect(try terminal.history().hasSuffix("thing\\040=\\040riffle.ones(3)\nriffle.memory.stats().live\nthing:backward()\n"))
+        #expect(
+            try terminal.history().hasSuffix(
+                "thing\\040=\\040riffle.ones(3)\nriffle.memory.stats().live\nthing:backward()\n"))
     }
 
     @Test func interruptStopsAComputationAndTheSessionGoesOn() throws {
@@ -41,10 +45,13 @@ import Testing
         try terminal.expect("> ")
         try terminal.enter("x, w = riffle.ones(2), riffle.parameter(riffle.ones(2))")
         for endless in [
-            "riffle.no_grad(function() while true do end end)", "while true do pcall(function() while true do end end) end",
+            "riffle.no_grad(function() while true do end end)",
+            "while true do pcall(function() while true do end end) end",
             "for step in riffle.progress(1e9, 'busy') do x = x * 1 end",
-            "coroutine.wrap(function() while true do x = x * 1 end end)()", "coroutine.wrap(function() while true do end end)()",
-            "coroutine.wrap(function() coroutine.resume(coroutine.create(function() while true do end end)); while true do end end)()",
+            "coroutine.wrap(function() while true do x = x * 1 end end)()",
+            "coroutine.wrap(function() while true do end end)()",
+            "coroutine.wrap(function() coroutine.resume(coroutine.create(function() while true do end end)); while "
+                + "true do end end)()",
             "nn.unet { image = { 128, 128, 3 } }(riffle.ones(8, 128, 128, 3), 0.5)",
             "flow.ode(nn.mlp { dim = 2, width = 256 }, riffle.randn(1000, 2), { method = 'rk4', steps = 100000 })",
         ] {

@@ -8,14 +8,17 @@ import Testing
         let fixture = try NetworkFixture(name)
         var c = DiT.Configuration(image: Shape(try fixture.setting("image")))
         c.patch = try fixture.setting("patch")
-        (c.width, c.depth, c.heads) = (try fixture.setting("width"), try fixture.setting("depth"), try fixture.setting("heads"))
+        (c.width, c.depth, c.heads) = (
+            try fixture.setting("width"), try fixture.setting("depth"), try fixture.setting("heads")
+        )
         c.labels = ClassLabels(try fixture.optional("classes"), hasNull: true)
         c.learnedSigma = try fixture.setting("learn_sigma")
         c.times = try fixture.setting("two_times") ? 2 : 1
         let network = try DiT(c)
         try fixture.check(network) { x in
             let s = try fixture.tensor("s"), labels = try fixture.labels()
-            return c.times == 2 ? try network.average(x, s, fixture.tensor("t"), labels) : try network.velocity(x, s, labels)
+            return c.times == 2
+                ? try network.average(x, s, fixture.tensor("t"), labels) : try network.velocity(x, s, labels)
         }
     }
 
@@ -55,7 +58,9 @@ import Testing
 
     @Test func mistakes() throws {
         let network = try small(), (x, t) = (try Tensor.zeros([2, 4, 8, 2]), try Tensor.zeros([2]))
-        let label = #expect(throws: RiffleError.self) { try network.velocity(x, t, Condition([try Tensor([1, 5] as [Int32], [2])])) }
+        let label = #expect(throws: RiffleError.self) {
+            try network.velocity(x, t, Condition([try Tensor([1, 5] as [Int32], [2])]))
+        }
         #expect(label?.description == "dit: labels must be from 1 to 3, or 4 for none, got 5 (int32 [2])")
         var c = DiT.Configuration(image: [8, 8, 3], size: .base)
         #expect(c.sizes.width == 768 && c.sizes.heads == 12)

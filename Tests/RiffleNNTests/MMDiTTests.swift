@@ -9,8 +9,12 @@ import Testing
         let size = try fixture.setting("size", as: [Int].self)
         var c = MMDiT.Configuration(image: [size[0], size[1], try fixture.setting("in_channels")])
         (c.patch, c.depth) = (try fixture.setting("patch_size"), try fixture.setting("num_layers"))
-        (c.heads, c.headChannels) = (try fixture.setting("num_attention_heads"), try fixture.setting("attention_head_dim"))
-        (c.tokenWidth, c.summaryWidth) = (try fixture.setting("joint_attention_dim"), try fixture.setting("pooled_projection_dim"))
+        (c.heads, c.headChannels) = (
+            try fixture.setting("num_attention_heads"), try fixture.setting("attention_head_dim")
+        )
+        (c.tokenWidth, c.summaryWidth) = (
+            try fixture.setting("joint_attention_dim"), try fixture.setting("pooled_projection_dim")
+        )
         (c.tableSize, c.sampleSize) = (try fixture.setting("pos_embed_max_size"), try fixture.setting("sample_size"))
         c.queryKeyNorm = try fixture.optional("qk_norm") == "rms_norm"
         c.dualBlocks = Set(try fixture.setting("dual_attention_layers", as: [Int].self))

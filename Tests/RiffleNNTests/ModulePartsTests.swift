@@ -3,8 +3,8 @@ import Testing
 
 @testable import RiffleNN
 
-/// Every part that a module stores is among those that it lists: a part that a list forgets would never be trained, saved
-/// or copied.
+/// Every part that a module stores is among those that it lists: a part that a list forgets would never be trained,
+/// saved or copied.
 @Suite struct ModulePartsTests {
     private static func networks() throws -> [Network] {
         var unet = UNet.Configuration(image: [16, 16, 3])
@@ -18,7 +18,8 @@ import Testing
         (mmdit.depth, mmdit.heads, mmdit.headChannels, mmdit.tokenWidth, mmdit.summaryWidth) = (3, 2, 8, 6, 5)
         (mmdit.queryKeyNorm, mmdit.dualBlocks) = (true, [0])
         let all: [Network] = [
-            try MLP(.init(width: 8, labels: ClassLabels(2))), try UNet(unet), try UNet(resampled), try DiT(dit), try MMDiT(mmdit),
+            try MLP(.init(width: 8, labels: ClassLabels(2))), try UNet(unet), try UNet(resampled), try DiT(dit),
+            try MMDiT(mmdit),
         ]
         return try all + all.map { try $0.twoTimed() }
     }
@@ -36,21 +37,27 @@ import Testing
         for (label, part) in stored {
             // A part may list those of its parts, or their parameters, in place of itself.
             let own = (part as? Module)?.entries.map(\.parameter) ?? [part as? Parameter].compactMap { $0 }
-            let isListed = own.isEmpty ? below.contains(ObjectIdentifier(part)) : own.allSatisfy { parameters.contains(ObjectIdentifier($0)) }
+            let isListed =
+                own.isEmpty
+                ? below.contains(ObjectIdentifier(part)) : own.allSatisfy { parameters.contains(ObjectIdentifier($0)) }
             #expect(isListed, "\(name).\(label) is stored and not listed")
         }
         return try module.children.reduce(stored.count) { try $0 + check($1.module, "\(name).\($1.name)") }
     }
 
-    private func descendants(of module: Module) -> [Module] { module.children.flatMap { [$0.module] + descendants(of: $0.module) } }
+    private func descendants(of module: Module) -> [Module] {
+        module.children.flatMap { [$0.module] + descendants(of: $0.module) }
+    }
 
     private func parts(of module: Module) -> [(String, AnyObject)] {
         func found(_ value: Any, _ label: String) -> [(String, AnyObject)] {
             if let part = value as? Module { return [(label, part)] }
             if let part = value as? Parameter { return [(label, part)] }
             let mirror = Mirror(reflecting: value)
-            guard mirror.displayStyle == .collection || mirror.displayStyle == .optional || mirror.displayStyle == .tuple
-                || mirror.displayStyle == .struct else { return [] }
+            guard
+                mirror.displayStyle == .collection || mirror.displayStyle == .optional || mirror.displayStyle == .tuple
+                    || mirror.displayStyle == .struct
+            else { return [] }
             return mirror.children.flatMap { found($0.value, label) }
         }
         var result: [(String, AnyObject)] = [], mirror: Mirror? = Mirror(reflecting: module)

@@ -41,14 +41,16 @@ struct NetworkChecks {
         #expect(throws: RiffleError.self) { try again.load(shapes: shapes.filter { $0.key != span }) { tensors[$0]! } }
     }
 
-    /// The way from a time to itself is told once for all samples: value, derivative in the time and gradients are those of
-    /// equal times that are two tensors.
+    /// The way from a time to itself is told once for all samples: value, derivative in the time and gradients are
+    /// those of equal times that are two tensors.
     func jumpsOfNoLength() throws {
         let student = try teacher.twoTimed(), (x, s, _) = try batch(.float64), condition = try condition?.cast(.float64)
         try fill(student)
         func outcome(_ second: (Tensor) throws -> Tensor) throws -> [Tensor] {
             let network = try #require(student.copied(trainable: true) as? Network)
-            let (u, du) = try jvp([s], [.ones(s.shape, s.dtype)]) { try network.average(x, $0[0], second($0[0]), condition) }
+            let (u, du) = try jvp([s], [.ones(s.shape, s.dtype)]) {
+                try network.average(x, $0[0], second($0[0]), condition)
+            }
             try (u.square() + u * du).mean().backward()
             return [u.detach(), du.detach()] + network.parameters.compactMap { $0.parameter.gradient }
         }
@@ -64,7 +66,9 @@ struct NetworkChecks {
         let (x, s, _) = try batch(.float32), before = try teacher.velocity(x, s, condition)
         let copy = try #require(try teacher.copied(trainable: false) as? Network)
         #expect(try (copy.velocity(x, s, condition) - before).abs().max().item() == 0)
-        #expect(copy.parameters.allSatisfy { !$0.parameter.isTrainable } && teacher.parameters.allSatisfy(\.parameter.isTrainable))
+        #expect(
+            copy.parameters.allSatisfy { !$0.parameter.isTrainable }
+                && teacher.parameters.allSatisfy(\.parameter.isTrainable))
         for named in copy.parameters { try named.parameter.assign(.zeros(named.parameter.shape)) }
         #expect(try (teacher.velocity(x, s, condition) - before).abs().max().item() == 0)
     }
@@ -73,7 +77,9 @@ struct NetworkChecks {
     func forwardMode() throws {
         let student = try teacher.twoTimed(), (x, s, t) = try batch(.float64)
         try fill(student)
-        let direction = [try Tensor(drawn("dx", x.count), x.shape), try Tensor([0.7, -0.2], [2]), try Tensor([0.4, 1.0], [2])]
+        let direction = [
+            try Tensor(drawn("dx", x.count), x.shape), try Tensor([0.7, -0.2], [2]), try Tensor([0.4, 1.0], [2]),
+        ]
         func average(_ inputs: [Tensor]) throws -> Tensor {
             try student.average(inputs[0], inputs[1], inputs[2], condition?.cast(inputs[0].dtype))
         }
@@ -82,9 +88,12 @@ struct NetworkChecks {
         let ahead = try average(zip(inputs, direction).map { try $0 + $1 * step })
         let behind = try average(zip(inputs, direction).map { try $0 - $1 * step })
         let scale = try tangent.abs().max().item()
-        #expect(try tangent.dtype == .float64 && (tangent - (ahead - behind) / (2 * step)).abs().max().item() <= 1e-6 * scale)
+        #expect(
+            try tangent.dtype == .float64
+                && (tangent - (ahead - behind) / (2 * step)).abs().max().item() <= 1e-6 * scale)
 
-        let (_, single) = try jvp(inputs.map { try $0.cast(.float32) }, direction.map { try $0.cast(.float32) }, average)
+        let (_, single) = try jvp(
+            inputs.map { try $0.cast(.float32) }, direction.map { try $0.cast(.float32) }, average)
         #expect(try single.dtype == .float32 && (single - tangent).abs().max().item() <= 1e-4 * scale)
     }
 

@@ -16,12 +16,17 @@ import Testing
         let file = try fixture()
         let parameter = Parameter(try file.tensor(named: "\(name).start").cast(.float32))
         let optimizer = try make([parameter])
-        let (gradients, steps) = (try file.tensor(named: "\(name).gradients").cast(.float32), try file.tensor(named: "\(name).steps").doubles())
+        let (gradients, steps) = (
+            try file.tensor(named: "\(name).gradients").cast(.float32),
+            try file.tensor(named: "\(name).steps").doubles()
+        )
         for step in 0..<3 {
             parameter.gradient = try gradients.sliced(0, step..<(step + 1)).reshaped(to: parameter.shape)
             try optimizer.step()
             let wanted = steps[(step * parameter.shape.count)..<((step + 1) * parameter.shape.count)]
-            for (a, b) in zip(try parameter.value.doubles(), wanted) { #expect(abs(a - b) < 2e-6, "\(name), step \(step + 1)") }
+            for (a, b) in zip(try parameter.value.doubles(), wanted) {
+                #expect(abs(a - b) < 2e-6, "\(name), step \(step + 1)")
+            }
         }
     }
 
@@ -36,7 +41,8 @@ import Testing
     }
 
     private static let rules: [@Sendable ([Parameter]) throws -> Optimizer] = [
-        { try AdamW($0, learningRate: 0.1, weightDecay: 0.01) }, { try SGD($0, learningRate: 0.1, momentum: 0.9, nesterov: true) },
+        { try AdamW($0, learningRate: 0.1, weightDecay: 0.01) },
+        { try SGD($0, learningRate: 0.1, momentum: 0.9, nesterov: true) },
     ]
 
     private func loss(_ parameters: [Parameter]) throws -> Tensor {
@@ -60,12 +66,17 @@ import Testing
     }
 
     /// A loss or a gradient that is not finite leaves parameters, moments and counts as if the step had not been.
-    @Test(arguments: rules.indices, [Double.nan, .infinity, -.infinity]) func nothingChangesWhereNumbersAreNotFinite(_ rule: Int, _ bad: Double) throws {
+    @Test(arguments: rules.indices, [Double.nan, .infinity, -.infinity]) func nothingChangesWhereNumbersAreNotFinite(
+        _ rule: Int, _ bad: Double
+    ) throws {
         let parameters = [Parameter(try .ones([2])), Parameter(try .ones([2]))]
         let (disturbed, calm) = (try Self.rules[rule]([parameters[0]]), try Self.rules[rule]([parameters[1]]))
         for step in 0..<6 {
             let (w, before) = (parameters[0], try parameters[0].value.floats())
-            for (loss, what) in [(try loss([w]) + bad, "the loss is not finite"), (try (w.tensor * bad).sum(), "is not finite, the loss is")] where step % 2 == 0 {
+            for (loss, what) in [
+                (try loss([w]) + bad, "the loss is not finite"),
+                (try (w.tensor * bad).sum(), "is not finite, the loss is"),
+            ] where step % 2 == 0 {
                 let error = #expect(throws: RiffleError.self) { try disturbed.step(loss) }
                 #expect(error?.message.contains(what) == true, "\(error?.message ?? "")")
                 #expect(try w.value.floats() == before && disturbed.steps == step && w.gradient == nil)
@@ -74,7 +85,9 @@ import Testing
             try calm.step(loss([parameters[1]]))
             #expect(try w.value.floats() == parameters[1].value.floats())
         }
-        for rate in [Double.nan, .infinity, -1] { #expect(throws: RiffleError.self) { try calm.set(learningRate: rate) } }
+        for rate in [Double.nan, .infinity, -1] {
+            #expect(throws: RiffleError.self) { try calm.set(learningRate: rate) }
+        }
     }
 
     /// Tensors read from a parameter before an update keep their numbers.

@@ -22,7 +22,9 @@ import Testing
     }
 
     /// Follows the function for `total` steps; every so many steps writes snapshots, and returns the files of all.
-    private func follow(_ average: PowerEMA, _ layer: Linear, _ total: Int, every: Int, _ folder: Folder) throws -> [String] {
+    private func follow(_ average: PowerEMA, _ layer: Linear, _ total: Int, every: Int, _ folder: Folder) throws
+        -> [String]
+    {
         var files: [String] = []
         for step in 1...total {
             try layer.weight.assign(Tensor(parameters(step, of: total), [1, 5]))
@@ -39,7 +41,8 @@ import Testing
         return error?.description ?? ""
     }
 
-    @Test(arguments: [0.001, 0.05, 0.10, 0.2, PowerProfile.longest]) func lengthsAreDeviations(_ length: Double) throws {
+    @Test(arguments: [0.001, 0.05, 0.10, 0.2, PowerProfile.longest]) func lengthsAreDeviations(_ length: Double) throws
+    {
         let profile = try PowerProfile(length: length, step: 1000), gamma = profile.exponent
         #expect(gamma >= 0 && abs(((gamma + 1) / (gamma + 3)).squareRoot() / (gamma + 2) / length - 1) < 1e-9)
         // |p|^2 in closed form; the product with the uniform profile is 1/step for every profile that ends there.
@@ -54,7 +57,9 @@ import Testing
             try layer.weight.assign(Tensor(parameters(step, of: 300), [1, 5]))
             try average.update()
         }
-        #expect(average.steps == 300 && average.models.count == 3 && average.models[0].parameters[0].parameter.isTrainable == false)
+        #expect(
+            average.steps == 300 && average.models.count == 3
+                && average.models[0].parameters[0].parameter.isTrainable == false)
         for (length, model) in zip(lengths, average.models) {
             let gamma = try PowerProfile.exponent(length: length)
             var wanted = [Double](repeating: 0, count: 5)
@@ -102,11 +107,14 @@ import Testing
         func parts(_ lengths: [Double], _ times: [Int]) throws -> [PowerProfile] {
             try times.flatMap { step in try lengths.map { try PowerProfile(length: $0, step: step) } }
         }
-        let wanted = try PowerProfile(length: 0.07, step: 800), plain = try PowerMixture(of: parts([0.05, 0.10], times), for: wanted)
+        let wanted = try PowerProfile(length: 0.07, step: 800),
+            plain = try PowerMixture(of: parts([0.05, 0.10], times), for: wanted)
         #expect(plain.error < 0.014)
         for lengths in [[0.05, 0.05, 0.10], [0.05, 0.05 * (1 + 1e-12), 0.10], [0.05, 0.05000001, 0.10]] {
             let mixture = try PowerMixture(of: parts(lengths, times + times), for: wanted)
-            #expect(abs(mixture.error - plain.error) < 1e-3 && mixture.weights.allSatisfy { abs($0) < 200 }, "\(lengths): \(mixture)")
+            #expect(
+                abs(mixture.error - plain.error) < 1e-3 && mixture.weights.allSatisfy { abs($0) < 200 },
+                "\(lengths): \(mixture)")
         }
         let dense = try PowerMixture(of: parts([0.05, 0.10], Array(781...800)), for: wanted)
         #expect(dense.error < 1 && dense.weights.allSatisfy { abs($0) < 100 })
@@ -123,11 +131,16 @@ import Testing
             message { try PowerEMA.reconstruct(module, snapshots: files, length: length, step: step) }
         }
         #expect(told(layer, []).contains("two snapshots or more are needed"))
-        #expect(told(layer, files + [folder.path + "/none"]).contains("cannot read '\(folder.path)/none': No such file"))
+        #expect(
+            told(layer, files + [folder.path + "/none"]).contains("cannot read '\(folder.path)/none': No such file"))
         #expect(told(layer, files, 0.07, 5).contains("step 5 is beyond the last snapshot, of step 4"))
         #expect(told(layer, files, 0.07, 0).contains("counts from 1, got 0"))
-        for length in [0, -0.1, 0.3, .nan, .infinity] { #expect(told(layer, files, length).contains("above 1e-06 and at most 0.288675, got")) }
-        #expect(told(try Linear(4, 1, bias: false), files).contains("'\(files[0])' does not fit this linear: tensor 'weight' is [1, 5], not [1, 4]"))
+        for length in [0, -0.1, 0.3, .nan, .infinity] {
+            #expect(told(layer, files, length).contains("above 1e-06 and at most 0.288675, got"))
+        }
+        #expect(
+            told(try Linear(4, 1, bias: false), files).contains(
+                "'\(files[0])' does not fit this linear: tensor 'weight' is [1, 5], not [1, 4]"))
         #expect(told(try Linear(5, 1), files).contains("tensor 'bias' is missing"))
         #expect(told(try Embedding(5, 1), files).contains("does not fit"))
         let plain = folder.path + "/plain"
@@ -137,9 +150,14 @@ import Testing
         #expect(told(layer, [plain]).contains("'\(plain)': an average's step counts from 1"))
         #expect(try weight(layer) == parameters(4, of: 4).map(Double.init), "nothing changed")
 
-        for lengths in [[], [0.05, 0.05], [0.5], [0]] { #expect(message { _ = try PowerEMA(layer, lengths: lengths) }.contains("length")) }
+        for lengths in [[], [0.05, 0.05], [0.5], [0]] {
+            #expect(message { _ = try PowerEMA(layer, lengths: lengths) }.contains("length"))
+        }
         let late = [plain, folder.path + "/later"]
-        for (place, file) in late.enumerated() { try SafeTensors.write(layer.state(), metadata: ["step": "\(1_000_000 + place)", "length": "0.05"], to: file) }
+        for (place, file) in late.enumerated() {
+            try SafeTensors.write(
+                layer.state(), metadata: ["step": "\(1_000_000 + place)", "length": "0.05"], to: file)
+        }
         #expect(told(layer, [plain, plain], 0.05, 2).contains("two snapshots or more are needed"))
         #expect(told(layer, late, 0.05, 2).contains("do not tell an average of length 0.05 at step 2"))
     }

@@ -7,13 +7,16 @@ import Testing
     private func widths(_ width: Int, _ attention: [Int]?) throws -> [Int] {
         var c = UNet.Configuration(image: [4, width, 1])
         (c.channels, c.multipliers, c.blocks, c.attention) = (32, [1, 1, 1], 1, attention)
-        let names = try UNet(c).entries.map(\.name).filter { $0.hasPrefix("input_blocks") && $0.hasSuffix("qkv.weight") }
+        let names = try UNet(c).entries.map(\.name).filter {
+            $0.hasPrefix("input_blocks") && $0.hasSuffix("qkv.weight")
+        }
         // Each level has a stage of residual blocks, and one that halves the image.
         return names.compactMap { Int($0.split(separator: ".")[1]) }.map { width >> (($0 - 1) / 2) }
     }
 
     /// torchcfm's attention_resolutions "16", as its U-Net reads it: at the level that is width // 16 times smaller.
-    @Test(arguments: [(28, [28]), (24, [24]), (32, [16]), (64, [16]), (16, [16]), (48, []), (12, [])] as [(Int, [Int])])
+    @Test(
+        arguments: [(28, [28]), (24, [24]), (32, [16]), (64, [16]), (16, [16]), (48, []), (12, [])] as [(Int, [Int])])
     func torchcfmsChoice(_ width: Int, _ expected: [Int]) throws { #expect(try widths(width, nil) == expected) }
 
     @Test(arguments: [[28], [14, 7], []] as [[Int]]) func givenWidths(_ attention: [Int]) throws {
@@ -36,7 +39,9 @@ import Testing
 
     @Test func studentsAndCopies() throws {
         var configuration = UNet.Configuration(image: [8, 8, 3])
-        (configuration.channels, configuration.multipliers, configuration.blocks, configuration.attention) = (32, [1, 2], 1, [4])
+        (configuration.channels, configuration.multipliers, configuration.blocks, configuration.attention) = (
+            32, [1, 2], 1, [4]
+        )
         let checks = try NetworkChecks(UNet(configuration))
         try checks.studentStartsAsTeacher(span: "span_embed.0.bias")
         try checks.copies()

@@ -75,14 +75,19 @@ struct FuzzCase: CustomStringConvertible {
         guard op.kind != .constant, found.allSatisfy({ $0.tensor.dtype == .float64 }) else { return nil }
         func named(_ name: String) -> [Tensor] { found.filter { $0.name == name }.map(\.tensor) }
         let directions = zip(probe.inputs, probe.directions).filter { $0.0.dtype.isFloating }.map(\.1)
-        let pulled = try product(named("gradient"), directions), pushed = try product(named("tangent"), probe.cotangents)
+        let pulled = try product(named("gradient"), directions),
+            pushed = try product(named("tangent"), probe.cotangents)
         if Swift.abs(pulled.sum - pushed.sum) > 1e-9 * (pulled.size + pushed.size) {
             return "<gradient, direction> is \(pulled.sum), <cotangent, tangent> \(pushed.sum)"
         }
-        for (name, other) in [("gradient", "recorded gradient"), ("gradient of the tangent", "gradient of the gradient")] {
+        for (name, other) in [
+            ("gradient", "recorded gradient"), ("gradient of the tangent", "gradient of the gradient"),
+        ] {
             for (a, b) in zip(named(name), named(other)) {
                 let size = try a.doubles().map(Swift.abs).max() ?? 0
-                if let place = try difference(a, b, 1e-9 * (1 + size)) { return "\(other) is not the \(name): \(place)" }
+                if let place = try difference(a, b, 1e-9 * (1 + size)) {
+                    return "\(other) is not the \(name): \(place)"
+                }
             }
         }
         let first = try differenceFault("gradient", pulled.sum, pulled.size) { step in
@@ -109,12 +114,14 @@ struct FuzzCase: CustomStringConvertible {
         }
         let (coarse, fine) = (try slope(1e-5), try slope(2e-6))
         let allowed = 1e-6 * size + coarse.error + fine.error + 1e-9
-        guard Swift.abs(coarse.value - fine.value) <= allowed, Swift.abs(fine.value - derivative) > allowed else { return nil }
+        guard Swift.abs(coarse.value - fine.value) <= allowed, Swift.abs(fine.value - derivative) > allowed else {
+            return nil
+        }
         return "<\(name), direction> is \(derivative), by differences \(fine.value), allowed \(allowed)"
     }
 
-    /// NaN among ordinary numbers for every row, and all kinds of numbers for those that work element by element: what is
-    /// finite, infinite or NaN in float64 is so in float32.
+    /// NaN among ordinary numbers for every row, and all kinds of numbers for those that work element by element: what
+    /// is finite, infinite or NaN in float64 is so in float32.
     private func awkwardFault(_ inputs: [Tensor], _ random: inout RandomSource) throws -> String? {
         var dice = Dice(seed: seed &+ 1)
         let isWild = op.isPointwise && dice.chance(0.5)
@@ -149,7 +156,8 @@ struct FuzzCase: CustomStringConvertible {
     }
 
     private static let awkward: [Float] = [
-        0, -0.0, 1, -1, 0.5, 2.5, 1e-45, -1e-45, 1e-40, 1.17549435e-38, 3.4e38, -3.4e38, .infinity, -.infinity, .nan, 88.5, -87.5, 1e5,
+        0, -0.0, 1, -1, 0.5, 2.5, 1e-45, -1e-45, 1e-40, 1.17549435e-38, 3.4e38, -3.4e38, .infinity, -.infinity, .nan,
+        88.5, -87.5, 1e5,
         -1e10, 16_777_217, 2_147_483_648,
     ]
 }

@@ -8,14 +8,19 @@ struct Probe {
     let inputs: [Tensor], cotangents: [Tensor], directions: [Tensor]
 
     func converted(to dtype: DType) throws -> Probe {
-        func converted(_ tensors: [Tensor]) throws -> [Tensor] { try tensors.map { try $0.dtype.isFloating ? $0.converted(to: dtype) : $0 } }
-        return Probe(inputs: try converted(inputs), cotangents: try converted(cotangents), directions: try converted(directions))
+        func converted(_ tensors: [Tensor]) throws -> [Tensor] {
+            try tensors.map { try $0.dtype.isFloating ? $0.converted(to: dtype) : $0 }
+        }
+        return Probe(
+            inputs: try converted(inputs), cotangents: try converted(cotangents), directions: try converted(directions))
     }
 
     /// Every number moved by up to `change` times itself.
     func shaken(_ change: Double, _ random: inout RandomSource) throws -> Probe {
         func shaken(_ tensors: [Tensor]) throws -> [Tensor] {
-            try tensors.map { $0.dtype.isFloating ? try $0 * random.uniform($0.shape, .float64).affine(2 * change, 1 - change) : $0 }
+            try tensors.map {
+                $0.dtype.isFloating ? try $0 * random.uniform($0.shape, .float64).affine(2 * change, 1 - change) : $0
+            }
         }
         return Probe(inputs: try shaken(inputs), cotangents: try shaken(cotangents), directions: try shaken(directions))
     }
@@ -60,7 +65,9 @@ extension FuzzCase {
 
     /// Value, gradient (by the fused rules, and by the recorded ones), tangent, and the gradients of the last two.
     func results(_ inputs: [Tensor], cotangents: [Tensor], directions: [Tensor], valueAlone: Bool) throws -> [Result] {
-        func apply(_ inputs: [Tensor]) throws -> [Tensor] { Array(try op.apply(inputs, sample.attributes).prefix(op.results)) }
+        func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+            Array(try op.apply(inputs, sample.attributes).prefix(op.results))
+        }
         let value = try apply(inputs).map { Result("value", $0) }
         guard op.kind != .constant, !valueAlone else { return value }
         let parameters = inputs.map { Parameter($0) }
@@ -123,9 +130,9 @@ extension FuzzCase {
 
     func rounded(_ tensor: Tensor) throws -> Tensor { try tensor.converted(to: .float32).converted(to: .float64) }
 
-    /// How far each float32 result may be from float64's: as far as roundings of what goes in and of each operation's result
-    /// would move it, of its own size and of the terms of order one that may have cancelled inside a kernel, times how errors
-    /// of a sum of so many terms add up.
+    /// How far each float32 result may be from float64's: as far as roundings of what goes in and of each operation's
+    /// result would move it, of its own size and of the terms of order one that may have cancelled inside a kernel,
+    /// times how errors of a sum of so many terms add up.
     func tolerances(_ probe: Probe, _ exact: [Result], _ random: inout RandomSource) throws -> [Double] {
         if op.kind == .constant { return exact.map { _ in 0 } }
         var sizes = [Double](repeating: 1, count: exact.count)
@@ -156,12 +163,14 @@ extension FuzzCase {
             .map { "element \($0): \(try got.doubles()[$0]), not \(try wanted.doubles()[$0])" }
     }
 
-    /// The first place at which `body` answers yes to the numbers of two tensors of one shape. A plain loop, since debug
-    /// builds spend most of a case's time here.
+    /// The first place at which `body` answers yes to the numbers of two tensors of one shape. A plain loop, since
+    /// debug builds spend most of a case's time here.
     func firstPlace(_ a: Tensor, _ b: Tensor, _ body: (Double, Double) -> Bool) throws -> Int? {
         let (a, b) = (try a.converted(to: .float64), try b.converted(to: .float64))
         return withExtendedLifetime((a, b)) {
-            let (x, y) = (a.pointer.assumingMemoryBound(to: Double.self), b.pointer.assumingMemoryBound(to: Double.self))
+            let (x, y) = (
+                a.pointer.assumingMemoryBound(to: Double.self), b.pointer.assumingMemoryBound(to: Double.self)
+            )
             var place = 0
             while place < a.count {
                 if body(x[place], y[place]) { return place }

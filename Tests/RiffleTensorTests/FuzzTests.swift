@@ -46,7 +46,8 @@ import Testing
             (least, reason) = (smaller, fault)
             break
         }
-        Issue.record("RIFFLE_FUZZ_CASE=\(test.op.name):\(test.number): \(fault)\n\(test)\nsmallest found: \(reason)\n\(least)")
+        Issue.record(
+            "RIFFLE_FUZZ_CASE=\(test.op.name):\(test.number): \(fault)\n\(test)\nsmallest found: \(reason)\n\(least)")
         return false
     }
 

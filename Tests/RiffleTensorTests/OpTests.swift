@@ -23,7 +23,8 @@ import Testing
                 case .random(let shape, let range):
                     let width = range.upperBound - range.lowerBound
                     return try random.uniform(emptied(shape), .float64).affine(width, range.lowerBound)
-                case .indices(let values, let shape): return try Tensor(Array(values.prefix(emptied(shape).count)), emptied(shape))
+                case .indices(let values, let shape):
+                    return try Tensor(Array(values.prefix(emptied(shape).count)), emptied(shape))
                 }
             }
         }
@@ -39,10 +40,13 @@ import Testing
             return (parameters, inputs.indices.map { moves[$0] ? parameters[$0].tensor : inputs[$0] })
         }
 
-        /// This case with each size of the sample's dimensions in turn replaced by 0, where the operation takes such inputs.
+        /// This case with each size of the sample's dimensions in turn replaced by 0, where the operation takes such
+        /// inputs.
         func emptyCases() -> [Case] {
-            Set(sample.inputs.flatMap(\.shape.sizes)).subtracting([0]).sorted().map { Case(op: op, number: number, emptied: $0) }
-                .filter { test in (try? test.apply(test.inputs())) != nil }
+            Set(sample.inputs.flatMap(\.shape.sizes)).subtracting([0]).sorted().map {
+                Case(op: op, number: number, emptied: $0)
+            }
+            .filter { test in (try? test.apply(test.inputs())) != nil }
         }
         var seed: UInt64 { op.name.utf8.reduce(UInt64(number + 1)) { $0 &* 31 &+ UInt64($1) } }
         var attributes: [Value] { sample.attributes }
@@ -55,7 +59,9 @@ import Testing
     static let cases: [Case] = full + full.flatMap { $0.emptyCases() }
     /// What has no elements may have no mean, but then it has no derivatives either.
     static let differentiable = cases.filter { test in
-        test.op.kind != .constant && (test.emptied == nil || (try? test.apply(test.inputs()).allSatisfy { try !$0.doubles().contains(where: \.isNaN) }) == true)
+        test.op.kind != .constant
+            && (test.emptied == nil
+                || (try? test.apply(test.inputs()).allSatisfy { try !$0.doubles().contains(where: \.isNaN) }) == true)
     }
 
     @Test func rowsAreWellFormed() throws {
@@ -67,7 +73,10 @@ import Testing
             #expect(op.doc.example.hasPrefix("> "), "\(op.name) has no example")
             #expect(!op.samples.isEmpty, "\(op.name) has no sample")
             #expect(op.draw != nil, "\(op.name) does not say how its samples are drawn")
-            #expect(try OpTests.cases.contains { test in try test.op.name == op.name && test.inputs().contains { $0.count == 0 } }, "\(op.name) takes nothing empty")
+            #expect(
+                try OpTests.cases.contains { test in
+                    try test.op.name == op.name && test.inputs().contains { $0.count == 0 }
+                }, "\(op.name) takes nothing empty")
         }
     }
 
@@ -97,7 +106,9 @@ import Testing
                 return try contract(test.apply(changed), weights).item()
             }
             let got = try parameters[place].gradient?.doubles() ?? [Double](repeating: 0, count: input.count)
-            for (e, g) in zip(expected, got) { #expect(Swift.abs(e - g) <= 1e-6 * Swift.max(1, Swift.abs(e)), test.note) }
+            for (e, g) in zip(expected, got) {
+                #expect(Swift.abs(e - g) <= 1e-6 * Swift.max(1, Swift.abs(e)), test.note)
+            }
         }
     }
 
@@ -130,7 +141,9 @@ import Testing
                 return try tangent(test, changed, directions, weights).item()
             }
             let got = try parameters[place].gradient?.doubles() ?? [Double](repeating: 0, count: input.count)
-            for (e, g) in zip(expected, got) { #expect(Swift.abs(e - g) <= 2e-6 * Swift.max(1, Swift.abs(e)), test.note) }
+            for (e, g) in zip(expected, got) {
+                #expect(Swift.abs(e - g) <= 2e-6 * Swift.max(1, Swift.abs(e)), test.note)
+            }
         }
     }
 
@@ -142,11 +155,14 @@ import Testing
             let loss = try contract(test.apply(leaves), weights)
             let places = inputs.indices.filter { test.moves[$0] }
             let found = try gradients(of: loss, for: places.map { leaves[$0] }, recording: recording)
-            return try zip(places, found).map { try ($1 * directions[$0]!).sum() }.reduce(.scalar(0, .float64)) { try $0 + $1 }
+            return try zip(places, found).map { try ($1 * directions[$0]!).sum() }.reduce(.scalar(0, .float64)) {
+                try $0 + $1
+            }
         }
         let (parameters, leaves) = test.leaves(inputs)
         let (recorded, plain) = (try slope(leaves, recording: true), try slope(leaves, recording: false))
-        #expect(try Swift.abs(recorded.item() - plain.item()) <= 1e-10 * Swift.max(1, Swift.abs(plain.item())), test.note)
+        #expect(
+            try Swift.abs(recorded.item() - plain.item()) <= 1e-10 * Swift.max(1, Swift.abs(plain.item())), test.note)
         // Nothing moves what is linear in its inputs.
         if recorded.needsGradient { try recorded.backward() }
         for (place, input) in inputs.enumerated() where test.moves[place] {
@@ -156,7 +172,9 @@ import Testing
                 return try slope(test.leaves(changed).inputs, recording: false).item()
             }
             let got = try parameters[place].gradient?.doubles() ?? [Double](repeating: 0, count: input.count)
-            for (e, g) in zip(expected, got) { #expect(Swift.abs(e - g) <= 2e-6 * Swift.max(1, Swift.abs(e)), test.note) }
+            for (e, g) in zip(expected, got) {
+                #expect(Swift.abs(e - g) <= 2e-6 * Swift.max(1, Swift.abs(e)), test.note)
+            }
         }
     }
 
@@ -202,7 +220,9 @@ import Testing
     func tangent(_ test: Case, _ inputs: [Tensor], _ directions: [Tensor?], _ weights: [Tensor]) throws -> Tensor {
         let level = ForwardLevel()
         defer { level.close() }
-        let moving = try zip(inputs, directions).map { input, direction in try direction.map { try level.dual(input, $0) } ?? input }
+        let moving = try zip(inputs, directions).map { input, direction in
+            try direction.map { try level.dual(input, $0) } ?? input
+        }
         return try contract(test.apply(moving).map { try level.split($0).tangent }, weights)
     }
 
@@ -223,5 +243,7 @@ import Testing
 /// The largest difference between two tensors.
 func distance(_ a: Tensor, _ b: Tensor) throws -> Double {
     // NaN counts as infinitely far from all but NaN, where max() would pass over it.
-    try zip(a.doubles(), b.doubles()).map { $0 == $1 || $0.isNaN && $1.isNaN ? 0 : Swift.abs($0 - $1) }.map { $0.isNaN ? .infinity : $0 }.max() ?? 0
+    try zip(a.doubles(), b.doubles()).map { $0 == $1 || $0.isNaN && $1.isNaN ? 0 : Swift.abs($0 - $1) }.map {
+        $0.isNaN ? .infinity : $0
+    }.max() ?? 0
 }

@@ -10,9 +10,11 @@ import Testing
     /// Of equal elements one takes the gradient, though it alone would not move the result.
     private static let choosing = ["sort", "topk", "quantile"]
 
-    /// Every row where its inputs are 0, or equal, or some of them 0: gradient, tangent and gradient of the tangent lie between
-    /// the derivatives from both sides, wherever those exist. Points with a slope that grows without end are left to `known`.
-    @Test(arguments: OpTests.full.filter { $0.op.kind != .constant && !choosing.contains($0.op.name) }) func slopesLieBetweenThoseOfBothSides(_ test: Case) throws {
+    /// Every row where its inputs are 0, or equal, or some of them 0: gradient, tangent and gradient of the tangent lie
+    /// between the derivatives from both sides, wherever those exist. Points with a slope that grows without end are
+    /// left to `known`.
+    @Test(arguments: OpTests.full.filter { $0.op.kind != .constant && !choosing.contains($0.op.name) })
+    func slopesLieBetweenThoseOfBothSides(_ test: Case) throws {
         for point in 0..<9 {
             let inputs = try test.inputs().enumerated().map { place, input in
                 test.moves[place] ? try filled(input, point / [1, 3][Swift.min(place, 1)] % 3) : input
@@ -26,8 +28,12 @@ import Testing
             let pushed = { (moved: [Tensor]) in try tools.tangent(test, moved, direction, weights) }
 
             // What other results multiply an infinite slope by is 0, and the product no number, in PyTorch as here.
-            let all = { (moved: [Tensor]) in try test.apply(moved).reduce(Tensor.scalar(0, .float64)) { try $0 + $1.sum() } }
-            if try !all(inputs).item().isFinite || sides(of: all, inputs, test.moves).contains(where: \.diverges) { continue }
+            let all = { (moved: [Tensor]) in
+                try test.apply(moved).reduce(Tensor.scalar(0, .float64)) { try $0 + $1.sum() }
+            }
+            if try !all(inputs).item().isFinite || sides(of: all, inputs, test.moves).contains(where: \.diverges) {
+                continue
+            }
             let slopes = try sides(of: value, inputs, test.moves)
             if slopes.contains(where: \.diverges) { continue }
             let gradient = try gradients(value, inputs, test)
@@ -71,7 +77,9 @@ import Testing
             #expect(!gradient.isNaN, note)
             if diverges { return }
             let room = 1e-3 * Swift.max(1, Swift.abs(low), Swift.abs(high))
-            #expect(gradient >= low - room && gradient <= high + room, "input \(input + 1), element \(element + 1): \(found), not \(gradient); \(note)")
+            #expect(
+                gradient >= low - room && gradient <= high + room,
+                "input \(input + 1), element \(element + 1): \(found), not \(gradient); \(note)")
         }
     }
 
@@ -106,44 +114,68 @@ import Testing
         let cotangent: Double
         let gradients: [[Double]]
 
-        init(_ name: String, _ inputs: [Double]..., with attributes: @autoclosure @escaping @Sendable () -> [Value] = [], times cotangent: Double = 1, gives gradients: [[Double]]) {
-            (self.name, self.inputs, self.attributes, self.cotangent, self.gradients) = (name, inputs, attributes, cotangent, gradients)
+        init(
+            _ name: String, _ inputs: [Double]..., with attributes: @autoclosure @escaping @Sendable () -> [Value] = [],
+            times cotangent: Double = 1, gives gradients: [[Double]]
+        ) {
+            (self.name, self.inputs, self.attributes, self.cotangent, self.gradients) = (
+                name, inputs, attributes, cotangent, gradients
+            )
         }
         var testDescription: String { "\(name) at \(inputs)" + (cotangent == 1 ? "" : ", times \(cotangent)") }
     }
 
     private static let (inf, nan) = (Double.infinity, Double.nan)
 
-    /// PyTorch 2.15's gradients in float64, but for logsumexp of infinite numbers and activations at infinity, which are NaN
-    /// there: here they are the limits.
+    /// PyTorch 2.15's gradients in float64, but for logsumexp of infinite numbers and activations at infinity, which
+    /// are NaN there: here they are the limits.
     static let known: [Known] = [
-        Known("pow", [0, 0, 0, 2, 0], [2, 1, 0, 2, -1], gives: [[0, 1, 0, 4, -inf], [0, 0, 0, 2.772588722239781, -inf]]),
-        Known("power", [0], with: [.number(0.5)], gives: [[inf]]), Known("power", [0], with: [.number(1)], gives: [[1]]),
-        Known("power", [0], with: [.number(0)], gives: [[0]]), Known("power", [0, inf], with: [.number(-1)], gives: [[-inf, 0]]),
-        Known("sqrt", [0, inf], gives: [[inf, 0]]), Known("rsqrt", [0, inf], gives: [[-inf, 0]]), Known("reciprocal", [0, inf], gives: [[-inf, 0]]),
-        Known("log", [0, inf], gives: [[inf, 0]]), Known("abs", [0, -inf], gives: [[0, -1]]), Known("relu", [0, inf, -inf], gives: [[0, 1, 0]]),
+        Known(
+            "pow", [0, 0, 0, 2, 0], [2, 1, 0, 2, -1], gives: [[0, 1, 0, 4, -inf], [0, 0, 0, 2.772588722239781, -inf]]),
+        Known("power", [0], with: [.number(0.5)], gives: [[inf]]),
+        Known("power", [0], with: [.number(1)], gives: [[1]]),
+        Known("power", [0], with: [.number(0)], gives: [[0]]),
+        Known("power", [0, inf], with: [.number(-1)], gives: [[-inf, 0]]),
+        Known("sqrt", [0, inf], gives: [[inf, 0]]), Known("rsqrt", [0, inf], gives: [[-inf, 0]]),
+        Known("reciprocal", [0, inf], gives: [[-inf, 0]]),
+        Known("log", [0, inf], gives: [[inf, 0]]), Known("abs", [0, -inf], gives: [[0, -1]]),
+        Known("relu", [0, inf, -inf], gives: [[0, 1, 0]]),
         Known("relu", [0, -1], times: inf, gives: [[0, 0]]), Known("relu", [1], times: inf, gives: [[inf]]),
         Known("clamp", [-1, 1, 2, 0], with: [.number(-1), .number(1)], gives: [[0, 0, 0, 1]]),
         Known("clamp", [-1, 0], with: [.number(0), .number(inf)], times: inf, gives: [[0, 0]]),
-        Known("max", [1, 2, 2], gives: [[0, 0.5, 0.5]]), Known("min", [1, 1, 2], gives: [[0.5, 0.5, 0]]), Known("max", [-1, 0], times: inf, gives: [[0, inf]]),
-        Known("maximum", [1, 2, 3], [2, 2, 1], gives: [[0, 0.5, 1], [1, 0.5, 0]]), Known("minimum", [1, 2, 3], [2, 2, 1], gives: [[1, 0.5, 0], [0, 0.5, 1]]),
+        Known("max", [1, 2, 2], gives: [[0, 0.5, 0.5]]), Known("min", [1, 1, 2], gives: [[0.5, 0.5, 0]]),
+        Known("max", [-1, 0], times: inf, gives: [[0, inf]]),
+        Known("maximum", [1, 2, 3], [2, 2, 1], gives: [[0, 0.5, 1], [1, 0.5, 0]]),
+        Known("minimum", [1, 2, 3], [2, 2, 1], gives: [[1, 0.5, 0], [0, 0.5, 1]]),
         Known("maximum", [-1, 2], [0, 0], times: inf, gives: [[0, inf], [inf, 0]]),
-        Known("atan2", [0, 0], [0, 1], gives: [[0, 1], [0, 0]]), Known("atan2", [3e-200], [4e-200], gives: [[1.6e199], [-1.2e199]]),
-        Known("div", [0, 1, 1e-30, 1], [1e-200, 0, 1e-200, inf], gives: [[1e200, inf, 1e200, 0], [0, -inf, -inf, 0]]),
-        Known("std", [1, 1, 1], gives: [[0, 0, 0]]), Known("std", [1], gives: [[nan]]), Known("var", [1, 1, 1], gives: [[0, 0, 0]]), Known("var", [1], gives: [[nan]]),
-        Known("norm", [0, 0], with: [.number(2)], gives: [[0, 0]]), Known("norm", [0, 0], with: [.number(1)], gives: [[0, 0]]), Known("norm", [0, 0], with: [.number(inf)], gives: [[0, 0]]),
-        Known("norm", [0, 0], with: [.number(3)], gives: [[0, 0]]), Known("norm", [0, 3], with: [.number(0.5)], gives: [[0, 1]]),
+        Known("atan2", [0, 0], [0, 1], gives: [[0, 1], [0, 0]]),
+        Known("atan2", [3e-200], [4e-200], gives: [[1.6e199], [-1.2e199]]),
+        Known(
+            "div", [0, 1, 1e-30, 1], [1e-200, 0, 1e-200, inf], gives: [[1e200, inf, 1e200, 0], [0, -inf, -inf, 0]]),
+        Known("std", [1, 1, 1], gives: [[0, 0, 0]]), Known("std", [1], gives: [[nan]]),
+        Known("var", [1, 1, 1], gives: [[0, 0, 0]]), Known("var", [1], gives: [[nan]]),
+        Known("norm", [0, 0], with: [.number(2)], gives: [[0, 0]]),
+        Known("norm", [0, 0], with: [.number(1)], gives: [[0, 0]]),
+        Known("norm", [0, 0], with: [.number(inf)], gives: [[0, 0]]),
+        Known("norm", [0, 0], with: [.number(3)], gives: [[0, 0]]),
+        Known("norm", [0, 3], with: [.number(0.5)], gives: [[0, 1]]),
         Known("norm", [-3, 3, 1], with: [.number(inf)], gives: [[-0.5, 0.5, 0]]),
-        Known("norm", [-3, 3, 1], with: [.number(1e300)], gives: [[-0.5, 0.5, 0]]), Known("norm", [1, 3], with: [.number(1e4)], gives: [[0, 1]]),
-        Known("logsumexp", [1, -inf], gives: [[1, 0]]), Known("logsumexp", [inf, 1], gives: [[1, 0]]), Known("logsumexp", [inf, inf], gives: [[0.5, 0.5]]),
+        Known("norm", [-3, 3, 1], with: [.number(1e300)], gives: [[-0.5, 0.5, 0]]),
+        Known("norm", [1, 3], with: [.number(1e4)], gives: [[0, 1]]),
+        Known("logsumexp", [1, -inf], gives: [[1, 0]]), Known("logsumexp", [inf, 1], gives: [[1, 0]]),
+        Known("logsumexp", [inf, inf], gives: [[0.5, 0.5]]),
         Known("logsumexp", [-inf, -inf], gives: [[0.5, 0.5]]), Known("logsumexp", [nan, 1], gives: [[nan, nan]]),
         Known("softmax", [1, -inf], gives: [[0, 0]]), Known("log_softmax", [1, -inf], times: 1, gives: [[-1, 1]]),
-        Known("softplus", [inf, -inf], gives: [[1, 0]]), Known("sigmoid", [inf, -inf], gives: [[0, 0]]), Known("tanh", [inf, -inf], gives: [[0, 0]]),
-        Known("erf", [inf, -inf], gives: [[0, 0]]), Known("silu", [inf, -inf], gives: [[1, 0]]), Known("gelu", [inf, -inf, 1e30], gives: [[1, 0, 1]]),
+        Known("softplus", [inf, -inf], gives: [[1, 0]]), Known("sigmoid", [inf, -inf], gives: [[0, 0]]),
+        Known("tanh", [inf, -inf], gives: [[0, 0]]),
+        Known("erf", [inf, -inf], gives: [[0, 0]]), Known("silu", [inf, -inf], gives: [[1, 0]]),
+        Known("gelu", [inf, -inf, 1e30], gives: [[1, 0, 1]]),
         Known("gelu_erf", [inf, -inf, 1e30], gives: [[1, 0, 1]]),
-        Known("silu_curve", [inf, -inf], [1, 1], gives: [[0, 0], [0, 0]]), Known("gelu_curve", [inf, -inf, 1e200], [1, 1, 1], gives: [[0, 0, 0], [0, 0, 0]]),
+        Known("silu_curve", [inf, -inf], [1, 1], gives: [[0, 0], [0, 0]]),
+        Known("gelu_curve", [inf, -inf, 1e200], [1, 1, 1], gives: [[0, 0, 0], [0, 0, 0]]),
         Known("quantile", [1, 3, 2, 2], with: [.number(0.5)], gives: [[0, 0, 0.5, 0.5]]),
-        Known("quantile", [1, inf, 2, 2], with: [.number(1)], gives: [[0, 1, 0, 0]]), Known("quantile", [1, nan, 2], with: [.number(0.5)], gives: [[0, 1, 0]]),
+        Known("quantile", [1, inf, 2, 2], with: [.number(1)], gives: [[0, 1, 0, 0]]),
+        Known("quantile", [1, nan, 2], with: [.number(0.5)], gives: [[0, 1, 0]]),
     ]
 
     @Test(arguments: known) func pyTorchsGradients(_ point: Known) throws {
@@ -154,7 +186,8 @@ import Testing
         let found = try parameters.map { try $0.gradient?.doubles() ?? [Double](repeating: 0, count: $0.shape.count) }
         #expect(same(found, point.gradients), "\(found)")
         // The tangents of finite slopes sum up to the same.
-        for (input, gradients) in point.gradients.enumerated() where point.cotangent == 1 && gradients.allSatisfy(\.isFinite) {
+        for (input, gradients) in point.gradients.enumerated()
+        where point.cotangent == 1 && gradients.allSatisfy(\.isFinite) {
             let level = ForwardLevel()
             defer { level.close() }
             var moving = values

@@ -76,7 +76,9 @@ import Testing
 
     /// Gradients arrive in the parameter's own type, whatever it was mixed with.
     @Test func mixedTypes() throws {
-        let (x, weight) = (Parameter(try Tensor.randn([4, 6])), Parameter(try Tensor([1, 2, 3, 4, 5, 6] as [Double], [6])))
+        let (x, weight) = (
+            Parameter(try Tensor.randn([4, 6])), Parameter(try Tensor([1, 2, 3, 4, 5, 6] as [Double], [6]))
+        )
         let bias = Parameter(try Tensor.zeros([6], .float64))
         try (x.tensor.layerNorm(weight.tensor, bias.tensor) * Tensor.randn([4, 6])).sum().backward()
         #expect(x.gradient?.dtype == .float32 && weight.gradient?.dtype == .float64)
@@ -88,10 +90,15 @@ import Testing
         try (again.tensor.layerNorm(single.tensor, bias.tensor.cast(.float32)) * c).sum().backward()
         #expect(try distance(#require(x.gradient), #require(again.gradient)) < 1e-6)
         // A tangent has its value's type, and a cotangent is taken in its result's.
-        let moved = try jvp([bias.value], [.ones([6], .float64)]) { try x.tensor.layerNorm(again.value.mean([0]), $0[0]) }
+        let moved = try jvp([bias.value], [.ones([6], .float64)]) {
+            try x.tensor.layerNorm(again.value.mean([0]), $0[0])
+        }
         #expect(moved.value.dtype == .float32 && moved.tangent.dtype == .float32)
         let y = Parameter(try Tensor.randn([2, 3], .float64))
-        #expect(try gradients(of: y.tensor.softmax(), for: [y.tensor], cotangent: .ones([2, 3]))[0].doubles().allSatisfy { abs($0) < 1e-15 })
+        #expect(
+            try gradients(of: y.tensor.softmax(), for: [y.tensor], cotangent: .ones([2, 3]))[0].doubles().allSatisfy {
+                abs($0) < 1e-15
+            })
     }
 
     @Test func linearTakesTheActivationsItKnows() throws {

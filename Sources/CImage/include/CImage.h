@@ -27,9 +27,9 @@ enum { CI_MESSAGE = 160 };
 /// A picture that is being read or written.
 typedef struct ci_png ci_png;
 
-/// Begins to read a PNG of any colour type and depth, of `size` bytes. In `form` is what ci_png_read gives: palettes become
-/// RGB, 1 to 4 bits 8, transparency alpha. Memory for the pixels has not been taken, nor for texts, profiles and whatever
-/// else stands beside them, which is passed over. Returns NULL with the reason in `message`.
+/// Begins to read a PNG of any colour type and depth, of `size` bytes. In `form` is what ci_png_read gives: palettes
+/// become RGB, 1 to 4 bits 8, transparency alpha. Memory for the pixels has not been taken, nor for texts, profiles and
+/// whatever else stands beside them, which is passed over. Returns NULL with the reason in `message`.
 ci_png *ci_png_open(ci_stream stream, size_t size, ci_form *form, char message[CI_MESSAGE]);
 
 /// Reads all pixels as they are stored, without gamma. Returns false with the reason in `message`.

@@ -18,7 +18,8 @@
 #pragma clang attribute pop
 
 #pragma clang attribute push( \
-    __attribute__((target("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512cd"), min_vector_width(512))), \
+    __attribute__(( \
+        target("avx2,fma,f16c,bmi,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512cd"), min_vector_width(512))), \
     apply_to = function)
 #define RK_LEVEL(name) name##_avx512
 #define RK_VECTOR_BYTES 64

@@ -199,7 +199,7 @@ RK_MATH float rk_gelu_slope_f32(float x) {
 // The second derivative, 2 s' z' + x (s'' z'^2 + s' z''), with s'' = s (1 - s) (1 - 2 s).
 RK_MATH float rk_gate_curve_f32(float x, float z, float dz, float ddz) {
     float e = rk_exp_low_f32(-fabsf(z)), r = 1.0f / (1.0f + e), slope = e * r * r;
-    float turn = copysignf((e - 1.0f) * r, -z) * dz;   // 1 - 2 s
+    float turn = copysignf((e - 1.0f) * r, -z) * dz; // 1 - 2 s
     return slope * (2.0f * dz + x * (turn * dz + ddz));
 }
 
@@ -214,9 +214,7 @@ RK_MATH float rk_gelu_curve_f32(float x) {
     return rk_gate_curve_f32(c, c * (1.59576912f + 0.0713548163f * q), dz, 0.428128898f * c);
 }
 
-RK_MATH float rk_softplus_f32(float x) {
-    return (x > 0.0f ? x : 0.0f) + rk_log1p_unit_f32(rk_exp_low_f32(-fabsf(x)));
-}
+RK_MATH float rk_softplus_f32(float x) { return (x > 0.0f ? x : 0.0f) + rk_log1p_unit_f32(rk_exp_low_f32(-fabsf(x))); }
 
 // x^y for 0 < x < inf and finite y, through float64 so that the error of y log(x) stays below a float's.
 RK_MATH float rk_pow_positive_f32(float x, float y) {

@@ -47,11 +47,17 @@ struct rlua_value {
         bool boolean;
         int64_t integer;
         double number;
-        struct { const char *bytes; size_t length; } string;
+        struct {
+            const char *bytes;
+            size_t length;
+        } string;
         void *object;
         int reference;
         /// `count` items, then `named` keys each followed by its value.
-        struct { rlua_value *items; uint32_t count, named; } table;
+        struct {
+            rlua_value *items;
+            uint32_t count, named;
+        } table;
     };
 };
 
@@ -108,8 +114,8 @@ void rlua_interruptible(rlua_state *state);
 void rlua_interrupt(void);
 void rlua_resume(rlua_state *state);
 
-/// A full collection of Lua's garbage in the middle of a call from Lua. An error in a finalizer ends that finalizer alone,
-/// so nothing jumps over the frames of Swift in between.
+/// A full collection of Lua's garbage in the middle of a call from Lua. An error in a finalizer ends that finalizer
+/// alone, so nothing jumps over the frames of Swift in between.
 void rlua_reclaim(rlua_state *state);
 
 // MARK: - Registration
@@ -150,8 +156,8 @@ void rlua_forget(rlua_state *state, int reference);
 
 // MARK: - Calling Lua
 
-/// The function of a chunk, as a registry place; 0 with the message in `message` where it does not compile. The prelude finds
-/// the names of all chunks in the table `programs`.
+/// The function of a chunk, as a registry place; 0 with the message in `message` where it does not compile. The prelude
+/// finds the names of all chunks in the table `programs`.
 int rlua_load(rlua_state *state, const char *bytes, size_t length, const char *name, rlua_value *message);
 
 typedef struct {
@@ -168,8 +174,8 @@ typedef struct {
 } rlua_outcome;
 
 /// Calls a function (or another value of the registry that can be called). The arguments come from the arena.
-/// As many results are read as are wanted, those missing as nil; all of them with -1. What the outcome points to lasts until
-/// rlua_done, which has to follow.
+/// As many results are read as are wanted, those missing as nil; all of them with -1. What the outcome points to lasts
+/// until rlua_done, which has to follow.
 void rlua_begin(rlua_state *state, rlua_outcome *outcome);
 void rlua_call(rlua_state *state, int function, rlua_value *arguments, size_t count, int wanted, rlua_outcome *outcome);
 void rlua_done(rlua_state *state, rlua_outcome *outcome);
@@ -191,4 +197,5 @@ int rlua_root_reference(rlua_state *state, rlua_root root);
 void rlua_set_global(rlua_state *state, const char *name, rlua_value *value);
 
 /// The tensors in local variables of the running Lua code: calls body(context, name, object) for each.
-void rlua_each_local(rlua_state *state, int class_id, void *context, void (*body)(void *context, const char *name, void *object));
+void rlua_each_local(
+    rlua_state *state, int class_id, void *context, void (*body)(void *context, const char *name, void *object));

@@ -1,8 +1,8 @@
 import RiffleNN
 import RiffleTensor
 
-/// Align Your Flow (Sabour et al. 2506.14603): a student that follows the normalised tangent of its own map, in the limit of
-/// steps of no length.
+/// Align Your Flow (Sabour et al. 2506.14603): a student that follows the normalised tangent of its own map, in the
+/// limit of steps of no length.
 ///
 ///     L = E |u(x_s, s, t) - sg (u*(x_s, s, t) + g / (|g| + c))|^2
 ///
@@ -11,8 +11,8 @@ import RiffleTensor
 /// | eulerian (AYF-EMD) | v_s(x_s) - u* + r (t - s) D u*, D the derivative as the start moves at v_s |
 /// | lagrangian (AYF-LMD) | v_t(X*_{s,t}(x_s)) - u* - r (t - s) du*/dt |
 ///
-/// |g| is the root mean square of a sample, c = 0.1, and r warms up from 0 to 1. u* is the target; v the teacher's velocity,
-/// or in the Eulerian form without one the path's.
+/// |g| is the root mean square of a sample, c = 0.1, and r warms up from 0 to 1. u* is the target; v the teacher's
+/// velocity, or in the Eulerian form without one the path's.
 ///
 /// With t = 1 the Eulerian form is the continuous consistency model sCM (Lu and Song 2410.11081) on this path.
 public struct AYFLoss {
@@ -41,11 +41,17 @@ public struct AYFLoss {
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let name = endsAtData ? "scm" : "ayf"
-        guard teacher != nil || form == .eulerian else { throw RiffleError(name, "the lagrangian form needs a teacher") }
-        let roles = try endsAtData
-            ? Roles(student.stepping, teacher: teacher, target: target?.stepping) : Roles(student, teacher: teacher, target: target)
+        guard teacher != nil || form == .eulerian else {
+            throw RiffleError(name, "the lagrangian form needs a teacher")
+        }
+        let roles =
+            try endsAtData
+            ? Roles(student.stepping, teacher: teacher, target: target?.stepping)
+            : Roles(student, teacher: teacher, target: target)
         var times = try options.times.pairs(FlowBatch.count(data, name), data.dtype)
-        if endsAtData { times = (try options.times.sample(data.shape[0], data.dtype), try .ones([data.shape[0]], data.dtype)) }
+        if endsAtData {
+            times = (try options.times.sample(data.shape[0], data.dtype), try .ones([data.shape[0]], data.dtype))
+        }
         let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: name, times: times)
         var terms = Terms(options)
         try terms.add(name, residual(batch, roles), batch.jumps)
@@ -91,10 +97,11 @@ extension AYFLoss: LossWithOptions {
     private static func method(
         _ name: String, _ usual: @escaping @Sendable () -> AYFLoss, student: Argument, _ own: [Option<Self>], _ doc: Doc
     ) -> LossMethod {
-        let options: [Option<Self>] = own + [
-            Option("warmup", \.warmup, .fraction(0...1), "r: how much of the tangent's derivative counts"),
-            Option("normaliser", \.normaliser, .nonNegative, "c; nothing is normalised where it is 0"),
-        ]
+        let options: [Option<Self>] =
+            own + [
+                Option("warmup", \.warmup, .fraction(0...1), "r: how much of the tangent's derivative counts"),
+                Option("normaliser", \.normaliser, .nonNegative, "c; nothing is normalised where it is 0"),
+            ]
         return .fromData(name, usual, student: student, options, doc) { loss, lesson, teacher in
             try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
         }

@@ -3,7 +3,8 @@ import RiffleTensor
 
 /// AlphaFlow (2510.20771): from trajectory flow matching (alpha 1) over shortcuts to MeanFlow (alpha towards 0).
 ///
-///     L = E |u(x_s, s, t) - sg (alpha v + (1 - alpha) u(x_m, m, t))|^2 / alpha,  m = s + alpha (t - s),  x_m = x_s + (m - s) v
+///     L = E |u(x_s, s, t) - sg (alpha v + (1 - alpha) u(x_m, m, t))|^2 / alpha,  m = s + alpha (t - s),
+///     x_m = x_s + (m - s) v
 public struct AlphaFlowLoss {
     public var options = LossOptions()
     public var alpha: Double
@@ -22,7 +23,11 @@ public struct AlphaFlowLoss {
         let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "alphaflow")
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
-        if let first { try terms.add("velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts, weight: first.share) }
+        if let first {
+            try terms.add(
+                "velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts,
+                weight: first.share)
+        }
         if let rest {
             let v = try roles.velocity(rest), jumps = rest.jumps
             let middle = try jumps.s + (jumps.t - jumps.s) * alpha
@@ -40,7 +45,8 @@ extension AlphaFlowLoss: LossWithOptions {
         "alphaflow", { AlphaFlowLoss(alpha: 1) },
         [
             Option(
-                "alpha", \.alpha, .fraction(1e-4...1), "1 is trajectory flow matching, towards 0 MeanFlow", isRequired: true),
+                "alpha", \.alpha, .fraction(1e-4...1), "1 is trajectory flow matching, towards 0 MeanFlow",
+                isRequired: true),
             Option("diagonal", \.diagonal, .fraction(0...1), .diagonal),
         ],
         Doc(

@@ -6,14 +6,14 @@ import RiffleTensor
 ///
 ///     L = E weight |f(x_s, s) - sg f*(x_r, r)|^2,  f(x, s) = x + (1 - s) u(x, s, 1),  s < r <= 1
 ///
-/// With a teacher, x_r lies a step of its solver from x_s (consistency distillation); without one, on the same line of the
-/// path (consistency training). f* is the target. A student with one time tells u(x, s, 1) as v(x, s).
+/// With a teacher, x_r lies a step of its solver from x_s (consistency distillation); without one, on the same line of
+/// the path (consistency training). f* is the target. A student with one time tells u(x, s, 1) as v(x, s).
 public struct ConsistencyLoss {
     public var options = LossOptions()
     /// r is the next of so many equal steps; of 32 where neither steps nor a stage are given.
     public var steps: Int?
-    /// Instead the stage of easy consistency tuning (Geng et al. 2406.14548), on the linear path: of the noise level sigma =
-    /// (1 - s) / s a part stays that grows with the stage, 1 - 2^-(stage + 1) (1 + 8 sigmoid(-sigma)); weight
+    /// Instead the stage of easy consistency tuning (Geng et al. 2406.14548), on the linear path: of the noise level
+    /// sigma = (1 - s) / s a part stays that grows with the stage, 1 - 2^-(stage + 1) (1 + 8 sigmoid(-sigma)); weight
     /// 1 / (sigma_s - sigma_r).
     public var stage: Int?
     /// How the teacher is followed.
@@ -27,12 +27,14 @@ public struct ConsistencyLoss {
     ) throws -> Loss {
         guard steps == nil || stage == nil else { throw RiffleError("consistency", "give steps or stage, not both") }
         if stage != nil, options.path != .linear {
-            throw RiffleError("consistency", "a stage is of noise levels on the linear path, got \(options.path.rawValue)")
+            throw RiffleError(
+                "consistency", "a stage is of noise levels on the linear path, got \(options.path.rawValue)")
         }
         let n = try FlowBatch.count(data, "consistency")
         let (s, r, weight) = try times(n, data.dtype)
         let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "consistency", times: (s, .ones([n], data.dtype)))
+        let batch = try FlowBatch(
+            data, condition, options, for: roles.asked, operation: "consistency", times: (s, .ones([n], data.dtype)))
         let later = try point(batch, r, roles)
         let jumps = batch.jumps, wanted = try later.end(roles.target(later))
         var terms = Terms(options)
@@ -67,9 +69,12 @@ extension ConsistencyLoss: LossWithOptions {
         "consistency", ConsistencyLoss.init, student: .steppingStudent,
         [
             Option(
-                "steps", \.steps, .integer(1...1_000_000), "equal ones, from each to the next; 32 where no stage is given"),
+                "steps", \.steps, .integer(1...1_000_000),
+                "equal ones, from each to the next; 32 where no stage is given"),
             Option(
-                "stage", \.stage, .integer(0...20), "of easy consistency tuning's schedule instead, on the linear path"),
+                "stage", \.stage, .integer(0...20),
+                "of easy consistency tuning's schedule instead, on the linear "
+                    + "path"),
             Option("method", \.method, "how the teacher is followed"),
         ],
         Doc(

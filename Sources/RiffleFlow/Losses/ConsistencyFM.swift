@@ -3,10 +3,11 @@ import RiffleTensor
 
 /// Consistency flow matching (Yang et al. 2407.02398): straight lines to the end of each of a few segments of time.
 ///
-///     L = E |f(x_s, s) - sg f*(x_r, r)|^2 + alpha |v(x_s, s) - sg v*(x_r, r)|^2,  f(x, s) = x + (T - s) v(x, s),  r = min(s + gap, T)
+///     L = E |f(x_s, s) - sg f*(x_r, r)|^2 + alpha |v(x_s, s) - sg v*(x_r, r)|^2,  f(x, s) = x + (T - s) v(x, s),
+///     r = min(s + gap, T)
 ///
-/// T is the end of s's segment. From `boundary` on, f*(x_r, r) is the path's own point at T: with 0 everywhere, the first
-/// phase of the paper; it ends with 0.9. With a teacher x_r is an Euler step from x_s and there is no boundary.
+/// T is the end of s's segment. From `boundary` on, f*(x_r, r) is the path's own point at T: with 0 everywhere, the
+/// first phase of the paper; it ends with 0.9. With a teacher x_r is an Euler step from x_s and there is no boundary.
 public struct ConsistencyFMLoss {
     public var options = LossOptions()
     public var segments = 2
@@ -24,9 +25,11 @@ public struct ConsistencyFMLoss {
         let s = try options.times.sample(n, data.dtype)
         let end = try ((s * parts).floor() + 1).clamp(1, parts) / parts, r = try (s + gap).minimum(end)
         let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "consistency_fm", times: (s, end))
+        let batch = try FlowBatch(
+            data, condition, options, for: roles.asked, operation: "consistency_fm", times: (s, end))
         let jumps = batch.jumps
-        let place = roles.hasTeacher
+        let place =
+            roles.hasTeacher
             ? try jumps.to(r).end(roles.velocity(batch)) : try options.path.point(batch.noise, batch.data, r)
         let later = jumps.from(place, r), (v, u) = (try roles.student(jumps), try roles.target(later))
         var wanted = try later.end(u)
@@ -58,10 +61,12 @@ extension ConsistencyFMLoss: LossWithOptions {
         ],
         Doc(
             "Consistency flow matching: straight lines to the ends of segments. The student may take one time.",
-            formula: "L = E |f(x_s, s) - sg f*(x_r, r)|^2 + a |v(x_s, s) - sg v*(x_r, r)|^2, f(x, s) = x + (T - s) v(x, s)",
+            formula:
+                "L = E |f(x_s, s) - sg f*(x_r, r)|^2 + a |v(x_s, s) - sg v*(x_r, r)|^2, f(x, s) = x + (T - s) v(x, s)",
             source: "Yang et al. 2024, 2407.02398",
             parts: [
-                Doc.Part("consistency", "where both points lead"), Doc.Part("velocity", "the velocities at both points"),
+                Doc.Part("consistency", "where both points lead"),
+                Doc.Part("velocity", "the velocities at both points"),
             ])
     ) { loss, lesson, teacher in
         try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)

@@ -1,8 +1,8 @@
 import RiffleNN
 import RiffleTensor
 
-/// Distribution matching distillation's gradient (Yin et al. 2311.18828): the generator moves along the difference of two
-/// data predictions, the online network's and the teacher's, of its noised samples.
+/// Distribution matching distillation's gradient (Yin et al. 2311.18828): the generator moves along the difference of
+/// two data predictions, the online network's and the teacher's, of its noised samples.
 ///
 ///     L = |x1 - sg (x1 - w (d(x_t) - d*(x_t)))|^2 / 2,  d = x_t + (1 - t) v(x_t),  w = 1 / mean |x1 - d*(x_t)|
 ///
@@ -18,14 +18,20 @@ public struct DMDLoss {
     ) throws -> Loss {
         _ = try FlowBatch.count(noise, "dmd", named: "z")
         try checkClasses([("generator", generator), ("teacher", teacher), ("online network", online)])
-        guard options.path == .linear else { throw RiffleError("dmd", "the path must be linear, got \(options.path.rawValue)") }
+        guard options.path == .linear else {
+            throw RiffleError("dmd", "the path must be linear, got \(options.path.rawValue)")
+        }
         let data = try generated(generator, noise, condition), made = data.detach()
         let t = try options.times.sample(noise.shape[0], noise.dtype).affine(0.96, 0.02)
-        let batch = try FlowBatch(made, condition, options, for: [("teacher", teacher), ("online", online)], operation: "dmd", times: (t, t)), jumps = batch.jumps
+        let
+            batch = try FlowBatch(
+                made, condition, options, for: [("teacher", teacher), ("online", online)], operation: "dmd",
+                times: (t, t)), jumps = batch.jumps
         let taught = try constant("teacher", teacher) { try $0.velocity(jumps.x, t, jumps.condition) }
         let shown = try constant("online", online) { try $0.velocity(jumps.x, t, jumps.condition) }
         let left = try (1 - t).alongside(made)
-        let size = try sampleMean((made - (jumps.x + left * taught)).abs()).maximum(.scalar(1e-6, made.dtype)).alongside(made)
+        let size = try sampleMean((made - (jumps.x + left * taught)).abs()).maximum(.scalar(1e-6, made.dtype))
+            .alongside(made)
         let wanted = try made - left * (shown - taught) / size
         var terms = Terms(options)
         try terms.add("dmd", data - wanted, jumps, weight: 0.5)
@@ -45,7 +51,8 @@ extension DMDLoss: LossWithOptions {
             parts: [Doc.Part("dmd", "twice the loss: what moves the generated data, squared")])
     ) { loss, arguments in
         try loss(
-            arguments.object("generator"), arguments.object("online"), arguments.object("teacher"), arguments.tensor("z"),
+            arguments.object("generator"), arguments.object("online"), arguments.object("teacher"),
+            arguments.tensor("z"),
             arguments.condition("labels"))
     }
 }

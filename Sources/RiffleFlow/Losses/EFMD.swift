@@ -4,7 +4,8 @@ import RiffleTensor
 /// Eulerian flow map distillation (Boffi, Albergo and Vanden-Eijnden 2406.07507, EMD): where a jump starts does not
 /// matter, as long as the start moves with the teacher.
 ///
-///     L = E |d/ds X + (v . grad) X|^2 = E |v - u + (t - s) D u|^2,  X = x + (t - s) u(x, s, t),  D u = du/ds + (v . grad) u
+///     L = E |d/ds X + (v . grad) X|^2 = E |v - u + (t - s) D u|^2,  X = x + (t - s) u(x, s, t),
+///     D u = du/ds + (v . grad) u
 ///
 /// The semi-gradient holds the transport (v . grad) X constant.
 public struct EFMDLoss {
@@ -14,7 +15,9 @@ public struct EFMDLoss {
     public init() {}
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
+    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
+        throws -> Loss
+    {
         let roles = try Roles(student, teacher: teacher)
         let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "efmd")
         var terms = Terms(options)
@@ -32,8 +35,12 @@ extension Roles {
             let (u, du) = try alongStart(jumps, at: v)
             return try v - u + span * du
         case .semi:
-            let (u, du) = try jvp([jumps.s], [.ones([jumps.count], jumps.s.dtype)]) { try student(jumps.from(jumps.x, $0[0])) }
-            let transport = try withoutGradient { try jvp([jumps.x], [v]) { try target(jumps.from($0[0], jumps.s)) }.tangent }
+            let (u, du) = try jvp([jumps.s], [.ones([jumps.count], jumps.s.dtype)]) {
+                try student(jumps.from(jumps.x, $0[0]))
+            }
+            let transport = try withoutGradient {
+                try jvp([jumps.x], [v]) { try target(jumps.from($0[0], jumps.s)) }.tangent
+            }
             return try span * du - u + v + span * transport
         }
     }
@@ -41,7 +48,8 @@ extension Roles {
 
 extension EFMDLoss: LossWithOptions {
     static let method = LossMethod.taught(
-        "efmd", EFMDLoss.init, target: .unusedTarget, [Option("gradient", \.gradient, "semi holds the transport constant")],
+        "efmd", EFMDLoss.init, target: .unusedTarget,
+        [Option("gradient", \.gradient, "semi holds the transport constant")],
         Doc(
             "Eulerian flow map distillation: where a jump starts does not matter along the flow.",
             formula: "L = E |d/ds X + (v . grad) X|^2", source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507",

@@ -1,11 +1,12 @@
 import RiffleNN
 import RiffleTensor
 
-/// Flow generator matching (Huang et al. 2410.19310): a one-step generator g whose own flow is that of the teacher, learned
-/// without data. An online network v learns the generator's flow beside it, see `FGMOnlineLoss`.
+/// Flow generator matching (Huang et al. 2410.19310): a one-step generator g whose own flow is that of the teacher,
+/// learned without data. An online network v learns the generator's flow beside it, see `FGMOnlineLoss`.
 ///
 ///     x1 = g(z), x_t = a e + b x1 with e independent of z, c = a' e + b' x1
-///     L1 = E |v*(x_t) - v(x_t)|^2,  L2 = E 2 <v*(x_t) - v(x_t), v(x_t) - c>,  L = l1Weight L1 + L2       (eq. 4.11, 4.12)
+///     L1 = E |v*(x_t) - v(x_t)|^2,  L2 = E 2 <v*(x_t) - v(x_t), v(x_t) - c>,
+///     L = l1Weight L1 + L2       (eq. 4.11, 4.12)
 ///
 /// v* is the teacher. The parameters of both are frozen, and gradients pass through their inputs into the generator:
 /// with weight 1 they are those of E |v* - v_g|^2 for the generator's true flow v_g; with 0 the setting of the paper's
@@ -26,10 +27,13 @@ public struct FGMLoss {
         _ = try FlowBatch.count(noise, "fgm", named: "z")
         try checkClasses([("generator", generator), ("teacher", teacher), ("online network", online)])
         try checkApart([("generator", generator), ("teacher", teacher), ("online network", online)])
-        if options.weight is LearnedWeight { throw RiffleError("fgm", "a learned weight needs a loss that is never negative; give a function") }
+        if options.weight is LearnedWeight {
+            throw RiffleError("fgm", "a learned weight needs a loss that is never negative; give a function")
+        }
         let data = try generated(generator, noise, condition)
         let t = try options.times.sample(noise.shape[0], noise.dtype)
-        let batch = try FlowBatch(data, condition, options, for: [("teacher", teacher), ("online", online)], operation: "fgm", times: (t, t))
+        let batch = try FlowBatch(
+            data, condition, options, for: [("teacher", teacher), ("online", online)], operation: "fgm", times: (t, t))
         let place = batch.jumps
         let taught = try passing(through: teacher, as: "teacher") { try $0.velocity(place.x, t, place.condition) }
         let shown = try passing(through: online, as: "online") { try $0.velocity(place.x, t, place.condition) }
@@ -70,17 +74,24 @@ public struct FGMOnlineLoss {
         _ = try FlowBatch.count(noise, "fgm_online", named: "z")
         try checkClasses([("generator", generator), ("online network", online)])
         try checkApart([("generator", generator), ("online network", online)])
-        guard (alpha == 1) == (data == nil) else { throw RiffleError("fgm_online", alpha < 1 ? "alpha below 1 needs real data, x" : "x, real data, counts for nothing with alpha 1") }
+        guard (alpha == 1) == (data == nil) else {
+            throw RiffleError(
+                "fgm_online",
+                alpha < 1 ? "alpha below 1 needs real data, x" : "x, real data, counts for nothing with alpha 1")
+        }
         let made = try withoutGradient { try generated(generator, noise, condition) }, beta = beta ?? alpha
         var terms = Terms(options)
         func add(_ name: String, _ x: Tensor, _ condition: Condition?, weight: Double, factor: Double) throws {
             let t = try options.times.sample(x.shape[0], x.dtype)
-            let batch = try FlowBatch(x, condition, options, for: [("online", online)], operation: "fgm_online", times: (t, t))
+            let batch = try FlowBatch(
+                x, condition, options, for: [("online", online)], operation: "fgm_online", times: (t, t))
             let told = try acting(as: "online") { try online.velocity(batch.jumps.x, t, batch.jumps.condition) }
             try terms.add(name, told - batch.velocity * factor, batch.jumps, weight: weight)
         }
         try add("generated", made, condition, weight: alpha, factor: beta / alpha)
-        if let data, alpha < 1 { try add("real", data, dataCondition ?? condition, weight: 1 - alpha, factor: (1 - beta) / (1 - alpha)) }
+        if let data, alpha < 1 {
+            try add("real", data, dataCondition ?? condition, weight: 1 - alpha, factor: (1 - beta) / (1 - alpha))
+        }
         return try terms.loss("fgm_online")
     }
 }
@@ -92,7 +103,8 @@ extension FGMLoss: LossWithOptions {
             Option("l1_weight", \.l1Weight, .nonNegative, "1 is exact; 0 is the setting of the paper's large run"),
             Option("ratio", \.ratio, .fraction(0.5...2), "beta / alpha of RealUID, which is near 1"),
             Option(
-                "normalise", \.isNormalised, .boolean, "whether each sample's loss is divided by the mean of |c - v*| (SiD)"),
+                "normalise", \.isNormalised, .boolean,
+                "whether each sample's loss is divided by the mean of |c - v*| (SiD)"),
         ],
         shared: LossOptions.timing + LossOptions.onGeneratedPath + [LossOptions.weighing],
         Doc(
@@ -103,7 +115,8 @@ extension FGMLoss: LossWithOptions {
             parts: [Doc.Part("l1", "|v* - v|^2, where l1_weight is above 0"), Doc.Part("l2", "2 <v* - v, v - c>")])
     ) { loss, arguments in
         try loss(
-            arguments.object("generator"), arguments.object("online"), arguments.object("teacher"), arguments.tensor("z"),
+            arguments.object("generator"), arguments.object("online"), arguments.object("teacher"),
+            arguments.tensor("z"),
             arguments.condition("labels"))
     }
 }
@@ -123,7 +136,8 @@ extension FGMOnlineLoss: LossWithOptions {
         shared: LossOptions.timing + LossOptions.onGeneratedPath + LossOptions.measure,
         Doc(
             "What the online network learns between the generator's steps.",
-            formula: "L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2",
+            formula:
+                "L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2",
             example: LossMethod.example("fgm_online(teacher:copy(), teacher:copy(), z)"),
             source: "Huang et al. 2024, 2410.19310; alpha and beta: RealUID, 2509.22459",
             parts: [
@@ -132,6 +146,7 @@ extension FGMOnlineLoss: LossWithOptions {
     ) { loss, arguments in
         try loss(
             arguments.object("generator"), arguments.object("online"), arguments.tensor("z"),
-            data: arguments.optionalTensor("x"), arguments.condition("labels"), dataCondition: arguments.condition("x_labels"))
+            data: arguments.optionalTensor("x"), arguments.condition("labels"),
+            dataCondition: arguments.condition("x_labels"))
     }
 }

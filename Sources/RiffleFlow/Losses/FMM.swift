@@ -23,7 +23,9 @@ public struct FMMLoss {
         let (u, du) = try roles.alongEnd(forth)
         var terms = Terms(options)
         try terms.add("velocity", u + forth.span() * du - batch.velocity, forth)
-        if invertibilityWeight > 0 { try terms.add("invertibility", forth.end(u) - batch.jumps.x, forth, weight: invertibilityWeight) }
+        if invertibilityWeight > 0 {
+            try terms.add("invertibility", forth.end(u) - batch.jumps.x, forth, weight: invertibilityWeight)
+        }
         return try terms.loss("fmm")
     }
 }
@@ -41,7 +43,8 @@ extension FMMLoss: LossWithOptions {
                 """,
             source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507",
             parts: [
-                Doc.Part("velocity", "the end of a jump against x1 - x0"), Doc.Part("invertibility", "the way back and forth"),
+                Doc.Part("velocity", "the end of a jump against x1 - x0"),
+                Doc.Part("invertibility", "the way back and forth"),
             ])
     ) { loss, arguments in
         try loss(arguments.object("student"), arguments.tensor("x"), arguments.condition("labels"))

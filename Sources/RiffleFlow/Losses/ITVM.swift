@@ -7,15 +7,16 @@ import RiffleTensor
 ///     L = initialWeight E |u(x, s, s) - v_s(x)|^2 + terminalWeight E (terminal term)
 ///
 /// Of the paper the abstract is public, so the terminal term is a family. With t' = max(s, t - offset),
-/// phi(t) = x + (t - s) u(x, s, t), and sg for what takes no gradient (`target` is an average of the student, or it itself):
+/// phi(t) = x + (t - s) u(x, s, t), and sg for what takes no gradient (`target` is an average of the student, or it
+/// itself):
 ///
 /// | terminal | term |
 /// | --- | --- |
-/// | laggedQuotient | \|(phi(t) - phi(t')) / (t - t') - sg w\|^2, w the teacher's average velocity from target phi(t') |
+/// | laggedQuotient | \|(phi(t) - phi(t')) / (t - t') - sg w\|^2, w the teacher's average from target phi(t') |
 /// | lagged | \|u(x, s, t) - sg (target phi(t') + (t - t') w - x) / (t - s)\|^2, w likewise |
 /// | segmentQuotient | as laggedQuotient, w = target u(target phi(t'), t', t) |
 /// | segment | \|phi(t) - sg (p + (t - t') target u(p, t', t))\|^2, p = phi(t') |
-/// | tangent | \|u(x, s, t) - sg (v_t(target phi(t)) - (t - s) (target u(x, s, t) - target u(x, s, t')) / (t - t'))\|^2 |
+/// | tangent | \|u(x, s, t) - sg (v_t(target phi(t)) - (t - s) (target u(x, s, t) - u(x, s, t')) / (t - t'))\|^2 |
 public struct ITVMLoss {
     public enum Terminal: String, Sendable, CaseIterable {
         case laggedQuotient = "lagged_quotient"
@@ -40,8 +41,8 @@ public struct ITVMLoss {
     public init() {}
 
     /// - Parameters:
-    ///   - target: what the student looks up to, usually its average with decay 0.99; the student itself when nil, which
-    ///     saves an evaluation in the quotient forms.
+    ///   - target: what the student looks up to, usually its average with decay 0.99; the student itself when nil,
+    ///   which saves an evaluation in the quotient forms.
     ///   - data: x1 [n, ...].
     public func callAsFunction(
         _ student: Network, _ teacher: Network, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
@@ -69,15 +70,20 @@ public struct ITVMLoss {
         if let start, let u = answers.last {
             try terms.add("initial", u - roles.velocity(start), start.jumps.starts, weight: initialWeight)
         }
-        let residual = try self.residual(batch.jumps, parts, roles, u: answers[0], earlier: asksTwice ? answers[1] : nil)
+        let residual = try self.residual(
+            batch.jumps, parts, roles, u: answers[0], earlier: asksTwice ? answers[1] : nil)
         try terms.add("terminal", residual, batch.jumps, weight: terminalWeight)
         return try terms.loss("itvm")
     }
 
     /// What the terminal term squares, [n, ...]. `u` is u(x, s, t), `earlier` u(x, s, t').
-    private func residual(_ jumps: Jumps, _ parts: JumpParts, _ roles: Roles, u: Tensor, earlier: Tensor?) throws -> Tensor {
+    private func residual(_ jumps: Jumps, _ parts: JumpParts, _ roles: Roles, u: Tensor, earlier: Tensor?) throws
+        -> Tensor
+    {
         let (before, last, whole) = (parts.before, parts.last, parts.whole)
-        func rest(from velocity: Tensor) throws -> Jumps { try jumps.from(jumps.x + before * velocity.detach(), parts.first.t) }
+        func rest(from velocity: Tensor) throws -> Jumps {
+            try jumps.from(jumps.x + before * velocity.detach(), parts.first.t)
+        }
         switch terminal {
         case .laggedQuotient, .segmentQuotient:
             let rest = try rest(from: roles.studentIsTarget ? earlier ?? u : roles.target(parts.first))
@@ -102,8 +108,8 @@ public struct ITVMLoss {
 private struct JumpParts {
     /// From s to t'.
     let first: Jumps
-    /// t' - s, t - t' and t - s, to go along x: the last two held above the shortest, and the first two always adding up
-    /// to the third.
+    /// t' - s, t - t' and t - s, to go along x: the last two held above the shortest, and the first two always adding
+    /// up to the third.
     let before: Tensor
     let last: Tensor
     let whole: Tensor

@@ -14,7 +14,9 @@ struct Jumps {
     func span() throws -> Tensor { try (t - s).alongside(x) }
 
     func rows(_ range: Range<Int>) throws -> Jumps {
-        Jumps(x: try x.sliced(0, range), s: try s.sliced(0, range), t: try t.sliced(0, range), condition: try condition?.rows(range))
+        Jumps(
+            x: try x.sliced(0, range), s: try s.sliced(0, range), t: try t.sliced(0, range),
+            condition: try condition?.rows(range))
     }
 
     /// The jumps of no length at the starts.
@@ -41,25 +43,32 @@ struct FlowBatch {
 
     /// Points x_s of the path for fresh noise, coupled as the options say.
     /// - Parameters:
-    ///   - asked: the networks that will be told the condition, by their roles; all must know the label for none where labels
-    ///     are dropped.
+    ///   - asked: the networks that will be told the condition, by their roles; all must know the label for none where
+    ///   labels are dropped.
     ///   - times: of the jumps, [n] each; drawn as the options say when nil.
     /// - Throws: `RiffleError` where the data are no batch of floats, or labels do not match it.
     init(
-        _ data: Tensor, _ condition: Condition?, _ options: LossOptions, for asked: [(role: String, network: Network)], operation: String,
+        _ data: Tensor, _ condition: Condition?, _ options: LossOptions, for asked: [(role: String, network: Network)],
+        operation: String,
         noise: Tensor? = nil, times: (s: Tensor, t: Tensor)? = nil, share: Double = 1
     ) throws {
         let n = try Self.count(data, operation)
         let times = try times ?? options.times.pairs(n, data.dtype)
         if let noise, noise.shape != data.shape {
-            throw RiffleError(operation, "noise and x are pairs and must have one shape (noise \(noise.shape), x \(data.shape))")
+            throw RiffleError(
+                operation, "noise and x are pairs and must have one shape (noise \(noise.shape), x \(data.shape))")
         }
-        if noise != nil, options.coupling != .independent { throw RiffleError(operation, "noise is paired with x already; coupling is for noise that is drawn") }
-        if condition == nil, options.labelDropout > 0 { throw RiffleError(operation, "label_dropout drops labels, and none were given") }
+        if noise != nil, options.coupling != .independent {
+            throw RiffleError(operation, "noise is paired with x already; coupling is for noise that is drawn")
+        }
+        if condition == nil, options.labelDropout > 0 {
+            throw RiffleError(operation, "label_dropout drops labels, and none were given")
+        }
         self.noise = try noise ?? options.coupling.pair(.randn(data.shape, data.dtype), with: data)
         (self.data, self.share) = (data, share)
         let condition = try condition.map { try $0.dropping(options.labelDropout, asked) }
-        jumps = Jumps(x: try options.path.point(self.noise, data, times.s), s: times.s, t: times.t, condition: condition)
+        jumps = Jumps(
+            x: try options.path.point(self.noise, data, times.s), s: times.s, t: times.t, condition: condition)
         velocity = try options.path.velocity(self.noise, data, times.s)
     }
 
@@ -72,8 +81,8 @@ struct FlowBatch {
 
     var count: Int { jumps.count }
 
-    /// How many of n samples a fraction is: where it is neither 0 nor 1, neither none nor all of two or more, and one sample
-    /// with that chance.
+    /// How many of n samples a fraction is: where it is neither 0 nor 1, neither none nor all of two or more, and one
+    /// sample with that chance.
     static func part(_ fraction: Double, of n: Int) throws -> Int {
         guard fraction > 0, fraction < 1 else { return fraction > 0 ? n : 0 }
         guard n > 1 else { return try Tensor.rand([1], .float64).item() < fraction ? n : 0 }
@@ -87,12 +96,15 @@ struct FlowBatch {
     }
 
     /// The first part of the batch, one sample at least where it is more than none.
-    func leading(_ fraction: Double) throws -> FlowBatch? { count == 1 && fraction > 0 ? self : try split(fraction).first }
+    func leading(_ fraction: Double) throws -> FlowBatch? {
+        count == 1 && fraction > 0 ? self : try split(fraction).first
+    }
 
     /// The size of a batch.
     static func count(_ x: Tensor, _ operation: String, named name: String = "x") throws -> Int {
         guard x.rank >= 1, x.shape[0] > 0, x.dtype.isFloating else {
-            throw RiffleError(operation, "\(name) must be a batch [n, ...] of floats with n > 0 (\(name) \(x.dtype) \(x.shape))")
+            throw RiffleError(
+                operation, "\(name) must be a batch [n, ...] of floats with n > 0 (\(name) \(x.dtype) \(x.shape))")
         }
         return x.shape[0]
     }
@@ -101,7 +113,9 @@ struct FlowBatch {
 extension Condition {
     /// With a part of the samples' conditions replaced by "none", which every network that is told must know.
     fileprivate func dropping(_ part: Double, _ asked: [(role: String, network: Network)]) throws -> Condition {
-        for (role, network) in asked where part > 0 { _ = try acting(as: role) { try network.conditioning.null(like: self) } }
+        for (role, network) in asked where part > 0 {
+            _ = try acting(as: role) { try network.conditioning.null(like: self) }
+        }
         return try asked.first.map { try dropping(part, $0.network.conditioning) } ?? self
     }
 }
@@ -116,9 +130,10 @@ struct Gathered {
     func ask(_ body: (Jumps) throws -> Tensor) throws -> [Tensor] {
         if questions.count == 1 { return [try body(questions[0])] }
         let conditions = questions.compactMap(\.condition)
-        let answer = try body(Jumps(
-            x: .cat(questions.map(\.x)), s: .cat(questions.map(\.s)), t: .cat(questions.map(\.t)),
-            condition: conditions.isEmpty ? nil : .cat(conditions)))
+        let answer = try body(
+            Jumps(
+                x: .cat(questions.map(\.x)), s: .cat(questions.map(\.s)), t: .cat(questions.map(\.t)),
+                condition: conditions.isEmpty ? nil : .cat(conditions)))
         return try answer.split(questions.map(\.count))
     }
 }

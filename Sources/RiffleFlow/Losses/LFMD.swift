@@ -24,15 +24,20 @@ public struct LFMDLoss {
     public init() {}
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
+    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
+        throws -> Loss
+    {
         let roles = try Roles(student, teacher: teacher)
         let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "lfmd"), jumps = batch.jumps
         var terms = Terms(options)
         if initialWeight > 0, let start = try batch.leading(initialFraction) {
-            try terms.add("initial", roles.student(start.jumps.starts) - roles.velocity(start), start.jumps.starts, weight: initialWeight)
+            try terms.add(
+                "initial", roles.student(start.jumps.starts) - roles.velocity(start), start.jumps.starts,
+                weight: initialWeight)
         }
         let (u, du) = try roles.alongEnd(jumps), end = try jumps.end(u)
-        let wanted = gradient == .semi
+        let wanted =
+            gradient == .semi
             ? try roles.instant(end, jumps.t, jumps.condition) : try roles.instantThrough(end, jumps.t, jumps.condition)
         try terms.add("terminal", u + jumps.span() * du - wanted, jumps)
         return try terms.loss("lfmd")

@@ -51,7 +51,9 @@ struct Terms {
 
     /// Adds the mean over a residual's samples, times `weight`.
     /// - Parameter scale: [n], what each sample's number is multiplied with first.
-    mutating func add(_ name: String, _ residual: Tensor, _ jumps: Jumps, weight: Double = 1, scale: Tensor? = nil) throws {
+    mutating func add(_ name: String, _ residual: Tensor, _ jumps: Jumps, weight: Double = 1, scale: Tensor? = nil)
+        throws
+    {
         var losses = try options.measure(residual)
         if let scale { losses = try losses * scale }
         try add(name, losses, weighted: options.adapted(losses), jumps, weight: weight)
@@ -62,7 +64,8 @@ struct Terms {
         try add(name, losses, weighted: losses, jumps, weight: weight)
     }
 
-    private mutating func add(_ name: String, _ losses: Tensor, weighted: Tensor, _ jumps: Jumps, weight: Double) throws {
+    private mutating func add(_ name: String, _ losses: Tensor, weighted: Tensor, _ jumps: Jumps, weight: Double) throws
+    {
         guard weight > 0 else { return }
         let term = try (options.weight?.weigh(weighted, jumps.s, jumps.t) ?? weighted).mean() * weight
         total = try total.map { try $0 + term } ?? term

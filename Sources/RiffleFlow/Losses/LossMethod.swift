@@ -6,8 +6,8 @@ package protocol LossWithOptions {
     var options: LossOptions { get set }
 }
 
-/// A loss as callers know it: its name, what it is given, its options with their defaults, and how it is computed. Every
-/// loss declares its own beside itself; `LossMethod.all` lists them.
+/// A loss as callers know it: its name, what it is given, its options with their defaults, and how it is computed.
+/// Every loss declares its own beside itself; `LossMethod.all` lists them.
 package struct LossMethod: Sendable {
     package let name: String
     package let doc: Doc
@@ -30,7 +30,8 @@ package struct LossMethod: Sendable {
     ) {
         self.name = name
         self.doc = Doc(
-            "\(doc.summary) Returns the loss and its parts.", formula: doc.formula, example: doc.example, source: doc.source,
+            "\(doc.summary) Returns the loss and its parts.", formula: doc.formula, example: doc.example,
+            source: doc.source,
             parts: doc.parts)
         let path: WritableKeyPath<Method, LossOptions> & Sendable = \.options, all = options + shared.of(path)
         arguments = given + all.arguments(of: usual())
@@ -40,7 +41,10 @@ package struct LossMethod: Sendable {
     package static let all: [LossMethod] =
         [LFMDLoss.method, ITVMLoss.method, TVMLoss.method, FMMLoss.method, EFMDLoss.method, AlphaFlowLoss.method]
         + SelfDistillationLoss.methods + MeanFlowLoss.methods + AYFLoss.methods
-        + [PFMMLoss.method, ProgressiveLoss.method, ShortcutLoss.method, ConsistencyLoss.method, ConsistencyFMLoss.method]
+        + [
+            PFMMLoss.method, ProgressiveLoss.method, ShortcutLoss.method, ConsistencyLoss.method,
+            ConsistencyFMLoss.method,
+        ]
         + [FGMLoss.method, FGMOnlineLoss.method, DMDLoss.method]
 }
 
@@ -64,18 +68,22 @@ extension LossMethod {
 
     /// A loss that needs a teacher.
     static func taught<Method: LossWithOptions>(
-        _ name: String, _ usual: @escaping @Sendable () -> Method, student: Argument = .student, target: Argument = .target,
+        _ name: String, _ usual: @escaping @Sendable () -> Method, student: Argument = .student,
+        target: Argument = .target,
         _ options: [Option<Method>], shared: [Option<LossOptions>] = LossOptions.all, _ doc: Doc,
         compute: @escaping @Sendable (Method, Lesson, _ teacher: Network) throws -> Loss
     ) -> LossMethod {
-        LossMethod(name, usual, given: [student, .teacher, .data, target, .labels], options, shared: shared, doc.called(name)) {
+        LossMethod(
+            name, usual, given: [student, .teacher, .data, target, .labels], options, shared: shared, doc.called(name)
+        ) {
             try compute($0, Lesson($1), $1.object("teacher"))
         }
     }
 
     /// A loss that learns from data alone where it has no teacher.
     static func fromData<Method: LossWithOptions>(
-        _ name: String, _ usual: @escaping @Sendable () -> Method, student: Argument = .student, target: Argument = .target,
+        _ name: String, _ usual: @escaping @Sendable () -> Method, student: Argument = .student,
+        target: Argument = .target,
         _ options: [Option<Method>], _ doc: Doc,
         compute: @escaping @Sendable (Method, Lesson, _ teacher: Network?) throws -> Loss
     ) -> LossMethod {
@@ -112,7 +120,8 @@ extension Doc {
     fileprivate func called(_ name: String) -> Doc {
         let call = "return riffle.flow.loss.\(name)(teacher:two_timed(), teacher, riffle.randn(8, 2)\(example)):shape()"
         return Doc(
-            summary, formula: formula, example: "> local teacher = riffle.nn.mlp { width = 32 }; \(call)\n[]", source: source, parts: parts)
+            summary, formula: formula, example: "> local teacher = riffle.nn.mlp { width = 32 }; \(call)\n[]",
+            source: source, parts: parts)
     }
 }
 
@@ -126,12 +135,15 @@ extension Argument {
     package static let labels = Argument(
         "labels", .tensors, "classes, int32 [n] from 1; or a text, { tokens, summary }", default: .none)
     static let target = Argument(
-        "target", .object("network"), "what the student looks up to, usually its average; itself when not given", default: .none)
+        "target", .object("network"), "what the student looks up to, usually its average; itself when not given",
+        default: .none)
     static let standingTarget = Argument(
-        "target", .object("network"), "what the student looks up to, usually its average; a teacher, where given, answers instead",
+        "target", .object("network"),
+        "what the student looks up to, usually its average; a teacher, where given, answers instead",
         default: .none)
     static let unusedTarget = Argument(
-        "target", .object("network"), "not used, and taken so that one call serves every two-timed loss", default: .none)
+        "target", .object("network"), "not used, and taken so that one call serves every two-timed loss", default: .none
+    )
 }
 
 extension Arguments {

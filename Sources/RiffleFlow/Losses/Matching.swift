@@ -2,7 +2,8 @@ import RiffleNN
 import RiffleTensor
 
 /// Flow matching: a network's regression on the path's own velocity, or on noise or data (Lipman et al. 2022, eq. 9;
-/// coupled noise of Pooladian et al. 2023 and Tong et al. 2023; pairs made by another flow are reflow, Liu et al. 2022).
+/// coupled noise of Pooladian et al. 2023 and Tong et al. 2023; pairs made by another flow are reflow, Liu et al.
+/// 2022).
 ///
 ///     L = E |v(x_t, t) - (a' x0 + b' x1)|^2,  x_t = a x0 + b x1
 public struct MatchingLoss {
@@ -14,9 +15,13 @@ public struct MatchingLoss {
     /// - Parameters:
     ///   - data: x1 [n, ...].
     ///   - noise: x0 that belong to them; fresh and coupled as the options say when nil.
-    public func callAsFunction(_ network: Network, _ data: Tensor, noise: Tensor? = nil, _ condition: Condition? = nil) throws -> Loss {
+    public func callAsFunction(_ network: Network, _ data: Tensor, noise: Tensor? = nil, _ condition: Condition? = nil)
+        throws -> Loss
+    {
         let t = try options.times.sample(FlowBatch.count(data, "matching_loss"), data.dtype)
-        let batch = try FlowBatch(data, condition, options, for: [("network", network)], operation: "matching_loss", noise: noise, times: (t, t))
+        let batch = try FlowBatch(
+            data, condition, options, for: [("network", network)], operation: "matching_loss", noise: noise,
+            times: (t, t))
         let told = try network.velocity(batch.jumps.x, t, batch.jumps.condition)
         var terms = Terms(options)
         try terms.add("matching", told - prediction.target(batch.noise, data, t, options.path), batch.jumps)

@@ -1,15 +1,16 @@
 import RiffleNN
 import RiffleTensor
 
-/// Mean flows: an average velocity from the instantaneous one by their identity, u = v + (t - s) D u with D the derivative
-/// as the start moves along the flow.
+/// Mean flows: an average velocity from the instantaneous one by their identity, u = v + (t - s) D u with D the
+/// derivative as the start moves along the flow.
 ///
 /// | form | loss |
 /// | --- | --- |
 /// | plain (Geng et al. 2505.13447, eq. 11) | E \|u(x_s, s, t) - sg (v + (t - s) D u)\|^2, D along v |
 /// | improved (iMF, 2512.02012) | E \|u(x_s, s, t) - (t - s) sg D u - v\|^2, D along sg u(x_s, s, s) |
 ///
-/// v is the path's velocity, or the teacher's where one is given. On the first part of the batch t = s, which is flow matching.
+/// v is the path's velocity, or the teacher's where one is given. On the first part of the batch t = s, which is flow
+/// matching.
 public struct MeanFlowLoss {
     public var options = LossOptions()
     public var isImproved = false
@@ -29,7 +30,11 @@ public struct MeanFlowLoss {
         let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: name)
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
-        if let first { try terms.add("velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts, weight: first.share) }
+        if let first {
+            try terms.add(
+                "velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts,
+                weight: first.share)
+        }
         if let rest {
             let v = try roles.velocity(rest), jumps = rest.jumps
             let along = isImproved ? try roles.target(jumps.starts) : v
@@ -46,13 +51,15 @@ extension MeanFlowLoss: LossWithOptions {
             "meanflow", isImproved: false,
             Doc(
                 "MeanFlow: an average velocity by its identity with the instantaneous one.",
-                formula: "L = E |u - sg (v + (t - s) D u)|^2, D along v", source: "Geng et al. 2025, 2505.13447, eq. 11",
+                formula: "L = E |u - sg (v + (t - s) D u)|^2, D along v",
+                source: "Geng et al. 2025, 2505.13447, eq. 11",
                 parts: [.velocity, Doc.Part("meanflow", "the identity on the rest")])),
         method(
             "imf", isImproved: true,
             Doc(
                 "Improved mean flows: the velocity that an average velocity implies.",
-                formula: "L = E |u - (t - s) sg D u - v|^2, D along sg u(x, s, s)", source: "Geng et al. 2025, 2512.02012",
+                formula: "L = E |u - (t - s) sg D u - v|^2, D along sg u(x, s, s)",
+                source: "Geng et al. 2025, 2512.02012",
                 parts: [.velocity, Doc.Part("imf", "the identity on the rest")])),
     ]
 

@@ -5,8 +5,8 @@ import RiffleTensor
 ///
 ///     L = E |X_{s,t}(x_s) - X^_{u_k,t}( ... X^_{s,u_1}(x_s))|^2 / (t - s)^2,  t - s <= reach
 ///
-/// In rounds, the teacher is the student of the last one and `reach` doubles; at first it is a velocity, and its jumps are
-/// steps of a solver. With `reach` 1 and a velocity it is the one-stage form.
+/// In rounds, the teacher is the student of the last one and `reach` doubles; at first it is a velocity, and its jumps
+/// are steps of a solver. With `reach` 1 and a velocity it is the one-stage form.
 public struct PFMMLoss {
     public var options = LossOptions()
     /// The longest jump that is asked for.
@@ -19,11 +19,17 @@ public struct PFMMLoss {
     public init() {}
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
+    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
+        throws -> Loss
+    {
         let roles = try Roles(student, teacher: teacher)
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "pfmm", times: times(FlowBatch.count(data, "pfmm"), data.dtype))
+        let batch = try FlowBatch(
+            data, condition, options, for: roles.asked, operation: "pfmm",
+            times: times(FlowBatch.count(data, "pfmm"), data.dtype))
         var terms = Terms(options)
-        try terms.add("progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, method, steps: steps), batch.jumps)
+        try terms.add(
+            "progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, method, steps: steps),
+            batch.jumps)
         return try terms.loss("pfmm")
     }
 
@@ -46,6 +52,7 @@ extension PFMMLoss: LossWithOptions {
         Doc(
             "Progressive flow map matching: one jump for several of the teacher's.",
             formula: "L = E |X_{s,t}(x_s) - X^_{m,t}(X^_{s,m}(x_s))|^2 / (t - s)^2, t - s <= reach",
-            source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507", parts: [Doc.Part("progressive", "the whole loss")])
+            source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507",
+            parts: [Doc.Part("progressive", "the whole loss")])
     ) { loss, lesson, teacher in try loss(lesson.student, teacher, lesson.data, lesson.condition) }
 }

@@ -14,13 +14,20 @@ public struct ProgressiveLoss {
     public init(steps: Int) { self.steps = steps }
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
+    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
+        throws -> Loss
+    {
         let n = try FlowBatch.count(data, "progressive"), h = 1 / Double(steps)
-        let s = try (Tensor.rand([n], data.dtype) * Double(steps)).floor().minimum(.scalar(Double(steps - 1), data.dtype)) * h
+        let s =
+            try (Tensor.rand([n], data.dtype) * Double(steps)).floor().minimum(.scalar(Double(steps - 1), data.dtype))
+            * h
         let roles = try Roles(student.stepping, teacher: teacher)
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "progressive", times: (s, s + h))
+        let batch = try FlowBatch(
+            data, condition, options, for: roles.asked, operation: "progressive", times: (s, s + h))
         var terms = Terms(options)
-        try terms.add("progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, .euler, steps: 2), batch.jumps)
+        try terms.add(
+            "progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, .euler, steps: 2), batch.jumps
+        )
         return try terms.loss("progressive")
     }
 }

@@ -19,7 +19,9 @@ struct Roles {
     }
 
     /// Those that a condition is told to.
-    var asked: [(role: String, network: Network)] { [("student", student_)] + (teacher.map { [("teacher", $0)] } ?? []) }
+    var asked: [(role: String, network: Network)] {
+        [("student", student_)] + (teacher.map { [("teacher", $0)] } ?? [])
+    }
     var hasTeacher: Bool { teacher != nil }
     /// Whether what the student just answered, held constant, stands for the target's answer.
     var studentIsTarget: Bool { target_ === student_ }
@@ -46,17 +48,21 @@ struct Roles {
 
     /// The velocity where gradients pass through the network, though not to its parameters.
     func instantThrough(_ x: Tensor, _ t: Tensor, _ condition: Condition?) throws -> Tensor {
-        try passing(through: teacher ?? target_, as: hasTeacher ? "teacher" : "target") { try $0.velocity(x, t, condition) }
+        try passing(through: teacher ?? target_, as: hasTeacher ? "teacher" : "target") {
+            try $0.velocity(x, t, condition)
+        }
     }
 
-    /// The average velocity over jumps of the teacher: of one with two times in `steps` jumps, else in as many steps of a solver.
+    /// The average velocity over jumps of the teacher: of one with two times in `steps` jumps, else in as many steps of
+    /// a solver.
     func teacherAverage(_ jumps: Jumps, _ method: FixedStepMethod, steps: Int = 1) throws -> Tensor {
         try constant(hasTeacher ? "teacher" : "target", teacher ?? target_) { network in
             let h = try (jumps.t - jumps.s) / Double(steps)
             var (x, s, sum) = (jumps.x, jumps.s, nil as Tensor?)
             for step in 1...steps {
                 let t = step == steps ? jumps.t : try s + h
-                let u = network.times == 2 && hasTeacher
+                let u =
+                    network.times == 2 && hasTeacher
                     ? try network.average(x, s, t, jumps.condition)
                     : try method.average(x, s, t) { try network.velocity($0, $1, jumps.condition) }
                 sum = try sum.map { try $0 + u } ?? u
@@ -79,7 +85,8 @@ struct Roles {
         try jvp([jumps.x, jumps.s], [v, .ones([jumps.count], jumps.s.dtype)]) { try student(jumps.from($0[0], $0[1])) }
     }
 
-    /// The student's u with gradients; the target's u and its derivative as x moves at velocity v and s at rate 1, constants.
+    /// The student's u with gradients; the target's u and its derivative as x moves at velocity v and s at rate 1,
+    /// constants.
     func alongStartStopped(_ jumps: Jumps, at v: Tensor) throws -> (u: Tensor, now: Tensor, du: Tensor) {
         try stopped(jumps, [jumps.x, jumps.s], [v, .ones([jumps.count], jumps.s.dtype)]) { jumps.from($0[0], $0[1]) }
     }
@@ -104,8 +111,12 @@ struct Roles {
 
 /// - Throws: `RiffleError` where networks that are told the same labels have different numbers of classes.
 func checkClasses(_ networks: [(role: String, network: Network)]) throws {
-    let counts = networks.compactMap { role, network in if case .classes(let count, _) = network.conditioning { (role, count) } else { nil } }
-    guard let (first, count) = counts.first, let (other, differing) = counts.first(where: { $0.1 != count }) else { return }
+    let counts = networks.compactMap { role, network in
+        if case .classes(let count, _) = network.conditioning { (role, count) } else { nil }
+    }
+    guard let (first, count) = counts.first, let (other, differing) = counts.first(where: { $0.1 != count }) else {
+        return
+    }
     throw RiffleError("", "the \(first) has \(count) classes and the \(other) \(differing)")
 }
 
@@ -113,7 +124,8 @@ func checkClasses(_ networks: [(role: String, network: Network)]) throws {
 func checkApart(_ networks: [(role: String, network: Network)]) throws {
     for (place, one) in networks.enumerated() {
         guard let other = networks[..<place].first(where: { $0.network === one.network }) else { continue }
-        throw RiffleError("", "the \(other.role) and the \(one.role) are the same network; begin one as a copy, net:copy()")
+        throw RiffleError(
+            "", "the \(other.role) and the \(one.role) are the same network; begin one as a copy, net:copy()")
     }
 }
 
@@ -122,7 +134,8 @@ func constant(_ role: String, _ network: Network, _ body: (Network) throws -> Te
     try acting(as: role) { try withoutGradient { try network.evaluating { try body(network) } } }
 }
 
-/// What a network answers in a role, without dropout; gradients pass through it to its inputs, and not to its parameters.
+/// What a network answers in a role, without dropout; gradients pass through it to its inputs, and not to its
+/// parameters.
 func passing(through network: Network, as role: String, _ body: (Network) throws -> Tensor) throws -> Tensor {
     try acting(as: role) { try network.evaluating { try network.frozen { try body(network) } } }
 }

@@ -1,8 +1,8 @@
 import RiffleNN
 import RiffleTensor
 
-/// Self-distillation of flow maps (Boffi, Albergo and Vanden-Eijnden 2505.18825): a velocity learned on the diagonal s = t,
-/// and a condition that carries it to longer jumps.
+/// Self-distillation of flow maps (Boffi, Albergo and Vanden-Eijnden 2505.18825): a velocity learned on the diagonal s
+/// = t, and a condition that carries it to longer jumps.
 ///
 ///     L = E |u(x_s, s, s) - v|^2 on a part of the batch + E |residual|^2 on the rest
 ///
@@ -50,7 +50,11 @@ public struct SelfDistillationLoss {
         let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: form.name)
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
-        if let first { try terms.add("velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts, weight: first.share) }
+        if let first {
+            try terms.add(
+                "velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts,
+                weight: first.share)
+        }
         if let rest { try terms.add(form.name, residual(rest.jumps, roles), rest.jumps, weight: rest.share) }
         return try terms.loss(form.name)
     }
@@ -65,7 +69,8 @@ public struct SelfDistillationLoss {
             return try roles.eulerianResidual(jumps, at: v, .semi)
         case .progressive:
             let dtype = jumps.s.dtype
-            return try progressive(jumps, cut == .middle ? .full([jumps.count], 0.5, dtype) : .rand([jumps.count], dtype), roles)
+            return try progressive(
+                jumps, cut == .middle ? .full([jumps.count], 0.5, dtype) : .rand([jumps.count], dtype), roles)
         }
     }
 
@@ -100,7 +105,8 @@ extension SelfDistillationLoss: LossWithOptions {
             Doc(
                 "Progressive self-distillation: the velocity on the diagonal, one jump for two.",
                 formula: """
-                    L = E |u(x, s, s) - v|^2 + E |u(x, s, t) - sg ((m - s) u(x, s, m) + (t - m) u(X(m), m, t)) / (t - s)|^2
+                    L = E |u(x, s, s) - v|^2 \
+                    + E |u(x, s, t) - sg ((m - s) u(x, s, m) + (t - m) u(X(m), m, t)) / (t - s)|^2
                     """,
                 source: "Boffi, Albergo and Vanden-Eijnden 2025, 2505.18825",
                 parts: [.velocity, Doc.Part("psd", "one jump against two")])),
@@ -110,7 +116,8 @@ extension SelfDistillationLoss: LossWithOptions {
         _ name: String, _ form: Form, target: Argument = .target, _ options: [Option<Self>], _ doc: Doc
     ) -> LossMethod {
         let diagonal = Option<Self>("diagonal", \.diagonal, .fraction(0...1), .diagonal)
-        return .fromData(name, { SelfDistillationLoss(form) }, target: target, options + [diagonal], doc) { loss, lesson, teacher in
+        return .fromData(name, { SelfDistillationLoss(form) }, target: target, options + [diagonal], doc) {
+            loss, lesson, teacher in
             try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
         }
     }

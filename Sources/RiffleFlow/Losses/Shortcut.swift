@@ -2,13 +2,13 @@ import Glibc
 import RiffleNN
 import RiffleTensor
 
-/// Shortcut models (Frans et al. 2410.12557), and with a teacher their distillation (2512.02636): a jump equals two of half
-/// its length, for lengths 1, 1/2, 1/4, ... on their grids; the rest of the batch learns the velocity.
+/// Shortcut models (Frans et al. 2410.12557), and with a teacher their distillation (2512.02636): a jump equals two of
+/// half its length, for lengths 1, 1/2, 1/4, ... on their grids; the rest of the batch learns the velocity.
 ///
 ///     L = E |u(x_s, s, s) - v|^2 + E |u(x_s, s, s + 2d) - sg (u*(x_s, s, s + d) + u*(x', s + d, s + 2d)) / 2|^2
 ///
-/// u* is the target, an average of the student with decay 0.999 in the paper. The shortest halves, which are never learned as
-/// jumps, are asked for as velocities.
+/// u* is the target, an average of the student with decay 0.999 in the paper. The shortest halves, which are never
+/// learned as jumps, are asked for as velocities.
 public struct ShortcutLoss {
     public var options = LossOptions()
     /// The part of the batch that learns jumps.
@@ -27,7 +27,8 @@ public struct ShortcutLoss {
         func batch(_ rows: Range<Int>, _ times: (s: Tensor, t: Tensor)) throws -> FlowBatch? {
             guard !rows.isEmpty else { return nil }
             return try FlowBatch(
-                data.sliced(0, rows), condition?.rows(rows), options, for: roles.asked, operation: "shortcut", times: times,
+                data.sliced(0, rows), condition?.rows(rows), options, for: roles.asked, operation: "shortcut",
+                times: times,
                 share: Double(rows.count) / Double(n))
         }
         let first = try batch(0..<k, jumpTimes(k, data.dtype)), s = try options.times.sample(n - k, data.dtype)
@@ -73,7 +74,8 @@ extension ShortcutLoss: LossWithOptions {
         ],
         Doc(
             "Shortcut models, and with a teacher their distillation: a jump equals two of half its length.",
-            formula: "L = E |u(x, s, s) - v|^2 + E |u(x, s, s + 2d) - sg (u*(x, s, s + d) + u*(x', s + d, s + 2d)) / 2|^2",
+            formula:
+                "L = E |u(x, s, s) - v|^2 + E |u(x, s, s + 2d) - sg (u*(x, s, s + d) + u*(x', s + d, s + 2d)) / 2|^2",
             source: "Frans et al. 2024, 2410.12557; with a teacher 2512.02636",
             parts: [.velocity, Doc.Part("shortcut", "one jump against two")])
     ) { loss, lesson, teacher in

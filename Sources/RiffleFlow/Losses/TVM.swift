@@ -1,12 +1,14 @@
 import RiffleNN
 import RiffleTensor
 
-/// Terminal velocity matching (2511.19797, eq. 9 and 12): the derivative at a jump's end against the student's own velocity.
+/// Terminal velocity matching (2511.19797, eq. 9 and 12): the derivative at a jump's end against the student's own
+/// velocity.
 ///
 ///     L = E |d/dt X_{s,t}(x_s) - sg u*(X_{s,t}(x_s), t, t)|^2 + E |u(x_r, r, r) - v|^2
 ///
-/// u* is the target, an average of the student with decay 0.99; the derivative is exact and gradients flow through it. v is
-/// the path's velocity at times r of their own, or the teacher's where one is given, which then also answers for u*.
+/// u* is the target, an average of the student with decay 0.99; the derivative is exact and gradients flow through it.
+/// v is the path's velocity at times r of their own, or the teacher's where one is given, which then also answers for
+/// u*.
 public struct TVMLoss {
     public var options = LossOptions(times: .gap)
     public var velocityWeight = 1.0
@@ -25,7 +27,8 @@ public struct TVMLoss {
         if velocityWeight > 0 {
             let r = try options.times.sample(batch.count, data.dtype)
             let other = try FlowBatch(data, condition, options, for: roles.asked, operation: "tvm", times: (r, r))
-            try terms.add("velocity", roles.student(other.jumps) - roles.velocity(other), other.jumps, weight: velocityWeight)
+            try terms.add(
+                "velocity", roles.student(other.jumps) - roles.velocity(other), other.jumps, weight: velocityWeight)
         }
         return try terms.loss("tvm")
     }

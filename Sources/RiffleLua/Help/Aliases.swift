@@ -6,7 +6,8 @@ enum Aliases {
     /// suggested there.
     static let names: [String: [String]] = [
         "view": ["reshape"], "resize": ["reshape"], "ravel": ["flatten"], "swapaxes": ["transpose"], "T": ["transpose"],
-        "mT": ["transpose"], "t": ["transpose"], "mm": ["matmul"], "bmm": ["matmul"], "dot": ["matmul"], "concat": ["cat"],
+        "mT": ["transpose"], "t": ["transpose"], "mm": ["matmul"], "bmm": ["matmul"], "dot": ["matmul"],
+        "concat": ["cat"],
         "concatenate": ["cat"], "clip": ["clamp", "clip"], "gather": ["take"], "index_select": ["take"],
         "masked_fill": ["where"], "masked_select": ["masked"], "argsort": ["sort"],
         "median": ["quantile"], "vector_norm": ["norm"],

@@ -71,7 +71,8 @@ extension Catalogue {
         let isClose = Set(close.map(\.name))
         let far = entries.filter { entry in
             let parameters = entry.parameters.flatMap { [$0.name, $0.summary] }
-            return !isClose.contains(entry.name) && speaks([entry.title, entry.doc.summary, entry.doc.source] + parameters)
+            return !isClose.contains(entry.name)
+                && speaks([entry.title, entry.doc.summary, entry.doc.source] + parameters)
         }
         let shown = (close + far).prefix(24), hidden = close.count + far.count - shown.count
         if !shown.isEmpty {
@@ -109,12 +110,15 @@ extension Catalogue {
         let shown = entry.isMethod ? entry.parameters.dropFirst() : entry.parameters[...]
         if !shown.isEmpty {
             page.add("arguments", indent: 2)
-            page.add(rows: shown.map { parameter in
-                var text = parameter.type
-                if let value = parameter.defaultText { text += value == "nil" ? ", optional" : ", default \(value)" }
-                if !parameter.summary.isEmpty { text += ": \(parameter.summary)" }
-                return (parameter.name, text)
-            }, indent: 4)
+            page.add(
+                rows: shown.map { parameter in
+                    var text = parameter.type
+                    if let value = parameter.defaultText {
+                        text += value == "nil" ? ", optional" : ", default \(value)"
+                    }
+                    if !parameter.summary.isEmpty { text += ": \(parameter.summary)" }
+                    return (parameter.name, text)
+                }, indent: 4)
         }
         if !entry.doc.parts.isEmpty {
             page.add("parts, each a number: the mean over its samples before its weight", indent: 2)
@@ -133,9 +137,10 @@ extension Catalogue {
         if let general = entry.extends { page.add("Has the methods of a \(general), too.", indent: 2) }
         if !entry.fields.isEmpty {
             page.add("fields", indent: 2)
-            page.add(rows: entry.fields.map { field in
-                (field.name, "\(field.type): \(field.summary)\(field.isSettable ? " Can be set." : "")")
-            }, indent: 4)
+            page.add(
+                rows: entry.fields.map { field in
+                    (field.name, "\(field.type): \(field.summary)\(field.isSettable ? " Can be set." : "")")
+                }, indent: 4)
         }
         addListing("methods", entries.filter { $0.parent == entry.word }, to: &page)
     }

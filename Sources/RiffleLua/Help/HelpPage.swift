@@ -24,7 +24,9 @@ struct HelpPage {
 
     /// Adds lines that have to stay as they are, such as code.
     mutating func add(verbatim text: String, indent: Int) {
-        for line in text.split(separator: "\n", omittingEmptySubsequences: false) { lines.append(spaces(indent) + line) }
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+            lines.append(spaces(indent) + line)
+        }
     }
 
     /// Adds rows of a name and what there is to say of it: in columns, or the one below the other where names are long.

@@ -3,57 +3,94 @@ import RiffleTensor
 
 /// Sets to learn from, and tensors in files.
 enum DataLibrary {
-    static let functions: [Function] = PlaneSet.all.map(planeSet) + [
-        Function(
-            "data.cifar10", [
-                Argument("path", .string, "a folder with data_batch_*.bin and test_batch.bin, or one .bin file"),
-                // Lua's assert passes its message on behind the value: cifar10(assert(arg[1], "usage: ...")).
-                Argument("message", .string, "not used, so that the path may come out of assert(path, message)", default: .none),
-                Argument("split", .choice(CIFAR10.splits), "which files of the folder", default: .string("train")),
-            ],
-            Doc("CIFAR-10 in its binary format: 32 x 32 images of ten classes.", example: "> local path = os.tmpname(); io.open(path, \"wb\"):write((\"\\0\"):rep(2 * 3073)):close(); local set = riffle.data.cifar10(path); os.remove(path); return #set, set.classes[1]\n2\tairplane", source: "Krizhevsky 2009")
-        ) { [.object(try CIFAR10($0.string(0), split: $0.string(2)))] },
-        Function(
-            "data.load", [Argument("path", .string, "ends in .npy, or is a safetensors file")],
-            Doc("Reads tensors: one from a .npy file, else a table of them by name, and a table of texts.", example: "> local path = os.tmpname(); riffle.data.save(path, { a = riffle.ones(2) }); local all = riffle.data.load(path); os.remove(path); return all.a\ntensor float32 [2]: 1 1")
-        ) { arguments in
-            let path = arguments.string(0)
-            if isNpy(path) { return [.tensor(try Npy.read(path))] }
-            let file = try SafeTensors(path)
-            let tensors = try file.names.map { ($0, Value.tensor(try file.tensor(named: $0))) }
-            return [.table(Dictionary(uniqueKeysWithValues: tensors)), .table(file.metadata.mapValues(Value.string))]
-        },
-        Function(
-            "data.save", [
-                Argument("path", .string), Argument("tensors", .any, "a table by name; for a path that ends in .npy, one tensor"),
-                Argument("metadata", .table, "texts to go with them in a safetensors file", default: .none),
-            ],
-            Doc("Writes tensors to a file, whole or not at all.", example: "> local path = os.tmpname() .. \".npy\"; riffle.data.save(path, riffle.ones(2)); local x = riffle.data.load(path); os.remove(path); return x\ntensor float32 [2]: 1 1")
-        ) { arguments in
-            let path = arguments.string(0)
-            try FileEnding.check(path, of: "tensors", [.safetensors, .npy])
-            switch arguments[1] {
-            case .tensor(let tensor) where isNpy(path) && !arguments.has(2): try Npy.write(tensor, to: path)
-            case .table(let table) where !isNpy(path):
-                let tensors = try table.map { name, value in
-                    guard let tensor = Arguments([value]).optionalTensor(0) else { throw RiffleError("", "'\(name)' is not a tensor") }
-                    return (name, tensor)
+    static let functions: [Function] =
+        PlaneSet.all.map(planeSet) + [
+            Function(
+                "data.cifar10",
+                [
+                    Argument("path", .string, "a folder with data_batch_*.bin and test_batch.bin, or one .bin file"),
+                    // Lua's assert passes its message on behind the value: cifar10(assert(arg[1], "usage: ...")).
+                    Argument(
+                        "message", .string, "not used, so that the path may come out of assert(path, message)",
+                        default: .none),
+                    Argument("split", .choice(CIFAR10.splits), "which files of the folder", default: .string("train")),
+                ],
+                Doc(
+                    "CIFAR-10 in its binary format: 32 x 32 images of ten classes.",
+                    example:
+                        """
+                        > local path = os.tmpname(); io.open(path, "wb"):write(("\\0"):rep(2 * 3073)):close()
+                        > local set = riffle.data.cifar10(path); os.remove(path); return #set, set.classes[1]
+                        2\tairplane
+                        """,
+                    source: "Krizhevsky 2009")
+            ) { [.object(try CIFAR10($0.string(0), split: $0.string(2)))] },
+            Function(
+                "data.load", [Argument("path", .string, "ends in .npy, or is a safetensors file")],
+                Doc(
+                    "Reads tensors: one from a .npy file, else a table of them by name, and a table of texts.",
+                    example:
+                        """
+                        > local path = os.tmpname(); riffle.data.save(path, { a = riffle.ones(2) })
+                        > local all = riffle.data.load(path); os.remove(path); return all.a
+                        tensor float32 [2]: 1 1
+                        """
+                )
+            ) { arguments in
+                let path = arguments.string(0)
+                if isNpy(path) { return [.tensor(try Npy.read(path))] }
+                let file = try SafeTensors(path)
+                let tensors = try file.names.map { ($0, Value.tensor(try file.tensor(named: $0))) }
+                return [
+                    .table(Dictionary(uniqueKeysWithValues: tensors)), .table(file.metadata.mapValues(Value.string)),
+                ]
+            },
+            Function(
+                "data.save",
+                [
+                    Argument("path", .string),
+                    Argument("tensors", .any, "a table by name; for a path that ends in .npy, one tensor"),
+                    Argument("metadata", .table, "texts to go with them in a safetensors file", default: .none),
+                ],
+                Doc(
+                    "Writes tensors to a file, whole or not at all.",
+                    example:
+                        """
+                        > local path = os.tmpname() .. ".npy"; riffle.data.save(path, riffle.ones(2))
+                        > local x = riffle.data.load(path); os.remove(path); return x
+                        tensor float32 [2]: 1 1
+                        """
+                )
+            ) { arguments in
+                let path = arguments.string(0)
+                try FileEnding.check(path, of: "tensors", [.safetensors, .npy])
+                switch arguments[1] {
+                case .tensor(let tensor) where isNpy(path) && !arguments.has(2): try Npy.write(tensor, to: path)
+                case .table(let table) where !isNpy(path):
+                    let tensors = try table.map { name, value in
+                        guard let tensor = Arguments([value]).optionalTensor(0) else {
+                            throw RiffleError("", "'\(name)' is not a tensor")
+                        }
+                        return (name, tensor)
+                    }
+                    try SafeTensors.write(tensors, metadata: arguments.texts(2), to: path)
+                default:
+                    let wanted =
+                        !isNpy(path)
+                        ? "a safetensors file takes a table of tensors by name, such as { x = x }"
+                        : "a .npy file takes one tensor" + (arguments.has(2) ? " and no metadata" : "")
+                    throw RiffleError("", "\(wanted), got \(arguments[1].described)")
                 }
-                try SafeTensors.write(tensors, metadata: arguments.texts(2), to: path)
-            default:
-                let wanted = !isNpy(path) ? "a safetensors file takes a table of tensors by name, such as { x = x }"
-                    : "a .npy file takes one tensor" + (arguments.has(2) ? " and no metadata" : "")
-                throw RiffleError("", "\(wanted), got \(arguments[1].described)")
-            }
-            return []
-        },
-    ]
+                return []
+            },
+        ]
 
     private static func isNpy(_ path: String) -> Bool { FileEnding(of: path) == .npy }
 
     private static func planeSet(_ set: PlaneSet) -> Function {
         Function(
-            "data.\(set.name)", [Argument("scale", .boolean, "whether to centre it and make each deviation 1", default: .boolean(true))],
+            "data.\(set.name)",
+            [Argument("scale", .boolean, "whether to centre it and make each deviation 1", default: .boolean(true))],
             Doc(set.summary, example: "> riffle.data.\(set.name)():sample(3):shape()\n[3, 2]")
         ) { [.object($0.boolean(0) ? set : set.raw)] }
     }
@@ -66,11 +103,16 @@ enum DataLibrary {
             methods: [
                 Method(
                     "sample", [Argument("count", .integer(0...Int(Int32.max)))],
-                    Doc("Draws samples.", shapes: "-> [count, 2]", example: "> riffle.data.moons():sample(4):shape()\n[4, 2]")
+                    Doc(
+                        "Draws samples.", shapes: "-> [count, 2]",
+                        example: "> riffle.data.moons():sample(4):shape()\n[4, 2]")
                 ) { [.tensor(try $0.sample($1.integer(0)))] },
                 Method(
                     "masses", [Argument("bins", .integer(1...10_000), "along each coordinate", default: .integer(50))],
-                    Doc("The exact probabilities of equal bins over its bounds; the checkerboard's alone are known.", shapes: "-> [bins, bins] float64, x first", example: "> riffle.data.checkerboard():masses(2):tolist()[1][1]\n0.25")
+                    Doc(
+                        "The exact probabilities of equal bins over its bounds; the checkerboard's alone are known.",
+                        shapes: "-> [bins, bins] float64, x first",
+                        example: "> riffle.data.checkerboard():masses(2):tolist()[1][1]\n0.25")
                 ) { [.tensor(try $0.binMasses($1.integer(0)))] },
             ],
             properties: [
@@ -84,23 +126,47 @@ enum DataLibrary {
             "image_set", CIFAR10.self, Doc("Labelled images of one size. #set is their number."),
             methods: [
                 Method(
-                    "batches", [
+                    "batches",
+                    [
                         Argument("size", .integer(1...1_000_000), "images a batch"),
-                        Argument("shuffle", .boolean, "whether each epoch has a random order", default: .boolean(false)),
-                        Argument("flip", .boolean, "whether half of the images are mirrored left to right", default: .boolean(false)),
-                        Argument("repeat_", .boolean, "whether epoch follows epoch without an end", default: .boolean(false)),
-                        Argument("drop_last", .boolean, "whether to leave out a batch that is not full", default: .boolean(false)),
+                        Argument(
+                            "shuffle", .boolean, "whether each epoch has a random order", default: .boolean(false)),
+                        Argument(
+                            "flip", .boolean, "whether half of the images are mirrored left to right",
+                            default: .boolean(false)),
+                        Argument(
+                            "repeat_", .boolean,
+                            "whether epoch follows epoch without an "
+                                + "end", default: .boolean(false)),
+                        Argument(
+                            "drop_last", .boolean, "whether to leave out a batch that is not full",
+                            default: .boolean(false)),
                         Argument("seed", .integer(0...Int.max), "riffle.seed's where not given", default: .none),
                     ],
-                    Doc("Batches x [n, h, w, c] in [-1, 1] and y [n] from 1, in an order that seed and position fix.", example: "> \(tinySet) for step, batch in set:batches { size = 2 } do return step, batch.x:shape(), batch.y end\n1\t[2, 32, 32, 3]\ttensor int32 [2]: 1 1")
+                    Doc(
+                        "Batches x [n, h, w, c] in [-1, 1] and y [n] from 1, in an order that seed and position fix.",
+                        example:
+                            """
+                            > \(tinySet)
+                            > for step, batch in set:batches { size = 2 } do return step, batch.x:shape(), batch.y end
+                            1\t[2, 32, 32, 3]\ttensor int32 [2]: 1 1
+                            """
+                    )
                 ) { set, arguments in
-                    [.object(try Batches(
-                        set, size: arguments.integer(0), shuffle: arguments.boolean(1), flip: arguments.boolean(2),
-                        repeats: arguments.boolean(3), dropLast: arguments.boolean(4), seed: arguments.optionalInteger(5).map(UInt64.init)))]
+                    [
+                        .object(
+                            try Batches(
+                                set, size: arguments.integer(0), shuffle: arguments.boolean(1),
+                                flip: arguments.boolean(2),
+                                repeats: arguments.boolean(3), dropLast: arguments.boolean(4),
+                                seed: arguments.optionalInteger(5).map(UInt64.init)))
+                    ]
                 }
             ],
             properties: [
-                Property("classes", .list(.string), "The classes' names, by label.", get: { .list($0.classes.map(Value.string)) })
+                Property(
+                    "classes", .list(.string), "The classes' names, by label.",
+                    get: { .list($0.classes.map(Value.string)) })
             ],
             count: { $0.count }, describe: { "\($0.count) images \($0.imageShape) of \($0.classes.count) classes" }),
         ObjectClass(
@@ -108,20 +174,28 @@ enum DataLibrary {
             methods: [
                 Method(
                     "take", [Argument("count", .integer(0...Int.max))],
-                    Doc("The next batches, so many of them, across the ends of epochs.", example: "> \(tinySet) return #set:batches({ size = 1, repeat_ = true }):take(5)\n5")
+                    Doc(
+                        "The next batches, so many of them, across the ends of epochs.",
+                        example: "> \(tinySet) return #set:batches({ size = 1, repeat_ = true }):take(5)\n5")
                 ) { [.object($0.take($1.integer(0)))] }
             ],
             properties: [
                 Property(
-                    "position", .integer(0...Batches.last), "How many batches were given; may be set, to go on where a run left off.",
+                    "position", .integer(0...Batches.last),
+                    "How many batches were given; may be set, to go on where a run left off.",
                     get: { .integer($0.position) }, set: { $0.position = $1.integer(0) }),
                 Property("size", .integer(1...Int.max), "Samples a batch.", get: { .integer($0.size) }),
-                Property("seed", .integer(0...Int.max), "What fixes the order.", get: { .integer(Int(truncatingIfNeeded: $0.seed)) }),
+                Property(
+                    "seed", .integer(0...Int.max), "What fixes the order.",
+                    get: { .integer(Int(truncatingIfNeeded: $0.seed)) }),
             ],
             next: { batches, _ in try row(batches) },
             metamethods: [
-                "__len": Function("batches:__len", [Argument("batches", .object("batches"))], Doc("Batches an epoch.")) { arguments in
-                    guard let count = arguments.object(0, as: Batches.self).count else { throw RiffleError("", "these batches have no end") }
+                "__len": Function("batches:__len", [Argument("batches", .object("batches"))], Doc("Batches an epoch."))
+                { arguments in
+                    guard let count = arguments.object(0, as: Batches.self).count else {
+                        throw RiffleError("", "these batches have no end")
+                    }
                     return [.integer(count)]
                 }
             ],
@@ -166,7 +240,11 @@ extension Arguments {
         guard has(index) else { return nil }
         let ends = list(index).map { Arguments([$0]).number(0) }
         guard ends.count == 2, ends[0].isFinite, ends[1].isFinite, ends[0] < ends[1] else {
-            throw RiffleError("", "\(name) should be two numbers, the smaller one first, got \(ends.map(riffleFormat).joined(separator: ", "))")
+            throw RiffleError(
+                "",
+                "\(name) should be two numbers, the smaller one first, got "
+                    + "\(ends.map(riffleFormat).joined(separator: ", "))"
+            )
         }
         return ends[0]...ends[1]
     }

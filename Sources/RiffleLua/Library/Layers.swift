@@ -9,71 +9,125 @@ enum LayerLibrary {
     static let functions: [Function] = [
         layer(
             "linear", [Argument("inputs", size), Argument("outputs", size), bias],
-            Doc("A linear layer, over the last dimension.", formula: "y = x weight^T + bias", shapes: "x [..., inputs] -> [..., outputs]; weight [outputs, inputs]", example: "> riffle.nn.linear(3, 2)(riffle.ones(5, 3)):shape()\n[5, 2]")
+            Doc(
+                "A linear layer, over the last dimension.", formula: "y = x weight^T + bias",
+                shapes: "x [..., inputs] -> [..., outputs]; weight [outputs, inputs]",
+                example: "> riffle.nn.linear(3, 2)(riffle.ones(5, 3)):shape()\n[5, 2]")
         ) { try Linear($0.integer(0), $0.integer(1), bias: $0.boolean(2)) },
         layer(
-            "conv2d", [
-                Argument("inputs", size), Argument("outputs", size), Argument("kernel", .integer(1...64), default: .integer(3)),
+            "conv2d",
+            [
+                Argument("inputs", size), Argument("outputs", size),
+                Argument("kernel", .integer(1...64), default: .integer(3)),
                 Argument("stride", .integer(1...64), default: .integer(1)),
                 Argument("padding", .integer(0...64), "half the kernel when not given", default: .none), bias,
             ],
-            Doc("A convolution of images with zero padding.", shapes: "x [n, height, width, inputs] -> [n, height', width', outputs]", example: "> riffle.nn.conv2d(3, 8)(riffle.ones(1, 4, 4, 3)):shape()\n[1, 4, 4, 8]")
+            Doc(
+                "A convolution of images with zero padding.",
+                shapes: "x [n, height, width, inputs] -> [n, height', width', outputs]",
+                example: "> riffle.nn.conv2d(3, 8)(riffle.ones(1, 4, 4, 3)):shape()\n[1, 4, 4, 8]")
         ) {
             try Conv2d(
-                $0.integer(0), $0.integer(1), kernel: $0.integer(2), stride: $0.integer(3), padding: $0.optionalInteger(4),
+                $0.integer(0), $0.integer(1), kernel: $0.integer(2), stride: $0.integer(3),
+                padding: $0.optionalInteger(4),
                 bias: $0.boolean(5))
         },
         layer(
-            "group_norm", [Argument("channels", size), Argument("groups", size, default: .integer(32)), Argument("eps", .positive, default: .number(1e-5))],
-            Doc("Normalises groups of channels, then scales and shifts.", example: "> riffle.nn.group_norm(32)(riffle.ones(1, 2, 2, 32)):shape()\n[1, 2, 2, 32]", source: "Wu and He 2018")
+            "group_norm",
+            [
+                Argument("channels", size), Argument("groups", size, default: .integer(32)),
+                Argument("eps", .positive, default: .number(1e-5)),
+            ],
+            Doc(
+                "Normalises groups of channels, then scales and shifts.",
+                example: "> riffle.nn.group_norm(32)(riffle.ones(1, 2, 2, 32)):shape()\n[1, 2, 2, 32]",
+                source: "Wu and He 2018")
         ) { try GroupNorm($0.integer(0), groups: $0.integer(1), eps: $0.number(2)) },
         layer(
-            "layer_norm", [
+            "layer_norm",
+            [
                 Argument("width", size), Argument("eps", .positive, default: .number(1e-5)),
                 Argument("affine", .boolean, "whether it scales and shifts", default: .boolean(true)),
             ],
-            Doc("Normalises the last dimension, then scales and shifts.", example: "> riffle.nn.layer_norm(2)(riffle.tensor { 1, 3 })\ntensor float32 [2]: -0.999995 0.999995", source: "Ba, Kiros and Hinton 2016")
+            Doc(
+                "Normalises the last dimension, then scales and shifts.",
+                example: "> riffle.nn.layer_norm(2)(riffle.tensor { 1, 3 })\ntensor float32 [2]: -0.999995 0.999995",
+                source: "Ba, Kiros and Hinton 2016")
         ) { try LayerNorm($0.integer(0), eps: $0.number(1), affine: $0.boolean(2)) },
         layer(
             "rms_norm", [Argument("width", size), Argument("eps", .positive, default: .number(1e-6))],
-            Doc("Divides by the root mean square of the last dimension, then scales.", example: "> riffle.nn.rms_norm(2)(riffle.tensor { 3, 3 })\ntensor float32 [2]: 1 1", source: "Zhang and Sennrich 2019")
+            Doc(
+                "Divides by the root mean square of the last dimension, then scales.",
+                example: "> riffle.nn.rms_norm(2)(riffle.tensor { 3, 3 })\ntensor float32 [2]: 1 1",
+                source: "Zhang and Sennrich 2019")
         ) { try RMSNorm($0.integer(0), eps: $0.number(1)) },
         layer(
             "loss_weight", [],
-            Doc("A learned weight of losses by their times, option weight of every loss; trained with the student.", formula: "exp(-w(s, t)) loss + w(s, t)", example: "> riffle.nn.loss_weight():count()\n129", source: "Karras et al. 2024, 2312.02696; Boffi et al. 2025, 2505.18825")
+            Doc(
+                "A learned weight of losses by their times, option weight of every loss; trained with the student.",
+                formula: "exp(-w(s, t)) loss + w(s, t)", example: "> riffle.nn.loss_weight():count()\n129",
+                source: "Karras et al. 2024, 2312.02696; Boffi et al. 2025, 2505.18825")
         ) { _ in try LearnedWeight() },
         layer(
             "embedding", [Argument("count", size), Argument("width", size)],
-            Doc("A table of rows that numbers from 1 look up.", shapes: "index [...] int32 -> [..., width]", example: "> riffle.nn.embedding(10, 4)(riffle.tensor({ 1, 10 }, \"int32\")):shape()\n[2, 4]")
+            Doc(
+                "A table of rows that numbers from 1 look up.", shapes: "index [...] int32 -> [..., width]",
+                example: "> riffle.nn.embedding(10, 4)(riffle.tensor({ 1, 10 }, \"int32\")):shape()\n[2, 4]")
         ) { try Embedding($0.integer(0), $0.integer(1)) },
         layer(
-            "time_embedding", [
-                Argument("width", size), Argument("features", .integer(2...65536), "cosines and sines", default: .integer(64)),
+            "time_embedding",
+            [
+                Argument("width", size),
+                Argument("features", .integer(2...65536), "cosines and sines", default: .integer(64)),
                 Argument("frequency", .positive, "the largest one, in rad", default: .number(30)),
                 Argument("zero", .boolean, "whether it starts without effect", default: .boolean(false)),
             ],
-            Doc("Cosines and sines of a time through two linear layers.", shapes: "t [n] -> [n, width]", example: "> riffle.nn.time_embedding(16)(riffle.zeros(3)):shape()\n[3, 16]")
-        ) { try TimeEmbedding(features: $0.integer(1), width: $0.integer(0), largest: $0.number(2), zero: $0.boolean(3)) },
+            Doc(
+                "Cosines and sines of a time through two linear layers.", shapes: "t [n] -> [n, width]",
+                example: "> riffle.nn.time_embedding(16)(riffle.zeros(3)):shape()\n[3, 16]")
+        ) {
+            try TimeEmbedding(features: $0.integer(1), width: $0.integer(0), largest: $0.number(2), zero: $0.boolean(3))
+        },
         layer(
             "attention", [Argument("width", size), Argument("heads", size, default: .integer(1))],
-            Doc("Self-attention with several heads.", shapes: "x [n, positions, width] -> the same", example: "> riffle.nn.attention(8, 2)(riffle.ones(1, 5, 8)):shape()\n[1, 5, 8]", source: "Vaswani et al. 2017")
+            Doc(
+                "Self-attention with several heads.", shapes: "x [n, positions, width] -> the same",
+                example: "> riffle.nn.attention(8, 2)(riffle.ones(1, 5, 8)):shape()\n[1, 5, 8]",
+                source: "Vaswani et al. 2017")
         ) { try SelfAttention($0.integer(0), heads: $0.integer(1)) },
         layer(
             "dropout", [Argument("probability", .fraction(0...0.999))],
-            Doc("Zeroes elements at random while training.", example: "> local d = riffle.nn.dropout(0.5); d:eval(); return d(riffle.ones(2))\ntensor float32 [2]: 1 1")
+            Doc(
+                "Zeroes elements at random while training.",
+                example:
+                    "> local d = riffle.nn.dropout(0.5); d:eval(); return d(riffle.ones(2))\ntensor float32 [2]: 1 1")
         ) { Dropout($0.number(0)) },
         layer(
             "activation", [Argument("name", .choice(activations.keys.sorted()))],
-            Doc("An activation as a module.", example: "> riffle.nn.activation(\"relu\")(riffle.tensor { -1, 2 })\ntensor float32 [2]: 0 2")
+            Doc(
+                "An activation as a module.",
+                example: "> riffle.nn.activation(\"relu\")(riffle.tensor { -1, 2 })\ntensor float32 [2]: 0 2")
         ) { Activation(activations[$0.string(0)] ?? Op.silu) },
         layer(
             "sequential", [Argument("modules", .list(.object("module")))],
-            Doc("Modules applied one after another.", example: "> riffle.nn.sequential { riffle.nn.linear(2, 8), riffle.nn.activation(\"silu\"), riffle.nn.linear(8, 1) }(riffle.ones(3, 2)):shape()\n[3, 1]")
-        ) { arguments in Sequential(arguments.list(0).compactMap { Arguments([$0]).optionalObject(0, as: Module.self) }) },
+            Doc(
+                "Modules applied one after another.",
+                example:
+                    """
+                    > local nn = riffle.nn
+                    > local net = nn.sequential { nn.linear(2, 8), nn.activation("silu"), nn.linear(8, 1) }
+                    > net(riffle.ones(3, 2)):shape()
+                    [3, 1]
+                    """
+            )
+        ) { arguments in Sequential(arguments.list(0).compactMap { Arguments([$0]).optionalObject(0, as: Module.self) })
+        },
     ]
 
     private static let activations: [String: Op] = Dictionary(
-        Op.all.filter { ["silu", "gelu", "gelu_erf", "relu", "tanh", "sigmoid", "softplus"].contains($0.name) }.map { ($0.name, $0) },
+        Op.all.filter { ["silu", "gelu", "gelu_erf", "relu", "tanh", "sigmoid", "softplus"].contains($0.name) }.map {
+            ($0.name, $0)
+        },
         uniquingKeysWith: { first, _ in first })
 
     private static func layer(

@@ -4,8 +4,10 @@ import RiffleTensor
 enum Library {
     static let functions: [Function] =
         Op.all.map(\.function) + Creation.functions + Differentiation.functions + TensorLibrary.functions
-        + NetworkLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions + FlowLibrary.functions + LossLibrary.functions + GeneratorLibrary.functions
-        + LikelihoodLibrary.functions + DataLibrary.functions + PairLibrary.functions + ImageLibrary.functions + PlotLibrary.functions
+        + NetworkLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions + FlowLibrary.functions
+        + LossLibrary.functions + GeneratorLibrary.functions
+        + LikelihoodLibrary.functions + DataLibrary.functions + PairLibrary.functions + ImageLibrary.functions
+        + PlotLibrary.functions
         + MetricsLibrary.functions + SystemLibrary.functions
 
     static let classes: [ObjectClass] =

@@ -5,65 +5,117 @@ import RiffleTensor
 /// Whole networks, and what every module can do.
 enum NetworkLibrary {
     private static let module = Argument("module", .object("module"))
-    static let functions: [Function] = NetworkForm.all.map { form in
-        Function("nn.\(form.name)", form.arguments, form.doc) { [.object(try form($0))] }
-    } + [
-        Function(
-            "network:two_timed", [Argument("net", .object("network"))],
-            Doc("A student of this network: a copy that takes a second time and equals it at first.", formula: "u(x, s, t) = v(x, s) at first", example: "> riffle.nn.mlp { width = 32 }:two_timed():times()\n2")
-        ) { [.object(try $0.object(0, as: Network.self).twoTimed())] },
-        Function(
-            "network:times", [Argument("net", .object("network"))],
-            Doc("1 for a velocity v(x, t), 2 for an average velocity u(x, s, t).", example: "> riffle.nn.mlp { width = 32 }:times()\n1")
-        ) { [.integer($0.object(0, as: Network.self).times)] },
-        Function("module:parameters", [module], Doc("Every parameter under its full name.", example: "> riffle.nn.linear(2, 3):parameters()[\"weight\"]:shape()\n[3, 2]")) {
-            let named = $0.object(0, as: Module.self).parameters
-            return [.table(Dictionary(named.map { ($0.name, Value.object($0.parameter)) }, uniquingKeysWith: { first, _ in first }))]
-        },
-        Function(
-            "module:copy", [module, Argument("frozen", .boolean, "whether the copy takes no gradients", default: .boolean(false))],
-            Doc("A copy with parameters of its own.", example: "> riffle.nn.linear(2, 3):copy():count()\n9")
-        ) { [.object(try $0.object(0, as: Module.self).copied(trainable: !$0.boolean(1)))] },
-        Function("module:train", [module], Doc("Turns dropout on, and returns the module.", example: "> riffle.nn.linear(2, 3):train():count()\n9")) {
-            $0.object(0, as: Module.self).isTraining = true
-            return [$0[0]]
-        },
-        Function("module:eval", [module], Doc("Turns dropout off, and returns the module.", example: "> riffle.nn.linear(2, 3):eval():count()\n9")) {
-            $0.object(0, as: Module.self).isTraining = false
-            return [$0[0]]
-        },
-        Function(
-            "module:save", [module, Argument("path", .string)],
-            Doc("Writes every parameter and buffer, and an average's updates, to a safetensors file, whole or not at all.", example: "> riffle.nn.linear(2, 3):save(os.tmpname())")
-        ) {
-            try $0.object(0, as: Module.self).save(to: $0.string(1))
-            return []
-        },
-        Function(
-            "module:load", [
-                module, Argument("path", .string), Argument("strict", .boolean, "whether every name has to be there, and no other", default: .boolean(true)),
-            ],
-            Doc("Reads a safetensors file, all or nothing. Returns the module, missing and unexpected names.", example: "> local path = os.tmpname(); riffle.nn.linear(2, 3):save(path); return riffle.nn.linear(2, 3):load(path):count()\n9")
-        ) { arguments in
-            let module = arguments.object(0, as: Module.self)
-            let names = try module.load(from: arguments.string(1), strict: arguments.boolean(2))
-            return [.object(module), .list(names.missing.map(Value.string)), .list(names.unexpected.map(Value.string))]
-        },
-    ]
+    static let functions: [Function] =
+        NetworkForm.all.map { form in
+            Function("nn.\(form.name)", form.arguments, form.doc) { [.object(try form($0))] }
+        } + [
+            Function(
+                "network:two_timed", [Argument("net", .object("network"))],
+                Doc(
+                    "A student of this network: a copy that takes a second time and equals it at first.",
+                    formula: "u(x, s, t) = v(x, s) at first",
+                    example: "> riffle.nn.mlp { width = 32 }:two_timed():times()\n2")
+            ) { [.object(try $0.object(0, as: Network.self).twoTimed())] },
+            Function(
+                "network:times", [Argument("net", .object("network"))],
+                Doc(
+                    "1 for a velocity v(x, t), 2 for an average velocity u(x, s, t).",
+                    example: "> riffle.nn.mlp { width = 32 }:times()\n1")
+            ) { [.integer($0.object(0, as: Network.self).times)] },
+            Function(
+                "module:parameters", [module],
+                Doc(
+                    "Every parameter under its full name.",
+                    example: "> riffle.nn.linear(2, 3):parameters()[\"weight\"]:shape()\n[3, 2]")
+            ) {
+                let named = $0.object(0, as: Module.self).parameters
+                return [
+                    .table(
+                        Dictionary(
+                            named.map { ($0.name, Value.object($0.parameter)) }, uniquingKeysWith: { first, _ in first }
+                        ))
+                ]
+            },
+            Function(
+                "module:copy",
+                [
+                    module,
+                    Argument("frozen", .boolean, "whether the copy takes no gradients", default: .boolean(false)),
+                ],
+                Doc("A copy with parameters of its own.", example: "> riffle.nn.linear(2, 3):copy():count()\n9")
+            ) { [.object(try $0.object(0, as: Module.self).copied(trainable: !$0.boolean(1)))] },
+            Function(
+                "module:train", [module],
+                Doc("Turns dropout on, and returns the module.", example: "> riffle.nn.linear(2, 3):train():count()\n9")
+            ) {
+                $0.object(0, as: Module.self).isTraining = true
+                return [$0[0]]
+            },
+            Function(
+                "module:eval", [module],
+                Doc("Turns dropout off, and returns the module.", example: "> riffle.nn.linear(2, 3):eval():count()\n9")
+            ) {
+                $0.object(0, as: Module.self).isTraining = false
+                return [$0[0]]
+            },
+            Function(
+                "module:save", [module, Argument("path", .string)],
+                Doc(
+                    "Writes every parameter and buffer, and an average's updates, to a safetensors file, whole or not "
+                        + "at all.",
+                    example: "> riffle.nn.linear(2, 3):save(os.tmpname())")
+            ) {
+                try $0.object(0, as: Module.self).save(to: $0.string(1))
+                return []
+            },
+            Function(
+                "module:load",
+                [
+                    module, Argument("path", .string),
+                    Argument(
+                        "strict", .boolean,
+                        "whether every name has to be there, and no "
+                            + "other", default: .boolean(true)),
+                ],
+                Doc(
+                    "Reads a safetensors file, all or nothing. Returns the module, missing and unexpected names.",
+                    example:
+                        """
+                        > local path = os.tmpname(); riffle.nn.linear(2, 3):save(path)
+                        > return riffle.nn.linear(2, 3):load(path):count()
+                        9
+                        """
+                )
+            ) { arguments in
+                let module = arguments.object(0, as: Module.self)
+                let names = try module.load(from: arguments.string(1), strict: arguments.boolean(2))
+                return [
+                    .object(module), .list(names.missing.map(Value.string)), .list(names.unexpected.map(Value.string)),
+                ]
+            },
+        ]
 
     static let classes: [ObjectClass] = [
         ObjectClass(
-            "network", Network.self, Doc("A network over samples and times, [n] or a number for all: net(x, t), or net(x, s, t) with two."), extends: "module",
+            "network", Network.self,
+            Doc("A network over samples and times, [n] or a number for all: net(x, t), or net(x, s, t) with two."),
+            extends: "module",
             call: { try call($0, $1) }, index: { try part(of: $0, $1) },
             convert: { if case .object(let function as LuaFunction) = $0 { LuaVelocity(function) } else { nil } },
             describe: { $0.description }),
         ObjectClass(
-            "loss_weight", LossWeight.self, Doc("What weighs losses by the times s and t of their jumps."), extends: "module",
-            convert: { if case .object(let function as LuaFunction) = $0 { LuaWeight(function) } else { nil } }, describe: { $0.description }),
+            "loss_weight", LossWeight.self, Doc("What weighs losses by the times s and t of their jumps."),
+            extends: "module",
+            convert: { if case .object(let function as LuaFunction) = $0 { LuaWeight(function) } else { nil } },
+            describe: { $0.description }),
         ObjectClass(
-            "module", Module.self, Doc("A part of a network, or a whole one: parameters, parts and a function, net(x, t)."),
+            "module", Module.self,
+            Doc("A part of a network, or a whole one: parameters, parts and a function, net(x, t)."),
             methods: [
-                Method("count", [], Doc("How many numbers the parameters hold.", example: "> riffle.nn.linear(2, 3):count()\n9")) { module, _ in
+                Method(
+                    "count", [],
+                    Doc("How many numbers the parameters hold.", example: "> riffle.nn.linear(2, 3):count()\n9")
+                ) { module, _ in
                     [.integer(module.count)]
                 }
             ],
@@ -71,17 +123,24 @@ enum NetworkLibrary {
     ]
 
     private static func call(_ module: Module, _ inputs: [Value]) throws -> [Value] {
-        let times = (module as? Network)?.times ?? 0, sample = inputs.first.flatMap { Arguments([$0]).optionalTensor(0) }
+        let times = (module as? Network)?.times ?? 0,
+            sample = inputs.first.flatMap { Arguments([$0]).optionalTensor(0) }
         let tensors = try inputs.enumerated().map { place, input -> Tensor in
             if let tensor = Arguments([input]).optionalTensor(0) { return tensor }
             // A number is a time of all samples.
             let isTime = (1...max(times, 1)).contains(place) && times > 0
-            if isTime, let sample, sample.dtype.isFloating, let n = sample.shape.sizes.first, let t = Arguments([input]).optionalNumber(0) {
+            if isTime, let sample, sample.dtype.isFloating, let n = sample.shape.sizes.first,
+                let t = Arguments([input]).optionalNumber(0)
+            {
                 return try .full([n], t, sample.dtype)
             }
-            throw RiffleError(module.kind, "argument \(place + 1) must be a tensor\(isTime ? " or a number" : ""), got \(input.described)")
+            throw RiffleError(
+                module.kind,
+                "argument \(place + 1) must be a tensor\(isTime ? " or a number" : ""), got \(input.described)")
         }
-        guard module.arity.contains(tensors.count) else { throw RiffleError(module.kind, "one tensor is needed, got \(tensors.count)") }
+        guard module.arity.contains(tensors.count) else {
+            throw RiffleError(module.kind, "one tensor is needed, got \(tensors.count)")
+        }
         return [.tensor(try module.forward(tensors))]
     }
 

@@ -14,76 +14,165 @@ enum OptimizerLibrary {
 
     static let functions: [Function] = [
         Function(
-            "optim.adamw", [
-                what, Argument("lr", .nonNegative, "the learning rate", default: .number(1e-3)), Argument("beta1", .fraction(0...0.999999), default: .number(0.9)),
-                Argument("beta2", .fraction(0...0.999999), default: .number(0.999)), Argument("eps", .positive, default: .number(1e-8)),
+            "optim.adamw",
+            [
+                what, Argument("lr", .nonNegative, "the learning rate", default: .number(1e-3)),
+                Argument("beta1", .fraction(0...0.999999), default: .number(0.9)),
+                Argument("beta2", .fraction(0...0.999999), default: .number(0.999)),
+                Argument("eps", .positive, default: .number(1e-8)),
             ] + shared,
-            Doc("AdamW: Adam with decoupled weight decay.", example: "> riffle.optim.adamw(riffle.nn.linear(2, 1), { lr = 1e-2 }).lr\n0.01", source: "Loshchilov and Hutter 2019")
+            Doc(
+                "AdamW: Adam with decoupled weight decay.",
+                example: "> riffle.optim.adamw(riffle.nn.linear(2, 1), { lr = 1e-2 }).lr\n0.01",
+                source: "Loshchilov and Hutter 2019")
         ) { arguments in
-            [.object(try AdamW(
-                parameters(arguments[0]), learningRate: arguments.number(1), betas: (arguments.number(2), arguments.number(3)),
-                eps: arguments.number(4), weightDecay: arguments.number(6), clip: arguments.optionalNumber(5)))]
+            [
+                .object(
+                    try AdamW(
+                        parameters(arguments[0]), learningRate: arguments.number(1),
+                        betas: (arguments.number(2), arguments.number(3)),
+                        eps: arguments.number(4), weightDecay: arguments.number(6), clip: arguments.optionalNumber(5)))
+            ]
         },
         Function(
-            "optim.sgd", [
-                what, Argument("lr", .nonNegative, "the learning rate"), Argument("momentum", .fraction(0...0.999999), default: .number(0)),
+            "optim.sgd",
+            [
+                what, Argument("lr", .nonNegative, "the learning rate"),
+                Argument("momentum", .fraction(0...0.999999), default: .number(0)),
                 Argument("nesterov", .boolean, default: .boolean(false)),
             ] + shared,
-            Doc("Stochastic gradient descent with momentum.", example: "> riffle.optim.sgd(riffle.nn.linear(2, 1), { lr = 0.1, momentum = 0.9 }).lr\n0.1")
+            Doc(
+                "Stochastic gradient descent with momentum.",
+                example: "> riffle.optim.sgd(riffle.nn.linear(2, 1), { lr = 0.1, momentum = 0.9 }).lr\n0.1")
         ) { arguments in
-            [.object(try SGD(
-                parameters(arguments[0]), learningRate: arguments.number(1), momentum: arguments.number(2),
-                weightDecay: arguments.number(5), nesterov: arguments.boolean(3), clip: arguments.optionalNumber(4)))]
+            [
+                .object(
+                    try SGD(
+                        parameters(arguments[0]), learningRate: arguments.number(1), momentum: arguments.number(2),
+                        weightDecay: arguments.number(5), nesterov: arguments.boolean(3),
+                        clip: arguments.optionalNumber(4)))
+            ]
         },
         Function(
-            "optim.ema", [
+            "optim.ema",
+            [
                 Argument("net", .object("module")),
-                Argument("decay", .fraction(0...0.9999999), "how much of the average stays at an update", default: .none),
+                Argument(
+                    "decay", .fraction(0...0.9999999), "how much of the average stays at an update", default: .none),
                 Argument("half_life", .positive, "the same in updates; give one of the two", default: .none),
-                Argument("warmup", .boolean, "whether early updates forget faster: min(decay, (1 + n) / (10 + n))", default: .boolean(true)),
+                Argument(
+                    "warmup", .boolean, "whether early updates forget faster: min(decay, (1 + n) / (10 + n))",
+                    default: .boolean(true)),
             ],
-            Doc("An exponential moving average of a network, in a frozen copy, `model`, whose files keep the updates done.", example: "> local net, path = riffle.nn.linear(2, 1), os.tmpname()\n> local average = riffle.optim.ema(net, { decay = 0.99 })\n> average:update()\n> average.model:save(path)\n> local later = riffle.optim.ema(net, { decay = 0.99 })\n> later.model:load(path)\n> os.remove(path)\n> later.updates\n1")
+            Doc(
+                "An exponential moving average of a network, in a frozen copy, `model`, whose files keep the updates "
+                    + "done.",
+                example:
+                    """
+                    > local net, path = riffle.nn.linear(2, 1), os.tmpname()
+                    > local average = riffle.optim.ema(net, { decay = 0.99 })
+                    > average:update()
+                    > average.model:save(path)
+                    > local later = riffle.optim.ema(net, { decay = 0.99 })
+                    > later.model:load(path)
+                    > os.remove(path)
+                    > later.updates
+                    1
+                    """
+            )
         ) { arguments in
-            guard arguments.has(1) != arguments.has(2) else { throw RiffleError("optim.ema", "give decay or half_life, one of the two") }
+            guard arguments.has(1) != arguments.has(2) else {
+                throw RiffleError("optim.ema", "give decay or half_life, one of the two")
+            }
             let decay = try arguments.optionalNumber(1) ?? EMA.decay(halfLife: arguments.number(2))
             return [.object(try EMA(arguments.object(0), decay: decay, warmup: arguments.boolean(3)))]
         },
         Function(
-            "optim.power_ema", [
+            "optim.power_ema",
+            [
                 Argument("net", .object("module")),
-                Argument("lengths", .list(.positive), "relative to the steps so far, up to 0.2886; { 0.05, 0.10 }", default: .none),
+                Argument(
+                    "lengths", .list(.positive), "relative to the steps so far, up to 0.2886; { 0.05, 0.10 }",
+                    default: .none),
             ],
-            Doc("Power-function averages of a network, from which averages of any length are made after training.", formula: "average <- beta average + (1 - beta) net, beta = (1 - 1/t)^(gamma + 1)", example: "> local average = riffle.optim.power_ema(riffle.nn.linear(2, 1))\n> average:update()\n> average.steps, average.lengths, #average.models\n1\t[0.05, 0.1]\t2", source: "Karras et al. 2024, EDM2, 2312.02696")
+            Doc(
+                "Power-function averages of a network, from which averages of any length are made after training.",
+                formula: "average <- beta average + (1 - beta) net, beta = (1 - 1/t)^(gamma + 1)",
+                example:
+                    """
+                    > local average = riffle.optim.power_ema(riffle.nn.linear(2, 1))
+                    > average:update()
+                    > average.steps, average.lengths, #average.models
+                    1\t[0.05, 0.1]\t2
+                    """,
+                source: "Karras et al. 2024, EDM2, 2312.02696")
         ) { arguments in
             let lengths = arguments.numbers(1)
-            return [.object(arguments.has(1) ? try PowerEMA(arguments.object(0), lengths: lengths) : try PowerEMA(arguments.object(0)))]
+            return [
+                .object(
+                    arguments.has(1)
+                        ? try PowerEMA(arguments.object(0), lengths: lengths) : try PowerEMA(arguments.object(0)))
+            ]
         },
         Function(
-            "optim.reconstruct_ema", [
-                Argument("net", .object("module"), "what is set to the average"), Argument("snapshots", .list(.string), "files of average:snapshot"),
+            "optim.reconstruct_ema",
+            [
+                Argument("net", .object("module"), "what is set to the average"),
+                Argument("snapshots", .list(.string), "files of average:snapshot"),
                 Argument("length", .positive, "of the average wanted, up to 0.2886"),
-                Argument("step", .integer(1...Int.max), "where it ends; at the last snapshot when not given", default: .none),
+                Argument(
+                    "step", .integer(1...Int.max),
+                    "where it ends; at the last snapshot when not "
+                        + "given", default: .none),
             ],
-            Doc("Sets a network to a power-function average of any length. Returns it and { error, weights } of the fit.", example: "> local net, prefix = riffle.nn.linear(2, 1), os.tmpname()\n> local average = riffle.optim.power_ema(net)\n> average:update()\n> local files = average:snapshot(prefix)\n> local _, fit = riffle.optim.reconstruct_ema(net, { snapshots = files, length = 0.07 })\n> for _, file in ipairs { prefix, table.unpack(files) } do os.remove(file) end\n> #files, #fit.weights\n2\t2", source: "Karras et al. 2024, EDM2, section 3.2")
+            Doc(
+                "Sets a network to a power-function average of any length. Returns it and { error, weights } of the "
+                    + "fit.",
+                example:
+                    """
+                    > local net, prefix = riffle.nn.linear(2, 1), os.tmpname()
+                    > local average = riffle.optim.power_ema(net)
+                    > average:update()
+                    > local files = average:snapshot(prefix)
+                    > local _, fit = riffle.optim.reconstruct_ema(net, { snapshots = files, length = 0.07 })
+                    > for _, file in ipairs { prefix, table.unpack(files) } do os.remove(file) end
+                    > #files, #fit.weights
+                    2\t2
+                    """,
+                source: "Karras et al. 2024, EDM2, section 3.2")
         ) { arguments in
             let paths = arguments.list(1).map { Arguments([$0]).string(0) }, net = arguments.object(0, as: Module.self)
-            let mixture = try PowerEMA.reconstruct(net, snapshots: paths, length: arguments.number(2), step: arguments.optionalInteger(3))
-            return [.object(net), .table(["error": .number(mixture.error), "weights": .list(mixture.weights.map(Value.number))])]
+            let mixture = try PowerEMA.reconstruct(
+                net, snapshots: paths, length: arguments.number(2), step: arguments.optionalInteger(3))
+            return [
+                .object(net),
+                .table(["error": .number(mixture.error), "weights": .list(mixture.weights.map(Value.number))]),
+            ]
         },
         Function(
-            "optim.cosine", [
-                step, peak, Argument("total", .integer(1...Int.max), "steps"), Argument("warmup", .integer(0...Int.max), "steps", default: .integer(0)),
+            "optim.cosine",
+            [
+                step, peak, Argument("total", .integer(1...Int.max), "steps"),
+                Argument("warmup", .integer(0...Int.max), "steps", default: .integer(0)),
                 Argument("floor", .nonNegative, "the rate at the end", default: .number(0)),
             ],
-            Doc("A learning rate that rises to its peak in a line, then falls along half a cosine.", example: "> riffle.optim.cosine(100, { peak = 1, total = 100 })\n0.0")
+            Doc(
+                "A learning rate that rises to its peak in a line, then falls along half a cosine.",
+                example: "> riffle.optim.cosine(100, { peak = 1, total = 100 })\n0.0")
         ) { arguments in
-            [.number(Schedule.cosine(
-                arguments.integer(0), peak: arguments.number(1), warmup: arguments.integer(3), total: arguments.integer(2),
-                floor: arguments.number(4)))]
+            [
+                .number(
+                    Schedule.cosine(
+                        arguments.integer(0), peak: arguments.number(1), warmup: arguments.integer(3),
+                        total: arguments.integer(2),
+                        floor: arguments.number(4)))
+            ]
         },
         Function(
             "optim.warmup", [step, peak, Argument("steps", .integer(0...Int.max))],
-            Doc("A learning rate that rises to its peak in a line and stays.", example: "> riffle.optim.warmup(5, { peak = 1, steps = 10 })\n0.5")
+            Doc(
+                "A learning rate that rises to its peak in a line and stays.",
+                example: "> riffle.optim.warmup(5, { peak = 1, steps = 10 })\n0.5")
         ) { [.number(Schedule.warmup($0.integer(0), peak: $0.number(1), steps: $0.integer(2)))] },
     ]
 
@@ -94,7 +183,8 @@ enum OptimizerLibrary {
         var items = value.list
         if case .table(let table) = value { items = table.sorted { $0.key < $1.key }.map(\.value) }
         let found = items.map { Arguments([$0]) }.map { arguments in
-            arguments.optionalObject(0, as: Module.self).map { $0.parameters.map(\.parameter) } ?? arguments.optionalObject(0, as: Parameter.self).map { [$0] }
+            arguments.optionalObject(0, as: Module.self).map { $0.parameters.map(\.parameter) }
+                ?? arguments.optionalObject(0, as: Parameter.self).map { [$0] }
         }
         let known = found.compactMap { $0 }
         guard known.count == found.count, !known.isEmpty else {
@@ -109,17 +199,32 @@ enum OptimizerLibrary {
             "optimizer", Optimizer.self, Doc("Changes parameters against their gradients."),
             methods: [
                 Method(
-                    "step", [
+                    "step",
+                    [
                         Argument("loss", .tensor, "differentiated first, where given", default: .none),
-                        Argument("parts", .unread, "what a loss returns behind itself, handed on in the result", default: .none),
+                        Argument(
+                            "parts", .unread, "what a loss returns behind itself, handed on in the result",
+                            default: .none),
                     ],
-                    Doc("Differentiates the loss, clips, moves every parameter and clears gradients. Returns loss, grad_norm and parts.", example: "> local w = riffle.parameter(riffle.tensor { 1 }); return riffle.optim.sgd({ w }, { lr = 0.1 }):step((w * w):sum()).grad_norm\n2.0")
+                    Doc(
+                        "Differentiates the loss, clips, moves every parameter and clears gradients. Returns loss, "
+                            + "grad_norm and parts.",
+                        example:
+                            """
+                            > local w = riffle.parameter(riffle.tensor { 1 })
+                            > return riffle.optim.sgd({ w }, { lr = 0.1 }):step((w * w):sum()).grad_norm
+                            2.0
+                            """
+                    )
                 ) { optimizer, arguments in
                     let report = try optimizer.step(arguments.optionalTensor(0))
                     if let loss = report.loss { Progress.note(loss: loss) }
-                    return [.table([
-                        "grad_norm": .number(report.gradientNorm), "loss": report.loss.map(Value.number) ?? .none, "parts": arguments[1],
-                    ])]
+                    return [
+                        .table([
+                            "grad_norm": .number(report.gradientNorm), "loss": report.loss.map(Value.number) ?? .none,
+                            "parts": arguments[1],
+                        ])
+                    ]
                 },
                 Method("zero_grad", [], Doc("Clears the gradients of all parameters.")) { optimizer, _ in
                     optimizer.clearGradients()
@@ -132,7 +237,10 @@ enum OptimizerLibrary {
                     set: { try $0.set(learningRate: $1.number(0)) }),
                 Property("steps", .integer(0...Int.max), "Steps done.", get: { .integer($0.steps) }),
             ],
-            describe: { "optimizer of \($0.parameters.count) parameters, lr \(riffleFormat($0.learningRate)), \($0.steps) steps done" }),
+            describe: {
+                "optimizer of \($0.parameters.count) parameters, lr \(riffleFormat($0.learningRate)), \($0.steps) "
+                    + "steps done"
+            }),
         ObjectClass(
             "ema", EMA.self, Doc("An average of a network over its training."),
             methods: [
@@ -150,7 +258,8 @@ enum OptimizerLibrary {
             ],
             describe: { "ema with decay \(riffleFormat($0.decay)), \($0.updates) updates done" }),
         ObjectClass(
-            "power_ema", PowerEMA.self, Doc("Power-function averages of a network over its training, a frozen copy for each length."),
+            "power_ema", PowerEMA.self,
+            Doc("Power-function averages of a network over its training, a frozen copy for each length."),
             methods: [
                 Method("update", [], Doc("Moves every average towards the network as it is now.")) { average, _ in
                     try average.update()
@@ -158,24 +267,37 @@ enum OptimizerLibrary {
                 },
                 Method(
                     "model", [Argument("i", .integer(1...1_000_000), "the length's place", default: .integer(1))],
-                    Doc("The averaged network of a length, frozen.", example: "> riffle.optim.power_ema(riffle.nn.linear(2, 1)):model(2):count()\n3")
+                    Doc(
+                        "The averaged network of a length, frozen.",
+                        example: "> riffle.optim.power_ema(riffle.nn.linear(2, 1)):model(2):count()\n3")
                 ) { average, arguments in
                     let models = average.models, place = arguments.integer(0)
-                    guard place <= models.count else { throw RiffleError("", "there are \(models.count) averages, got \(place)") }
+                    guard place <= models.count else {
+                        throw RiffleError("", "there are \(models.count) averages, got \(place)")
+                    }
                     return [.object(models[place - 1])]
                 },
                 Method(
                     "snapshot", [Argument("prefix", .string, "of the files' names, such as runs/a")],
-                    Doc("Writes each average to <prefix>-<step>-<length>.safetensors, whole or not at all. Returns the paths.")
+                    Doc(
+                        "Writes each average to <prefix>-<step>-<length>.safetensors, whole or not at all. Returns the "
+                            + "paths."
+                    )
                 ) { [.list(try $0.snapshot($1.string(0)).map(Value.string))] },
             ],
             properties: [
-                Property("models", .list(.object("module")), "The averaged networks, frozen.", get: { .list($0.models.map(Value.object)) }),
-                Property("lengths", .list(.number), "Relative to the steps so far.", get: { .list($0.lengths.map(Value.number)) }),
+                Property(
+                    "models", .list(.object("module")), "The averaged networks, frozen.",
+                    get: { .list($0.models.map(Value.object)) }),
+                Property(
+                    "lengths", .list(.number), "Relative to the steps so far.",
+                    get: { .list($0.lengths.map(Value.number)) }),
                 Property(
                     "steps", .integer(UpdateCount.range), "Updates done; files of the models keep the number.",
                     get: { .integer($0.steps) }, set: { $0.steps = $1.integer(0) }),
             ],
-            describe: { "power_ema of lengths \($0.lengths.map(riffleFormat).joined(separator: ", ")), \($0.steps) updates done" }),
+            describe: {
+                "power_ema of lengths \($0.lengths.map(riffleFormat).joined(separator: ", ")), \($0.steps) updates done"
+            }),
     ]
 }

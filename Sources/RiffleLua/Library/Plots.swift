@@ -6,23 +6,37 @@ enum PlotLibrary {
     private static let labels = [
         Argument("title", .string, default: .string("")), Argument("x_label", .string, default: .string("")),
         Argument("y_label", .string, default: .string("")),
-        Argument("order", .list(.string), "the names of a table in the order to show them; else they are sorted", default: .none),
+        Argument(
+            "order", .list(.string), "the names of a table in the order to show them; else they are sorted",
+            default: .none),
     ]
 
     static let functions: [Function] = [
         Function(
-            "plot.scatter", [
+            "plot.scatter",
+            [
                 Argument("path", .string, "of the PNG"),
                 Argument("sets", .any, "points [n, 2], a table of them by name, or a list of { name, points }"),
             ] + labels + [
-                Argument("limits", .list(.number), "of both axes; what the points need where not given", default: .none),
+                Argument(
+                    "limits", .list(.number), "of both axes; what the points need where not given", default: .none),
                 Argument("columns", .integer(1...Figure.mostPanels), "panels a row", default: .none),
                 Argument("together", .boolean, "whether to draw all sets in one panel", default: .boolean(false)),
             ],
-            Doc("Draws points of the plane, a panel for each set, with the same axes.", example: "> local path = os.tmpname(); riffle.plot.scatter(path, { noise = riffle.randn(100, 2) }); local x = riffle.image.load(path); os.remove(path); return x:shape()[3]\n3")
+            Doc(
+                "Draws points of the plane, a panel for each set, with the same axes.",
+                example:
+                    """
+                    > local path = os.tmpname(); riffle.plot.scatter(path, { noise = riffle.randn(100, 2) })
+                    > local x = riffle.image.load(path); os.remove(path); return x:shape()[3]
+                    3
+                    """
+            )
         ) { arguments in
             let sets = try entries(arguments[1], order: arguments, 5).map { name, value in
-                guard let samples = Arguments([value]).optionalTensor(0) else { throw RiffleError("", "points are a tensor [n, 2]" + of(name)) }
+                guard let samples = Arguments([value]).optionalTensor(0) else {
+                    throw RiffleError("", "points are a tensor [n, 2]" + of(name))
+                }
                 return (name: name, samples: samples)
             }
             var figure = try Figure.scatter(sets, together: arguments.boolean(8))
@@ -34,14 +48,27 @@ enum PlotLibrary {
             return []
         },
         Function(
-            "plot.line", [
+            "plot.line",
+            [
                 Argument("path", .string, "of the PNG"),
-                Argument("series", .any, "numbers, points [n, 2] or { x =, y = }; a table of them by name, or a list of { name, numbers }"),
+                Argument(
+                    "series", .any,
+                    "numbers, points [n, 2] or { x =, y = }; a table of them by name, or a list of { name, numbers }"),
             ] + labels + [
-                Argument("log_x", .boolean, default: .boolean(false)), Argument("log_y", .boolean, default: .boolean(false)),
-                Argument("x_limits", .list(.number), default: .none), Argument("y_limits", .list(.number), default: .none),
+                Argument("log_x", .boolean, default: .boolean(false)),
+                Argument("log_y", .boolean, default: .boolean(false)),
+                Argument("x_limits", .list(.number), default: .none),
+                Argument("y_limits", .list(.number), default: .none),
             ],
-            Doc("Draws lines through numbers, with a legend.", example: "> local path = os.tmpname(); riffle.plot.line(path, { loss = { 3, 2, 1 } }); local x = riffle.image.load(path); os.remove(path); return x:shape()[3]\n3")
+            Doc(
+                "Draws lines through numbers, with a legend.",
+                example:
+                    """
+                    > local path = os.tmpname(); riffle.plot.line(path, { loss = { 3, 2, 1 } })
+                    > local x = riffle.image.load(path); os.remove(path); return x:shape()[3]
+                    3
+                    """
+            )
         ) { arguments in
             let lines = try entries(arguments[1], order: arguments, 5).map(series)
             var figure = Figure(.lines, [Figure.Panel("", lines)])
@@ -52,22 +79,39 @@ enum PlotLibrary {
             return []
         },
         Function(
-            "plot.hist", [
+            "plot.hist",
+            [
                 Argument("path", .string, "of the PNG"),
-                Argument("samples", .any, "numbers, a list or a tensor of any shape; a table of them by name, or a list of { name, numbers }"),
+                Argument(
+                    "samples", .any,
+                    "numbers, a list or a tensor of any shape; a table of them by name, or a list of "
+                        + "{ name, numbers }"),
             ] + labels + [
-                Argument("bins", .integer(1...Figure.mostBins), "of equal width; the root of the smallest count, 5 to 100, where not given", default: .none),
-                Argument("limits", .list(.number), "of the bins; what the numbers need where not given", default: .none),
-                Argument("density", .boolean, "parts of each sample by width, in place of counts", default: .boolean(false)),
+                Argument(
+                    "bins", .integer(1...Figure.mostBins),
+                    "of equal width; the root of the smallest count, 5 to 100, where not given", default: .none),
+                Argument(
+                    "limits", .list(.number), "of the bins; what the numbers need where not given", default: .none),
+                Argument(
+                    "density", .boolean, "parts of each sample by width, in place of counts", default: .boolean(false)),
             ],
-            Doc("Draws how often numbers fall into bins, several samples over each other.", example: "> local path = os.tmpname(); riffle.plot.hist(path, { noise = riffle.randn(1000) }, { bins = 20 }); local x = riffle.image.load(path); os.remove(path); return x:shape()[3]\n3")
+            Doc(
+                "Draws how often numbers fall into bins, several samples over each other.",
+                example:
+                    """
+                    > local path = os.tmpname(); riffle.plot.hist(path, { noise = riffle.randn(1000) }, { bins = 20 })
+                    > local x = riffle.image.load(path); os.remove(path); return x:shape()[3]
+                    3
+                    """
+            )
         ) { arguments in
             let sets = try entries(arguments[1], order: arguments, 5).map { name, value in
                 let tensor = Arguments([value]).optionalTensor(0)
                 return (name: name, values: try tensor?.doubles() ?? numbers(value, name))
             }
             var figure = try Figure.histogram(
-                sets, bins: arguments.optionalInteger(6), limits: arguments.range(7, "limits"), density: arguments.boolean(8))
+                sets, bins: arguments.optionalInteger(6), limits: arguments.range(7, "limits"),
+                density: arguments.boolean(8))
             label(&figure, arguments)
             if figure.yLabel.isEmpty { figure.yLabel = arguments.boolean(8) ? "density" : "count" }
             try figure.save(to: arguments.string(0))
@@ -86,22 +130,29 @@ enum PlotLibrary {
     /// Names with values: of a table in the order asked for, of a list of pairs in theirs; anything else has no name.
     private static func entries(_ value: Value, order arguments: Arguments, _ place: Int) throws -> [(String, Value)] {
         let order = arguments.list(place).map { Arguments([$0]).string(0) }
-        if let twice = order.first(where: { name in order.count { $0 == name } > 1 }) { throw RiffleError("", "order names '\(twice)' twice") }
+        if let twice = order.first(where: { name in order.count { $0 == name } > 1 }) {
+            throw RiffleError("", "order names '\(twice)' twice")
+        }
         if case .table(let table) = value {
             return try (order.isEmpty ? table.keys.sorted() : order).map { name in
-                guard let entry = table[name] else { throw RiffleError("", "there is nothing named '\(name)'" + suggestion(for: name, among: table.keys)) }
+                guard let entry = table[name] else {
+                    throw RiffleError("", "there is nothing named '\(name)'" + suggestion(for: name, among: table.keys))
+                }
                 return (name, entry)
             }
         }
         guard order.isEmpty else { throw RiffleError("", "order is for a table of names") }
         // A sampler at the end of { name, flow.jump(...) } puts its report behind the points.
         let pairs = value.list.compactMap { item -> (String, Value)? in
-            guard case .list(let pair) = item, pair.count == 2 || pair.count == 3, case .string(let name) = pair[0] else { return nil }
+            guard case .list(let pair) = item, pair.count == 2 || pair.count == 3, case .string(let name) = pair[0]
+            else { return nil }
             if pair.count == 3, case .table = pair[2] { return (name, pair[1]) }
             return pair.count == 2 ? (name, pair[1]) : nil
         }
         if case .list(let items) = value, !pairs.isEmpty {
-            guard pairs.count == items.count else { throw RiffleError("", "a list of { name, values } holds something else as well") }
+            guard pairs.count == items.count else {
+                throw RiffleError("", "a list of { name, values } holds something else as well")
+            }
             return pairs
         }
         return [("", value)]

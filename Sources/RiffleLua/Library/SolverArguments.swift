@@ -19,9 +19,9 @@ struct SolverArguments {
 
     let choice: Choice
 
-    /// Reads `method` (where none is named: heun for a grid, else dopri5), `steps`, `times`, `rtol`, `atol` and `max_steps`, and
-    /// `from` and `to` where the function declares them. A function that does tells states on the way, so that it takes
-    /// times for dopri5.
+    /// Reads `method` (where none is named: heun for a grid, else dopri5), `steps`, `times`, `rtol`, `atol` and
+    /// `max_steps`, and `from` and `to` where the function declares them. A function that does tells states on the way,
+    /// so that it takes times for dopri5.
     /// - Parameters:
     ///   - operation: the function's name, for messages.
     ///   - from: the first time, where the script names none.
@@ -34,7 +34,9 @@ struct SolverArguments {
         }
         let from = ends.isEmpty ? from : arguments.optionalNumber("from") ?? from
         let to = ends.isEmpty ? to : arguments.optionalNumber("to") ?? to
-        let name = arguments.has("method") ? arguments.string("method") : arguments.has("steps") || arguments.has("times") ? "heun" : "dopri5"
+        let name =
+            arguments.has("method")
+            ? arguments.string("method") : arguments.has("steps") || arguments.has("times") ? "heun" : "dopri5"
         if arguments.has("times") { try refuse(ends, "does not go with times, which say where to start and end") }
         guard let method = FixedStepMethod(rawValue: name) else {
             let usable = ends.isEmpty ? ["rtol", "atol"] : ["times", "from", "to", "rtol", "atol"]
@@ -42,7 +44,8 @@ struct SolverArguments {
                 ends.isEmpty ? ["steps", "times"] : ["steps"],
                 "is not for dopri5, which finds its own steps; give \(usable.joined(separator: ", "))")
             let method = DormandPrince(
-                relativeTolerance: arguments.optionalNumber("rtol") ?? 1e-5, absoluteTolerance: arguments.optionalNumber("atol") ?? 1e-5,
+                relativeTolerance: arguments.optionalNumber("rtol") ?? 1e-5,
+                absoluteTolerance: arguments.optionalNumber("atol") ?? 1e-5,
                 maximumSteps: arguments.optionalInteger("max_steps") ?? 10_000)
             let times = arguments.has("times") ? arguments.numbers("times") : nil
             choice = .adaptive(method, from: from, to: to, at: times)
@@ -55,7 +58,8 @@ struct SolverArguments {
     /// The grid of `steps` or `times`, one of which has to be given.
     static func grid(_ arguments: Arguments, _ operation: String, from: Double = 0, to: Double = 1) throws -> [Double] {
         guard arguments.has("steps") != arguments.has("times") else {
-            throw RiffleError(operation, "give steps or times, \(arguments.has("steps") ? "not both" : "one of the two")")
+            throw RiffleError(
+                operation, "give steps or times, \(arguments.has("steps") ? "not both" : "one of the two")")
         }
         if let count = arguments.optionalInteger("steps") { return evenGrid(from: from, to: to, steps: count) }
         return arguments.numbers("times")

@@ -37,15 +37,27 @@ enum TensorLibrary {
         },
         Function(
             "tensor:tolist", [x],
-            Doc("The numbers as nested lists.", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):tolist()\n[[1.0, 2.0], [3.0, 4.0]]")
+            Doc(
+                "The numbers as nested lists.",
+                example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):tolist()\n[[1.0, 2.0], [3.0, 4.0]]")
         ) { [try nested($0.tensor(0))] },
         Function(
             "tensor:masked", [x, Argument("mask", .tensor, "0 and 1 as floats, as comparisons give them")],
-            Doc("The rows or numbers of x where a mask over its first dimensions is 1: x[mask].", shapes: "x [..., rest], mask [...] -> [count, rest]", example: "> local x = riffle.tensor { 5, 6, 7 }\n> x[x:gt(5)]\ntensor float32 [2]: 6 7")
+            Doc(
+                "The rows or numbers of x where a mask over its first dimensions is 1: x[mask].",
+                shapes: "x [..., rest], mask [...] -> [count, rest]",
+                example: "> local x = riffle.tensor { 5, 6, 7 }\n> x[x:gt(5)]\ntensor float32 [2]: 6 7")
         ) { [.tensor(try $0.tensor(0).masked($0.tensor(1)))] },
         Function(
             "parameter:assign", [Argument("parameter", .object("parameter")), Argument("value", .tensor)],
-            Doc("Replaces the value of a parameter.", example: "> local w = riffle.parameter(riffle.ones(2)); w:assign(riffle.zeros(2)); return w:tolist()\n[0.0, 0.0]")
+            Doc(
+                "Replaces the value of a parameter.",
+                example:
+                    """
+                    > local w = riffle.parameter(riffle.ones(2)); w:assign(riffle.zeros(2)); return w:tolist()
+                    [0.0, 0.0]
+                    """
+            )
         ) {
             try $0.object(0, as: Parameter.self).assign($0.tensor(1))
             return []
@@ -55,7 +67,10 @@ enum TensorLibrary {
     static let classes: [ObjectClass] = [
         ObjectClass(
             "tensor", Tensor.self,
-            Doc("Numbers in a shape: immutable, contiguous, row-major. x[1] is the first row, #x the number of rows, x[mask] picks."),
+            Doc(
+                "Numbers in a shape: immutable, contiguous, row-major. x[1] is the first row, #x the number of rows, "
+                    + "x[mask] picks."
+            ),
             count: { $0.shape.sizes.first ?? 0 }, index: { try row($0, $1) }, metamethods: arithmetic,
             describe: { $0.description }),
         ObjectClass(
@@ -63,7 +78,8 @@ enum TensorLibrary {
             properties: [
                 Property(
                     "grad", .tensor, "The gradient that backward() brought, or nil.", takesNil: true,
-                    get: { $0.gradient.map(Value.tensor) ?? .none }, set: { try $0.replace(gradient: $1.optionalTensor(0)) }),
+                    get: { $0.gradient.map(Value.tensor) ?? .none },
+                    set: { try $0.replace(gradient: $1.optionalTensor(0)) }),
                 Property(
                     "trainable", .boolean, "Whether gradients reach it.",
                     get: { .boolean($0.isTrainable) }, set: { $0.isTrainable = $1.boolean(0) }),
@@ -79,11 +95,15 @@ enum TensorLibrary {
         var operators = names.compactMapValues { functions[$0] }
         if let negate = functions["neg"] {
             // Lua gives an unary operator its operand twice.
-            operators["__unm"] = Function("neg", [x, Argument("again", .any)], Doc("")) { try negate.body(Arguments([$0[0]])) }
+            operators["__unm"] = Function("neg", [x, Argument("again", .any)], Doc("")) {
+                try negate.body(Arguments([$0[0]]))
+            }
         }
         for (name, method) in ["__lt": "lt", "__le": "le"] {
             operators[name] = Function("tensor:\(name)", [Argument("a", .any), Argument("b", .any)], Doc("")) { _ in
-                throw RiffleError("", "Lua's comparisons give one truth; x:\(method)(y), and gt, ge, eq, ne, compare number by number")
+                throw RiffleError(
+                    "", "Lua's comparisons give one truth; x:\(method)(y), and gt, ge, eq, ne, compare number by number"
+                )
             }
         }
         return operators
@@ -97,14 +117,19 @@ enum TensorLibrary {
         case .tensor(let index): return .tensor(try index.dtype.isFloating ? x.masked(index) : x.take(index))
         case .list, .table:
             throw RiffleError(
-                "", "a list is no index: x[riffle.tensor({ 1, 3 }, \"int32\")] takes rows 1 and 3, x[1][3] the number in row 1 and column 3")
+                "",
+                "a list is no index: x[riffle.tensor({ 1, 3 }, \"int32\")] takes rows 1 and 3, x[1][3] the number in "
+                    + "row 1 and column 3"
+            )
         default: break
         }
         return nil
     }
 
     private static func row(_ x: Tensor, _ index: Int) throws -> Tensor {
-        guard let size = x.shape.sizes.first else { throw RiffleError("", "a tensor without dimensions cannot be indexed; x:item() is its number") }
+        guard let size = x.shape.sizes.first else {
+            throw RiffleError("", "a tensor without dimensions cannot be indexed; x:item() is its number")
+        }
         let place = index < 0 ? index + size : index - 1
         guard index != 0, place >= 0, place < size else {
             throw RiffleError("", "index \(index) is not in 1 to \(size), nor -\(size) to -1 (x \(x.shape))")

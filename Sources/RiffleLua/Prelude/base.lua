@@ -20,8 +20,8 @@ local format = internal.format
 local guarded = { __close = function(guard) guard.finish() end }
 function internal.guard(finish) return setmetatable({ finish = finish }, guarded) end
 
--- Ends what internal.enclosed began: `leave` gets the results, or nothing before the error goes on. A guard would not do,
--- since nobody closes those of a coroutine that fails.
+-- Ends what internal.enclosed began: `leave` gets the results, or nothing before the error goes on. A guard would not
+-- do, since nobody closes those of a coroutine that fails.
 function internal.leaving(leave, ok, ...)
   if not ok then
     leave()
@@ -77,7 +77,8 @@ function internal.told(value)
     return #value > 0 and next(value, #value) == nil and "a list of " .. #value or "a table"
   end
   local shape = (kind == "tensor" or kind == "parameter") and select(2, internal.bytes_of(value)):match("%[.*") 
-  return ("%s %s%s"):format(kind ~= "userdata" and kind:find("^[aeiou]") and "an" or "a", kind:gsub("_", " "), shape and " " .. shape or "")
+  local article = kind ~= "userdata" and kind:find("^[aeiou]") and "an" or "a"
+  return ("%s %s%s"):format(article, kind:gsub("_", " "), shape and " " .. shape or "")
 end
 
 -- Raises an error where an argument is not of the kind that is wanted.
@@ -85,9 +86,11 @@ function internal.expect(title, number, name, value, kind)
   local got = internal.kind(value)
   if got == kind or kind == "tensor" and got == "parameter" then return end
   local meta = getmetatable(value)
-  if kind == "function" and (got == "network" or got == "module" or type(meta) == "table" and meta.__call) then return end
+  local is_called = got == "network" or got == "module" or type(meta) == "table" and meta.__call
+  if kind == "function" and is_called then return end
   local article = kind:find("^[aeiou]") and "an" or "a"
-  internal.fail(("riffle.%s: argument %d '%s' must be %s %s, got %s"):format(title, number, name, article, kind, internal.told(value)))
+  local wanted = ("riffle.%s: argument %d '%s' must be %s %s"):format(title, number, name, article, kind)
+  internal.fail(wanted .. ", got " .. internal.told(value))
 end
 
 -- A value as it is printed: lists and tables by their contents, to a depth and to a number of values in all.
@@ -97,7 +100,8 @@ local function show(value, depth, around)
   if value ~= value then return "nan" end
   if type(value) ~= "table" then return tostring(value) end
   local meta = getmetatable(value)
-  if meta and meta ~= internal.list_metatable and meta ~= internal.table_metatable and type(meta) == "table" and meta.__tostring then
+  local is_ours = meta == internal.list_metatable or meta == internal.table_metatable
+  if type(meta) == "table" and not is_ours and meta.__tostring then
     return tostring(value)
   end
   if depth > 6 or around[value] then return "..." end
@@ -121,7 +125,8 @@ local function show(value, depth, around)
       parts[#parts + 1] = "... " .. #names - place + 1 .. " more"
       break
     end
-    local name = type(key) == "string" and key:find("^[%a_][%w_]*$") and key or "[" .. show(key, depth + 1, around) .. "]"
+    local is_name = type(key) == "string" and key:find("^[%a_][%w_]*$")
+    local name = is_name and key or "[" .. show(key, depth + 1, around) .. "]"
     parts[#parts + 1] = name .. " = " .. show(value[key], depth + 1, around)
   end
   around[value] = nil
@@ -183,7 +188,9 @@ end
 local table_pairs = pairs
 function _G.pairs(value)
   local kind = type(value) == "userdata" and internal.word_of(value)
-  if kind == "tensor" or kind == "parameter" then internal.fail("pairs: a tensor has no keys; ipairs goes through its rows") end
+  if kind == "tensor" or kind == "parameter" then
+    internal.fail("pairs: a tensor has no keys; ipairs goes through its rows")
+  end
   return table_pairs(value)
 end
 

@@ -55,7 +55,8 @@ local function path_before(tokens, place)
   return table.concat(parts, "."), is_method
 end
 
--- The options of the call in whose table `tokens` end: lists of a name and the words it may be. nil where there is none.
+-- The options of the call in whose table `tokens` end: lists of a name and the words it may be. nil where there is
+-- none.
 local function open_options(tokens)
   local open = {}
   for place, token in ipairs(tokens) do

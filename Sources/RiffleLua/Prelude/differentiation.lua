@@ -17,7 +17,9 @@ local function split(level, ...)
     local value, tangent = internal.split(level, y)
     return value, tangent, select(2, ...)
   end
-  if type(y) ~= "table" then fail("riffle.jvp: the function must return a tensor or a list of tensors, got " .. told(y)) end
+  if type(y) ~= "table" then
+    fail("riffle.jvp: the function must return a tensor or a list of tensors, got " .. told(y))
+  end
   local values, tangents = {}, {}
   for i, item in ipairs(y) do
     if not is_tensor(item) then fail(("riffle.jvp: result %d must be a tensor, got %s"):format(i, told(item))) end
@@ -34,7 +36,9 @@ define("jvp", {
     { "x", "tensor or list of tensors", "where" },
     { "dx", "tensor or list of tensors", "along what, shaped like x" },
   },
-  example = "> riffle.jvp(function(t) return t * t end, riffle.tensor { 3 }, riffle.tensor { 1 })\ntensor float32 [1]: 9\ttensor float32 [1]: 6",
+  example = [[
+> riffle.jvp(function(t) return t * t end, riffle.tensor { 3 }, riffle.tensor { 1 })
+tensor float32 [1]: 9\ttensor float32 [1]: 6]],
   source = "Griewank and Walther 2008, section 3.1",
 }, function(fn, x, dx)
   expect("jvp", 1, "fn", fn, "function")
@@ -47,7 +51,9 @@ define("jvp", {
   return leaving(function() internal.close_level(level) end, enclosed(function()
     local inputs = {}
     for i = 1, #x do
-      if not is_tensor(x[i]) or not is_tensor(dx[i]) then fail(("riffle.jvp: item %d of x and dx must be tensors"):format(i)) end
+      if not is_tensor(x[i]) or not is_tensor(dx[i]) then
+        fail(("riffle.jvp: item %d of x and dx must be tensors"):format(i))
+      end
       inputs[i] = internal.dual(level, x[i], dx[i])
     end
     return split(level, fn(table.unpack(inputs)))
@@ -57,7 +63,9 @@ end)
 define("no_grad", {
   summary = "Calls a function without recording for gradients, and returns what it returns.",
   arguments = { { "fn", "function" }, { "...", "any", "given to the function", "nil" } },
-  example = "> local w = riffle.parameter(riffle.ones(1)); return riffle.no_grad(function() return w * 2 end)\ntensor float32 [1]: 2",
+  example = [[
+> local w = riffle.parameter(riffle.ones(1)); return riffle.no_grad(function() return w * 2 end)
+tensor float32 [1]: 2]],
 }, function(fn, ...)
   expect("no_grad", 1, "fn", fn, "function")
   local before = internal.recording(false)
@@ -65,7 +73,8 @@ define("no_grad", {
 end)
 
 define("scope", {
-  summary = "Calls a function and frees at once every tensor made in it, but for those it returns or keeps with x:keep().",
+  summary = "Calls a function and frees at once every tensor made in it, but for those it returns or keeps with "
+    .. "x:keep().",
   arguments = { { "fn", "function" }, { "...", "any", "given to the function", "nil" } },
   example = "> riffle.scope(function() return riffle.ones(2) * 3 end)\ntensor float32 [2]: 3 3",
 }, function(fn, ...)
@@ -81,7 +90,8 @@ define("tensor:keep", {
 }, internal.keep)
 
 define("tensor:free", {
-  summary = "Gives the memory back now; the tensor cannot be used afterwards. `local x <close> = ...` does it at the end of a block.",
+  summary = "Gives the memory back now; the tensor cannot be used afterwards. `local x <close> = ...` does it at the "
+    .. "end of a block.",
   arguments = { { "x", "tensor" } },
   example = "> riffle.ones(1):free()",
 }, internal.free)

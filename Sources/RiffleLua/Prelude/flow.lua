@@ -16,17 +16,24 @@ define("flow.turns", {
     { "steps", "integer", "how often all have had their turns" },
     { "turns", "list", "names, each followed by how many turns it has in a step" },
   },
-  example = '> local order = {}; for step, who in riffle.flow.turns(2, { "online", 2, "generator", 1 }) do order[#order + 1] = step .. who end\n'
-    .. "> table.concat(order, \" \")\n1online 1online 1generator 2online 2online 2generator",
+  example = [[
+> local order = {}
+> for step, who in riffle.flow.turns(2, { "online", 2, "generator", 1 }) do order[#order + 1] = step .. who end
+> table.concat(order, " ")
+1online 1online 1generator 2online 2online 2generator]],
 }, function(steps, turns)
   whole("riffle.flow.turns", "1 'steps'", steps)
   if type(turns) ~= "table" or #turns == 0 or #turns % 2 == 1 then
-    fail('riffle.flow.turns: argument 2 \'turns\' must be a list such as { "online", 5, "generator", 1 }, got ' .. told(turns))
+    local wanted = "riffle.flow.turns: argument 2 'turns' must be a list such as { \"online\", 5, \"generator\", 1 }"
+    fail(wanted .. ", got " .. told(turns))
   end
   local order = {}
   for place = 1, #turns, 2 do
-    if type(turns[place]) ~= "string" then fail("riffle.flow.turns: item " .. place .. " must be a name, got " .. told(turns[place])) end
-    for _ = 1, whole("riffle.flow.turns", "2 'turns', item " .. place + 1, turns[place + 1]) do order[#order + 1] = turns[place] end
+    local name, item = turns[place], "2 'turns', item " .. place + 1
+    if type(name) ~= "string" then
+      fail("riffle.flow.turns: item " .. place .. " must be a name, got " .. told(name))
+    end
+    for _ = 1, whole("riffle.flow.turns", item, turns[place + 1]) do order[#order + 1] = name end
   end
   local done, total = 0, steps * #order
   local function next_turn()
@@ -38,14 +45,18 @@ define("flow.turns", {
 end)
 
 define("flow.rounds", {
-  summary = "Goes through rounds in which the student of one is the teacher of the next: progressive methods and reflow.",
+  summary = "Goes through rounds in which the student of one is the teacher of the next: progressive methods and "
+    .. "reflow.",
   arguments = {
     { "count", "integer", "of rounds" },
     { "teacher", "network", "of the first round" },
     { "student", "network", "a frozen copy of it teaches the next round; usually its average" },
   },
-  example = "> local net = riffle.nn.mlp { width = 32 }; local rounds = 0\n"
-    .. "> for round, teacher in riffle.flow.rounds(3, net, net:two_timed()) do rounds = rounds + teacher:times() end; return rounds\n5",
+  example = [[
+> local net, rounds = riffle.nn.mlp { width = 32 }, 0
+> for round, teacher in riffle.flow.rounds(3, net, net:two_timed()) do rounds = rounds + teacher:times() end
+> rounds
+5]],
 }, function(count, teacher, student)
   whole("riffle.flow.rounds", "1 'count'", count)
   expect("flow.rounds", 2, "teacher", teacher, "network")

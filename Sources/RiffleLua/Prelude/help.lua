@@ -25,7 +25,9 @@ function internal.collect_titles()
 end
 
 -- What help calls a function, a room or an object's class; nil where it knows none.
-function internal.title_of(value) return titles[value] or type(value) == "userdata" and internal.word_of(value) or nil end
+function internal.title_of(value)
+  return titles[value] or type(value) == "userdata" and internal.word_of(value) or nil
+end
 
 define("help", {
   summary = "Tells of a function, a method, a class of objects or a room: by name, or the thing itself.",

@@ -24,12 +24,19 @@ define("nn.module", {
   summary = "A network of your own: parts, parameters and plain fields by name, and a function forward(self, ...).",
   arguments = { {
     "definition", "table",
-    "parts may stand in tables; forward(self, x, t), or forward(self, x, s, t) with times = 2; labels follow with classes = n, one more for none with null_class = true",
+    "parts may stand in tables; forward(self, x, t), or forward(self, x, s, t) with times = 2; labels follow with "
+      .. "classes = n, one more for none with null_class = true",
   } },
-  example = "> local net = riffle.nn.module { w = riffle.parameter(riffle.ones(2)), forward = function(self, x, t) return x * self.w end }\n"
-    .. "> net(riffle.ones(1, 2), riffle.zeros(1))\ntensor float32 [1, 2]:\n         1         1",
+  example = [[
+> local function forward(self, x, t) return x * self.w end
+> local net = riffle.nn.module { w = riffle.parameter(riffle.ones(2)), forward = forward }
+> net(riffle.ones(1, 2), riffle.zeros(1))
+tensor float32 [1, 2]:
+         1         1]],
 }, function(definition)
-  if type(definition) ~= "table" then fail("riffle.nn.module: argument 1 'definition' must be a table, got " .. told(definition)) end
+  if type(definition) ~= "table" then
+    fail("riffle.nn.module: argument 1 'definition' must be a table, got " .. told(definition))
+  end
   if type(definition.forward) ~= "function" then
     fail("riffle.nn.module: the table needs a function forward(self, x, t), got " .. told(definition.forward))
   end
@@ -43,7 +50,9 @@ define("nn.module", {
   end
   local parts, plain = {}, {}
   for name, value in pairs(definition) do
-    if type(name) ~= "string" then fail("riffle.nn.module: every field needs a name, got [" .. tostring(name) .. "]") end
+    if type(name) ~= "string" then
+      fail("riffle.nn.module: every field needs a name, got [" .. tostring(name) .. "]")
+    end
     if not has_parts(value, { [definition] = true }) then
       plain[name] = value
     elseif rawget(internal.members.module, name) then

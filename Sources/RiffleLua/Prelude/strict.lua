@@ -1,6 +1,6 @@
 -- Names that do not exist are errors: functions that a room does not have, and in the user's own programs globals that
--- nobody declared. Files that a program requires or loads are Lua as ever: many libraries ask for globals to learn where
--- they run.
+-- nobody declared. Files that a program requires or loads are Lua as ever: many libraries ask for globals to learn
+-- where they run.
 local riffle, internal = ...
 local _ENV = internal.lua
 local fail, getinfo = internal.fail, debug.getinfo

@@ -100,10 +100,12 @@ enum LineEditor {
         if bytes.suffix(endOfPaste.count).elementsEqual(endOfPaste) { bytes.removeLast(endOfPaste.count) }
         let text = String(decoding: bytes, as: UTF8.self).replacing("\r\n", with: "\n").replacing("\r", with: "\n")
         let quoteNext: Int32 = 0x16
-        return ArraySlice(text.unicodeScalars.flatMap { scalar in
-            let code = Int32(scalar.value)
-            return scalar == "\t" ? [quoteNext, code] : scalar == "\n" || code >= 0x20 && code != 0x7F ? [code] : []
-        })
+        return ArraySlice(
+            text.unicodeScalars.flatMap { scalar in
+                let code = Int32(scalar.value)
+                return scalar == "\t"
+                    ? [quoteNext, code] : scalar == "\n" || code >= 0x20 && code != 0x7F ? [code] : []
+            })
     }
 
     private static func byte() -> UInt8? {
@@ -133,7 +135,10 @@ enum LineEditor {
 
     /// `riffle/history` in the user's state folder, which is made where it is missing.
     private static let historyFile: String? = {
-        guard let base = Environment.variable("XDG_STATE_HOME") ?? Environment.variable("HOME").map({ "\($0)/.local/state" }) else { return nil }
+        guard
+            let base = Environment.variable("XDG_STATE_HOME")
+                ?? Environment.variable("HOME").map({ "\($0)/.local/state" })
+        else { return nil }
         let folder = "\(base)/riffle"
         var path = ""
         for part in folder.split(separator: "/") {

@@ -16,7 +16,8 @@ final class Session {
         let found = try engine.runInternal(
             """
             local _, internal = ...
-            return internal.evaluate, internal.completions, internal.one_line, internal.open_session, internal.require_from
+            return internal.evaluate, internal.completions, internal.one_line, internal.open_session,
+                internal.require_from
             """)
         functions = found.compactMap(\.anyObject).compactMap { $0 as? LuaFunction }
     }

@@ -30,19 +30,25 @@ struct EmbeddingHead {
     ) throws {
         (self.names, self.timeOfNoise) = (names, timeOfNoise)
         func embedding(zero: Bool) throws -> TimeEmbedding {
-            try TimeEmbedding(features: features, width: width, largest: largest, names: names.layers, start: start ?? .fanIn, zero: zero)
+            try TimeEmbedding(
+                features: features, width: width, largest: largest, names: names.layers, start: start ?? .fanIn,
+                zero: zero)
         }
         time = try embedding(zero: false)
         span = times == 2 ? try embedding(zero: true) : nil
         switch conditioning {
         case .none: condition = nil
-        case .classes(let count, let hasNull): condition = try Embedding(hasNull ? count + 1 : count, width, start: start ?? .normal(1))
-        case .text(_, let summary): condition = try FeedForward(summary, width, width, .silu, names: names.layers, start: start ?? .fanIn)
+        case .classes(let count, let hasNull):
+            condition = try Embedding(hasNull ? count + 1 : count, width, start: start ?? .normal(1))
+        case .text(_, let summary):
+            condition = try FeedForward(summary, width, width, .silu, names: names.layers, start: start ?? .fanIn)
         }
     }
 
     var children: [(name: String, module: Module)] {
-        [(names.time, time), (names.span, span), (names.condition, condition)].compactMap { name, module in module.map { (name, $0) } }
+        [(names.time, time), (names.span, span), (names.condition, condition)].compactMap { name, module in
+            module.map { (name, $0) }
+        }
     }
 
     /// times [n], one or two -> [n, width].

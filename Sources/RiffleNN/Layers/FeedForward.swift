@@ -11,7 +11,8 @@ final class FeedForward: Module {
     ///   - names: of the two layers in files.
     ///   - zero: whether the second layer starts as zeros, so that the whole has no effect at first.
     init(
-        _ inputs: Int, _ hidden: Int, _ outputs: Int, _ activation: Op, names: [String], start: Start = .fanIn, zero: Bool = false
+        _ inputs: Int, _ hidden: Int, _ outputs: Int, _ activation: Op, names: [String], start: Start = .fanIn,
+        zero: Bool = false
     ) throws {
         (self.activation, self.names) = (activation, names)
         first = try Linear(inputs, hidden, start: start)

@@ -11,11 +11,15 @@ public final class Linear: Module {
     }
 
     public override var kind: String { "linear" }
-    public override var summary: String { "\(weight.shape[1]) -> \(weight.shape[0])" + (bias == nil ? " without bias" : "") }
+    public override var summary: String {
+        "\(weight.shape[1]) -> \(weight.shape[0])" + (bias == nil ? " without bias" : "")
+    }
     public override var ownParameters: [NamedParameter] {
         [NamedParameter("weight", weight)] + (bias.map { [NamedParameter("bias", $0)] } ?? [])
     }
-    public override func blank() throws -> Module { try Linear(weight.shape[1], weight.shape[0], bias: bias != nil, start: .zero) }
+    public override func blank() throws -> Module {
+        try Linear(weight.shape[1], weight.shape[0], bias: bias != nil, start: .zero)
+    }
     public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
     /// - Parameter activation: gelu or silu, to put x through first.
     public func callAsFunction(_ x: Tensor, after activation: Op? = nil) throws -> Tensor {
@@ -31,7 +35,8 @@ public final class Conv2d: Module {
     private let padding: Int
 
     public init(
-        _ inputs: Int, _ outputs: Int, kernel: Int = 3, stride: Int = 1, padding: Int? = nil, bias: Bool = true, start: Start = .fanIn
+        _ inputs: Int, _ outputs: Int, kernel: Int = 3, stride: Int = 1, padding: Int? = nil, bias: Bool = true,
+        start: Start = .fanIn
     ) throws {
         let shape: Shape = [outputs, kernel, kernel, inputs]
         weight = try start.weight(shape)
@@ -49,7 +54,8 @@ public final class Conv2d: Module {
     }
     public override func blank() throws -> Module {
         try Conv2d(
-            weight.shape[3], weight.shape[0], kernel: weight.shape[1], stride: stride, padding: padding, bias: bias != nil, start: .zero)
+            weight.shape[3], weight.shape[0], kernel: weight.shape[1], stride: stride, padding: padding,
+            bias: bias != nil, start: .zero)
     }
     public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
@@ -74,7 +80,9 @@ public final class GroupNorm: Module {
 
     public override var kind: String { "group_norm" }
     public override var summary: String { "\(weight.shape[0]) channels in \(groups) groups" }
-    public override var ownParameters: [NamedParameter] { [NamedParameter("weight", weight), NamedParameter("bias", bias)] }
+    public override var ownParameters: [NamedParameter] {
+        [NamedParameter("weight", weight), NamedParameter("bias", bias)]
+    }
     public override func blank() throws -> Module { try GroupNorm(weight.shape[0], groups: groups, eps: eps) }
     public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
     /// - Parameter silu: whether SiLU follows, in the same pass.
@@ -99,12 +107,15 @@ public final class LayerNorm: Module {
     public override var kind: String { "layer_norm" }
     public override var summary: String { "\(width)" }
     public override var ownParameters: [NamedParameter] {
-        [("weight", weight), ("bias", bias)].compactMap { name, parameter in parameter.map { NamedParameter(name, $0) } }
+        [("weight", weight), ("bias", bias)].compactMap { name, parameter in parameter.map { NamedParameter(name, $0) }
+        }
     }
     public override func blank() throws -> Module { try LayerNorm(width, eps: eps, affine: weight != nil) }
     public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
     public func callAsFunction(_ x: Tensor) throws -> Tensor {
-        guard x.shape.last == width else { throw RiffleError("layer_norm", "the last dimension is not \(width) (x \(x.shape))") }
+        guard x.shape.last == width else {
+            throw RiffleError("layer_norm", "the last dimension is not \(width) (x \(x.shape))")
+        }
         return try x.layerNorm(weight?.tensor, bias?.tensor, eps: eps)
     }
 }
@@ -131,7 +142,9 @@ public final class RMSNorm: Module {
 public final class Embedding: Module {
     public let weight: Parameter
 
-    public init(_ count: Int, _ width: Int, start: Start = .normal(1)) throws { weight = try start.weight([count, width]) }
+    public init(_ count: Int, _ width: Int, start: Start = .normal(1)) throws {
+        weight = try start.weight([count, width])
+    }
 
     public override var kind: String { "embedding" }
     public override var summary: String { "\(weight.shape[0]) of \(weight.shape[1])" }
@@ -199,8 +212,12 @@ public final class SelfAttention: Module {
     private let heads: Int
 
     public init(_ width: Int, heads: Int, start: Start = .fanIn) throws {
-        guard heads >= 1, width % heads == 0 else { throw RiffleError("attention", "a width of \(width) does not make \(heads) equal heads") }
-        (qkv, projection, self.heads) = (try Linear(width, 3 * width, start: start), try Linear(width, width, start: start), heads)
+        guard heads >= 1, width % heads == 0 else {
+            throw RiffleError("attention", "a width of \(width) does not make \(heads) equal heads")
+        }
+        (qkv, projection, self.heads) = (
+            try Linear(width, 3 * width, start: start), try Linear(width, width, start: start), heads
+        )
     }
 
     public override var kind: String { "attention" }

@@ -2,7 +2,9 @@ import RiffleTensor
 
 extension Tensor {
     /// Layer norm over the last dimension of [n, tokens, width], times 1 + scale, plus shift, which are [n, 1, width].
-    fileprivate func normalised(shift: Tensor, scale: Tensor) throws -> Tensor { try layerNorm(1 + scale, shift, eps: 1e-6) }
+    fileprivate func normalised(shift: Tensor, scale: Tensor) throws -> Tensor {
+        try layerNorm(1 + scale, shift, eps: 1e-6)
+    }
 
     /// [n, parts x width] -> as many tensors [n, 1, width], which broadcast over tokens.
     fileprivate func parts(_ count: Int) throws -> [Tensor] {

@@ -14,9 +14,12 @@ struct PatchGrid: Sendable {
     }
 
     /// The grid's pixels [n, rows, columns, width] -> tokens [n, rows x columns, width].
-    func tokens(_ pixels: Tensor) throws -> Tensor { try pixels.reshaped(to: [pixels.shape[0], rows * columns, pixels.shape[3]]) }
+    func tokens(_ pixels: Tensor) throws -> Tensor {
+        try pixels.reshaped(to: [pixels.shape[0], rows * columns, pixels.shape[3]])
+    }
 
-    /// Tokens [n, rows x columns, patch x patch x outputs] -> images [n, height, width, channels], the first of the outputs.
+    /// Tokens [n, rows x columns, patch x patch x outputs] -> images [n, height, width, channels], the first of the
+    /// outputs.
     func images(_ tokens: Tensor) throws -> Tensor {
         let n = tokens.shape[0], outputs = tokens.shape[2] / (patch * patch)
         var pixels = try tokens.reshaped(to: [n, rows, columns, patch, patch, outputs])
@@ -26,7 +29,8 @@ struct PatchGrid: Sendable {
 }
 
 extension Parameter {
-    /// Fixed positions on a grid, [1, rows x columns, width]: half of each token's numbers tell its column, half its row.
+    /// Fixed positions on a grid, [1, rows x columns, width]: half of each token's numbers tell its column, half its
+    /// row.
     ///
     /// A half is sin(z 10000^(-i / (width / 4))), then the cosines, for i from 0, with z = spacing x place (Peebles and
     /// Xie 2023, as published). The width is a multiple of 4.

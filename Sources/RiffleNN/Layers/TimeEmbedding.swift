@@ -26,7 +26,8 @@ public final class TimeEmbedding: Module {
     ///   - largest: the largest frequency in rad for times in [0, 1].
     ///   - zero: whether the last layer starts as zeros, so that the embedding has no effect at first.
     public init(
-        features: Int, width: Int, largest: Double, names: [String] = ["0", "2"], start: Start = .fanIn, zero: Bool = false
+        features: Int, width: Int, largest: Double, names: [String] = ["0", "2"], start: Start = .fanIn,
+        zero: Bool = false
     ) throws {
         guard features >= 2, features % 2 == 0 else {
             throw RiffleError("time_embedding", "features come in pairs of cosine and sine, got \(features)")
@@ -36,11 +37,15 @@ public final class TimeEmbedding: Module {
     }
 
     public override var kind: String { "time_embedding" }
-    public override var summary: String { "\(features) features up to \(riffleFormat(largest)) rad -> \(layers.outputs)" }
+    public override var summary: String {
+        "\(features) features up to \(riffleFormat(largest)) rad -> \(layers.outputs)"
+    }
     public override var children: [(name: String, module: Module)] { layers.children }
     public override func blank() throws -> Module {
         try TimeEmbedding(features: features, width: layers.outputs, largest: largest, names: names)
     }
     public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
-    public func callAsFunction(_ t: Tensor) throws -> Tensor { try layers(timeFeatures(t, width: features, largest: largest)) }
+    public func callAsFunction(_ t: Tensor) throws -> Tensor {
+        try layers(timeFeatures(t, width: features, largest: largest))
+    }
 }

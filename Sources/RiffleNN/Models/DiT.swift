@@ -32,7 +32,8 @@ public final class DiT: ConfiguredNetwork<DiT.Configuration> {
         public var heads: Int?
         /// Width of a block's hidden layer, in units of `width`.
         public var ratio = 4
-        /// Whether the last layer also has the variances that diffusion learns. They are dropped: the velocity is the rest.
+        /// Whether the last layer also has the variances that diffusion learns. They are dropped: the velocity is the
+        /// rest.
         public var learnedSigma = false
         public var labels = ClassLabels(hasNull: true)
         /// Largest frequency of the time embedding, in rad.
@@ -57,9 +58,15 @@ public final class DiT: ConfiguredNetwork<DiT.Configuration> {
                 throw RiffleError("dit", "patches of \(patch) x \(patch) pixels do not fill the image \(image)")
             }
             let (width, depth, heads) = sizes
-            guard width > 0, width % 4 == 0 else { throw RiffleError("dit", "width must be a multiple of 4, got \(width)") }
-            guard heads > 0, width % heads == 0 else { throw RiffleError("dit", "a width of \(width) does not make \(heads) equal heads") }
-            guard depth > 0, ratio > 0 else { throw RiffleError("dit", "depth and ratio must be positive, got \(depth) and \(ratio)") }
+            guard width > 0, width % 4 == 0 else {
+                throw RiffleError("dit", "width must be a multiple of 4, got \(width)")
+            }
+            guard heads > 0, width % heads == 0 else {
+                throw RiffleError("dit", "a width of \(width) does not make \(heads) equal heads")
+            }
+            guard depth > 0, ratio > 0 else {
+                throw RiffleError("dit", "depth and ratio must be positive, got \(depth) and \(ratio)")
+            }
             return self
         }
     }
@@ -79,7 +86,8 @@ public final class DiT: ConfiguredNetwork<DiT.Configuration> {
         positions = try .positions(rows: grid.rows, columns: grid.columns, width: width)
         head = try EmbeddingHead(
             times: c.times, features: DiT.features, width: width, largest: c.frequency, c.conditioning,
-            names: .init(time: "t_embedder.mlp", span: "span_embedder.mlp", condition: "y_embedder.embedding_table"), start: .normal(0.02))
+            names: .init(time: "t_embedder.mlp", span: "span_embedder.mlp", condition: "y_embedder.embedding_table"),
+            start: .normal(0.02))
         blocks = try (0..<depth).map { _ in try DiTBlock(width, heads: heads, ratio: c.ratio) }
         last = try FinalLayer(width, c.patch * c.patch * c.image[2] * (c.learnedSigma ? 2 : 1))
         try super.init(c)
@@ -144,7 +152,9 @@ private final class DiTBlock: Module {
     }
 
     override var kind: String { "block" }
-    override var children: [(name: String, module: Module)] { [("attn", attention), ("mlp", mlp), ("adaLN_modulation.1", modulation)] }
+    override var children: [(name: String, module: Module)] {
+        [("attn", attention), ("mlp", mlp), ("adaLN_modulation.1", modulation)]
+    }
 
     /// x [n, tokens, width], told [n, width] after SiLU -> as x.
     func callAsFunction(_ x: Tensor, _ told: Tensor) throws -> Tensor {

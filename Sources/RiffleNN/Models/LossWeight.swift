@@ -30,7 +30,8 @@ public final class LearnedWeight: LossWeight {
 
     public override func weigh(_ losses: Tensor, _ s: Tensor, _ t: Tensor) throws -> Tensor {
         let half = features / 2
-        let features = try Tensor.cat([timeFeatures(s, width: half, largest: 30), timeFeatures(t - s, width: half, largest: 30)], 1)
+        let features = try Tensor.cat(
+            [timeFeatures(s, width: half, largest: 30), timeFeatures(t - s, width: half, largest: 30)], 1)
         let w = try linear(features).reshaped(to: losses.shape)
         return try losses * (-w).exp() + w
     }

@@ -14,7 +14,10 @@ public final class MLP: ConfiguredNetwork<MLP.Configuration> {
         public var labels = ClassLabels()
         public var times = 1
 
-        public init(dim: Int = 2, width: Int = 256, depth: Int = 4, frequency: Double = 30, labels: ClassLabels = .init(), times: Int = 1) {
+        public init(
+            dim: Int = 2, width: Int = 256, depth: Int = 4, frequency: Double = 30, labels: ClassLabels = .init(),
+            times: Int = 1
+        ) {
             (self.dim, self.width, self.depth) = (dim, width, depth)
             (self.frequency, self.labels, self.times) = (frequency, labels, times)
         }
@@ -30,7 +33,8 @@ public final class MLP: ConfiguredNetwork<MLP.Configuration> {
 
     public required init(_ configuration: Configuration) throws {
         let c = configuration
-        head = try EmbeddingHead(times: c.times, features: MLP.features, width: c.width, largest: c.frequency, c.conditioning)
+        head = try EmbeddingHead(
+            times: c.times, features: MLP.features, width: c.width, largest: c.frequency, c.conditioning)
         input = try Linear(c.dim, c.width)
         hidden = try (0..<c.depth).map { _ in try Linear(c.width, c.width) }
         output = try Linear(c.width, c.dim)

@@ -1,10 +1,11 @@
 import RiffleTensor
 
 /// The multimodal diffusion transformer of Stable Diffusion 3 (Esser et al. 2024): image and text as two streams of
-/// tokens. It has the function and the names in files of diffusers' SD3Transformer2DModel, whose settings are in quotes.
+/// tokens. It has the function and the names in files of diffusers' SD3Transformer2DModel, whose settings are in
+/// quotes.
 ///
-/// Samples are [n, height, width, channels], in practice latents; they are conditioned on a text. `span_embedder` is ours:
-/// the second time.
+/// Samples are [n, height, width, channels], in practice latents; they are conditioned on a text. `span_embedder` is
+/// ours: the second time.
 public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
     public struct Configuration: NetworkConfiguration {
         /// [height, width, channels]; "in_channels" and "out_channels" are the same for a velocity.
@@ -35,12 +36,14 @@ public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         /// Rows and columns of the table of positions, from whose middle an image takes its own, "pos_embed_max_size";
         /// as many as the image has where nil.
         public var tableSize: Int?
-        /// Side of the images that the table starts scaled for, "sample_size"; the image's where nil. Files bring their own.
+        /// Side of the images that the table starts scaled for, "sample_size"; the image's where nil. Files bring their
+        /// own.
         public var sampleSize: Int?
         /// Largest frequency of the time embedding, in rad.
         public var frequency = 1000.0
-        /// Whether the weights are those of a network that counts time from data, as Stable Diffusion 3 does: it is told
-        /// 1 - t (its timestep / 1000), and what it answers, noise - data, is turned into our velocity, data - noise.
+        /// Whether the weights are those of a network that counts time from data, as Stable Diffusion 3 does: it is
+        /// told 1 - t (its timestep / 1000), and what it answers, noise - data, is turned into our velocity, data -
+        /// noise.
         public var timeOfNoise = true
         public var times = 1
 
@@ -64,13 +67,15 @@ public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
                 throw RiffleError("mmdit", "patches of \(patch) x \(patch) pixels do not fill the image \(image)")
             }
             guard max(image[0], image[1]) / patch <= table else {
-                throw RiffleError("mmdit", "the image \(image) has more than \(table) patches along a side; raise max_size")
+                throw RiffleError(
+                    "mmdit", "the image \(image) has more than \(table) patches along a side; raise max_size")
             }
             if let sampleSize, sampleSize < patch {
                 throw RiffleError("mmdit", "sample_size must be at least the side of a patch, got \(sampleSize)")
             }
             guard headCount > 0, headChannels > 0, width % 4 == 0 else {
-                throw RiffleError("mmdit", "\(headCount) heads of \(headChannels) channels do not make a width in multiples of 4")
+                throw RiffleError(
+                    "mmdit", "\(headCount) heads of \(headChannels) channels do not make a width in multiples of 4")
             }
             guard depth > 0, dualBlocks.allSatisfy((0..<depth).contains) else {
                 throw RiffleError("mmdit", "dual layers must be among the \(depth) blocks, got \(dualLayers)")
@@ -95,12 +100,14 @@ public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         patches = try Conv2d(c.image[2], c.width, kernel: c.patch, stride: c.patch, padding: 0, start: .xavier)
         positions = try .positions(rows: c.table, columns: c.table, width: c.width, spacing: c.spacing)
         head = try EmbeddingHead(
-            times: c.times, features: MMDiT.features, width: c.width, largest: c.frequency, c.conditioning, names: MMDiT.headNames,
+            times: c.times, features: MMDiT.features, width: c.width, largest: c.frequency, c.conditioning,
+            names: MMDiT.headNames,
             start: .normal(0.02), timeOfNoise: c.timeOfNoise)
         words = try Linear(c.tokenWidth, c.width, start: .xavier)
         blocks = try (0..<c.depth).map { place in
             try JointBlock(
-                heads: c.headCount, headChannels: c.headChannels, queryKeyNorm: c.queryKeyNorm, dual: c.dualBlocks.contains(place),
+                heads: c.headCount, headChannels: c.headChannels, queryKeyNorm: c.queryKeyNorm,
+                dual: c.dualBlocks.contains(place),
                 last: place == c.depth - 1)
         }
         norm = try AdaptiveNorm(c.width, scaleFirst: true)
@@ -109,7 +116,8 @@ public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
     }
 
     private static let headNames = EmbeddingHead.Names(
-        time: "time_text_embed.timestep_embedder", span: "time_text_embed.span_embedder", condition: "time_text_embed.text_embedder",
+        time: "time_text_embed.timestep_embedder", span: "time_text_embed.span_embedder",
+        condition: "time_text_embed.text_embedder",
         layers: ["linear_1", "linear_2"])
 
     public override var kind: String { "mmdit" }
@@ -120,7 +128,10 @@ public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
 
     public override var children: [(name: String, module: Module)] {
         [("pos_embed.proj", patches)] + head.children
-            + [("context_embedder", words), ("transformer_blocks", ModuleList(blocks)), ("norm_out.linear", norm), ("proj_out", last)]
+            + [
+                ("context_embedder", words), ("transformer_blocks", ModuleList(blocks)), ("norm_out.linear", norm),
+                ("proj_out", last),
+            ]
     }
     public override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed.pos_embed", positions)] }
 
@@ -156,12 +167,16 @@ extension MMDiT {
             Option("patch", \.patch, .integer(1...65536), "pixels along the side of a patch (patch_size)"),
             Option("depth", \.depth, .integer(1...1000), "blocks (num_layers)"),
             Option(
-                "heads", \.heads, .integer(1...1024), "of attention; as many as blocks when not given (num_attention_heads)"),
+                "heads", \.heads, .integer(1...1024),
+                "of attention; as many as blocks when not given (num_attention_heads)"),
             Option(
                 "head_channels", \.headChannels, .integer(1...65536),
                 "channels of a head; heads x head_channels is the width (attention_head_dim)"),
             Option("tokens", \.tokenWidth, .integer(1...1_000_000), "width of a text's tokens (joint_attention_dim)"),
-            Option("summary", \.summaryWidth, .integer(1...1_000_000), "width of a text's summary (pooled_projection_dim)"),
+            Option(
+                "summary", \.summaryWidth, .integer(1...1_000_000),
+                "width of a text's summary "
+                    + "(pooled_projection_dim)"),
             Option(
                 "qk_norm", \.queryKeyNorm, .boolean,
                 "whether each head's queries and keys are normalised (qk_norm = \"rms_norm\")"),
@@ -180,10 +195,13 @@ extension MMDiT {
                 "whether the weights count time from data and predict noise - data, as published ones do"),
         ],
         Doc(
-            "A velocity network for images and text: diffusers' SD3 transformer, with its names in files (and here in parentheses).",
+            "A velocity network for images and text: diffusers' SD3 transformer, with its names in files (and here in "
+                + "parentheses).",
             shapes: "x [n, height, width, channels], t [n], tokens [n, length, tokens], summary [n, summary] -> as x",
             example: """
-                > local net = riffle.nn.mmdit { image = { 4, 4, 2 }, depth = 2, heads = 2, head_channels = 8, tokens = 6, summary = 5 }
+                > local sizes = { depth = 2, heads = 2, head_channels = 8, tokens = 6, summary = 5 }
+                > sizes.image = { 4, 4, 2 }
+                > local net = riffle.nn.mmdit(sizes)
                 > net(riffle.ones(1, 4, 4, 2), riffle.zeros(1), riffle.ones(1, 3, 6), riffle.ones(1, 5)):shape()
                 [1, 4, 4, 2]
                 """,

@@ -25,12 +25,17 @@ final class JointBlock: Module {
         attention = try JointAttention(heads: heads, headChannels: headChannels, normalised: queryKeyNorm, last: last)
         own = dual ? try AttentionStream(heads: heads, headChannels: headChannels, normalised: queryKeyNorm) : nil
         feedForward = try layers()
-        text = last ? .read(try AdaptiveNorm(width, scaleFirst: true)) : .updated(try Modulation(width, branches: 2), try layers())
+        text =
+            last
+            ? .read(try AdaptiveNorm(width, scaleFirst: true))
+            : .updated(try Modulation(width, branches: 2), try layers())
     }
 
     override var kind: String { "joint_block" }
     override var children: [(name: String, module: Module)] {
-        let image: [(name: String, module: Module)] = [("norm1.linear", modulation), ("attn", attention), ("ff", feedForward)]
+        let image: [(name: String, module: Module)] = [
+            ("norm1.linear", modulation), ("attn", attention), ("ff", feedForward),
+        ]
         let between: [(name: String, module: Module)] = own.map { [("attn2", $0)] } ?? []
         return switch text {
         case .updated(let modulation, let feedForward):
@@ -70,7 +75,8 @@ final class JointAttention: Module {
     /// - Parameter last: whether nothing comes back to the text.
     init(heads: Int, headChannels: Int, normalised: Bool, last: Bool) throws {
         image = try AttentionStream(heads: heads, headChannels: headChannels, normalised: normalised)
-        text = try AttentionStream(heads: heads, headChannels: headChannels, normalised: normalised, names: .text, returns: !last)
+        text = try AttentionStream(
+            heads: heads, headChannels: headChannels, normalised: normalised, names: .text, returns: !last)
     }
 
     override var kind: String { "joint_attention" }
@@ -84,7 +90,9 @@ final class JointAttention: Module {
     }
 
     /// The image's part alone, for which the text needs no queries.
-    func image(_ x: Tensor, reading context: Tensor) throws -> Tensor { try image.output(attended(image.queries(x), x, context)) }
+    func image(_ x: Tensor, reading context: Tensor) throws -> Tensor {
+        try image.output(attended(image.queries(x), x, context))
+    }
 
     private func attended(_ queries: Tensor, _ x: Tensor, _ context: Tensor) throws -> Tensor {
         try Tensor.attention(
@@ -100,7 +108,8 @@ final class AttentionStream: Module {
         var queryNorm = "norm_q", keyNorm = "norm_k"
 
         static let text = Names(
-            queries: "add_q_proj", keys: "add_k_proj", values: "add_v_proj", output: "to_add_out", queryNorm: "norm_added_q",
+            queries: "add_q_proj", keys: "add_k_proj", values: "add_v_proj", output: "to_add_out",
+            queryNorm: "norm_added_q",
             keyNorm: "norm_added_k")
     }
 

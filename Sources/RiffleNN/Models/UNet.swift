@@ -12,9 +12,9 @@ public final class UNet: ConfiguredNetwork<UNet.Configuration> {
         public var multipliers = [1, 2, 2, 2]
         /// Residual blocks a level.
         public var blocks = 2
-        /// Image widths at which attention acts, each that of a level, besides the middle, where it always does. torchcfm's
-        /// choice when nil, which its checkpoints have: where the image is width / 16 times smaller, rounded down, if there
-        /// is such a level. So it acts at 16 of 32 pixels, and at 28 of 28.
+        /// Image widths at which attention acts, each that of a level, besides the middle, where it always does.
+        /// torchcfm's choice when nil, which its checkpoints have: where the image is width / 16 times smaller, rounded
+        /// down, if there is such a level. So it acts at 16 of 32 pixels, and at 28 of 28.
         public var attention: [Int]?
         /// Heads of attention, where the channels of a head do not decide.
         public var heads: Int?
@@ -39,36 +39,47 @@ public final class UNet: ConfiguredNetwork<UNet.Configuration> {
             guard image.rank == 3, image.sizes.allSatisfy({ $0 > 0 }) else {
                 throw RiffleError("unet", "image must be { height, width, channels }, got \(image)")
             }
-            guard channels > 0, channels % 32 == 0 else { throw RiffleError("unet", "channels must be a multiple of 32, got \(channels)") }
+            guard channels > 0, channels % 32 == 0 else {
+                throw RiffleError("unet", "channels must be a multiple of 32, got \(channels)")
+            }
             guard !multipliers.isEmpty, multipliers.allSatisfy({ $0 > 0 }) else {
                 throw RiffleError("unet", "multipliers must be positive whole numbers, got \(multipliers)")
             }
-            guard multipliers.count <= 16 else { throw RiffleError("unet", "at most 16 levels, got \(multipliers.count)") }
+            guard multipliers.count <= 16 else {
+                throw RiffleError("unet", "at most 16 levels, got \(multipliers.count)")
+            }
             let factor = 1 << (multipliers.count - 1)
             guard image[0] % factor == 0, image[1] % factor == 0 else {
-                throw RiffleError("unet", "\(multipliers.count) levels need height and width in multiples of \(factor), image \(image)")
+                throw RiffleError(
+                    "unet",
+                    "\(multipliers.count) levels need height and width in multiples of \(factor), image \(image)")
             }
             let widths = multipliers.indices.map { image[1] >> $0 }
             if let odd = attention?.first(where: { !widths.contains($0) }) {
                 throw RiffleError(
-                    "unet", "attention acts at widths of the image's levels, \(Shape(widths)), and \(odd) is none of them; "
+                    "unet",
+                    "attention acts at widths of the image's levels, \(Shape(widths)), and \(odd) is none of them; "
                         + "leave it out for torchcfm's choice")
             }
             guard heads == nil || headChannels == nil else {
-                throw RiffleError("unet", "heads and head_channels both tell how attention is divided; give one of them")
+                throw RiffleError(
+                    "unet", "heads and head_channels both tell how attention is divided; give one of them")
             }
             guard blocks > 0 else { throw RiffleError("unet", "blocks must be at least 1, got \(blocks)") }
             return self
         }
 
         /// Whether attention acts where the image is so many times smaller.
-        func attends(at scale: Int) -> Bool { attention.map { $0.contains(image[1] / scale) } ?? (image[1] / 16 == scale) }
+        func attends(at scale: Int) -> Bool {
+            attention.map { $0.contains(image[1] / scale) } ?? (image[1] / 16 == scale)
+        }
 
         func heads(of width: Int) throws -> Int {
             let headChannels = headChannels ?? (heads == nil ? 64 : nil)
             let count = headChannels.map { max(1, width / $0) } ?? heads ?? 1
             guard count > 0, width % count == 0, headChannels.map({ width < $0 || width % $0 == 0 }) ?? true else {
-                throw RiffleError("unet", "\(width) channels do not make equal heads of attention; set heads or head_channels")
+                throw RiffleError(
+                    "unet", "\(width) channels do not make equal heads of attention; set heads or head_channels")
             }
             return count
         }
@@ -83,7 +94,8 @@ public final class UNet: ConfiguredNetwork<UNet.Configuration> {
 
     public required init(_ configuration: Configuration) throws {
         let c = try configuration.checked(), width = 4 * c.channels
-        head = try EmbeddingHead(times: c.times, features: c.channels, width: width, largest: c.frequency, c.conditioning)
+        head = try EmbeddingHead(
+            times: c.times, features: c.channels, width: width, largest: c.frequency, c.conditioning)
         var builder = StageBuilder(configuration: c)
         down = try builder.down()
         middle = try builder.middle()
@@ -100,7 +112,8 @@ public final class UNet: ConfiguredNetwork<UNet.Configuration> {
 
     public override var children: [(name: String, module: Module)] {
         head.children + [
-            ("input_blocks", ModuleList(down)), ("middle_block", middle), ("output_blocks", ModuleList(up)), ("out.0", norm), ("out.2", last),
+            ("input_blocks", ModuleList(down)), ("middle_block", middle), ("output_blocks", ModuleList(up)),
+            ("out.0", norm), ("out.2", last),
         ]
     }
 
@@ -132,7 +145,8 @@ extension UNet {
             Option("blocks", \.blocks, .integer(1...64), "residual blocks a level"),
             Option(
                 "attention", \.attention, .list(.integer(1...65536)),
-                "image widths at which it acts besides the middle, each that of a level; torchcfm's when not given: where the "
+                "image widths at which it acts besides the middle, each that of a level; torchcfm's when not given: "
+                    + "where the "
                     + "image is as many times smaller as 16 goes whole into its width, so at 16 of 32 and 28 of 28"),
             Option("heads", \.heads, .integer(1...1024), "of attention, instead of head_channels"),
             Option(
@@ -141,14 +155,16 @@ extension UNet {
             Option("dropout", \.dropout, .fraction(0...0.999)),
             Option("scale_shift", \.scaleShift, .boolean, "whether the time scales and shifts the second norm"),
             Option(
-                "residual_resampling", \.residualResampling, .boolean, "whether residual blocks halve and double the image"),
+                "residual_resampling", \.residualResampling, .boolean,
+                "whether residual blocks halve and double the image"),
             Option("frequency", \.frequency, .positive, .largestFrequency),
         ],
         Doc(
             "A velocity network for images: guided diffusion's U-Net as torchcfm has it, with the same names in files.",
             shapes: "x [n, height, width, channels], t [n] (, labels [n]) -> as x",
             example: """
-                > riffle.nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = {} }:count()
+                > local sizes = { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1, attention = {} }
+                > riffle.nn.unet(sizes):count()
                 163331
                 """,
             source: "Dhariwal and Nichol 2021; Tong et al. 2023"))
@@ -184,14 +200,17 @@ private struct StageBuilder {
     }
 
     mutating func middle() throws -> Stage {
-        Stage(try residual(channels, to: channels) + [AttentionBlock(channels, heads: configuration.heads(of: channels))] + residual(channels, to: channels))
+        Stage(
+            try residual(channels, to: channels) + [AttentionBlock(channels, heads: configuration.heads(of: channels))]
+                + residual(channels, to: channels))
     }
 
     mutating func up() throws -> [Stage] {
         var stages: [Stage] = []
         for (level, multiplier) in configuration.multipliers.enumerated().reversed() {
             for place in 0...configuration.blocks {
-                var parts = try residual(channels + skips.removeLast(), to: multiplier * configuration.channels) + attention()
+                var parts =
+                    try residual(channels + skips.removeLast(), to: multiplier * configuration.channels) + attention()
                 if level > 0, place == configuration.blocks {
                     parts.append(try resampling(.up))
                     scale /= 2
@@ -204,9 +223,11 @@ private struct StageBuilder {
 
     private mutating func residual(_ inputs: Int, to outputs: Int, _ resampling: Resampling? = nil) throws -> [Module] {
         channels = outputs
-        return [try ResidualBlock(
-            inputs, outputs, time: 4 * configuration.channels, dropout: configuration.dropout,
-            scaleShift: configuration.scaleShift, resampling: resampling)]
+        return [
+            try ResidualBlock(
+                inputs, outputs, time: 4 * configuration.channels, dropout: configuration.dropout,
+                scaleShift: configuration.scaleShift, resampling: resampling)
+        ]
     }
 
     private func attention() throws -> [Module] {

@@ -39,7 +39,10 @@ final class ResidualBlock: Module {
     private let scaleShift: Bool
     private let resampling: Resampling?
 
-    init(_ inputs: Int, _ outputs: Int, time width: Int, dropout probability: Double, scaleShift: Bool, resampling: Resampling?) throws {
+    init(
+        _ inputs: Int, _ outputs: Int, time width: Int, dropout probability: Double, scaleShift: Bool,
+        resampling: Resampling?
+    ) throws {
         (self.scaleShift, self.resampling) = (scaleShift, resampling)
         firstNorm = try GroupNorm(inputs)
         firstConv = try Conv2d(inputs, outputs)
@@ -52,8 +55,11 @@ final class ResidualBlock: Module {
 
     override var kind: String { "residual" }
     override var children: [(name: String, module: Module)] {
-        [("in_layers.0", firstNorm), ("in_layers.2", firstConv), ("emb_layers.1", time), ("out_layers.0", secondNorm),
-         ("out_layers.2", dropout), ("out_layers.3", secondConv)] + (skip.map { [("skip_connection", $0)] } ?? [])
+        [
+            ("in_layers.0", firstNorm), ("in_layers.2", firstConv), ("emb_layers.1", time),
+            ("out_layers.0", secondNorm),
+            ("out_layers.2", dropout), ("out_layers.3", secondConv),
+        ] + (skip.map { [("skip_connection", $0)] } ?? [])
     }
 
     /// x [n, height, width, in], time [n, 4 channels] after SiLU -> [n, height', width', out].
@@ -93,9 +99,13 @@ final class AttentionBlock: Module {
     }
     override func forward(_ inputs: [Tensor]) throws -> Tensor {
         let x = inputs[0]
-        guard x.rank == 4 else { throw RiffleError("attention", "x must be [n, height, width, channels] (x \(x.shape))") }
+        guard x.rank == 4 else {
+            throw RiffleError("attention", "x must be [n, height, width, channels] (x \(x.shape))")
+        }
         let (n, pixels, channels) = (x.shape[0], x.shape[1] * x.shape[2], x.shape[3])
-        let packed = try qkv(norm(x).reshaped(to: [n, pixels, channels])).reshaped(to: [n, pixels, heads, 3, channels / heads])
+        let packed = try qkv(norm(x).reshaped(to: [n, pixels, channels])).reshaped(to: [
+            n, pixels, heads, 3, channels / heads,
+        ])
         let parts = try packed.split([1, 1, 1], 3).map { try $0.reshaped(to: [n, pixels, heads, channels / heads]) }
         let mixed = try Tensor.attention(parts[0], parts[1], parts[2]).reshaped(to: [n, pixels, channels])
         return try x + projection(mixed).reshaped(to: x.shape)
@@ -126,5 +136,7 @@ final class Resample: Module {
 
     override var kind: String { way == .down ? "downsample" : "upsample" }
     override var children: [(name: String, module: Module)] { [(way == .down ? "op" : "conv", conv)] }
-    override func forward(_ inputs: [Tensor]) throws -> Tensor { try conv(way == .up ? inputs[0].upsampled() : inputs[0]) }
+    override func forward(_ inputs: [Tensor]) throws -> Tensor {
+        try conv(way == .up ? inputs[0].upsampled() : inputs[0])
+    }
 }

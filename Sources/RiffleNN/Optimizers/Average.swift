@@ -16,7 +16,9 @@ struct Average {
 
     /// - Throws: `RiffleError` unless all parameters are float32.
     init(of network: Module, _ operation: String) throws {
-        guard network.parameters.allSatisfy({ $0.parameter.dtype == .float32 }) else { throw RiffleError(operation, "parameters must be float32") }
+        guard network.parameters.allSatisfy({ $0.parameter.dtype == .float32 }) else {
+            throw RiffleError(operation, "parameters must be float32")
+        }
         model = try network.copied(trainable: false)
         model.updateCount = count
         pairs = zip(network.parameters, model.parameters).map { ($0.parameter, $1.parameter) }
@@ -32,7 +34,8 @@ struct Average {
         for (source, average) in pairs {
             let value = source.value
             try average.update {
-                rk_lerp(weight, value.elements(Float.self).baseAddress, $0.assumingMemoryBound(to: Float.self), value.count)
+                rk_lerp(
+                    weight, value.elements(Float.self).baseAddress, $0.assumingMemoryBound(to: Float.self), value.count)
             }
         }
     }

@@ -8,7 +8,8 @@ public final class EMA {
     /// The averaged network: takes no gradients and evaluates without dropout.
     public var model: Module { average.model }
     public let decay: Double
-    /// Whether early updates forget faster, so that the average is never stuck at the start: min(decay, (1 + n) / (10 + n)).
+    /// Whether early updates forget faster, so that the average is never stuck at the start: min(decay, (1 + n) / (10 +
+    /// n)).
     public let warmup: Bool
     /// Updates so far, which the warm-up counts. The model's files keep the number, and loading one goes on from there.
     public var updates: Int {
@@ -19,14 +20,18 @@ public final class EMA {
 
     /// - Parameter decay: how much of the average stays at an update, in [0, 1).
     public init(_ network: Module, decay: Double, warmup: Bool = true) throws {
-        guard decay >= 0, decay < 1 else { throw RiffleError("ema", "decay must be from 0 to below 1, got \(riffleFormat(decay))") }
+        guard decay >= 0, decay < 1 else {
+            throw RiffleError("ema", "decay must be from 0 to below 1, got \(riffleFormat(decay))")
+        }
         average = try Average(of: network, "ema")
         (self.decay, self.warmup) = (decay, warmup)
     }
 
     /// The decay whose memory fades to a half in so many updates.
     public static func decay(halfLife updates: Double) throws -> Double {
-        guard updates > 0, updates.isFinite else { throw RiffleError("ema", "half_life must be positive, got \(riffleFormat(updates))") }
+        guard updates > 0, updates.isFinite else {
+            throw RiffleError("ema", "half_life must be positive, got \(riffleFormat(updates))")
+        }
         return pow(0.5, 1 / updates)
     }
 

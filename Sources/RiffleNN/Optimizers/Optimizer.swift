@@ -23,7 +23,9 @@ open class Optimizer {
     public init(_ parameters: [Parameter], learningRate: Double, clip: Double?) throws {
         var known: Set<ObjectIdentifier> = []
         self.parameters = parameters.filter { known.insert(ObjectIdentifier($0)).inserted }
-        guard self.parameters.contains(where: \.isTrainable) else { throw RiffleError("optim", "there is no trainable parameter; averages and frozen networks have none") }
+        guard self.parameters.contains(where: \.isTrainable) else {
+            throw RiffleError("optim", "there is no trainable parameter; averages and frozen networks have none")
+        }
         if let other = self.parameters.first(where: { $0.dtype != .float32 }) {
             throw RiffleError("optim", "parameters must be float32, and one is \(other.dtype) \(other.shape)")
         }
@@ -35,17 +37,21 @@ open class Optimizer {
     /// - Throws: `RiffleError` unless the rate is finite and not negative.
     public func set(learningRate: Double) throws {
         guard learningRate.isFinite, learningRate >= 0 else {
-            throw RiffleError("optim", "the learning rate must be a finite number from 0 on, got \(riffleFormat(learningRate))")
+            throw RiffleError(
+                "optim", "the learning rate must be a finite number from 0 on, got \(riffleFormat(learningRate))")
         }
         self.learningRate = learningRate
     }
 
     /// Differentiates the loss, where one is given, clips, moves every parameter and clears the gradients.
-    /// - Throws: `RiffleError` when no gradient is there, the loss or a gradient is not finite, or memory runs out; then
-    ///   parameters, gradients and what the rule keeps are as they were.
+    /// - Throws: `RiffleError` when no gradient is there, the loss or a gradient is not finite, or memory runs out;
+    ///   then parameters, gradients and what the rule keeps are as they were.
     @discardableResult
     public func step(_ loss: Tensor? = nil) throws -> Report {
-        if let loss, loss.count != 1 { throw RiffleError("step", "a loss is a single number, the tensor is \(loss.shape); take its sum or mean first") }
+        if let loss, loss.count != 1 {
+            throw RiffleError(
+                "step", "a loss is a single number, the tensor is \(loss.shape); take its sum or mean first")
+        }
         let value = try loss?.item()
         // Before the tape is spent: what is not finite can still be looked into.
         if let value, !value.isFinite { throw Optimizer.notFinite("loss", value) }
@@ -54,10 +60,16 @@ open class Optimizer {
         let reached = try loss?.summedGradients() ?? []
         let sums = Dictionary(uniqueKeysWithValues: reached.map { (ObjectIdentifier($0.parameter), $0.gradient) })
         let moving = try parameters.enumerated().filter(\.element.isTrainable).compactMap { place, parameter in
-            try (sums[ObjectIdentifier(parameter)] ?? parameter.gradient).map { (place, parameter, try $0.converted(to: .float32)) }
+            try (sums[ObjectIdentifier(parameter)] ?? parameter.gradient).map {
+                (place, parameter, try $0.converted(to: .float32))
+            }
         }
         guard !moving.isEmpty else {
-            throw RiffleError("step", "no parameter of this optimizer has a gradient" + (loss == nil ? "; give the loss, or call loss:backward() before" : ": the loss does not depend on them"))
+            throw RiffleError(
+                "step",
+                "no parameter of this optimizer has a gradient"
+                    + (loss == nil
+                        ? "; give the loss, or call loss:backward() before" : ": the loss does not depend on them"))
         }
         let norm = moving.reduce(0.0) { $0 + rk_sum_squares($1.2.dtype.kernel, $1.2.pointer, $1.2.count) }.squareRoot()
         guard norm.isFinite else { throw Optimizer.notFinite("gradient", value) }
@@ -86,7 +98,8 @@ open class Optimizer {
 
     private static func notFinite(_ what: String, _ loss: Double?) -> RiffleError {
         RiffleError(
-            "step", "the \(what) is not finite" + (loss.map { ", the loss is \(riffleFormat($0))" } ?? "")
+            "step",
+            "the \(what) is not finite" + (loss.map { ", the loss is \(riffleFormat($0))" } ?? "")
                 + "; nothing was changed (riffle.nan_guard(true) stops at the operation where it begins)")
     }
 }
@@ -111,7 +124,8 @@ public final class AdamW: Optimizer {
     public private(set) var states: [State?] = []
 
     public init(
-        _ parameters: [Parameter], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999), eps: Double = 1e-8,
+        _ parameters: [Parameter], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
+        eps: Double = 1e-8,
         weightDecay: Double = 0, clip: Double? = nil
     ) throws {
         (self.betas, self.eps, self.weightDecay) = (betas, eps, weightDecay)
@@ -132,7 +146,9 @@ public final class AdamW: Optimizer {
             correction1: 1 - pow(betas.0, steps), correction2: 1 - pow(betas.1, steps), grad_scale: scale)
         let (m, v) = (state.first.elements(Float.self).baseAddress, state.second.elements(Float.self).baseAddress)
         try parameter.update {
-            rk_adamw(&settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, m, v, gradient.count)
+            rk_adamw(
+                &settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, m, v,
+                gradient.count)
         }
     }
 }
@@ -146,7 +162,8 @@ public final class SGD: Optimizer {
     public private(set) var buffers: [Tensor?] = []
 
     public init(
-        _ parameters: [Parameter], learningRate: Double, momentum: Double = 0, weightDecay: Double = 0, nesterov: Bool = false,
+        _ parameters: [Parameter], learningRate: Double, momentum: Double = 0, weightDecay: Double = 0,
+        nesterov: Bool = false,
         clip: Double? = nil
     ) throws {
         guard momentum > 0 || !nesterov else { throw RiffleError("sgd", "nesterov is a form of momentum, which is 0") }
@@ -164,7 +181,9 @@ public final class SGD: Optimizer {
             lr: learningRate, momentum: momentum, weight_decay: weightDecay, grad_scale: scale, nesterov: nesterov)
         let buffer = buffers[place]?.elements(Float.self).baseAddress
         try parameter.update {
-            rk_sgd(&settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, buffer, gradient.count)
+            rk_sgd(
+                &settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, buffer,
+                gradient.count)
         }
     }
 }

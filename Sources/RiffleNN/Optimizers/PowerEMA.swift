@@ -6,15 +6,16 @@ import RiffleTensor
 ///
 ///     average(t) = beta(t) average(t - 1) + (1 - beta(t)) network(t),   beta(t) = (1 - 1/t)^(gamma + 1)
 ///
-/// Unlike those of `EMA` they forget the start of training at every time and grow longer as it goes on. Snapshots of two
-/// lengths, taken now and then, are enough to reconstruct the average of any length at any step when training is over.
+/// Unlike those of `EMA` they forget the start of training at every time and grow longer as it goes on. Snapshots of
+/// two lengths, taken now and then, are enough to reconstruct the average of any length at any step when training is
+/// over.
 public final class PowerEMA {
     /// The averages' lengths: the deviation of the steps that an average weighs, as a part of the steps so far.
     public let lengths: [Double]
     /// The averaged networks, one for each length: they take no gradients and evaluate without dropout.
     public var models: [Module] { averages.map(\.model) }
-    /// Updates so far: those of the average that has had most, where files of different steps were loaded into them. Each
-    /// average counts its own; its files keep the number, and loading one goes on from there.
+    /// Updates so far: those of the average that has had most, where files of different steps were loaded into them.
+    /// Each average counts its own; its files keep the number, and loading one goes on from there.
     public var steps: Int {
         get { averages.map(\.count.updates).max() ?? 0 }
         set { for average in averages { average.count.updates = newValue } }
@@ -25,7 +26,11 @@ public final class PowerEMA {
     /// - Throws: `RiffleError` when a length is not in (0, 1/sqrt(12)] or occurs twice.
     public init(_ network: Module, lengths: [Double] = [0.05, 0.10]) throws {
         guard !lengths.isEmpty, Set(lengths).count == lengths.count else {
-            throw RiffleError("power_ema", "lengths should be one or more, all different, got \(lengths.isEmpty ? "none" : lengths.map(riffleFormat).joined(separator: ", "))")
+            throw RiffleError(
+                "power_ema",
+                "lengths should be one or more, all different, got "
+                    + "\(lengths.isEmpty ? "none" : lengths.map(riffleFormat).joined(separator: ", "))"
+            )
         }
         exponents = try lengths.map { try PowerProfile.exponent(length: $0) }
         averages = try lengths.map { _ in try Average(of: network, "power_ema") }

@@ -21,11 +21,12 @@ public struct PowerProfile: Sendable, Equatable {
         (self.length, self.step) = (length, step)
     }
 
-    /// The exponent that has a length: the largest root gamma of length^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)), a cubic
-    /// (equations 123 and 126).
+    /// The exponent that has a length: the largest root gamma of length^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)),
+    /// a cubic (equations 123 and 126).
     static func exponent(length: Double) throws -> Double {
         guard length > 1e-6, length <= longest else {
-            throw RiffleError("", "an average's length should be above 1e-06 and at most 0.288675, got \(riffleFormat(length))")
+            throw RiffleError(
+                "", "an average's length should be above 1e-06 and at most 0.288675, got \(riffleFormat(length))")
         }
         // With gamma = y - 7/3 it is y^3 - p y + q = 0, which has three real roots.
         let t = 1 / (length * length), p = t + 1.0 / 3, q = 4 * t / 3 + 2.0 / 27
@@ -50,17 +51,18 @@ public struct PowerMixture: Sendable {
     /// |sum - profile| / |profile|, in the mean square over training; not below about 1e-8, where rounding begins.
     public let error: Double
 
-    /// What a snapshot is taken to have lost of its size to rounding, squared. It keeps snapshots that are nearly the same
-    /// from getting large weights against each other, and changes nothing where they are not.
+    /// What a snapshot is taken to have lost of its size to rounding, squared. It keeps snapshots that are nearly the
+    /// same from getting large weights against each other, and changes nothing where they are not.
     private static let rounding = 1e-12
 
     /// The mixture nearest to `profile` in the mean square, scaled to a sum of 1.
     public init(of parts: [PowerProfile], for profile: PowerProfile) {
         let products = parts.map { part in parts.map(part.product) }, wanted = parts.map(profile.product)
         let sizes = parts.indices.map { products[$0][$0].squareRoot() }
-        let factor = Cholesky(parts.indices.map { i in
-            (0...i).map { j in products[i][j] / (sizes[i] * sizes[j]) + (i == j ? PowerMixture.rounding : 0) }
-        })
+        let factor = Cholesky(
+            parts.indices.map { i in
+                (0...i).map { j in products[i][j] / (sizes[i] * sizes[j]) + (i == j ? PowerMixture.rounding : 0) }
+            })
         let nearest = zip(factor.solve(zip(wanted, sizes).map { $0 / $1 }), sizes).map { $0 / $1 }
         let total = nearest.reduce(0, +), weights = nearest.map { $0 / total }
 
@@ -91,7 +93,9 @@ private struct Cholesky {
     func solve(_ side: [Double]) -> [Double] {
         var x = side
         for i in x.indices { x[i] = (0..<i).reduce(x[i]) { $0 - rows[i][$1] * x[$1] } / rows[i][i] }
-        for i in x.indices.reversed() { x[i] = ((i + 1)..<x.count).reduce(x[i]) { $0 - rows[$1][i] * x[$1] } / rows[i][i] }
+        for i in x.indices.reversed() {
+            x[i] = ((i + 1)..<x.count).reduce(x[i]) { $0 - rows[$1][i] * x[$1] } / rows[i][i]
+        }
         return x
     }
 }

@@ -2,7 +2,8 @@ import Glibc
 
 /// Learning rates as functions of the step, counted from 1.
 public enum Schedule {
-    /// Rises in a straight line to `peak` over `warmup` steps, then falls along a half cosine to `floor` at step `total`.
+    /// Rises in a straight line to `peak` over `warmup` steps, then falls along a half cosine to `floor` at step
+    /// `total`.
     ///
     /// A run shorter than its warm-up ends on the way up.
     public static func cosine(_ step: Int, peak: Double, warmup: Int = 0, total: Int, floor: Double = 0) -> Double {

@@ -2,8 +2,8 @@ extension Tensor {
     /// Adds to each trainable parameter's gradient the derivative of this tensor, which has one element.
     ///
     /// What the tape saved for the computation is dropped on the way, unless `retain` is set.
-    /// - Throws: `RiffleError` when there is more than one element, nothing to differentiate, or the tape's part is spent;
-    ///   then the gradients are as they were.
+    /// - Throws: `RiffleError` when there is more than one element, nothing to differentiate, or the tape's part is
+    ///   spent; then the gradients are as they were.
     public func backward(retain: Bool = false) throws {
         for (parameter, sum) in try summedGradients(retain: retain) { parameter.gradient = sum }
     }
@@ -24,7 +24,10 @@ extension Tensor {
                 }
             }
             return try order.compactMap { reached[$0] }.map { reached in
-                (reached.parameter, try reached.parameter.gradient.map { try $0 + reached.gradient } ?? reached.gradient.detach())
+                (
+                    reached.parameter,
+                    try reached.parameter.gradient.map { try $0 + reached.gradient } ?? reached.gradient.detach()
+                )
             }
         }
     }
@@ -32,7 +35,8 @@ extension Tensor {
     /// A one, for the derivative of a number by itself.
     fileprivate func seedGradient(_ operation: String) throws -> Tensor {
         guard count == 1 else {
-            throw RiffleError(operation, "only a single number has a gradient, the tensor is \(shape); take its sum or mean first")
+            throw RiffleError(
+                operation, "only a single number has a gradient, the tensor is \(shape); take its sum or mean first")
         }
         guard dtype.isFloating else { throw RiffleError(operation, "an int32 tensor has no gradient") }
         return try Tensor.ones(shape, dtype)
@@ -97,7 +101,10 @@ private final class ReverseSweep {
     init(from result: Tensor, seed: Tensor, retain: Bool, recording: Bool) throws {
         guard Context.current.withoutClosedLevels(result).dual == nil else {
             throw RiffleError(
-                "backward", "a gradient cannot be taken inside jvp, where its tangent would be lost; take the gradient of the jvp instead")
+                "backward",
+                "a gradient cannot be taken inside jvp, where its tangent would be lost; take the gradient of the jvp "
+                    + "instead"
+            )
         }
         self.result = result.innermost
         self.seed = seed
@@ -106,10 +113,12 @@ private final class ReverseSweep {
     }
 
     func run(watching inputs: [Tensor] = [], leaf: (Parameter, Tensor) throws -> Void) throws {
-        let places = Set(inputs.compactMap { if case .node(let node) = $0.innermost.origin { Place(node) } else { nil } })
+        let places = Set(
+            inputs.compactMap { if case .node(let node) = $0.innermost.origin { Place(node) } else { nil } })
         switch result.origin {
         case .constant:
-            throw RiffleError("backward", "the result does not depend on any trainable parameter, or was computed under no_grad")
+            throw RiffleError(
+                "backward", "the result does not depend on any trainable parameter, or was computed under no_grad")
         case .leaf(let parameter): return try leaf(parameter, seed)
         case .node(let node):
             pending[node.index] = []
@@ -130,11 +139,13 @@ private final class ReverseSweep {
     }
 
     private func visit(
-        _ index: Int, _ gradients: [Tensor?], on tape: Tape, heap: inout RecordHeap, leaf: (Parameter, Tensor) throws -> Void
+        _ index: Int, _ gradients: [Tensor?], on tape: Tape, heap: inout RecordHeap,
+        leaf: (Parameter, Tensor) throws -> Void
     ) throws {
         guard let record = tape[index], !record.isSpent else {
             throw RiffleError(
-                "backward", "this computation was differentiated before, to its end or until an error, and its intermediate "
+                "backward",
+                "this computation was differentiated before, to its end or until an error, and its intermediate "
                     + "values are gone; pass { retain = true } there, or compute it again")
         }
         var padded = gradients

@@ -49,8 +49,8 @@ public final class Context {
 /// How numbers of type float32 are multiplied by matrix products, attention and convolutions. Sums are float32 in both.
 public enum Precision: String, Sendable, CaseIterable {
     case float32
-    /// Factors are rounded to bfloat16 (8 bits), on processors with matrix tiles (AMX); elsewhere, in small products and in
-    /// 3 x 3 convolutions of stride 1 it is float32.
+    /// Factors are rounded to bfloat16 (8 bits), on processors with matrix tiles (AMX); elsewhere, in small products
+    /// and in 3 x 3 convolutions of stride 1 it is float32.
     case bfloat16 = "bf16"
 
     var kernel: rk_precision { self == .bfloat16 ? RK_BFLOAT16 : RK_FLOAT32 }

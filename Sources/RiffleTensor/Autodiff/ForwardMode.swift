@@ -41,7 +41,10 @@ public final class ForwardLevel {
     public func dual(_ value: Tensor, _ tangent: Tensor) throws -> Tensor {
         guard value.shape == tangent.shape, value.dtype == tangent.dtype else {
             throw RiffleError(
-                "jvp", "the tangent must be like the value: \(tangent.dtype) \(tangent.shape), value \(value.dtype) \(value.shape)")
+                "jvp",
+                "the tangent must be like the value: \(tangent.dtype) \(tangent.shape), value \(value.dtype) "
+                    + "\(value.shape)"
+            )
         }
         return value.dual(number, tangent: tangent)
     }

@@ -52,9 +52,11 @@ public final class Op: Sendable {
     }
 
     package typealias Forward = @Sendable (Call) throws -> [Tensor]
-    /// Gradients of the outputs to gradients of the inputs; nil is zero. Broadcast inputs may get the broadcast gradient.
+    /// Gradients of the outputs to gradients of the inputs; nil is zero. Broadcast inputs may get the broadcast
+    /// gradient.
     package typealias VJP = @Sendable (Call, [Tensor?]) throws -> [Tensor?]
-    /// Tangents of the inputs to tangents of the outputs; nil is zero. Written in operations, so that it can be differentiated.
+    /// Tangents of the inputs to tangents of the outputs; nil is zero. Written in operations, so that it can be
+    /// differentiated.
     package typealias JVP = @Sendable (Call, [Tensor?]) throws -> [Tensor?]
     /// A plausible application, for tests.
     package typealias Draw = @Sendable (inout Dice) -> Sample
@@ -71,8 +73,8 @@ public final class Op: Sendable {
     package let forward: Forward
     package let vjp: VJP
     package let jvp: JVP
-    /// For an operation that fuses several: the same made of these where tangents are to pass, with one output and the same
-    /// errors; nil where it fuses nothing.
+    /// For an operation that fuses several: the same made of these where tangents are to pass, with one output and the
+    /// same errors; nil where it fuses nothing.
     package let apart: @Sendable (Call) throws -> Tensor?
     package let samples: [Sample]
     /// Applications of all sizes and options, from which the fuzzer takes its own.
@@ -84,8 +86,10 @@ public final class Op: Sendable {
     package let mistakes: [Sample]
 
     package init(
-        _ name: String, _ arguments: [Argument], _ doc: Doc, keep: Keep = .inputs, kind: Kind = .primitive, results: Int = 1, isPointwise: Bool = false,
-        scalar: Scalar? = nil, samples: [Sample], draw: Draw? = nil, mistakes: [Sample], forward: @escaping Forward, vjp: @escaping VJP,
+        _ name: String, _ arguments: [Argument], _ doc: Doc, keep: Keep = .inputs, kind: Kind = .primitive,
+        results: Int = 1, isPointwise: Bool = false,
+        scalar: Scalar? = nil, samples: [Sample], draw: Draw? = nil, mistakes: [Sample], forward: @escaping Forward,
+        vjp: @escaping VJP,
         jvp: @escaping JVP, apart: @escaping @Sendable (Call) throws -> Tensor? = { _ in nil }
     ) {
         self.kind = kind
@@ -112,7 +116,8 @@ public final class Op: Sendable {
         samples: [Sample], draw: Draw? = nil, mistakes: [Sample], forward: @escaping Forward
     ) {
         self.init(
-            name, arguments, doc, keep: .nothing, kind: .constant, isPointwise: isPointwise, samples: samples, draw: draw,
+            name, arguments, doc, keep: .nothing, kind: .constant, isPointwise: isPointwise, samples: samples,
+            draw: draw,
             mistakes: mistakes, forward: forward,
             vjp: { call, _ in call.inputs.map { _ in nil } }, jvp: { call, _ in call.outputs.map { _ in nil } })
     }
@@ -131,8 +136,12 @@ public final class Op: Sendable {
     func call(
         _ inputs: [Tensor], _ attributes: [Value] = [], outputs: [Tensor] = [], wanted: [Bool] = []
     ) -> Call {
-        precondition(attributes.count <= self.attributes.count, "\(name) declares \(self.attributes.count) attributes, got \(attributes.count)")
-        return Call(op: self, inputs: inputs, attributes: Arguments(attributes, self.attributes), outputs: outputs, wanted: wanted)
+        precondition(
+            attributes.count <= self.attributes.count,
+            "\(name) declares \(self.attributes.count) attributes, got \(attributes.count)")
+        return Call(
+            op: self, inputs: inputs, attributes: Arguments(attributes, self.attributes), outputs: outputs,
+            wanted: wanted)
     }
 
     /// The operation with one output.
@@ -163,7 +172,8 @@ public final class Op: Sendable {
         let outputs = try compute(inputs, attributes)
         if context.guardsAgainstNaN { try checkFinite(outputs, from: inputs) }
         if kind == .primitive, context.isRecording, inputs.contains(where: \.needsGradient) {
-            context.tape.append(self, attributes, inputs: inputs, outputs: outputs, precision: context.precision,
+            context.tape.append(
+                self, attributes, inputs: inputs, outputs: outputs, precision: context.precision,
                 place: context.guardsAgainstNaN ? context.placeOfCall() : "")
         }
         return outputs
@@ -184,9 +194,13 @@ public final class Op: Sendable {
         let outputs = try apply(primals, attributes)
         let call = call(primals, attributes, outputs: outputs)
         let isConstant = Context.current.constantLevels.contains(level)
-        let tangents = try isConstant
-            ? withoutGradient { try jvp(call, inputs.map { $0.tangent(at: level) }) } : jvp(call, inputs.map { $0.tangent(at: level) })
-        return try zip(outputs, tangents).map { output, tangent in try tangent.map { output.dual(level, tangent: try $0.cast(output.dtype)) } ?? output }
+        let tangents =
+            try isConstant
+            ? withoutGradient { try jvp(call, inputs.map { $0.tangent(at: level) }) }
+            : jvp(call, inputs.map { $0.tangent(at: level) })
+        return try zip(outputs, tangents).map { output, tangent in
+            try tangent.map { output.dual(level, tangent: try $0.cast(output.dtype)) } ?? output
+        }
     }
 }
 
@@ -222,7 +236,9 @@ extension Op {
         } catch let error as RiffleError where error.kind == .mistake {
             throw recorded(error.description)
         }
-        guard gradients.allSatisfy(isFinite), let bad = results.firstIndex(where: { !isFinite($0) }) else { return results }
+        guard gradients.allSatisfy(isFinite), let bad = results.firstIndex(where: { !isFinite($0) }) else {
+            return results
+        }
         let input = bad < arguments.count ? arguments[bad].name : "input \(bad + 1)"
         throw recorded("numbers for \(input) are NaN or infinite")
     }

@@ -1,6 +1,7 @@
 import Glibc
 
-/// Seconds and calls of each operation, and of each operation's part of a backward pass, without what they call in turn.
+/// Seconds and calls of each operation, and of each operation's part of a backward pass, without what they call in
+/// turn.
 ///
 /// Every operation passes through `measure`, where tests step in.
 public class Profiler {
@@ -41,17 +42,21 @@ public class Profiler {
     /// Those that took longest first.
     public var report: [Entry] { entries.values.sorted { ($0.seconds, $1.name) > ($1.seconds, $0.name) } }
 
-    /// The report as text: milliseconds, share of all the time since the beginning, calls and name, a line each; last the
-    /// time outside of operations: of Lua, optimizers, averages, random numbers, files.
+    /// The report as text: milliseconds, share of all the time since the beginning, calls and name, a line each; last
+    /// the time outside of operations: of Lua, optimizers, averages, random numbers, files.
     public var table: String {
         let whole = Profiler.now() - begun, elsewhere = max(0, whole - entries.values.reduce(0) { $0 + $1.seconds })
-        func column(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - text.count)) + text }
+        func column(_ text: String, _ width: Int) -> String {
+            String(repeating: " ", count: max(0, width - text.count)) + text
+        }
         func line(_ seconds: Double, _ calls: String, _ name: String) -> String {
             let share = "\(Int((100 * seconds / max(whole, 1e-12)).rounded())) %"
-            return column(riffleFormat((seconds * 1e6).rounded() / 1e3), 10) + column(share, 7) + column(calls, 9) + "  \(name)"
+            return column(riffleFormat((seconds * 1e6).rounded() / 1e3), 10) + column(share, 7) + column(calls, 9)
+                + "  \(name)"
         }
         let lines = report.map { line($0.seconds, "\($0.calls)", $0.name) } + [line(elsewhere, "", "elsewhere")]
-        return ([column("ms", 10) + column("share", 7) + column("calls", 9) + "  operation"] + lines).joined(separator: "\n")
+        return ([column("ms", 10) + column("share", 7) + column("calls", 9) + "  operation"] + lines).joined(
+            separator: "\n")
     }
 
     func measure<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {

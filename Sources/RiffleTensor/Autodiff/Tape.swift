@@ -41,8 +41,8 @@ package struct Saved {
 
 /// A flat list of records (a Wengert list); one for each thread. Serial numbers give the order of computation.
 ///
-/// A record is dropped when no tensor and no record uses its outputs any more, by a loop and never by recursion, and its
-/// slot is used again.
+/// A record is dropped when no tensor and no record uses its outputs any more, by a loop and never by recursion, and
+/// its slot is used again.
 package final class Tape {
     private var records: [Record?] = []
     private var free: [Int] = []
@@ -55,7 +55,9 @@ package final class Tape {
     subscript(_ index: Int) -> Record? { records[index] }
 
     /// Adds a record and makes `outputs` its outputs.
-    func append(_ op: Op, _ attributes: [Value], inputs: [Tensor], outputs: [Tensor], precision: Precision, place: String) {
+    func append(
+        _ op: Op, _ attributes: [Value], inputs: [Tensor], outputs: [Tensor], precision: Precision, place: String
+    ) {
         var saved: [Saved] = []
         saved.reserveCapacity(inputs.count)
         for (place, input) in inputs.enumerated() {
@@ -63,7 +65,8 @@ package final class Tape {
             if saved[place].node >= 0 { retain(saved[place].node) }
         }
         let record = Record(
-            op: op, attributes: attributes, inputs: saved, outputs: outputs.enumerated().map { Saved($1, keep: op.keep.contains(output: $0)) },
+            op: op, attributes: attributes, inputs: saved,
+            outputs: outputs.enumerated().map { Saved($1, keep: op.keep.contains(output: $0)) },
             precision: precision, place: place, serial: nextSerial)
         nextSerial += 1
         let index: Int
@@ -94,7 +97,8 @@ package final class Tape {
     func spend(_ index: Int) {
         guard let record = records[index] else { return }
         records[index] = Record(
-            op: record.op, attributes: [], inputs: record.inputs.map(\.withoutStorage), outputs: [], precision: record.precision, place: record.place,
+            op: record.op, attributes: [], inputs: record.inputs.map(\.withoutStorage), outputs: [],
+            precision: record.precision, place: record.place,
             serial: record.serial, users: record.users, isSpent: true)
     }
 
@@ -103,7 +107,8 @@ package final class Tape {
         for index in spent {
             guard let record = records[index], record.isSpent, !record.inputs.isEmpty else { continue }
             records[index] = Record(
-                op: record.op, attributes: [], inputs: [], outputs: [], precision: record.precision, place: record.place, serial: record.serial,
+                op: record.op, attributes: [], inputs: [], outputs: [], precision: record.precision,
+                place: record.place, serial: record.serial,
                 users: record.users, isSpent: true)
             for input in record.inputs where input.node >= 0 { release(input.node) }
         }

@@ -6,38 +6,58 @@ extension Op {
     /// Shapes of queries and of keys, and the attributes.
     private static func drawAttention(_ dice: inout Dice) -> (q: Shape, k: Shape, attributes: [Value]) {
         // Scores in all, which decide how long a case takes.
-        let work = dice.pick([500, 10_000, 100_000]), n = dice.size(most: 3), heads = dice.size(most: 4), queries = dice.size()
+        let work = dice.pick([500, 10_000, 100_000]), n = dice.size(most: 3), heads = dice.size(most: 4),
+            queries = dice.size()
         let keys = dice.size(1, most: work / Swift.max(1, n * heads * queries))
         let q: Shape = [n, queries, heads, dice.size(1, most: 70)]
         return (q, q.replacing(1, with: keys), [dice.chance(0.5) ? .none : .number(0.2)])
     }
 
     static let attention: Op = Op(
-        "attention", [
+        "attention",
+        [
             Argument("q", .tensor), Argument("k", .tensor), Argument("v", .tensor),
             Argument("scale", .positive, "1 / sqrt(width) when not given", default: .none),
         ],
-        Doc("Scaled dot-product attention, without storing the scores.", formula: "y = softmax(scale q k^T) v for each head", shapes: "q [n, queries, heads, width], k and v [n, keys, heads, width] -> as q", example: "> riffle.attention(riffle.ones(1, 2, 1, 4), riffle.ones(1, 3, 1, 4), riffle.ones(1, 3, 1, 4)):shape()\n[1, 2, 1, 4]", source: "Vaswani et al. 2017; Dao et al. 2022"),
+        Doc(
+            "Scaled dot-product attention, without storing the scores.",
+            formula: "y = softmax(scale q k^T) v for each head",
+            shapes: "q [n, queries, heads, width], k and v [n, keys, heads, width] -> as q",
+            example:
+                """
+                > riffle.attention(riffle.ones(1, 2, 1, 4), riffle.ones(1, 3, 1, 4), riffle.ones(1, 3, 1, 4)):shape()
+                [1, 2, 1, 4]
+                """,
+            source: "Vaswani et al. 2017; Dao et al. 2022"),
         keep: .everything, results: 1,
-        samples: [Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4]), Sample([1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], with: [.number(0.3)])],
+        samples: [
+            Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4]),
+            Sample([1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], with: [.number(0.3)]),
+        ],
         draw: { dice in
             let (q, k, attributes) = drawAttention(&dice)
             return Sample([q, k, k].map { .random($0, -2...2) }, attributes, terms: k[1])
         },
-        mistakes: [Sample([2, 3, 2, 4], [2, 5, 2, 3], [2, 5, 2, 4]), Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 4, 2, 4]), Sample([3, 4], [3, 4], [3, 4])],
+        mistakes: [
+            Sample([2, 3, 2, 4], [2, 5, 2, 3], [2, 5, 2, 4]), Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 4, 2, 4]),
+            Sample([3, 4], [3, 4], [3, 4]),
+        ],
         forward: { call in
             let (q, k, v) = (try call.inputs[0].floating(), call.inputs[1], call.inputs[2])
-            guard q.rank == 4, k.rank == 4, k.shape == v.shape, k.shape.replacing(1, with: 0) == q.shape.replacing(1, with: 0),
+            guard q.rank == 4, k.rank == 4, k.shape == v.shape,
+                k.shape.replacing(1, with: 0) == q.shape.replacing(1, with: 0),
                 k.shape[1] > 0, q.dtype == k.dtype, q.dtype == v.dtype
             else {
                 throw RiffleError(
-                    "", "q must be [n, queries, heads, width], k and v [n, keys, heads, width] of the same type"
+                    "",
+                    "q must be [n, queries, heads, width], k and v [n, keys, heads, width] of the same type"
                         + " (q \(q.dtype) \(q.shape), k \(k.dtype) \(k.shape), v \(v.dtype) \(v.shape))")
             }
             let out = try Tensor(uninitialized: q.shape, q.dtype)
             let lse = try Tensor(uninitialized: [q.shape[0], q.shape[2], q.shape[1]], q.dtype)
             var shape = attentionShape(call)
-            try workspace(rk_attention(q.dtype.kernel, &shape, q.pointer, k.pointer, v.pointer, out.pointer, lse.pointer))
+            try workspace(
+                rk_attention(q.dtype.kernel, &shape, q.pointer, k.pointer, v.pointer, out.pointer, lse.pointer))
             return [out, lse]
         },
         vjp: { call, g in
@@ -54,9 +74,11 @@ extension Op {
             let (q, k, v) = (call.inputs[0], call.inputs[1], call.inputs[2])
             let gradients = try call.inputs.map { try Tensor(uninitialized: $0.shape, $0.dtype) }
             var shape = attentionShape(call)
-            try workspace(rk_attention_grad(
-                q.dtype.kernel, &shape, q.pointer, k.pointer, v.pointer, call.outputs[0].pointer, call.outputs[1].pointer, g.pointer,
-                gradients[0].pointer, gradients[1].pointer, gradients[2].pointer))
+            try workspace(
+                rk_attention_grad(
+                    q.dtype.kernel, &shape, q.pointer, k.pointer, v.pointer, call.outputs[0].pointer,
+                    call.outputs[1].pointer, g.pointer,
+                    gradients[0].pointer, gradients[1].pointer, gradients[2].pointer))
             return gradients
         },
         jvp: { call, d in
@@ -67,15 +89,28 @@ extension Op {
         })
 
     static let attentionTangent: Op = composed(
-        "attention_tangent", [
+        "attention_tangent",
+        [
             Argument("q", .tensor), Argument("k", .tensor), Argument("v", .tensor),
             Argument("dq", .tensor), Argument("dk", .tensor), Argument("dv", .tensor),
             Argument("scale", .positive, "1 / sqrt(width) when not given", default: .none),
         ],
-        Doc("The derivative of attention as q, k and v move along dq, dk and dv.", formula: "y = dp v + p dv, p the softmax and dp its tangent", shapes: "as attention's; dq, dk and dv as q, k and v -> as q", example: "> local q, z = riffle.ones(1, 2, 1, 4), riffle.zeros(1, 2, 1, 4)\n> riffle.attention_tangent(q, q, q, z, z, q):shape()\n[1, 2, 1, 4]"),
+        Doc(
+            "The derivative of attention as q, k and v move along dq, dk and dv.",
+            formula: "y = dp v + p dv, p the softmax and dp its tangent",
+            shapes: "as attention's; dq, dk and dv as q, k and v -> as q",
+            example:
+                """
+                > local q, z = riffle.ones(1, 2, 1, 4), riffle.zeros(1, 2, 1, 4)
+                > riffle.attention_tangent(q, q, q, z, z, q):shape()
+                [1, 2, 1, 4]
+                """
+        ),
         samples: [
             Sample([2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4], [2, 3, 2, 4], [2, 5, 2, 4], [2, 5, 2, 4]),
-            Sample([1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], with: [.number(0.3)]),
+            Sample(
+                [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], [1, 4, 1, 3], with: [.number(0.3)]
+            ),
         ],
         draw: { dice in
             let (q, k, attributes) = drawAttention(&dice)
@@ -85,43 +120,55 @@ extension Op {
         body: { call in
             let x = Array(call.inputs[..<3]), d = Array(call.inputs[3...])
             guard zip(x, d).allSatisfy({ $0.shape == $1.shape && $0.dtype == $1.dtype }) else {
-                let told = zip(["q", "k", "v", "dq", "dk", "dv"], call.inputs).map { "\($0) \($1.dtype) \($1.shape)" }.joined(separator: ", ")
+                let told = zip(["q", "k", "v", "dq", "dk", "dv"], call.inputs).map { "\($0) \($1.dtype) \($1.shape)" }
+                    .joined(separator: ", ")
                 throw RiffleError("", "dq, dk and dv must be as q, k and v (\(told))")
             }
             let known = try withoutGradient { try attention.apply(x.map { $0.detach() }, call.attributes.values) }
             return try knownAttentionTangent.apply(call.inputs + known, call.attributes.values)[0]
         })
 
-    /// The same where attention's results are known, which are constants to it: q, k, v, dq, dk, dv, out and lse. No row of
-    /// the table, as nobody but attention has its second result.
+    /// The same where attention's results are known, which are constants to it: q, k, v, dq, dk, dv, out and lse. No
+    /// row of the table, as nobody but attention has its second result.
     private static let knownAttentionTangent: Op = Op(
-        "attention_tangent", ["q", "k", "v", "dq", "dk", "dv", "out", "lse"].map { Argument($0, .tensor) } + [attentionTangent.arguments[6]],
+        "attention_tangent",
+        ["q", "k", "v", "dq", "dk", "dv", "out", "lse"].map { Argument($0, .tensor) } + [attentionTangent.arguments[6]],
         attentionTangent.doc, keep: .everything, results: 1, samples: [], mistakes: [],
         forward: { call in
             let x = call.inputs, (out, lse) = (x[6], x[7])
-            let (tangent, mean) = (try Tensor(uninitialized: out.shape, out.dtype), try Tensor(uninitialized: lse.shape, lse.dtype))
+            let (tangent, mean) = (
+                try Tensor(uninitialized: out.shape, out.dtype), try Tensor(uninitialized: lse.shape, lse.dtype)
+            )
             var shape = attentionShape(call)
-            try workspace(rk_attention_tangent(
-                out.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, x[3].pointer, x[4].pointer, x[5].pointer, out.pointer,
-                lse.pointer, tangent.pointer, mean.pointer))
+            try workspace(
+                rk_attention_tangent(
+                    out.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, x[3].pointer, x[4].pointer,
+                    x[5].pointer, out.pointer,
+                    lse.pointer, tangent.pointer, mean.pointer))
             return [tangent, mean]
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             if Context.current.isRecording { return try Parts(call).tangentGradients(call, g.swapped()) + [nil, nil] }
-            let x = call.inputs, saved = call.outputs, gradients = try x[..<6].map { try Tensor(uninitialized: $0.shape, $0.dtype) }
+            let x = call.inputs, saved = call.outputs,
+                gradients = try x[..<6].map { try Tensor(uninitialized: $0.shape, $0.dtype) }
             var shape = attentionShape(call)
-            try workspace(rk_attention_tangent_grad(
-                g.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, x[3].pointer, x[4].pointer, x[5].pointer, x[6].pointer,
-                x[7].pointer, saved[0].pointer, saved[1].pointer, g.pointer, gradients[0].pointer, gradients[1].pointer,
-                gradients[2].pointer, gradients[3].pointer, gradients[4].pointer, gradients[5].pointer))
+            try workspace(
+                rk_attention_tangent_grad(
+                    g.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, x[3].pointer, x[4].pointer,
+                    x[5].pointer, x[6].pointer,
+                    x[7].pointer, saved[0].pointer, saved[1].pointer, g.pointer, gradients[0].pointer,
+                    gradients[1].pointer,
+                    gradients[2].pointer, gradients[3].pointer, gradients[4].pointer, gradients[5].pointer))
             return gradients + [nil, nil]
         },
         jvp: { call, moved in
             // Forward mode through its basic operations.
             let level = ForwardLevel()
             defer { level.close() }
-            let inputs = try zip(call.inputs, moved).map { input, moved in try moved.map { try level.dual(input, $0) } ?? input }
+            let inputs = try zip(call.inputs, moved).map { input, moved in
+                try moved.map { try level.dual(input, $0) } ?? input
+            }
             return [try level.split(Parts(call.op.call(inputs, call.attributes.values)).tangent(inputs)).tangent, nil]
         })
 
@@ -137,11 +184,14 @@ extension Op {
         }
 
         /// What a change of the scores makes of the weights (the softmax's symmetric Jacobian).
-        func slope(_ change: Tensor) throws -> Tensor { try weights * (change - (weights * change).sum([-1], keep: true)) }
+        func slope(_ change: Tensor) throws -> Tensor {
+            try weights * (change - (weights * change).sum([-1], keep: true))
+        }
 
         /// How the scores move as `inputs`, q, k, v, dq, dk, dv, say.
         private func scoresTangent(_ inputs: [Tensor]) throws -> Tensor {
-            try (inputs[3].swapped().matmul(k, transposeB: true) + q.matmul(inputs[4].swapped(), transposeB: true)) * scale
+            try (inputs[3].swapped().matmul(k, transposeB: true) + q.matmul(inputs[4].swapped(), transposeB: true))
+                * scale
         }
 
         /// The output's tangent.
@@ -151,15 +201,19 @@ extension Op {
 
         /// Gradients of the output's tangent from g, heads first; the formulas are the kernel's.
         func tangentGradients(_ call: Call, _ g: Tensor) throws -> [Tensor?] {
-            let (dq, dk, dv) = (try call.inputs[3].swapped(), try call.inputs[4].swapped(), try call.inputs[5].swapped())
+            let (dq, dk, dv) = (
+                try call.inputs[3].swapped(), try call.inputs[4].swapped(), try call.inputs[5].swapped()
+            )
             let d = try scoresTangent(call.inputs), a = try g.matmul(v, transposeB: true)
             func mean(_ x: Tensor) throws -> Tensor { try (weights * x).sum([-1], keep: true) }
             let u = try slope(a) * scale
             let w = try slope(a * (d - mean(d)) - mean(a) * d + g.matmul(dv, transposeB: true)) * scale
             return [
-                try (w.matmul(k) + u.matmul(dk)).swapped(), try (w.matmul(q, transposeA: true) + u.matmul(dq, transposeA: true)).swapped(),
+                try (w.matmul(k) + u.matmul(dk)).swapped(),
+                try (w.matmul(q, transposeA: true) + u.matmul(dq, transposeA: true)).swapped(),
                 try slope(d).matmul(g, transposeA: true).swapped(),
-                try u.matmul(k).swapped(), try u.matmul(q, transposeA: true).swapped(), try weights.matmul(g, transposeA: true).swapped(),
+                try u.matmul(k).swapped(), try u.matmul(q, transposeA: true).swapped(),
+                try weights.matmul(g, transposeA: true).swapped(),
             ]
         }
     }
@@ -170,9 +224,11 @@ extension Op {
 
     private static func attentionShape(_ call: Call) -> rk_attention_shape {
         let (q, k) = (call.inputs[0].shape, call.inputs[1].shape), row = q[2] * q[3]
-        let queries = rk_attention_stride(batch: q[1] * row, row: row, head: q[3]), keys = rk_attention_stride(batch: k[1] * row, row: row, head: q[3])
+        let queries = rk_attention_stride(batch: q[1] * row, row: row, head: q[3]),
+            keys = rk_attention_stride(batch: k[1] * row, row: row, head: q[3])
         return rk_attention_shape(
-            batch: q[0], heads: q[2], queries: q[1], keys: k[1], width: q[3], scale: attentionScale(call), q: queries, k: keys, v: keys,
+            batch: q[0], heads: q[2], queries: q[1], keys: k[1], width: q[3], scale: attentionScale(call), q: queries,
+            k: keys, v: keys,
             out: queries, precision: Context.current.precision.kernel)
     }
 }

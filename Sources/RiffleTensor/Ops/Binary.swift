@@ -2,7 +2,8 @@ import CKernels
 
 extension Op {
     static let binary: [Op] = [
-        add, sub, mul, div, pow, maximum, minimum, atan2, eq, ne, lt, le, gt, ge, siluGrad, geluGrad, siluCurve, geluCurve, `where`,
+        add, sub, mul, div, pow, maximum, minimum, atan2, eq, ne, lt, le, gt, ge, siluGrad, geluGrad, siluCurve,
+        geluCurve, `where`,
     ]
 
     /// Two tensors broadcast against each other.
@@ -11,11 +12,13 @@ extension Op {
     static func broadcasting(
         _ name: String, names: (String, String) = ("a", "b"), _ doc: Doc, kernel: rk_binary_op, keep: Keep = .inputs,
         in domain: ClosedRange<Double> = -2...2,
-        scalar: Scalar? = nil, slope: (@Sendable (Call) throws -> (Tensor?, Tensor?))? = nil, vjp: VJP? = nil, jvp: JVP? = nil
+        scalar: Scalar? = nil, slope: (@Sendable (Call) throws -> (Tensor?, Tensor?))? = nil, vjp: VJP? = nil,
+        jvp: JVP? = nil
     ) -> Op {
         let forward: Forward = { call in [try broadcast(kernel, call.inputs[0], call.inputs[1], names)] }
         return Op(
-            name, [Argument(names.0, .operand), Argument(names.1, .operand)], doc, keep: keep, isPointwise: true, scalar: scalar,
+            name, [Argument(names.0, .operand), Argument(names.1, .operand)], doc, keep: keep, isPointwise: true,
+            scalar: scalar,
             samples: [
                 Sample([2, 3], [2, 3], in: domain), Sample([4, 1, 3], [5, 1], in: domain), Sample([], [3], in: domain),
                 Sample([17], [1], in: domain), Sample([0, 3], [3], in: domain),
@@ -44,7 +47,9 @@ extension Op {
     }
 
     /// The kernel over the broadcast shape, after both are made one type.
-    private static func broadcast(_ kernel: rk_binary_op, _ a: Tensor, _ b: Tensor, _ names: (String, String)) throws -> Tensor {
+    private static func broadcast(_ kernel: rk_binary_op, _ a: Tensor, _ b: Tensor, _ names: (String, String)) throws
+        -> Tensor
+    {
         guard let shape = Shape.broadcast(a.shape, b.shape) else {
             throw RiffleError("", "the shapes do not broadcast (\(names.0) \(a.shape), \(names.1) \(b.shape))")
         }
@@ -69,12 +74,19 @@ extension Op {
     }
 
     static let add: Op = broadcasting(
-        "add", Doc("The sum.", formula: "y = a + b", example: "> riffle.tensor({ 1, 2 }) + riffle.tensor({ 10, 20 })\ntensor float32 [2]: 11 22"),
-        kernel: RK_ADD, keep: .nothing, scalar: Scalar(behind: { try $0 + $1 }, before: { try $1 + $0 }), vjp: { _, g in [g[0], g[0]] },
+        "add",
+        Doc(
+            "The sum.", formula: "y = a + b",
+            example: "> riffle.tensor({ 1, 2 }) + riffle.tensor({ 10, 20 })\ntensor float32 [2]: 11 22"),
+        kernel: RK_ADD, keep: .nothing, scalar: Scalar(behind: { try $0 + $1 }, before: { try $1 + $0 }),
+        vjp: { _, g in [g[0], g[0]] },
         jvp: { call, d in [try total(d)?.expanded(to: call.output.shape)] })
 
     static let sub: Op = broadcasting(
-        "sub", Doc("The difference.", formula: "y = a - b", example: "> riffle.tensor({ 1, 2 }) - riffle.tensor({ 10, 20 })\ntensor float32 [2]: -9 -18"),
+        "sub",
+        Doc(
+            "The difference.", formula: "y = a - b",
+            example: "> riffle.tensor({ 1, 2 }) - riffle.tensor({ 10, 20 })\ntensor float32 [2]: -9 -18"),
         kernel: RK_SUB, keep: .nothing, scalar: Scalar(behind: { try $0 - $1 }, before: { try $0 - $1 }),
         vjp: { call, g in [g[0], call.wants(1) ? try g[0].map { try -$0 } : nil] },
         jvp: { call, d in
@@ -85,11 +97,18 @@ extension Op {
         })
 
     static let mul: Op = broadcasting(
-        "mul", Doc("The product, element by element.", formula: "y = a b", example: "> riffle.tensor({ 1, 2 }) * riffle.tensor({ 10, 20 })\ntensor float32 [2]: 10 40"),
-        kernel: RK_MUL, scalar: Scalar(behind: { try $0 * $1 }, before: { try $1 * $0 }), slope: { call in (call.inputs[1], call.inputs[0]) })
+        "mul",
+        Doc(
+            "The product, element by element.", formula: "y = a b",
+            example: "> riffle.tensor({ 1, 2 }) * riffle.tensor({ 10, 20 })\ntensor float32 [2]: 10 40"),
+        kernel: RK_MUL, scalar: Scalar(behind: { try $0 * $1 }, before: { try $1 * $0 }),
+        slope: { call in (call.inputs[1], call.inputs[0]) })
 
     static let div: Op = broadcasting(
-        "div", Doc("The quotient.", formula: "y = a / b", example: "> riffle.tensor({ 1, 2 }) / riffle.tensor({ 10, 20 })\ntensor float32 [2]: 0.1 0.1"),
+        "div",
+        Doc(
+            "The quotient.", formula: "y = a / b",
+            example: "> riffle.tensor({ 1, 2 }) / riffle.tensor({ 10, 20 })\ntensor float32 [2]: 0.1 0.1"),
         kernel: RK_DIV, in: 0.3...2, scalar: Scalar(behind: { try $0 / $1 }),
         // One over b, and its square, would pass the largest number before the quotients do.
         vjp: { call, g in
@@ -104,21 +123,31 @@ extension Op {
         })
 
     static let pow: Op = broadcasting(
-        "pow", Doc("a to the power of b.", formula: "y = a^b", example: "> riffle.tensor({ 2, 3 }) ^ 2\ntensor float32 [2]: 4 9"),
+        "pow",
+        Doc(
+            "a to the power of b.", formula: "y = a^b",
+            example: "> riffle.tensor({ 2, 3 }) ^ 2\ntensor float32 [2]: 4 9"),
         kernel: RK_POW, in: 0.3...2, scalar: Scalar(behind: { try $0.pow($1) }),
         slope: { call in
-            let (a, b) = (call.inputs[0], call.inputs[1]), (zero, one) = (try Tensor.scalar(0, a.dtype), try Tensor.scalar(1, a.dtype))
+            let (a, b) = (call.inputs[0], call.inputs[1]),
+                (zero, one) = (try Tensor.scalar(0, a.dtype), try Tensor.scalar(1, a.dtype))
             // 0^b stands still in b from 0 on, and 0^0 in a: said without 0 times infinity.
             let isZero = try a.eq(zero), base = try one.where(isZero * b.ge(zero), else: a)
             return (try b * call.again(a, b - 1 + isZero * b.eq(zero)), try call.again(base, b) * base.log())
         })
 
     static let maximum: Op = choice(
-        "maximum", Doc("The larger; the gradient goes to the larger, half to each where they are equal.", formula: "y = max(a, b)", example: "> riffle.maximum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 3 5"),
+        "maximum",
+        Doc(
+            "The larger; the gradient goes to the larger, half to each where they are equal.", formula: "y = max(a, b)",
+            example: "> riffle.maximum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 3 5"),
         kernel: RK_MAXIMUM, first: { try $0.gt($1) + $0.ge($1) })
 
     static let minimum: Op = choice(
-        "minimum", Doc("The smaller; the gradient goes to the smaller, half to each where they are equal.", formula: "y = min(a, b)", example: "> riffle.minimum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 1 3"),
+        "minimum",
+        Doc(
+            "The smaller; the gradient goes to the smaller, half to each where they are equal.",
+            formula: "y = min(a, b)", example: "> riffle.minimum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 1 3"),
         kernel: RK_MINIMUM, first: { try $0.lt($1) + $0.le($1) })
 
     /// One of two, which takes the gradient; equal ones share it.
@@ -138,19 +167,26 @@ extension Op {
                 return [call.wants(0) ? try g.shared(a) : nil, call.wants(1) ? try g.shared(b) : nil]
             },
             jvp: { call, d in
-                let (a, b) = try shares(call), moved = try total([d[0].map { try $0.shared(a) }, d[1].map { try $0.shared(b) }])
+                let (a, b) = try shares(call),
+                    moved = try total([d[0].map { try $0.shared(a) }, d[1].map { try $0.shared(b) }])
                 return [try moved.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
             })
     }
 
     static let atan2: Op = broadcasting(
-        "atan2", names: ("y", "x"), Doc("The angle of the point (x, y), in radians.", example: "> riffle.atan2(riffle.tensor({ 1, -1 }), 1)\ntensor float32 [2]: 0.785398 -0.785398"),
+        "atan2", names: ("y", "x"),
+        Doc(
+            "The angle of the point (x, y), in radians.",
+            example: "> riffle.atan2(riffle.tensor({ 1, -1 }), 1)\ntensor float32 [2]: 0.785398 -0.785398"),
         kernel: RK_ATAN2, in: 0.3...2,
         slope: { call in
-            // Both in units of the larger, whose square would pass the range of numbers; at the origin no direction counts.
+            // Both in units of the larger, whose square would pass the range of numbers; at the origin no direction
+            // counts.
             let (zero, one) = (try Tensor.scalar(0, call.inputs[0].dtype), try Tensor.scalar(1, call.inputs[0].dtype))
-            let unit = try call.inputs[0].detach().abs().maximum(call.inputs[1].detach().abs()), isOrigin = try unit.eq(zero)
-            let length = try one.where(isOrigin, else: unit), (y, x) = (try call.inputs[0] / length, try call.inputs[1] / length)
+            let unit = try call.inputs[0].detach().abs().maximum(call.inputs[1].detach().abs()),
+                isOrigin = try unit.eq(zero)
+            let length = try one.where(isOrigin, else: unit),
+                (y, x) = (try call.inputs[0] / length, try call.inputs[1] / length)
             let inverse = try (x.square() + y.square() + isOrigin).reciprocal() / length
             return (try x * inverse, try -(y * inverse))
         })
@@ -158,7 +194,8 @@ extension Op {
     private static func comparison(_ name: String, _ kernel: rk_binary_op, _ words: String, _ example: String) -> Op {
         Op(
             notDifferentiable: name, [Argument("a", .operand), Argument("b", .operand)],
-            Doc("1 where a is \(words) b, else 0, as a float: a mask for x[mask].", example: example), isPointwise: true,
+            Doc("1 where a is \(words) b, else 0, as a float: a mask for x[mask].", example: example),
+            isPointwise: true,
             samples: [Sample([2, 3], [2, 3]), Sample([4, 1, 3], [5, 1])],
             draw: { dice in
                 let shapes = dice.broadcasting(2)
@@ -171,15 +208,19 @@ extension Op {
             })
     }
     static let eq: Op = comparison("eq", RK_EQ, "equal to", "> riffle.tensor({ 1, 5 }):eq(5)\ntensor float32 [2]: 0 1")
-    static let ne: Op = comparison("ne", RK_NE, "not equal to", "> riffle.tensor({ 1, 5 }):ne(5)\ntensor float32 [2]: 1 0")
+    static let ne: Op = comparison(
+        "ne", RK_NE, "not equal to", "> riffle.tensor({ 1, 5 }):ne(5)\ntensor float32 [2]: 1 0")
     static let lt: Op = comparison("lt", RK_LT, "less than", "> riffle.tensor({ 1, 5 }):lt(5)\ntensor float32 [2]: 1 0")
     static let le: Op = comparison("le", RK_LE, "at most", "> riffle.tensor({ 1, 5 }):le(5)\ntensor float32 [2]: 1 1")
-    static let gt: Op = comparison("gt", RK_GT, "greater than", "> riffle.tensor({ 1, 5 }):gt(5)\ntensor float32 [2]: 0 0")
+    static let gt: Op = comparison(
+        "gt", RK_GT, "greater than", "> riffle.tensor({ 1, 5 }):gt(5)\ntensor float32 [2]: 0 0")
     static let ge: Op = comparison("ge", RK_GE, "at least", "> riffle.tensor({ 1, 5 }):ge(5)\ntensor float32 [2]: 0 1")
 
     static let `where`: Op = Op(
         "where", [Argument("condition", .tensor), Argument("a", .operand), Argument("b", .operand)],
-        Doc("a where the condition is not zero, else b.", example: "> riffle.where(riffle.tensor({ 1, 0 }), 7, 8)\ntensor float32 [2]: 7 8"),
+        Doc(
+            "a where the condition is not zero, else b.",
+            example: "> riffle.where(riffle.tensor({ 1, 0 }), 7, 8)\ntensor float32 [2]: 7 8"),
         isPointwise: true,
         samples: [
             Sample([.indices([1, 0, 1, 0, 0, 1], [2, 3]), .random([2, 3], -2...2), .random([3], -2...2)]),
@@ -225,7 +266,8 @@ extension Op.Call {
     fileprivate func floating() throws -> Op.Call {
         guard inputs.contains(where: { !$0.dtype.isFloating }) else { return self }
         return Op.Call(
-            op: op, inputs: try inputs.map { $0.dtype.isFloating ? $0 : try $0.cast(output.dtype) }, attributes: attributes,
+            op: op, inputs: try inputs.map { $0.dtype.isFloating ? $0 : try $0.cast(output.dtype) },
+            attributes: attributes,
             outputs: outputs, wanted: wanted)
     }
 }

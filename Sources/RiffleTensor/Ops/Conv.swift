@@ -4,7 +4,8 @@ extension Op {
     static let convolutions: [Op] = [conv2d, conv2dInputGrad, conv2dWeightGrad, upsample, sumPool, avgPool]
 
     private static let stepArguments = [
-        Argument("stride", .integer(1...1024), default: .integer(1)), Argument("padding", .integer(0...1024), default: .integer(0)),
+        Argument("stride", .integer(1...1024), default: .integer(1)),
+        Argument("padding", .integer(0...1024), default: .integer(0)),
     ]
 
     /// The kernel's shape for an image and a weight, both checked.
@@ -12,14 +13,18 @@ extension Op {
         func told(_ what: String) -> RiffleError {
             RiffleError("", "\(what) (x \(x), weight \(weight), stride \(stride), padding \(padding))")
         }
-        guard x.rank == 4, weight.rank == 4 else { throw told("x must be [n, height, width, in] and weight [out, height, width, in]") }
+        guard x.rank == 4, weight.rank == 4 else {
+            throw told("x must be [n, height, width, in] and weight [out, height, width, in]")
+        }
         guard x[3] == weight[3] else { throw told("x has \(x[3]) channels, the weight takes \(weight[3])") }
         guard weight[1] > 0, weight[2] > 0, x[1] + 2 * padding >= weight[1], x[2] + 2 * padding >= weight[2] else {
             throw told("the kernel is larger than the padded image")
         }
         return rk_conv_shape(
-            n: x[0], h: x[1], w: x[2], c_in: x[3], c_out: weight[0], kernel_h: weight[1], kernel_w: weight[2], stride: stride,
-            pad: padding, out_h: (x[1] + 2 * padding - weight[1]) / stride + 1, out_w: (x[2] + 2 * padding - weight[2]) / stride + 1,
+            n: x[0], h: x[1], w: x[2], c_in: x[3], c_out: weight[0], kernel_h: weight[1], kernel_w: weight[2],
+            stride: stride,
+            pad: padding, out_h: (x[1] + 2 * padding - weight[1]) / stride + 1,
+            out_w: (x[2] + 2 * padding - weight[2]) / stride + 1,
             precision: Context.current.precision.kernel)
     }
 
@@ -46,30 +51,58 @@ extension Op {
     }
 
     static let conv2d: Op = Op(
-        "conv2d", [Argument("x", .tensor), Argument("weight", .tensor), Argument("bias", .tensor, default: .none)] + stepArguments,
-        Doc("Convolves images with zero padding.", formula: "y[n, i, j, o] = bias[o] + sum over p, q, c of x[n, i stride + p - padding, j stride + q - padding, c] weight[o, p, q, c]", shapes: "x [n, height, width, in], weight [out, kernel height, kernel width, in], bias [out] -> [n, height', width', out]", example: "> riffle.ones(1, 3, 3, 1):conv2d(riffle.ones(1, 3, 3, 1), { padding = 1 }):reshape(9):tolist()\n[4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]"),
+        "conv2d",
+        [Argument("x", .tensor), Argument("weight", .tensor), Argument("bias", .tensor, default: .none)]
+            + stepArguments,
+        Doc(
+            "Convolves images with zero padding.",
+            formula:
+                "y[n, i, j, o] = bias[o] + sum over p, q, c of x[n, i stride + p - padding, j stride + q - padding, c] "
+                + "weight[o, p, q, c]",
+            shapes:
+                "x [n, height, width, in], weight [out, kernel height, kernel width, in], bias [out] -> [n, height', "
+                + "width', out]",
+            example:
+                """
+                > riffle.ones(1, 3, 3, 1):conv2d(riffle.ones(1, 3, 3, 1), { padding = 1 }):reshape(9):tolist()
+                [4.0, 6.0, 4.0, 6.0, 9.0, 6.0, 4.0, 6.0, 4.0]
+                """
+        ),
         keep: Keep(inputs: 0b11),
         samples: [
             Sample([2, 4, 5, 3], [4, 3, 3, 3], [4], with: [.integer(1), .integer(1)]),
-            Sample([1, 5, 5, 2], [3, 3, 3, 2], with: [.integer(2), .integer(1)]), Sample([2, 3, 3, 2], [3, 1, 1, 2], [3], with: [.integer(1), .integer(0)]),
+            Sample([1, 5, 5, 2], [3, 3, 3, 2], with: [.integer(2), .integer(1)]),
+            Sample([2, 3, 3, 2], [3, 1, 1, 2], [3], with: [.integer(1), .integer(0)]),
         ],
         draw: { dice in
             let drawn = Drawn(&dice), shapes = [drawn.x, drawn.weight, [drawn.weight[0]]].prefix(dice.integer(2...3))
             return Sample(shapes.map { .random($0, -2...2) }, drawn.steps, terms: drawn.weight.removing(0).count)
         },
         mistakes: [
-            Sample([2, 4, 5, 3], [4, 3, 3, 2], with: [.integer(1), .integer(1)]), Sample([4, 5, 3], [4, 3, 3, 3], with: [.integer(1), .integer(1)]),
-            Sample([2, 4, 4, 3], [4, 3, 3, 3], [3], with: [.integer(1), .integer(1)]), Sample([2, 2, 2, 3], [4, 3, 3, 3], with: [.integer(1), .integer(0)]),
+            Sample([2, 4, 5, 3], [4, 3, 3, 2], with: [.integer(1), .integer(1)]),
+            Sample([4, 5, 3], [4, 3, 3, 3], with: [.integer(1), .integer(1)]),
+            Sample([2, 4, 4, 3], [4, 3, 3, 3], [3], with: [.integer(1), .integer(1)]),
+            Sample([2, 2, 2, 3], [4, 3, 3, 3], with: [.integer(1), .integer(0)]),
         ],
         forward: { call in
-            let (x, weight, bias) = (try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil)
-            var shape = try convShape(x.shape, weight.shape, stride: call.attributes.integer("stride"), padding: call.attributes.integer("padding"))
+            let (x, weight, bias) = (
+                try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil
+            )
+            var shape = try convShape(
+                x.shape, weight.shape, stride: call.attributes.integer("stride"),
+                padding: call.attributes.integer("padding"))
             if let bias, bias.shape != [weight.shape[0]] {
-                throw RiffleError("", "the bias needs one number for each output channel (x \(x.shape), weight \(weight.shape), bias \(bias.shape))")
+                throw RiffleError(
+                    "",
+                    "the bias needs one number for each output channel (x \(x.shape), weight \(weight.shape), bias "
+                        + "\(bias.shape))"
+                )
             }
             let dtype = x.dtype.joined(with: weight.dtype)
             let y = try Tensor(uninitialized: [shape.n, shape.out_h, shape.out_w, shape.c_out], dtype)
-            let (image, kernel, shift) = (try x.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype))
+            let (image, kernel, shift) = (
+                try x.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype)
+            )
             try withExtendedLifetime((image, kernel, shift)) {
                 try workspace(rk_conv2d(dtype.kernel, &shape, image.pointer, kernel.pointer, shift?.pointer, y.pointer))
             }
@@ -79,25 +112,46 @@ extension Op {
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             let (x, weight, steps) = (call.inputs[0], call.inputs[1], call.attributes.values)
             var result: [Tensor?] = [
-                call.wants(0) ? try conv2dInputGrad.apply([g, weight], [.integer(x.shape[1]), .integer(x.shape[2])] + steps)[0] : nil,
-                call.wants(1) ? try conv2dWeightGrad.apply([x, g], [.integer(weight.shape[1]), .integer(weight.shape[2])] + steps)[0] : nil,
+                call.wants(0)
+                    ? try conv2dInputGrad.apply([g, weight], [.integer(x.shape[1]), .integer(x.shape[2])] + steps)[0]
+                    : nil,
+                call.wants(1)
+                    ? try conv2dWeightGrad.apply(
+                        [x, g], [.integer(weight.shape[1]), .integer(weight.shape[2])] + steps)[0] : nil,
             ]
             if call.inputs.count > 2 { result.append(call.wants(2) ? try g.reduced(to: call.inputs[2].shape) : nil) }
             return result
         },
         jvp: { call, d in
             let steps = call.attributes.values, bias = d.count > 2 ? d[2] : nil
-            return [try total([
-                d[0].map { try conv2d.apply([$0, call.inputs[1]], steps)[0] }, d[1].map { try conv2d.apply([call.inputs[0], $0], steps)[0] },
-                bias.map { try $0.expanded(to: call.output.shape) },
-            ])]
+            return [
+                try total([
+                    d[0].map { try conv2d.apply([$0, call.inputs[1]], steps)[0] },
+                    d[1].map { try conv2d.apply([call.inputs[0], $0], steps)[0] },
+                    bias.map { try $0.expanded(to: call.output.shape) },
+                ])
+            ]
         })
 
     static let conv2dInputGrad: Op = Op(
-        "conv2d_input_grad", [Argument("g", .tensor), Argument("weight", .tensor), Argument("height", .integer(1...1 << 31)), Argument("width", .integer(1...1 << 31))] + stepArguments,
-        Doc("The gradient of conv2d for its image: the transposed convolution.", shapes: "g [n, height', width', out], weight [out, kernel height, kernel width, in] -> [n, height, width, in]", example: "> riffle.conv2d_input_grad(riffle.ones(1, 1, 1, 1), riffle.ones(1, 2, 2, 1), 2, 2):reshape(4)\ntensor float32 [4]: 1 1 1 1"),
+        "conv2d_input_grad",
+        [
+            Argument("g", .tensor), Argument("weight", .tensor), Argument("height", .integer(1...1 << 31)),
+            Argument("width", .integer(1...1 << 31)),
+        ] + stepArguments,
+        Doc(
+            "The gradient of conv2d for its image: the transposed convolution.",
+            shapes:
+                "g [n, height', width', out], weight [out, kernel height, kernel width, in] -> [n, height, width, in]",
+            example:
+                """
+                > riffle.conv2d_input_grad(riffle.ones(1, 1, 1, 1), riffle.ones(1, 2, 2, 1), 2, 2):reshape(4)
+                tensor float32 [4]: 1 1 1 1
+                """
+        ),
         samples: [
-            Sample([2, 4, 5, 4], [4, 3, 3, 3], with: [4, 5, 1, 1].map(Value.integer)), Sample([1, 3, 3, 3], [3, 3, 3, 2], with: [5, 5, 2, 1].map(Value.integer)),
+            Sample([2, 4, 5, 4], [4, 3, 3, 3], with: [4, 5, 1, 1].map(Value.integer)),
+            Sample([1, 3, 3, 3], [3, 3, 3, 2], with: [5, 5, 2, 1].map(Value.integer)),
         ],
         draw: { dice in
             let drawn = Drawn(&dice), size = [drawn.x[1], drawn.x[2]].map(Value.integer)
@@ -106,11 +160,15 @@ extension Op {
         mistakes: [Sample([2, 4, 5, 3], [4, 3, 3, 3], with: [4, 5, 1, 1].map(Value.integer))],
         forward: { call in
             let (g, weight, steps) = (call.inputs[0], call.inputs[1], call.attributes)
-            guard g.rank == 4, weight.rank == 4 else { throw RiffleError("", "g and weight must have 4 dimensions (g \(g.shape), weight \(weight.shape))") }
+            guard g.rank == 4, weight.rank == 4 else {
+                throw RiffleError("", "g and weight must have 4 dimensions (g \(g.shape), weight \(weight.shape))")
+            }
             let x: Shape = [g.shape[0], steps.integer("height"), steps.integer("width"), weight.shape[3]]
-            var shape = try convShape(x, weight.shape, stride: steps.integer("stride"), padding: steps.integer("padding"))
+            var shape = try convShape(
+                x, weight.shape, stride: steps.integer("stride"), padding: steps.integer("padding"))
             guard g.shape == [shape.n, shape.out_h, shape.out_w, shape.c_out] else {
-                throw RiffleError("", "g is not the result of such a convolution (g \(g.shape), weight \(weight.shape), image \(x))")
+                throw RiffleError(
+                    "", "g is not the result of such a convolution (g \(g.shape), weight \(weight.shape), image \(x))")
             }
             let dtype = g.dtype.joined(with: weight.dtype)
             let gx = try Tensor(uninitialized: x, dtype)
@@ -125,18 +183,37 @@ extension Op {
             let (g, weight) = (call.inputs[0], call.inputs[1]), steps = Array(call.attributes.values[2...])
             return [
                 call.wants(0) ? try conv2d.apply([moved, weight], steps)[0] : nil,
-                call.wants(1) ? try conv2dWeightGrad.apply([moved, g], [.integer(weight.shape[1]), .integer(weight.shape[2])] + steps)[0] : nil,
+                call.wants(1)
+                    ? try conv2dWeightGrad.apply(
+                        [moved, g], [.integer(weight.shape[1]), .integer(weight.shape[2])] + steps)[0] : nil,
             ]
         },
         jvp: { call, d in
-            [try total([d[0].map { try call.again($0, call.inputs[1]) }, d[1].map { try call.again(call.inputs[0], $0) }])]
+            [
+                try total([
+                    d[0].map { try call.again($0, call.inputs[1]) }, d[1].map { try call.again(call.inputs[0], $0) },
+                ])
+            ]
         })
 
     static let conv2dWeightGrad: Op = Op(
-        "conv2d_weight_grad", [Argument("x", .tensor), Argument("g", .tensor), Argument("kernel_height", .integer(1...1 << 31)), Argument("kernel_width", .integer(1...1 << 31))] + stepArguments,
-        Doc("The gradient of conv2d for its weight.", shapes: "x [n, height, width, in], g [n, height', width', out] -> [out, kernel height, kernel width, in]", example: "> riffle.conv2d_weight_grad(riffle.ones(1, 2, 2, 1), riffle.ones(1, 1, 1, 1), 2, 2):reshape(4)\ntensor float32 [4]: 1 1 1 1"),
+        "conv2d_weight_grad",
+        [
+            Argument("x", .tensor), Argument("g", .tensor), Argument("kernel_height", .integer(1...1 << 31)),
+            Argument("kernel_width", .integer(1...1 << 31)),
+        ] + stepArguments,
+        Doc(
+            "The gradient of conv2d for its weight.",
+            shapes: "x [n, height, width, in], g [n, height', width', out] -> [out, kernel height, kernel width, in]",
+            example:
+                """
+                > riffle.conv2d_weight_grad(riffle.ones(1, 2, 2, 1), riffle.ones(1, 1, 1, 1), 2, 2):reshape(4)
+                tensor float32 [4]: 1 1 1 1
+                """
+        ),
         samples: [
-            Sample([2, 4, 5, 3], [2, 4, 5, 4], with: [3, 3, 1, 1].map(Value.integer)), Sample([1, 5, 5, 2], [1, 3, 3, 3], with: [3, 3, 2, 1].map(Value.integer)),
+            Sample([2, 4, 5, 3], [2, 4, 5, 4], with: [3, 3, 1, 1].map(Value.integer)),
+            Sample([1, 5, 5, 2], [1, 3, 3, 3], with: [3, 3, 2, 1].map(Value.integer)),
         ],
         draw: { dice in
             let drawn = Drawn(&dice), size = [drawn.weight[1], drawn.weight[2]].map(Value.integer)
@@ -145,11 +222,15 @@ extension Op {
         mistakes: [Sample([2, 4, 5, 3], [2, 4, 4, 4], with: [3, 3, 1, 1].map(Value.integer))],
         forward: { call in
             let (x, g, steps) = (call.inputs[0], call.inputs[1], call.attributes)
-            guard x.rank == 4, g.rank == 4 else { throw RiffleError("", "x and g must have 4 dimensions (x \(x.shape), g \(g.shape))") }
+            guard x.rank == 4, g.rank == 4 else {
+                throw RiffleError("", "x and g must have 4 dimensions (x \(x.shape), g \(g.shape))")
+            }
             let weight: Shape = [g.shape[3], steps.integer("kernel_height"), steps.integer("kernel_width"), x.shape[3]]
-            var shape = try convShape(x.shape, weight, stride: steps.integer("stride"), padding: steps.integer("padding"))
+            var shape = try convShape(
+                x.shape, weight, stride: steps.integer("stride"), padding: steps.integer("padding"))
             guard g.shape == [shape.n, shape.out_h, shape.out_w, shape.c_out] else {
-                throw RiffleError("", "g is not the result of such a convolution (x \(x.shape), g \(g.shape), weight \(weight))")
+                throw RiffleError(
+                    "", "g is not the result of such a convolution (x \(x.shape), g \(g.shape), weight \(weight))")
             }
             let dtype = x.dtype.joined(with: g.dtype)
             let gw = try Tensor(uninitialized: weight, dtype)
@@ -163,12 +244,18 @@ extension Op {
             guard let moved = moved[0] else { return [nil, nil] }
             let (x, g) = (call.inputs[0], call.inputs[1]), steps = Array(call.attributes.values[2...])
             return [
-                call.wants(0) ? try conv2dInputGrad.apply([g, moved], [.integer(x.shape[1]), .integer(x.shape[2])] + steps)[0] : nil,
+                call.wants(0)
+                    ? try conv2dInputGrad.apply([g, moved], [.integer(x.shape[1]), .integer(x.shape[2])] + steps)[0]
+                    : nil,
                 call.wants(1) ? try conv2d.apply([x, moved], steps)[0] : nil,
             ]
         },
         jvp: { call, d in
-            [try total([d[0].map { try call.again($0, call.inputs[1]) }, d[1].map { try call.again(call.inputs[0], $0) }])]
+            [
+                try total([
+                    d[0].map { try call.again($0, call.inputs[1]) }, d[1].map { try call.again(call.inputs[0], $0) },
+                ])
+            ]
         })
 
     /// Images that are whole numbers of blocks.
@@ -180,7 +267,10 @@ extension Op {
 
     static let upsample: Op = linearMap(
         "upsample", [Argument("x", .tensor), Argument("factor", .integer(1...64), default: .integer(2))],
-        Doc("Repeats each pixel factor by factor times (nearest neighbour).", shapes: "x [n, h, w, c] -> [n, factor h, factor w, c]", example: "> riffle.ones(1, 2, 3, 1):upsample():shape()\n[1, 4, 6, 1]"),
+        Doc(
+            "Repeats each pixel factor by factor times (nearest neighbour).",
+            shapes: "x [n, h, w, c] -> [n, factor h, factor w, c]",
+            example: "> riffle.ones(1, 2, 3, 1):upsample():shape()\n[1, 4, 6, 1]"),
         samples: [Sample([2, 2, 3, 2], with: [.integer(2)]), Sample([1, 1, 1, 3], with: [.integer(3)])],
         draw: { dice in
             let factor = dice.integer(1...4)
@@ -189,7 +279,8 @@ extension Op {
         mistakes: [Sample([2, 3, 2], with: [.integer(2)])],
         forward: { call in
             let x = try image(call.inputs[0]), factor = call.attributes.integer("factor"), s = x.shape
-            let y = try Tensor(uninitialized: Shape([s[0], s[1] * factor, s[2] * factor, s[3]]).checked("upsample"), x.dtype)
+            let y = try Tensor(
+                uninitialized: Shape([s[0], s[1] * factor, s[2] * factor, s[3]]).checked("upsample"), x.dtype)
             rk_upsample_nearest(x.dtype.kernel, s[0], s[1], s[2], s[3], factor, x.pointer, y.pointer)
             return [y]
         },
@@ -197,8 +288,11 @@ extension Op {
 
     static let sumPool: Op = linearMap(
         "sum_pool", [Argument("x", .tensor), Argument("factor", .integer(1...64), default: .integer(2))],
-        Doc("Sums blocks of factor by factor pixels.", shapes: "x [n, h, w, c] -> [n, h / factor, w / factor, c]", example: "> riffle.ones(1, 4, 2, 1):sum_pool():reshape(2)\ntensor float32 [2]: 4 4"),
-        samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], draw: { drawPooled(&$0) }, mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
+        Doc(
+            "Sums blocks of factor by factor pixels.", shapes: "x [n, h, w, c] -> [n, h / factor, w / factor, c]",
+            example: "> riffle.ones(1, 4, 2, 1):sum_pool():reshape(2)\ntensor float32 [2]: 4 4"),
+        samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], draw: { drawPooled(&$0) },
+        mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
         forward: { call in
             let x = try image(call.inputs[0]), factor = call.attributes.integer("factor"), s = x.shape
             guard s[1] % factor == 0, s[2] % factor == 0 else {
@@ -212,8 +306,12 @@ extension Op {
 
     static let avgPool: Op = composed(
         "avg_pool", [Argument("x", .tensor), Argument("factor", .integer(1...64), default: .integer(2))],
-        Doc("The mean of blocks of factor by factor pixels.", shapes: "x [n, h, w, c] -> [n, h / factor, w / factor, c]", example: "> riffle.ones(1, 4, 2, 1):avg_pool():reshape(2)\ntensor float32 [2]: 1 1"),
-        samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], draw: { drawPooled(&$0) }, mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
+        Doc(
+            "The mean of blocks of factor by factor pixels.",
+            shapes: "x [n, h, w, c] -> [n, h / factor, w / factor, c]",
+            example: "> riffle.ones(1, 4, 2, 1):avg_pool():reshape(2)\ntensor float32 [2]: 1 1"),
+        samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], draw: { drawPooled(&$0) },
+        mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
         body: { call in
             let factor = Double(call.attributes.integer("factor"))
             return try sumPool(call.inputs[0], with: call.attributes[named: "factor"]) * (1 / (factor * factor))

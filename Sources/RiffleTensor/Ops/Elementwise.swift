@@ -7,63 +7,109 @@ extension Op {
     ]
 
     static let negate: Op = elementwise(
-        "neg", Doc("Turns the sign.", formula: "y = -x", example: "> riffle.tensor({ 1, -2 }):neg()\ntensor float32 [2]: -1 2"),
+        "neg",
+        Doc(
+            "Turns the sign.", formula: "y = -x",
+            example: """
+                > riffle.tensor({ 1, -2 }):neg()
+                tensor float32 [2]: -1 2
+                """),
         kernel: RK_NEG, keep: .nothing, rule: { _, moved in [try moved[0].map { try -$0 }] })
 
     static let abs: Op = elementwise(
-        "abs", Doc("The absolute value.", formula: "y = |x|", example: "> riffle.tensor({ 1, -2 }):abs()\ntensor float32 [2]: 1 2"),
+        "abs",
+        Doc(
+            "The absolute value.", formula: "y = |x|",
+            example: "> riffle.tensor({ 1, -2 }):abs()\ntensor float32 [2]: 1 2"),
         kernel: RK_ABS, in: 0.2...2, derivative: { x, _ in try x.sign() })
 
     static let sign: Op = stepwise(
-        "sign", Doc("1 above zero, -1 below, 0 at zero.", example: "> riffle.tensor({ 3, -2, 0 }):sign()\ntensor float32 [3]: 1 -1 0"),
+        "sign",
+        Doc(
+            "1 above zero, -1 below, 0 at zero.",
+            example: "> riffle.tensor({ 3, -2, 0 }):sign()\ntensor float32 [3]: 1 -1 0"),
         kernel: RK_SIGN, in: 0.2...2)
 
     static let square: Op = elementwise(
-        "square", Doc("The square.", formula: "y = x x", example: "> riffle.tensor({ 3, -2 }):square()\ntensor float32 [2]: 9 4"),
+        "square",
+        Doc("The square.", formula: "y = x x", example: "> riffle.tensor({ 3, -2 }):square()\ntensor float32 [2]: 9 4"),
         kernel: RK_SQUARE, derivative: { x, _ in try x * 2 })
 
     static let sqrt: Op = elementwise(
-        "sqrt", Doc("The square root.", formula: "y = sqrt(x)", example: "> riffle.tensor({ 9, 4 }):sqrt()\ntensor float32 [2]: 3 2"),
+        "sqrt",
+        Doc(
+            "The square root.", formula: "y = sqrt(x)",
+            example: "> riffle.tensor({ 9, 4 }):sqrt()\ntensor float32 [2]: 3 2"),
         kernel: RK_SQRT, in: 0.3...3, keep: .outputs, derivative: { _, y in try y.reciprocal() * 0.5 })
 
     static let rsqrt: Op = elementwise(
-        "rsqrt", Doc("One over the square root.", formula: "y = 1 / sqrt(x)", example: "> riffle.tensor({ 4, 16 }):rsqrt()\ntensor float32 [2]: 0.5 0.25"),
+        "rsqrt",
+        Doc(
+            "One over the square root.", formula: "y = 1 / sqrt(x)",
+            example: "> riffle.tensor({ 4, 16 }):rsqrt()\ntensor float32 [2]: 0.5 0.25"),
         kernel: RK_RSQRT, in: 0.3...3, keep: .outputs, derivative: { _, y in try y * y * y * -0.5 })
 
     static let reciprocal: Op = elementwise(
-        "reciprocal", Doc("One over x.", formula: "y = 1 / x", example: "> riffle.tensor({ 4, -2 }):reciprocal()\ntensor float32 [2]: 0.25 -0.5"),
+        "reciprocal",
+        Doc(
+            "One over x.", formula: "y = 1 / x",
+            example: "> riffle.tensor({ 4, -2 }):reciprocal()\ntensor float32 [2]: 0.25 -0.5"),
         kernel: RK_RECIPROCAL, in: 0.3...3, keep: .outputs, derivative: { _, y in try -(y.square()) })
 
     static let exp: Op = elementwise(
-        "exp", Doc("The exponential.", formula: "y = e^x", example: "> riffle.tensor({ 0, 1 }):exp()\ntensor float32 [2]: 1 2.71828"),
+        "exp",
+        Doc(
+            "The exponential.", formula: "y = e^x",
+            example: "> riffle.tensor({ 0, 1 }):exp()\ntensor float32 [2]: 1 2.71828"),
         kernel: RK_EXP, keep: .outputs, derivative: { _, y in y })
 
     static let log: Op = elementwise(
-        "log", Doc("The natural logarithm.", formula: "y = ln x", example: "> riffle.tensor({ 1, 10 }):log()\ntensor float32 [2]: 0 2.30259"),
+        "log",
+        Doc(
+            "The natural logarithm.", formula: "y = ln x",
+            example: "> riffle.tensor({ 1, 10 }):log()\ntensor float32 [2]: 0 2.30259"),
         kernel: RK_LOG, in: 0.3...3, derivative: { x, _ in try x.reciprocal() })
 
     static let sin: Op = elementwise(
-        "sin", Doc("The sine, of radians.", formula: "y = sin x", example: "> riffle.tensor({ 0, 1 }):sin()\ntensor float32 [2]: 0 0.841471"),
+        "sin",
+        Doc(
+            "The sine, of radians.", formula: "y = sin x",
+            example: "> riffle.tensor({ 0, 1 }):sin()\ntensor float32 [2]: 0 0.841471"),
         kernel: RK_SIN, in: -6...6, derivative: { x, _ in try x.cos() })
 
     static let cos: Op = elementwise(
-        "cos", Doc("The cosine, of radians.", formula: "y = cos x", example: "> riffle.tensor({ 0, 1 }):cos()\ntensor float32 [2]: 1 0.540302"),
+        "cos",
+        Doc(
+            "The cosine, of radians.", formula: "y = cos x",
+            example: "> riffle.tensor({ 0, 1 }):cos()\ntensor float32 [2]: 1 0.540302"),
         kernel: RK_COS, in: -6...6, derivative: { x, _ in try -(x.sin()) })
 
     static let tanh: Op = elementwise(
-        "tanh", Doc("The hyperbolic tangent.", formula: "y = tanh x", example: "> riffle.tensor({ 0, 1 }):tanh()\ntensor float32 [2]: 0 0.761594"),
+        "tanh",
+        Doc(
+            "The hyperbolic tangent.", formula: "y = tanh x",
+            example: "> riffle.tensor({ 0, 1 }):tanh()\ntensor float32 [2]: 0 0.761594"),
         kernel: RK_TANH, keep: .outputs, derivative: { _, y in try 1 - y.square() })
 
     static let sigmoid: Op = elementwise(
-        "sigmoid", Doc("The logistic function.", formula: "y = 1 / (1 + e^-x)", example: "> riffle.tensor({ 0, 1 }):sigmoid()\ntensor float32 [2]: 0.5 0.731059"),
+        "sigmoid",
+        Doc(
+            "The logistic function.", formula: "y = 1 / (1 + e^-x)",
+            example: "> riffle.tensor({ 0, 1 }):sigmoid()\ntensor float32 [2]: 0.5 0.731059"),
         kernel: RK_SIGMOID, keep: .outputs, derivative: { _, y in try y - y.square() })
 
     static let erf: Op = elementwise(
-        "erf", Doc("The error function.", formula: "y = 2 / sqrt(pi) * integral of e^(-u u) for u from 0 to x", example: "> riffle.tensor({ 0, 1 }):erf()\ntensor float32 [2]: 0 0.842701"),
+        "erf",
+        Doc(
+            "The error function.", formula: "y = 2 / sqrt(pi) * integral of e^(-u u) for u from 0 to x",
+            example: "> riffle.tensor({ 0, 1 }):erf()\ntensor float32 [2]: 0 0.842701"),
         kernel: RK_ERF, derivative: { x, _ in try (-(x.square())).exp() * 1.1283791670955126 })
 
     static let relu: Op = elementwise(
-        "relu", Doc("x where it is positive, else 0.", formula: "y = max(x, 0)", example: "> riffle.tensor({ 3, -2 }):relu()\ntensor float32 [2]: 3 0"),
+        "relu",
+        Doc(
+            "x where it is positive, else 0.", formula: "y = max(x, 0)",
+            example: "> riffle.tensor({ 3, -2 }):relu()\ntensor float32 [2]: 3 0"),
         kernel: RK_RELU, in: 0.2...2,
         rule: { call, moved in
             let zero = try Tensor.scalar(0, call.output.dtype)
@@ -71,54 +117,81 @@ extension Op {
         })
 
     package static let silu: Op = elementwise(
-        "silu", Doc("The SiLU, or swish, activation.", formula: "y = x sigmoid(x)", example: "> riffle.tensor({ 0, 1 }):silu()\ntensor float32 [2]: 0 0.731059"),
+        "silu",
+        Doc(
+            "The SiLU, or swish, activation.", formula: "y = x sigmoid(x)",
+            example: "> riffle.tensor({ 0, 1 }):silu()\ntensor float32 [2]: 0 0.731059"),
         kernel: RK_SILU, rule: { call, moved in [try moved[0].map { try siluGrad(call.inputs[0], $0) }] })
 
     package static let gelu: Op = elementwise(
         "gelu",
-        Doc("The GELU activation in its tanh form.", formula: "y = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))",
-            example: "> riffle.tensor({ 0, 1 }):gelu()\ntensor float32 [2]: 0 0.841192", source: "Hendrycks and Gimpel 2016"),
+        Doc(
+            "The GELU activation in its tanh form.", formula: "y = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))",
+            example: "> riffle.tensor({ 0, 1 }):gelu()\ntensor float32 [2]: 0 0.841192",
+            source: "Hendrycks and Gimpel 2016"),
         kernel: RK_GELU, rule: { call, moved in [try moved[0].map { try geluGrad(call.inputs[0], $0) }] })
 
     static let geluErf: Op = elementwise(
         "gelu_erf",
-        Doc("The GELU activation, exactly.", formula: "y = x / 2 (1 + erf(x / sqrt(2)))",
-            example: "> riffle.tensor({ 0, 1 }):gelu_erf()\ntensor float32 [2]: 0 0.841345", source: "Hendrycks and Gimpel 2016"),
+        Doc(
+            "The GELU activation, exactly.", formula: "y = x / 2 (1 + erf(x / sqrt(2)))",
+            example: "> riffle.tensor({ 0, 1 }):gelu_erf()\ntensor float32 [2]: 0 0.841345",
+            source: "Hendrycks and Gimpel 2016"),
         kernel: RK_GELU_ERF,
         derivative: { x, _ in
-            let x = try x.clamp(-40, 40)   // 0 or 1 beyond, without infinity times 0
+            let x = try x.clamp(-40, 40)  // 0 or 1 beyond, without infinity times 0
             let cumulative = try (x * 0.7071067811865476).erf() * 0.5 + 0.5
             return try cumulative + x * (x.square() * -0.5).exp() * 0.3989422804014327
         })
 
     static let softplus: Op = elementwise(
-        "softplus", Doc("A smooth relu.", formula: "y = ln(1 + e^x)", example: "> riffle.tensor({ 0, 1 }):softplus()\ntensor float32 [2]: 0.693147 1.31326"),
+        "softplus",
+        Doc(
+            "A smooth relu.", formula: "y = ln(1 + e^x)",
+            example: "> riffle.tensor({ 0, 1 }):softplus()\ntensor float32 [2]: 0.693147 1.31326"),
         kernel: RK_SOFTPLUS, derivative: { x, _ in try x.sigmoid() })
 
     static let floor: Op = stepwise(
-        "floor", Doc("The largest whole number not above x.", example: "> riffle.tensor({ 1.5, -1.5 }):floor()\ntensor float32 [2]: 1 -2"),
+        "floor",
+        Doc(
+            "The largest whole number not above x.",
+            example: "> riffle.tensor({ 1.5, -1.5 }):floor()\ntensor float32 [2]: 1 -2"),
         kernel: RK_FLOOR, in: 0.2...0.8)
 
     static let ceil: Op = stepwise(
-        "ceil", Doc("The smallest whole number not below x.", example: "> riffle.tensor({ 1.5, -1.5 }):ceil()\ntensor float32 [2]: 2 -1"),
+        "ceil",
+        Doc(
+            "The smallest whole number not below x.",
+            example: "> riffle.tensor({ 1.5, -1.5 }):ceil()\ntensor float32 [2]: 2 -1"),
         kernel: RK_CEIL, in: 0.2...0.8)
 
     static let round: Op = stepwise(
-        "round", Doc("The nearest whole number, halves to even.", example: "> riffle.tensor({ 1.5, -0.4, 2.5 }):round()\ntensor float32 [3]: 2 -0 2"),
+        "round",
+        Doc(
+            "The nearest whole number, halves to even.",
+            example: "> riffle.tensor({ 1.5, -0.4, 2.5 }):round()\ntensor float32 [3]: 2 -0 2"),
         kernel: RK_ROUND, in: 0.6...1.4)
 
     static let isFinite: Op = stepwise(
-        "isfinite", Doc("1 where x is a finite number, else 0.", example: "> riffle.tensor({ 1, 0 / 0 }):isfinite()\ntensor float32 [2]: 1 0"),
+        "isfinite",
+        Doc(
+            "1 where x is a finite number, else 0.",
+            example: "> riffle.tensor({ 1, 0 / 0 }):isfinite()\ntensor float32 [2]: 1 0"),
         kernel: RK_IS_FINITE)
 
     static let isNaN: Op = stepwise(
-        "isnan", Doc("1 where x is not a number, else 0.", example: "> riffle.tensor({ 1, 0 / 0 }):isnan()\ntensor float32 [2]: 0 1"),
+        "isnan",
+        Doc(
+            "1 where x is not a number, else 0.",
+            example: "> riffle.tensor({ 1, 0 / 0 }):isnan()\ntensor float32 [2]: 0 1"),
         kernel: RK_IS_NAN)
 
     static let affine: Op = Op(
         "affine",
         [Argument("x", .tensor), Argument("scale", .number), Argument("shift", .number, default: .number(0))],
-        Doc("Scales and shifts by two numbers in one pass.", formula: "y = scale x + shift", example: "> riffle.tensor({ 1, 2 }):affine(2, 1)\ntensor float32 [2]: 3 5"),
+        Doc(
+            "Scales and shifts by two numbers in one pass.", formula: "y = scale x + shift",
+            example: "> riffle.tensor({ 1, 2 }):affine(2, 1)\ntensor float32 [2]: 3 5"),
         keep: .nothing, isPointwise: true, samples: [Sample([3, 5], with: [.number(2), .number(-1)])],
         draw: { dice in
             let (scale, shift) = (dice.pick([0, 1, -1, 0.3, 7]), dice.pick([0, 1, -0.7]))
@@ -128,7 +201,9 @@ extension Op {
         forward: { call in
             let x = try call.inputs[0].floating()
             let y = try Tensor(uninitialized: x.shape, x.dtype)
-            rk_affine(x.dtype.kernel, call.attributes.number("scale"), call.attributes.number("shift"), x.pointer, y.pointer, x.count)
+            rk_affine(
+                x.dtype.kernel, call.attributes.number("scale"), call.attributes.number("shift"), x.pointer, y.pointer,
+                x.count)
             return [y]
         },
         vjp: { call, gradients in [try gradients[0].map { try $0 * call.attributes.number("scale") }] },
@@ -136,8 +211,11 @@ extension Op {
 
     static let power: Op = Op(
         "power", [Argument("x", .tensor), Argument("exponent", .number)],
-        Doc("Raises to a power given as a number.", formula: "y = x^exponent", example: "> riffle.tensor({ -2, 3 }):power(3)\ntensor float32 [2]: -8 27"),
-        isPointwise: true, samples: [Sample([7], in: 0.3...3, with: [.number(1.7)]), Sample([2, 3], with: [.integer(3)])],
+        Doc(
+            "Raises to a power given as a number.", formula: "y = x^exponent",
+            example: "> riffle.tensor({ -2, 3 }):power(3)\ntensor float32 [2]: -8 27"),
+        isPointwise: true,
+        samples: [Sample([7], in: 0.3...3, with: [.number(1.7)]), Sample([2, 3], with: [.integer(3)])],
         draw: { dice in
             let exponent = dice.pick([0, 1, 2, 3, -1, -2, 0.5, -0.5, 1.7])
             return Sample(dice.shape(), in: 0.3...3, with: [.number(exponent)])
@@ -149,7 +227,8 @@ extension Op {
             rk_power(x.dtype.kernel, call.attributes.number("exponent"), x.pointer, y.pointer, x.count)
             return [y]
         },
-        vjp: { call, gradients in try powerRule(call, gradients) }, jvp: { call, tangents in try powerRule(call, tangents) })
+        vjp: { call, gradients in try powerRule(call, gradients) },
+        jvp: { call, tangents in try powerRule(call, tangents) })
 
     private static func powerRule(_ call: Call, _ moved: [Tensor?]) throws -> [Tensor?] {
         let exponent = call.attributes.number("exponent")
@@ -163,11 +242,19 @@ extension Op {
             Argument("x", .tensor), Argument("low", .number, default: .number(-.infinity)),
             Argument("high", .number, default: .number(.infinity)),
         ],
-        Doc("Holds x between two numbers; the gradient is zero where it was held, and at both ends.", formula: "y = min(max(x, low), high)", example: "> riffle.tensor({ -3, 0.5, 3 }):clamp(-1, 1)\ntensor float32 [3]: -1 0.5 1"),
+        Doc(
+            "Holds x between two numbers; the gradient is zero where it was held, and at both ends.",
+            formula: "y = min(max(x, low), high)",
+            example: "> riffle.tensor({ -3, 0.5, 3 }):clamp(-1, 1)\ntensor float32 [3]: -1 0.5 1"),
         isPointwise: true,
-        samples: [Sample([7], in: -0.8...0.8, with: [.number(-1), .number(1)]), Sample([7], in: 2...3, with: [.number(-1), .number(1)])],
+        samples: [
+            Sample([7], in: -0.8...0.8, with: [.number(-1), .number(1)]),
+            Sample([7], in: 2...3, with: [.number(-1), .number(1)]),
+        ],
         draw: { dice in
-            let (low, high) = dice.pick([(-1, 1), (-1, .infinity), (-.infinity, 1), (-.infinity, .infinity), (0.5, 0.5)])
+            let (low, high) = dice.pick([
+                (-1, 1), (-1, .infinity), (-.infinity, 1), (-.infinity, .infinity), (0.5, 0.5),
+            ])
             return Sample(dice.shape(), with: [.number(low), .number(high)])
         },
         mistakes: [Sample([2], with: [.number(1), .number(-1)])],
@@ -179,11 +266,14 @@ extension Op {
             rk_clamp(x.dtype.kernel, low, high, x.pointer, y.pointer, x.count)
             return [y]
         },
-        vjp: { call, gradients in try clampRule(call, gradients) }, jvp: { call, tangents in try clampRule(call, tangents) })
+        vjp: { call, gradients in try clampRule(call, gradients) },
+        jvp: { call, tangents in try clampRule(call, tangents) })
 
     private static func clampRule(_ call: Call, _ moved: [Tensor?]) throws -> [Tensor?] {
         guard let moved = moved[0] else { return [nil] }
-        let (low, high, zero) = (call.attributes.number("low"), call.attributes.number("high"), try Tensor.scalar(0, moved.dtype))
+        let (low, high, zero) = (
+            call.attributes.number("low"), call.attributes.number("high"), try Tensor.scalar(0, moved.dtype)
+        )
         let x = call.inputs[0].detach()
         let outside = try x.le(.scalar(low, x.dtype)).maximum(x.ge(.scalar(high, x.dtype)))
         return [try zero.where(outside, else: moved)]
@@ -191,7 +281,9 @@ extension Op {
 
     static let cast: Op = Op(
         "to", [Argument("x", .tensor), Argument("dtype", .dtype)],
-        Doc("Converts to float32, float64 or int32 (towards zero).", example: "> riffle.tensor({ 1.5, -1.5 }):to(\"int32\")\ntensor int32 [2]: 1 -1"),
+        Doc(
+            "Converts to float32, float64 or int32 (towards zero).",
+            example: "> riffle.tensor({ 1.5, -1.5 }):to(\"int32\")\ntensor int32 [2]: 1 -1"),
         keep: .nothing, isPointwise: true, samples: [Sample([3, 2], with: [.string("float64")])],
         draw: { dice in
             let dtype = dice.pick(DType.allCases).description
@@ -210,21 +302,32 @@ extension Op {
 
     static let detach: Op = Op(
         notDifferentiable: "detach", [Argument("x", .tensor)],
-        Doc("The same numbers, cut off from how they were computed.", example: "> riffle.parameter(riffle.ones(2)):detach()\ntensor float32 [2]: 1 1"),
+        Doc(
+            "The same numbers, cut off from how they were computed.",
+            example: "> riffle.parameter(riffle.ones(2)):detach()\ntensor float32 [2]: 1 1"),
         isPointwise: true, samples: [Sample([3])], draw: { dice in Sample(dice.shape()) }, mistakes: [],
         forward: { call in [call.inputs[0].detach()] })
 
     // What the rules of activations are made of, fused because training spends its time in them.
     static let siluGrad: Op = slope(
-        "silu_grad", RK_SILU_GRAD, Doc("The gradient of silu.", formula: "y = g silu'(x)", example: "> riffle.silu_grad(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 0.927671"),
+        "silu_grad", RK_SILU_GRAD,
+        Doc(
+            "The gradient of silu.", formula: "y = g silu'(x)",
+            example: "> riffle.silu_grad(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 0.927671"),
         of: { try siluGrad($0, $1) }, next: { try siluCurve($0, $1) })
 
     static let geluGrad: Op = slope(
-        "gelu_grad", RK_GELU_GRAD, Doc("The gradient of gelu.", formula: "y = g gelu'(x)", example: "> riffle.gelu_grad(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 1.08296"),
+        "gelu_grad", RK_GELU_GRAD,
+        Doc(
+            "The gradient of gelu.", formula: "y = g gelu'(x)",
+            example: "> riffle.gelu_grad(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 1.08296"),
         of: { try geluGrad($0, $1) }, next: { try geluCurve($0, $1) })
 
     static let siluCurve: Op = slope(
-        "silu_curve", RK_SILU_CURVE, Doc("The second derivative of silu.", formula: "y = g silu''(x)", example: "> riffle.silu_curve(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 0.302366"),
+        "silu_curve", RK_SILU_CURVE,
+        Doc(
+            "The second derivative of silu.", formula: "y = g silu''(x)",
+            example: "> riffle.silu_curve(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 0.302366"),
         of: { try siluCurve($0, $1) },
         next: { x, g in
             let x = try x.clamp(-800, 800), s = try x.sigmoid(), p = try s * (1 - s), turn = try 1 - s * 2
@@ -232,7 +335,11 @@ extension Op {
         })
 
     static let geluCurve: Op = slope(
-        "gelu_curve", RK_GELU_CURVE, Doc("The second derivative of gelu.", formula: "y = g gelu''(x)", example: "> riffle.gelu_curve(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.797885 0.242148"),
+        "gelu_curve", RK_GELU_CURVE,
+        Doc(
+            "The second derivative of gelu.", formula: "y = g gelu''(x)",
+            example:
+                "> riffle.gelu_curve(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.797885 0.242148"),
         of: { try geluCurve($0, $1) },
         next: { x, g in
             // Derivatives of x / 2 (1 + tanh(u)), u a cubic with the derivatives du, ddu and dddu.
@@ -246,7 +353,8 @@ extension Op {
 
     /// A derivative of an activation times g, linear in g; `next` is the one after it.
     private static func slope(
-        _ name: String, _ kernel: rk_binary_op, _ doc: Doc, of this: @escaping @Sendable (Tensor, Tensor) throws -> Tensor,
+        _ name: String, _ kernel: rk_binary_op, _ doc: Doc,
+        of this: @escaping @Sendable (Tensor, Tensor) throws -> Tensor,
         next: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
     ) -> Op {
         broadcasting(

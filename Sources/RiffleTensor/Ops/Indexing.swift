@@ -5,7 +5,10 @@ extension Op {
 
     static let take: Op = Op(
         "take", [Argument("x", .tensor), Argument("index", .tensor, "int32, counted from 1")],
-        Doc("Rows of x by their numbers, as an embedding looks them up.", shapes: "x [n, ...], index [...] -> [index's shape, ...]", example: "> riffle.tensor({ 5, 6, 7 }):take(riffle.tensor({ 3, 1 }, \"int32\"))\ntensor float32 [2]: 7 5"),
+        Doc(
+            "Rows of x by their numbers, as an embedding looks them up.",
+            shapes: "x [n, ...], index [...] -> [index's shape, ...]",
+            example: "> riffle.tensor({ 5, 6, 7 }):take(riffle.tensor({ 3, 1 }, \"int32\"))\ntensor float32 [2]: 7 5"),
         keep: Keep(inputs: 0b10),
         samples: [
             Sample([.random([4, 3], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])]),
@@ -15,28 +18,43 @@ extension Op {
             let x = dice.shape(ranks: 1...3, least: 1), index = dice.shape(ranks: 0...2)
             return Sample([.random(x, -2...2), dice.indices(1...x[0], index)])
         },
-        mistakes: [Sample([.random([4, 3], -2...2), .indices([5], [1])]), Sample([.random([4, 3], -2...2), .indices([0], [1])])],
+        mistakes: [
+            Sample([.random([4, 3], -2...2), .indices([5], [1])]),
+            Sample([.random([4, 3], -2...2), .indices([0], [1])]),
+        ],
         forward: { call in
             let x = call.inputs[0], index = try indices(call.inputs[1], below: x)
             let row = x.shape.removing(0)
             let y = try Tensor(uninitialized: Shape(index.shape.sizes + row.sizes), x.dtype)
             withExtendedLifetime(index) {
-                rk_gather_rows(x.dtype.kernel, x.pointer, index.pointer.assumingMemoryBound(to: Int32.self), y.pointer, index.count, row.count)
+                rk_gather_rows(
+                    x.dtype.kernel, x.pointer, index.pointer.assumingMemoryBound(to: Int32.self), y.pointer,
+                    index.count, row.count)
             }
             return [y]
         },
-        vjp: { call, g in [try g[0].map { try putAdd($0, call.inputs[1], with: .integer(call.inputs[0].shape[0])) }, nil] },
+        vjp: { call, g in
+            [try g[0].map { try putAdd($0, call.inputs[1], with: .integer(call.inputs[0].shape[0])) }, nil]
+        },
         jvp: { call, d in [try d[0].map { try take($0, call.inputs[1]) }] })
 
     static let nonzero: Op = Op(
         notDifferentiable: "nonzero", [Argument("x", .tensor)],
-        Doc("The places of elements that are not 0, a row of int32 numbers from 1 for each.", shapes: "x [...] -> [count, x's dimensions]", example: "> riffle.tensor({ 0, 7, 7 }):nonzero():tolist()\n[[2], [3]]"),
-        samples: [Sample([.indices([0, 1, 1, 0, 0, 1], [2, 3])]), Sample([3, 2, 2]), Sample([0, 3]), Sample([] as Shape)],
+        Doc(
+            "The places of elements that are not 0, a row of int32 numbers from 1 for each.",
+            shapes: "x [...] -> [count, x's dimensions]",
+            example: "> riffle.tensor({ 0, 7, 7 }):nonzero():tolist()\n[[2], [3]]"),
+        samples: [
+            Sample([.indices([0, 1, 1, 0, 0, 1], [2, 3])]), Sample([3, 2, 2]), Sample([0, 3]), Sample([] as Shape),
+        ],
         draw: { dice in Sample([dice.indices(0...1, dice.shape())]) }, mistakes: [],
         forward: { call in
             let x = call.inputs[0]
-            guard x.shape.sizes.allSatisfy({ $0 <= Int32.max }) else { throw RiffleError("", "places of 2^31 and more are no int32 (x \(x.shape))") }
-            let places = try Tensor(uninitialized: [rk_count_nonzero(x.dtype.kernel, x.pointer, x.count), x.rank], .int32)
+            guard x.shape.sizes.allSatisfy({ $0 <= Int32.max }) else {
+                throw RiffleError("", "places of 2^31 and more are no int32 (x \(x.shape))")
+            }
+            let places = try Tensor(
+                uninitialized: [rk_count_nonzero(x.dtype.kernel, x.pointer, x.count), x.rank], .int32)
             if let first = places.elements(Int32.self).baseAddress {
                 rk_nonzero(x.dtype.kernel, x.pointer, Int32(x.rank), x.shape.sizes, first)
             }
@@ -44,15 +62,30 @@ extension Op {
         })
 
     static let putAdd: Op = Op(
-        "put_add", [Argument("g", .tensor), Argument("index", .tensor, "int32, counted from 1"), Argument("rows", .integer(0...1 << 40))],
-        Doc("Adds each row of g to the row of zeros that the index names: the transpose of take.", shapes: "g [index's shape, ...] -> [rows, ...]", example: "> riffle.put_add(riffle.tensor({ 1, 2, 3 }), riffle.tensor({ 2, 1, 2 }, \"int32\"), 2)\ntensor float32 [2]: 2 4"),
+        "put_add",
+        [
+            Argument("g", .tensor), Argument("index", .tensor, "int32, counted from 1"),
+            Argument("rows", .integer(0...1 << 40)),
+        ],
+        Doc(
+            "Adds each row of g to the row of zeros that the index names: the transpose of take.",
+            shapes: "g [index's shape, ...] -> [rows, ...]",
+            example:
+                """
+                > riffle.put_add(riffle.tensor({ 1, 2, 3 }), riffle.tensor({ 2, 1, 2 }, "int32"), 2)
+                tensor float32 [2]: 2 4
+                """
+        ),
         keep: Keep(inputs: 0b10),
         samples: [Sample([.random([2, 3, 2], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])], [.integer(4)])],
         draw: { dice in
             let g = dice.shape(), index = Shape(Array(g.sizes.prefix(dice.integer(0...g.rank)))), rows = dice.size(1)
             return Sample([.random(g, -2...2), dice.indices(1...rows, index)], [.integer(rows)], terms: index.count)
         },
-        mistakes: [Sample([.random([3, 2], -2...2), .indices([5, 1, 1], [3])], [.integer(4)]), Sample([.random([3, 2], -2...2), .indices([1], [1])], [.integer(4)])],
+        mistakes: [
+            Sample([.random([3, 2], -2...2), .indices([5, 1, 1], [3])], [.integer(4)]),
+            Sample([.random([3, 2], -2...2), .indices([1], [1])], [.integer(4)]),
+        ],
         forward: { call in
             let (g, index) = (call.inputs[0], call.inputs[1])
             guard g.shape.sizes.starts(with: index.shape.sizes) else {
@@ -63,7 +96,8 @@ extension Op {
             let places = try indices(index, below: y, named: "g \(g.shape)")
             withExtendedLifetime(places) {
                 rk_scatter_add_rows(
-                    g.dtype.kernel, g.pointer, places.pointer.assumingMemoryBound(to: Int32.self), y.pointer, index.count, row.count)
+                    g.dtype.kernel, g.pointer, places.pointer.assumingMemoryBound(to: Int32.self), y.pointer,
+                    index.count, row.count)
             }
             return [y]
         },
@@ -71,8 +105,11 @@ extension Op {
         jvp: { call, d in [try d[0].map { try call.again($0, call.inputs[1]) }] })
 
     static let oneHot: Op = Op(
-        notDifferentiable: "one_hot", [Argument("index", .tensor, "int32, counted from 1"), Argument("classes", .integer(1...1 << 40))],
-        Doc("1 at each index and 0 elsewhere.", shapes: "index [...] -> [..., classes]", example: "> riffle.one_hot(riffle.tensor({ 2 }, \"int32\"), 3):reshape(3)\ntensor float32 [3]: 0 1 0"),
+        notDifferentiable: "one_hot",
+        [Argument("index", .tensor, "int32, counted from 1"), Argument("classes", .integer(1...1 << 40))],
+        Doc(
+            "1 at each index and 0 elsewhere.", shapes: "index [...] -> [..., classes]",
+            example: "> riffle.one_hot(riffle.tensor({ 2 }, \"int32\"), 3):reshape(3)\ntensor float32 [3]: 0 1 0"),
         samples: [Sample([.indices([2, 1, 3], [3])], [.integer(3)])],
         draw: { dice in
             let classes = dice.size(1, most: 300)
@@ -82,7 +119,8 @@ extension Op {
         forward: { call in
             let index = call.inputs[0], classes = call.attributes.integer("classes")
             let y = try Tensor.zeros(Shape(index.shape.sizes + [classes]))
-            let places = try indices(index, below: y.viewed(as: [classes, y.count / classes]), named: "classes \(classes)")
+            let places = try indices(
+                index, below: y.viewed(as: [classes, y.count / classes]), named: "classes \(classes)")
             let (ones, from) = (y.elements(Float.self), places.elements(Int32.self))
             withExtendedLifetime(places) {
                 for row in 0..<index.count { ones[row * classes + Int(from[row])] = 1 }
@@ -93,7 +131,11 @@ extension Op {
     /// Indices counted from 0, all within the rows of x.
     private static func indices(_ index: Tensor, below x: Tensor, named: String? = nil) throws -> Tensor {
         guard index.dtype == .int32 else {
-            throw RiffleError("", "the index must be int32, got \(index.dtype) (index \(index.shape)); make it with riffle.tensor(list, \"int32\")")
+            throw RiffleError(
+                "",
+                "the index must be int32, got \(index.dtype) (index \(index.shape)); make it with riffle.tensor(list, "
+                    + "\"int32\")"
+            )
         }
         guard x.rank > 0 else { throw RiffleError("", "a single number has no rows (x \(x.shape))") }
         var (lowest, highest): (Int32, Int32) = (0, 0)
@@ -101,7 +143,10 @@ extension Op {
         if index.count > 0, lowest < 1 || highest > x.shape[0] {
             let hint = lowest == 0 && highest <= 1 ? "; a mask of 0 and 1 is of floats" : ""
             throw RiffleError(
-                "", "index \(lowest < 1 ? lowest : highest) is not in 1 to \(x.shape[0]) (\(named ?? "x \(x.shape)"), index \(index.shape))\(hint)")
+                "",
+                "index \(lowest < 1 ? lowest : highest) is not in 1 to \(x.shape[0]) (\(named ?? "x \(x.shape)"), "
+                    + "index \(index.shape))\(hint)"
+            )
         }
         let places = try Tensor(uninitialized: index.shape, .int32)
         let (from, to) = (index.elements(Int32.self), places.elements(Int32.self))
@@ -120,12 +165,14 @@ extension Tensor {
             throw RiffleError("mask", "a mask holds 0 and 1 as floats, an int32 tensor the numbers of rows \(told)")
         }
         guard rk_is_mask(mask.dtype.kernel, mask.pointer, mask.count) else {
-            throw RiffleError("mask", "a mask holds 0 and 1 alone \(told); numbers of rows are int32: riffle.tensor(list, \"int32\")")
+            throw RiffleError(
+                "mask", "a mask holds 0 and 1 alone \(told); numbers of rows are int32: riffle.tensor(list, \"int32\")")
         }
         guard mask.rank > 0, shape.sizes.starts(with: mask.shape.sizes) else {
             throw RiffleError("mask", "the mask needs the sizes of x's first dimensions \(told)")
         }
         let places = try Op.nonzero(mask.detach().viewed(as: [mask.count]))
-        return try reshaped(to: Shape([mask.count] + shape.sizes.dropFirst(mask.rank))).take(places.viewed(as: [places.count]))
+        return try reshaped(to: Shape([mask.count] + shape.sizes.dropFirst(mask.rank))).take(
+            places.viewed(as: [places.count]))
     }
 }

@@ -4,30 +4,46 @@ extension Op {
     static let linear: [Op] = [matmul, dense]
 
     static let matmul: Op = Op(
-        "matmul", [
+        "matmul",
+        [
             Argument("a", .tensor), Argument("b", .tensor),
             Argument("transpose_a", .boolean, "takes a's last two dimensions swapped", default: .boolean(false)),
             Argument("transpose_b", .boolean, "takes b's last two dimensions swapped", default: .boolean(false)),
         ],
-        Doc("The matrix product; leading dimensions broadcast.", formula: "y[..., i, j] = sum over l of a[..., i, l] b[..., l, j]", shapes: "a [..., m, k], b [..., k, n] -> [..., m, n]", example: "> riffle.tensor({ { 1, 2 } }):matmul(riffle.tensor({ { 3 }, { 4 } })):item()\n11.0"),
+        Doc(
+            "The matrix product; leading dimensions broadcast.",
+            formula: "y[..., i, j] = sum over l of a[..., i, l] b[..., l, j]",
+            shapes: "a [..., m, k], b [..., k, n] -> [..., m, n]",
+            example: "> riffle.tensor({ { 1, 2 } }):matmul(riffle.tensor({ { 3 }, { 4 } })):item()\n11.0"),
         samples: [
             Sample([3, 4], [4, 5]), Sample([2, 3, 4], [2, 5, 4], with: [.boolean(false), .boolean(true)]),
             Sample([2, 4, 3], [4, 5], with: [.boolean(true), .boolean(false)]), Sample([2, 1, 3, 4], [5, 4, 2]),
-            Sample([4, 3], [2, 4], with: [.boolean(true), .boolean(true)]), Sample([2, 3, 4], [4, 2]), Sample([2, 0], [0, 3]),
+            Sample([4, 3], [2, 4], with: [.boolean(true), .boolean(true)]), Sample([2, 3, 4], [4, 2]),
+            Sample([2, 0], [0, 3]),
         ],
         draw: { dice in
             let (m, n, k) = product(&dice), (ta, tb) = (dice.chance(0.4), dice.chance(0.4))
-            let lead = dice.chance(0.5) ? [[], []] : dice.broadcasting(2, ranks: 0...2).map { $0.sizes.map { Swift.min($0, 5) } }
+            let lead =
+                dice.chance(0.5)
+                ? [[], []] : dice.broadcasting(2, ranks: 0...2).map { $0.sizes.map { Swift.min($0, 5) } }
             let (a, b) = (Shape(lead[0] + (ta ? [k, m] : [m, k])), Shape(lead[1] + (tb ? [n, k] : [k, n])))
             return Sample(a, b, with: [.boolean(ta), .boolean(tb)], terms: k)
         },
         mistakes: [Sample([8, 64], [32, 10]), Sample([3], [3, 2]), Sample([2, 3, 4], [3, 4, 5])],
-        forward: { call in [try product(call.inputs[0], call.inputs[1], call.attributes.boolean("transpose_a"), call.attributes.boolean("transpose_b"))] },
+        forward: { call in
+            [
+                try product(
+                    call.inputs[0], call.inputs[1], call.attributes.boolean("transpose_a"),
+                    call.attributes.boolean("transpose_b"))
+            ]
+        },
         vjp: { call, g in
             guard let g = g[0] else { return [nil, nil] }
             var (a, b, gradient) = (call.inputs[0], call.inputs[1], g)
             let (ta, tb) = (call.attributes.boolean("transpose_a"), call.attributes.boolean("transpose_b"))
-            let ga = !call.wants(0) ? nil : try ta ? b.matmul(g, transposeA: tb, transposeB: true) : g.matmul(b, transposeB: !tb)
+            let ga =
+                !call.wants(0)
+                ? nil : try ta ? b.matmul(g, transposeA: tb, transposeB: true) : g.matmul(b, transposeB: !tb)
             guard call.wants(1) else { return [ga, nil] }
             // One matrix against many: one product over all rows instead of a sum of products.
             if b.rank == 2, a.rank > 2, !ta {
@@ -39,13 +55,18 @@ extension Op {
             return [ga, b]
         },
         jvp: { call, d in
-            [try total([d[0].map { try call.again($0, call.inputs[1]) }, d[1].map { try call.again(call.inputs[0], $0) }])]
+            [
+                try total([
+                    d[0].map { try call.again($0, call.inputs[1]) }, d[1].map { try call.again(call.inputs[0], $0) },
+                ])
+            ]
         })
 
     /// Rows, columns and terms of a product that float64's plain loops get through too.
     private static func product(_ dice: inout Dice) -> (m: Int, n: Int, k: Int) {
         let work = dice.pick([10_000, 200_000, 200_000, 3_000_000]), first = dice.size()
-        let second = dice.size(most: work / Swift.max(first, 1)), third = dice.size(most: work / Swift.max(first * second, 1))
+        let second = dice.size(most: work / Swift.max(first, 1)),
+            third = dice.size(most: work / Swift.max(first * second, 1))
         let sizes = dice.order(of: 3).map { [first, second, third][$0] }
         return (sizes[0], sizes[1], sizes[2])
     }
@@ -59,7 +80,8 @@ extension Op {
         let (m, k, n) = (ta ? columnsA : rowsA, ta ? rowsA : columnsA, tb ? rowsB : columnsB)
         guard k == (tb ? columnsB : rowsB) else {
             let how = ta || tb ? ", after transposing" : ""
-            throw RiffleError("", "inner sizes differ, \(k) and \(tb ? columnsB : rowsB)\(how) (a \(a.shape), b \(b.shape))")
+            throw RiffleError(
+                "", "inner sizes differ, \(k) and \(tb ? columnsB : rowsB)\(how) (a \(a.shape), b \(b.shape))")
         }
         let (leadA, leadB) = (Shape(Array(a.shape.sizes.dropLast(2))), Shape(Array(b.shape.sizes.dropLast(2))))
         guard let lead = Shape.broadcast(leadA, leadB) else {
@@ -72,14 +94,17 @@ extension Op {
         (shape.transpose_a, shape.transpose_b, shape.alpha) = (ta, tb, 1)
         (shape.lda, shape.ldb, shape.ldc) = (columnsA, columnsB, n)
         (shape.stride_a, shape.stride_b, shape.stride_c) = (rowsA * columnsA, rowsB * columnsB, m * n)
-        let left = try operand(a, leadA, lead, dtype, &shape.stride_a), right = try operand(b, leadB, lead, dtype, &shape.stride_b)
+        let left = try operand(a, leadA, lead, dtype, &shape.stride_a),
+            right = try operand(b, leadB, lead, dtype, &shape.stride_b)
         if shape.stride_b == 0, !ta, leadA.count == lead.count { (shape.m, shape.batch) = (m * lead.count, 1) }
         withExtendedLifetime((left, right)) { rk_gemm(dtype.kernel, &shape, left.pointer, right.pointer, y.pointer) }
         return y
     }
 
     /// A factor as the kernel takes it: a matrix for each of the batch, or one for all.
-    private static func operand(_ x: Tensor, _ own: Shape, _ lead: Shape, _ dtype: DType, _ stride: inout Int) throws -> Tensor {
+    private static func operand(_ x: Tensor, _ own: Shape, _ lead: Shape, _ dtype: DType, _ stride: inout Int) throws
+        -> Tensor
+    {
         let x = try x.converted(to: dtype)
         if own.count == lead.count { return x }
         if own.count == 1 {
@@ -90,40 +115,63 @@ extension Op {
     }
 
     static let dense: Op = Op(
-        "linear", [
+        "linear",
+        [
             Argument("x", .tensor), Argument("weight", .tensor), Argument("bias", .tensor, default: .none),
-            Argument("after", .choice(activations.map(\.name)), "an activation that x is put through first; not kept for the gradient, but computed again", default: .none),
+            Argument(
+                "after", .choice(activations.map(\.name)),
+                "an activation that x is put through first; not kept for the gradient, but computed again",
+                default: .none),
         ],
-        Doc("A linear layer's function.", formula: "y = x weight^T + bias, or of x after an activation", shapes: "x [..., in], weight [out, in], bias [out] -> [..., out]", example: "> riffle.ones(2, 3):linear(riffle.ones(1, 3), riffle.ones(1)):reshape(2)\ntensor float32 [2]: 4 4"),
+        Doc(
+            "A linear layer's function.", formula: "y = x weight^T + bias, or of x after an activation",
+            shapes: "x [..., in], weight [out, in], bias [out] -> [..., out]",
+            example: "> riffle.ones(2, 3):linear(riffle.ones(1, 3), riffle.ones(1)):reshape(2)\ntensor float32 [2]: 4 4"
+        ),
         keep: Keep(inputs: 0b11),
         samples: [
-            Sample([2, 4], [3, 4], [3]), Sample([2, 3, 4], [5, 4]), Sample([0, 4], [3, 4], [3]), Sample([4], [3, 4], [3]), Sample([2, 0], [3, 0], [3]),
+            Sample([2, 4], [3, 4], [3]), Sample([2, 3, 4], [5, 4]), Sample([0, 4], [3, 4], [3]),
+            Sample([4], [3, 4], [3]), Sample([2, 0], [3, 0], [3]),
             Sample([2, 4], [3, 4], [3], with: [.string("gelu")]), Sample([2, 3, 4], [5, 4], with: [.string("silu")]),
         ],
         draw: { dice in
             let (m, n, k) = product(&dice), lead = dice.pick([[m], [1, m], [m, 1], []])
-            let inputs = [Shape(lead + [k]), [n, k], [n]].prefix(dice.integer(2...3)).map { Sample.Input.random($0, -2...2) }
+            let inputs = [Shape(lead + [k]), [n, k], [n]].prefix(dice.integer(2...3)).map {
+                Sample.Input.random($0, -2...2)
+            }
             let after = dice.pick([Value.none] + activations.map { .string($0.name) })
             return Sample(Array(inputs), [after], terms: k)
         },
         mistakes: [Sample([2, 4], [3, 5], [3]), Sample([2, 4], [3, 4], [4])],
         forward: { call in
-            let (x, weight, bias) = (try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil)
-            guard weight.rank == 2, x.rank >= 1, x.shape.last == weight.shape[1], bias.map({ $0.shape == [weight.shape[0]] }) ?? true else {
+            let (x, weight, bias) = (
+                try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil
+            )
+            guard weight.rank == 2, x.rank >= 1, x.shape.last == weight.shape[1],
+                bias.map({ $0.shape == [weight.shape[0]] }) ?? true
+            else {
                 throw RiffleError(
-                    "", "the sizes do not fit (x \(x.shape), weight \(weight.shape)" + (bias.map { ", bias \($0.shape)" } ?? "") + ")")
+                    "",
+                    "the sizes do not fit (x \(x.shape), weight \(weight.shape)"
+                        + (bias.map { ", bias \($0.shape)" } ?? "") + ")")
             }
             let active = try withoutGradient { try activation(call)?(x) ?? x }
             let dtype = x.dtype.joined(with: weight.dtype)
             let y = try Tensor(uninitialized: x.shape.replacing(x.rank - 1, with: weight.shape[0]), dtype)
-            let (left, right, shift) = (try active.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype))
+            let (left, right, shift) = (
+                try active.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype)
+            )
             var shape = rk_gemm_shape()
             shape.precision = Context.current.precision.kernel
-            (shape.batch, shape.m, shape.n, shape.k) = (1, Shape(Array(x.shape.sizes.dropLast())).count, weight.shape[0], weight.shape[1])
+            (shape.batch, shape.m, shape.n, shape.k) = (
+                1, Shape(Array(x.shape.sizes.dropLast())).count, weight.shape[0], weight.shape[1]
+            )
             (shape.transpose_b, shape.alpha) = (true, 1)
             (shape.lda, shape.ldb, shape.ldc) = (weight.shape[1], weight.shape[1], weight.shape[0])
             shape.bias = shift.map { UnsafeRawPointer($0.pointer) }
-            withExtendedLifetime((left, right, shift)) { rk_gemm(dtype.kernel, &shape, left.pointer, right.pointer, y.pointer) }
+            withExtendedLifetime((left, right, shift)) {
+                rk_gemm(dtype.kernel, &shape, left.pointer, right.pointer, y.pointer)
+            }
             return [y]
         },
         vjp: { call, g in
@@ -131,7 +179,9 @@ extension Op {
             let (x, weight) = (call.inputs[0], call.inputs[1]), samples = Shape(Array(x.shape.sizes.dropLast())).count
             let rows = try g.reshaped(to: [samples, weight.shape[0]]), activation = try activation(call)
             var result: [Tensor?] = [call.wants(0) ? try rows.matmul(weight).reshaped(to: x.shape) : nil, nil]
-            if let activation, let moved = result[0] { result[0] = try activation.vjp(activation.call([x]), [moved])[0] }
+            if let activation, let moved = result[0] {
+                result[0] = try activation.vjp(activation.call([x]), [moved])[0]
+            }
             if call.wants(1) {
                 let active = try activation?(x) ?? x
                 result[1] = try rows.matmul(active.reshaped(to: [samples, weight.shape[1]]), transposeA: true)
@@ -142,11 +192,16 @@ extension Op {
         jvp: { call, d in
             let (x, weight) = (call.inputs[0], call.inputs[1])
             let bias = d.count > 2 ? d[2] : nil
-            return [try total([
-                d[0].map { try call.op($0, weight) }, d[1].map { try call.op(x, $0) }, bias.map { try $0.expanded(to: call.output.shape) },
-            ])]
+            return [
+                try total([
+                    d[0].map { try call.op($0, weight) }, d[1].map { try call.op(x, $0) },
+                    bias.map { try $0.expanded(to: call.output.shape) },
+                ])
+            ]
         },
-        apart: { call in try activation(call).map { try call.op.apply([$0(call.inputs[0])] + call.inputs.dropFirst())[0] } })
+        apart: { call in
+            try activation(call).map { try call.op.apply([$0(call.inputs[0])] + call.inputs.dropFirst())[0] }
+        })
 
     private static let activations = [gelu, silu]
 
@@ -154,7 +209,9 @@ extension Op {
     private static func activation(_ call: Call) throws -> Op? {
         guard let name = call.attributes.optionalString("after") else { return nil }
         guard let op = activations.first(where: { $0.name == name }) else {
-            throw RiffleError("", "the activation before must be one of \(activations.map(\.name).joined(separator: ", ")), got \(name)")
+            throw RiffleError(
+                "",
+                "the activation before must be one of \(activations.map(\.name).joined(separator: ", ")), got \(name)")
         }
         return op
     }

@@ -11,36 +11,60 @@ extension Op {
     }
 
     static let groupNorm: Op = Op(
-        "group_norm", [
-            Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, "with a weight, or neither of them", default: .none),
-            Argument("groups", .integer(1...Int.max), default: .integer(32)), Argument("eps", .positive, default: .number(1e-5)),
+        "group_norm",
+        [
+            Argument("x", .tensor), Argument("weight", .tensor, default: .none),
+            Argument("bias", .tensor, "with a weight, or neither of them", default: .none),
+            Argument("groups", .integer(1...Int.max), default: .integer(32)),
+            Argument("eps", .positive, default: .number(1e-5)),
             Argument("silu", .boolean, "whether silu follows, in one pass", default: .boolean(false)),
         ],
-        Doc("Normalises each sample over groups of channels, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias, or silu of it", shapes: "x [n, ..., channels], weight [channels], bias [channels] -> as x", example: "> riffle.tensor({ { 1, 3 } }):group_norm({ groups = 1 }):reshape(2)\ntensor float32 [2]: -0.999995 0.999995", source: "Wu and He 2018"),
+        Doc(
+            "Normalises each sample over groups of channels, then scales and shifts.",
+            formula: "y = (x - mean) / sqrt(var + eps) weight + bias, or silu of it",
+            shapes: "x [n, ..., channels], weight [channels], bias [channels] -> as x",
+            example:
+                """
+                > riffle.tensor({ { 1, 3 } }):group_norm({ groups = 1 }):reshape(2)
+                tensor float32 [2]: -0.999995 0.999995
+                """,
+            source: "Wu and He 2018"),
         keep: Keep(inputs: 0b111, outputs: 0b110), results: 1,
         samples: [
-            Sample([2, 3, 4], [4], [4], with: [.integer(2), .number(1e-3), .boolean(false)]), Sample([2, 2, 3, 6], [6], [6], with: [.integer(3), .number(1e-3), .boolean(false)]),
+            Sample([2, 3, 4], [4], [4], with: [.integer(2), .number(1e-3), .boolean(false)]),
+            Sample([2, 2, 3, 6], [6], [6], with: [.integer(3), .number(1e-3), .boolean(false)]),
             Sample([2, 5, 4], with: [.integer(2), .number(1e-3), .boolean(false)]),
-            Sample([2, 3, 4], [4], [4], with: [.integer(2), .number(1e-3), .boolean(true)]), Sample([2, 5, 4], with: [.integer(2), .number(1e-3), .boolean(true)]),
+            Sample([2, 3, 4], [4], [4], with: [.integer(2), .number(1e-3), .boolean(true)]),
+            Sample([2, 5, 4], with: [.integer(2), .number(1e-3), .boolean(true)]),
         ],
         draw: { dice in
             let (x, groups) = drawGroups(&dice), silu = dice.chance(0.5), scale = Shape([x.last])
             let shapes = dice.chance(0.6) ? [x, scale, scale] : [x]
             return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(1e-3), .boolean(silu)])
         },
-        mistakes: [Sample([2, 3, 4], [4], [4], with: [.integer(3), .number(1e-3), .boolean(false)]), Sample([2, 3, 4], [3], [4], with: [.integer(2), .number(1e-3), .boolean(false)]), Sample([6], with: [.integer(2), .number(1e-3), .boolean(false)])],
+        mistakes: [
+            Sample([2, 3, 4], [4], [4], with: [.integer(3), .number(1e-3), .boolean(false)]),
+            Sample([2, 3, 4], [3], [4], with: [.integer(2), .number(1e-3), .boolean(false)]),
+            Sample([6], with: [.integer(2), .number(1e-3), .boolean(false)]),
+        ],
         forward: { call in
             let x = try call.inputs[0].floating(), channels = x.shape.last, groups = call.attributes.integer("groups")
             guard x.rank >= 2 else { throw RiffleError("", "x must be [n, ..., channels] (\(told(call)))") }
             let (weight, bias) = try scaleAndShift(call, channels)
-            guard channels > 0, channels % groups == 0 else { throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (\(told(call)))") }
+            guard channels > 0, channels % groups == 0 else {
+                throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (\(told(call)))")
+            }
             let n = x.shape[0], pixels = x.count / Swift.max(n * channels, 1)
             let y = try Tensor(uninitialized: x.shape, x.dtype)
-            let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
+            let (mean, rstd) = (
+                try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype)
+            )
             try withExtendedLifetime((weight, bias)) {
-                try workspace(rk_group_norm(
-                    x.dtype.kernel, n, pixels, channels, groups, call.attributes.number("eps"), call.attributes.boolean("silu"), x.pointer, weight?.pointer,
-                    bias?.pointer, y.pointer, mean.pointer, rstd.pointer))
+                try workspace(
+                    rk_group_norm(
+                        x.dtype.kernel, n, pixels, channels, groups, call.attributes.number("eps"),
+                        call.attributes.boolean("silu"), x.pointer, weight?.pointer,
+                        bias?.pointer, y.pointer, mean.pointer, rstd.pointer))
             }
             return [y, mean, rstd]
         },
@@ -48,20 +72,26 @@ extension Op {
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             if Context.current.isRecording {
                 let norm = Normalisation(inGroups: call)
-                return try norm.gradients(call, call.attributes.boolean("silu") ? siluGrad(norm.normal(call.inputs), g) : g)
+                return try norm.gradients(
+                    call, call.attributes.boolean("silu") ? siluGrad(norm.normal(call.inputs), g) : g)
             }
             let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
-            let affine = try call.inputs.dropFirst().map { try $0.converted(to: x.dtype) }, gy = try g.converted(to: x.dtype)
+            let affine = try call.inputs.dropFirst().map { try $0.converted(to: x.dtype) },
+                gy = try g.converted(to: x.dtype)
             return try withExtendedLifetime((affine, gy)) {
                 try call.normGradients { gx, gw, gb in
                     rk_group_norm_grad(
-                        x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer("groups"), call.attributes.boolean("silu"),
-                        x.pointer, affine.first?.pointer, affine.last?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+                        x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels,
+                        call.attributes.integer("groups"), call.attributes.boolean("silu"),
+                        x.pointer, affine.first?.pointer, affine.last?.pointer, call.outputs[1].pointer,
+                        call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
                 }
             }
         },
         jvp: { call, d in [try Normalisation(inGroups: call).tangent(call, d), nil, nil] },
-        apart: { call in call.attributes.boolean("silu") ? try Normalisation(inGroups: call).normal(call.inputs).silu() : nil })
+        apart: { call in
+            call.attributes.boolean("silu") ? try Normalisation(inGroups: call).normal(call.inputs).silu() : nil
+        })
 
     /// Rows, and weights for their channels or for those of each sample; nil: none.
     static func drawRows(_ dice: inout Dice) -> (x: Shape, scale: Shape?) {
@@ -71,11 +101,19 @@ extension Op {
     }
 
     static let layerNorm: Op = Op(
-        "layer_norm", [
-            Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("bias", .tensor, "with a weight, or neither of them", default: .none),
+        "layer_norm",
+        [
+            Argument("x", .tensor), Argument("weight", .tensor, default: .none),
+            Argument("bias", .tensor, "with a weight, or neither of them", default: .none),
             Argument("eps", .positive, default: .number(1e-5)),
         ],
-        Doc("Normalises over the last dimension, then scales and shifts.", formula: "y = (x - mean) / sqrt(var + eps) weight + bias", shapes: "x [..., width], weight and bias [width], or [n, 1, ..., width] for each of n samples its own -> as x", example: "> riffle.tensor({ 1, 3 }):layer_norm()\ntensor float32 [2]: -0.999995 0.999995", source: "Ba, Kiros and Hinton 2016"),
+        Doc(
+            "Normalises over the last dimension, then scales and shifts.",
+            formula: "y = (x - mean) / sqrt(var + eps) weight + bias",
+            shapes:
+                "x [..., width], weight and bias [width], or [n, 1, ..., width] for each of n samples its own -> as x",
+            example: "> riffle.tensor({ 1, 3 }):layer_norm()\ntensor float32 [2]: -0.999995 0.999995",
+            source: "Ba, Kiros and Hinton 2016"),
         keep: Keep(inputs: 0b11, outputs: 0b110), results: 1,
         samples: [
             Sample([3, 5], [5], [5], with: [.number(1e-3)]), Sample([2, 3, 6], with: [.number(1e-3)]),
@@ -85,7 +123,11 @@ extension Op {
             let (x, scale) = drawRows(&dice), shapes = [x] + (scale.map { [$0, $0] } ?? [])
             return Sample(shapes.map { .random($0, -2...2) }, [.number(1e-3)])
         },
-        mistakes: [Sample([3, 5], [4], [5], with: [.number(1e-3)]), Sample([2, 3, 5], [2, 3, 5], [2, 3, 5], with: [.number(1e-3)]), Sample([3, 5], [5], with: [.number(1e-3)]), Sample([], with: [.number(1e-3)])],
+        mistakes: [
+            Sample([3, 5], [4], [5], with: [.number(1e-3)]),
+            Sample([2, 3, 5], [2, 3, 5], [2, 3, 5], with: [.number(1e-3)]), Sample([3, 5], [5], with: [.number(1e-3)]),
+            Sample([], with: [.number(1e-3)]),
+        ],
         forward: { call in
             let x = try call.inputs[0].floating(), width = x.shape.last, rows = x.count / Swift.max(width, 1)
             guard x.rank >= 1 else { throw RiffleError("", "x must be [..., width] (\(told(call)))") }
@@ -94,7 +136,8 @@ extension Op {
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
             withExtendedLifetime((weight, bias)) {
                 rk_layer_norm(
-                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number("eps"), x.pointer, weight?.pointer, bias?.pointer,
+                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number("eps"), x.pointer,
+                    weight?.pointer, bias?.pointer,
                     y.pointer, mean.pointer, rstd.pointer)
             }
             return [y, mean, rstd]
@@ -107,7 +150,8 @@ extension Op {
             return try withExtendedLifetime((weight, gy)) {
                 try call.normGradients { gx, gw, gb in
                     rk_layer_norm_grad(
-                        x.dtype.kernel, x.count / Swift.max(width, 1), width, sets(weight), x.pointer, weight?.pointer, call.outputs[1].pointer,
+                        x.dtype.kernel, x.count / Swift.max(width, 1), width, sets(weight), x.pointer, weight?.pointer,
+                        call.outputs[1].pointer,
                         call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
                 }
             }
@@ -115,8 +159,18 @@ extension Op {
         jvp: { call, d in [try Normalisation(rows: call).tangent(call, d), nil, nil] })
 
     static let rmsNorm: Op = composed(
-        "rms_norm", [Argument("x", .tensor), Argument("weight", .tensor, default: .none), Argument("eps", .positive, default: .number(1e-6))],
-        Doc("Divides by the root mean square over the last dimension, then scales.", formula: "y = x / sqrt(mean(x x) + eps) weight", shapes: "x [..., width], weight [width] -> as x", example: "> riffle.tensor({ 3, 3 }):rms_norm()\ntensor float32 [2]: 1 1", source: "Zhang and Sennrich 2019"),
+        "rms_norm",
+        [
+            Argument("x", .tensor), Argument("weight", .tensor, default: .none),
+            Argument("eps", .positive, default: .number(1e-6)),
+        ],
+        Doc(
+            "Divides by the root mean square over the last dimension, then scales.",
+            formula: "y = x / sqrt(mean(x x) + eps) weight", shapes: "x [..., width], weight [width] -> as x",
+            example: """
+                > riffle.tensor({ 3, 3 }):rms_norm()
+                tensor float32 [2]: 1 1
+                """, source: "Zhang and Sennrich 2019"),
         samples: [Sample([3, 5], [5], with: [.number(1e-3)]), Sample([2, 4], with: [.number(1e-3)])],
         draw: { dice in
             let x = dice.shape(ranks: 1...4), shapes = dice.chance(0.5) ? [x] : [x, [x.last]]
@@ -128,19 +182,28 @@ extension Op {
             let normal = try x * (x.square().mean([-1], keep: true) + call.attributes.number("eps")).rsqrt()
             guard call.inputs.count > 1 else { return normal }
             guard call.inputs[1].shape == [x.shape.last] else {
-                throw RiffleError("", "the weight needs one number for each of \(x.shape.last) (x \(x.shape), weight \(call.inputs[1].shape))")
+                throw RiffleError(
+                    "",
+                    "the weight needs one number for each of \(x.shape.last) (x \(x.shape), weight "
+                        + "\(call.inputs[1].shape))"
+                )
             }
             return try normal * call.inputs[1]
         })
 
-    /// Weight and bias of a norm: both or neither, a number for each channel, or `perSample` for each channel of each sample.
-    private static func scaleAndShift(_ call: Call, _ channels: Int, perSample: Bool = false) throws -> (Tensor?, Tensor?) {
+    /// Weight and bias of a norm: both or neither, a number for each channel, or `perSample` for each channel of each
+    /// sample.
+    private static func scaleAndShift(_ call: Call, _ channels: Int, perSample: Bool = false) throws -> (
+        Tensor?, Tensor?
+    ) {
         guard call.inputs.count > 1 else { return (nil, nil) }
         let x = call.inputs[0]
         guard call.inputs.count == 3 else { throw RiffleError("", "give weight and bias, or neither (\(told(call)))") }
-        guard call.inputs[1].shape == call.inputs[2].shape, isScale(call.inputs[1].shape, of: x, perSample: perSample) else {
+        guard call.inputs[1].shape == call.inputs[2].shape, isScale(call.inputs[1].shape, of: x, perSample: perSample)
+        else {
             let each = perSample ? ", or for each channel of each sample" : ""
-            throw RiffleError("", "weight and bias need a number for each of \(channels) channels\(each) (\(told(call)))")
+            throw RiffleError(
+                "", "weight and bias need a number for each of \(channels) channels\(each) (\(told(call)))")
         }
         return (try call.inputs[1].converted(to: x.dtype), try call.inputs[2].converted(to: x.dtype))
     }
@@ -158,8 +221,16 @@ extension Op {
         zip(names, call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
     }
 
-    static let softmax: Op = normaliser("softmax", logarithm: false, Doc("Exponentials over their sum along the last dimension.", formula: "y = e^x / sum(e^x)", example: "> riffle.tensor({ 0, 0 }):softmax()\ntensor float32 [2]: 0.5 0.5"))
-    static let logSoftmax: Op = normaliser("log_softmax", logarithm: true, Doc("The logarithm of softmax.", formula: "y = x - ln(sum(e^x))", example: "> riffle.tensor({ 0, 0 }):log_softmax()\ntensor float32 [2]: -0.693147 -0.693147"))
+    static let softmax: Op = normaliser(
+        "softmax", logarithm: false,
+        Doc(
+            "Exponentials over their sum along the last dimension.", formula: "y = e^x / sum(e^x)",
+            example: "> riffle.tensor({ 0, 0 }):softmax()\ntensor float32 [2]: 0.5 0.5"))
+    static let logSoftmax: Op = normaliser(
+        "log_softmax", logarithm: true,
+        Doc(
+            "The logarithm of softmax.", formula: "y = x - ln(sum(e^x))",
+            example: "> riffle.tensor({ 0, 0 }):log_softmax()\ntensor float32 [2]: -0.693147 -0.693147"))
 
     private static func normaliser(_ name: String, logarithm: Bool, _ doc: Doc) -> Op {
         Op(
@@ -170,7 +241,8 @@ extension Op {
                 let x = try call.inputs[0].floating()
                 guard x.rank >= 1 else { throw RiffleError("", "x must have a dimension to sum over (x \(x.shape))") }
                 let y = try Tensor(uninitialized: x.shape, x.dtype)
-                rk_softmax(x.dtype.kernel, logarithm, x.count / Swift.max(x.shape.last, 1), x.shape.last, x.pointer, y.pointer)
+                rk_softmax(
+                    x.dtype.kernel, logarithm, x.count / Swift.max(x.shape.last, 1), x.shape.last, x.pointer, y.pointer)
                 return [y]
             },
             vjp: { call, g in
@@ -181,7 +253,9 @@ extension Op {
                     return [try y * (g - (g * y).sum([-1], keep: true))]
                 }
                 let gx = try Tensor(uninitialized: y.shape, y.dtype)
-                rk_softmax_grad(y.dtype.kernel, logarithm, y.count / Swift.max(y.shape.last, 1), y.shape.last, y.pointer, g.pointer, gx.pointer)
+                rk_softmax_grad(
+                    y.dtype.kernel, logarithm, y.count / Swift.max(y.shape.last, 1), y.shape.last, y.pointer, g.pointer,
+                    gx.pointer)
                 return [gx]
             },
             jvp: { call, d in

@@ -5,11 +5,23 @@ import CKernels
 
 extension Op {
     static let groupNormTangent: Op = Op(
-        "group_norm_tangent", [
+        "group_norm_tangent",
+        [
             Argument("x", .tensor), Argument("d", .tensor), Argument("weight", .tensor, default: .none),
-            Argument("groups", .integer(1...Int.max), default: .integer(32)), Argument("eps", .positive, default: .number(1e-5)),
+            Argument("groups", .integer(1...Int.max), default: .integer(32)),
+            Argument("eps", .positive, default: .number(1e-5)),
         ],
-        Doc("The derivative of group_norm as x moves along d.", formula: "y = weight (d - mean(d) - n mean(d n)) / sqrt(var(x) + eps), n the normal x", shapes: "x and d [n, ..., channels], weight [channels] -> as x", example: "> riffle.group_norm_tangent(riffle.tensor({ { -1, 1 } }), riffle.tensor({ { 1, 1 } }), { groups = 1 }):sum():item()\n0.0"),
+        Doc(
+            "The derivative of group_norm as x moves along d.",
+            formula: "y = weight (d - mean(d) - n mean(d n)) / sqrt(var(x) + eps), n the normal x",
+            shapes: "x and d [n, ..., channels], weight [channels] -> as x",
+            example:
+                """
+                > local x, d = riffle.tensor { { -1, 1 } }, riffle.tensor { { 1, 1 } }
+                > riffle.group_norm_tangent(x, d, { groups = 1 }):sum():item()
+                0.0
+                """
+        ),
         keep: Keep(inputs: .max, outputs: 0b110), results: 1,
         samples: [
             Sample([2, 3, 4], [2, 3, 4], [4], with: [.integer(2), .number(1e-3)]),
@@ -19,19 +31,32 @@ extension Op {
             let (x, groups) = drawGroups(&dice), shapes = dice.chance(0.5) ? [x, x] : [x, x, [x.last]]
             return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(1e-3)])
         },
-        mistakes: [Sample([2, 3, 4], [2, 3, 4], [3], with: [.integer(2), .number(1e-3)]), Sample([2, 3, 4], [2, 3, 2], with: [.integer(2), .number(1e-3)]), Sample([], [], with: [.integer(1), .number(1e-3)])],
+        mistakes: [
+            Sample([2, 3, 4], [2, 3, 4], [3], with: [.integer(2), .number(1e-3)]),
+            Sample([2, 3, 4], [2, 3, 2], with: [.integer(2), .number(1e-3)]),
+            Sample([], [], with: [.integer(1), .number(1e-3)]),
+        ],
         forward: { call in
-            let (x, d, weight) = try tangentInputs(call), channels = x.shape.last, groups = call.attributes.integer("groups")
+            let (x, d, weight) = try tangentInputs(call), channels = x.shape.last,
+                groups = call.attributes.integer("groups")
             guard x.rank >= 2, channels % groups == 0, weight.map({ $0.shape == [channels] }) ?? true else {
-                throw RiffleError("", "x must be [n, ..., channels], with channels for \(groups) equal groups and a weight for each (\(toldTangent(call)))")
+                throw RiffleError(
+                    "",
+                    "x must be [n, ..., channels], with channels for \(groups) equal groups and a weight for each "
+                        + "(\(toldTangent(call)))"
+                )
             }
             let n = x.shape[0]
             let y = try Tensor(uninitialized: x.shape, x.dtype)
-            let (mean, rstd) = (try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype))
+            let (mean, rstd) = (
+                try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype)
+            )
             try withExtendedLifetime((d, weight)) {
-                try workspace(rk_group_norm_tangent(
-                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, groups, call.attributes.number("eps"), x.pointer, d.pointer,
-                    weight?.pointer, y.pointer, mean.pointer, rstd.pointer))
+                try workspace(
+                    rk_group_norm_tangent(
+                        x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, groups,
+                        call.attributes.number("eps"), x.pointer, d.pointer,
+                        weight?.pointer, y.pointer, mean.pointer, rstd.pointer))
             }
             return [y, mean, rstd]
         },
@@ -41,18 +66,28 @@ extension Op {
             let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
             return try call.tangentGradients(g) { d, weight, gy, gx, gd, gw in
                 rk_group_norm_tangent_grad(
-                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, call.attributes.integer("groups"), x.pointer, d.pointer,
-                    weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gd.pointer, gw?.pointer)
+                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels,
+                    call.attributes.integer("groups"), x.pointer, d.pointer,
+                    weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer,
+                    gd.pointer, gw?.pointer)
             }
         },
         jvp: { call, moved in [try Normalisation(inGroups: call).tangentTangent(call, moved), nil, nil] })
 
     static let layerNormTangent: Op = Op(
-        "layer_norm_tangent", [
+        "layer_norm_tangent",
+        [
             Argument("x", .tensor), Argument("d", .tensor), Argument("weight", .tensor, default: .none),
             Argument("eps", .positive, default: .number(1e-5)),
         ],
-        Doc("The derivative of layer_norm as x moves along d.", formula: "y = weight (d - mean(d) - n mean(d n)) / sqrt(var(x) + eps), n the normal x", shapes: "x and d [..., width], weight [width], or [n, 1, ..., width] for each of n samples its own -> as x", example: "> riffle.layer_norm_tangent(riffle.tensor({ -1, 1 }), riffle.tensor({ 1, 1 })):sum():item()\n0.0"),
+        Doc(
+            "The derivative of layer_norm as x moves along d.",
+            formula: "y = weight (d - mean(d) - n mean(d n)) / sqrt(var(x) + eps), n the normal x",
+            shapes: "x and d [..., width], weight [width], or [n, 1, ..., width] for each of n samples its own -> as x",
+            example: """
+                > riffle.layer_norm_tangent(riffle.tensor({ -1, 1 }), riffle.tensor({ 1, 1 })):sum():item()
+                0.0
+                """),
         keep: Keep(inputs: .max, outputs: 0b110), results: 1,
         samples: [
             Sample([3, 5], [3, 5], [5], with: [.number(1e-3)]), Sample([2, 3, 6], [2, 3, 6], with: [.number(1e-3)]),
@@ -62,17 +97,22 @@ extension Op {
             let (x, scale) = drawRows(&dice), shapes = [x, x] + (scale.map { [$0] } ?? [])
             return Sample(shapes.map { .random($0, -2...2) }, [.number(1e-3)])
         },
-        mistakes: [Sample([3, 5], [3, 5], [4], with: [.number(1e-3)]), Sample([3, 5], [3, 4], with: [.number(1e-3)]), Sample([], [], with: [.number(1e-3)])],
+        mistakes: [
+            Sample([3, 5], [3, 5], [4], with: [.number(1e-3)]), Sample([3, 5], [3, 4], with: [.number(1e-3)]),
+            Sample([], [], with: [.number(1e-3)]),
+        ],
         forward: { call in
             let (x, d, weight) = try tangentInputs(call), width = x.shape.last, rows = x.count / Swift.max(width, 1)
             guard x.rank >= 1, weight.map({ isScale($0.shape, of: x, perSample: true) }) ?? true else {
-                throw RiffleError("", "x must be [..., width], with a weight for each of \(width) (\(toldTangent(call)))")
+                throw RiffleError(
+                    "", "x must be [..., width], with a weight for each of \(width) (\(toldTangent(call)))")
             }
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
             withExtendedLifetime((d, weight)) {
                 rk_layer_norm_tangent(
-                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number("eps"), x.pointer, d.pointer, weight?.pointer, y.pointer,
+                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number("eps"), x.pointer, d.pointer,
+                    weight?.pointer, y.pointer,
                     mean.pointer, rstd.pointer)
             }
             return [y, mean, rstd]
@@ -83,7 +123,8 @@ extension Op {
             let x = call.inputs[0], width = x.shape.last
             return try call.tangentGradients(g) { d, weight, gy, gx, gd, gw in
                 rk_layer_norm_tangent_grad(
-                    x.dtype.kernel, x.count / Swift.max(width, 1), width, sets(weight), x.pointer, d.pointer, weight?.pointer,
+                    x.dtype.kernel, x.count / Swift.max(width, 1), width, sets(weight), x.pointer, d.pointer,
+                    weight?.pointer,
                     call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gd.pointer, gw?.pointer)
             }
         },
@@ -92,7 +133,9 @@ extension Op {
     /// x, d and the weight in x's type.
     private static func tangentInputs(_ call: Call) throws -> (x: Tensor, d: Tensor, weight: Tensor?) {
         let x = try call.inputs[0].floating()
-        guard call.inputs[1].shape == x.shape else { throw RiffleError("", "x and d need one shape (\(toldTangent(call)))") }
+        guard call.inputs[1].shape == x.shape else {
+            throw RiffleError("", "x and d need one shape (\(toldTangent(call)))")
+        }
         return (x, try call.inputs[1].converted(to: x.dtype), try call.weight?.converted(to: x.dtype))
     }
 
@@ -107,7 +150,9 @@ extension Op.Call {
         _ g: Tensor, kernel: (Tensor, Tensor?, Tensor, Tensor, Tensor, Tensor?) -> Bool
     ) throws -> [Tensor?] {
         let x = inputs[0]
-        let (d, weight, gy) = (try inputs[1].converted(to: x.dtype), try weight?.converted(to: x.dtype), try g.converted(to: x.dtype))
+        let (d, weight, gy) = (
+            try inputs[1].converted(to: x.dtype), try weight?.converted(to: x.dtype), try g.converted(to: x.dtype)
+        )
         let (gx, gd) = (try Tensor(uninitialized: x.shape, x.dtype), try Tensor(uninitialized: x.shape, x.dtype))
         let gw = try weight.flatMap { wants(2) ? try Tensor(uninitialized: $0.shape, x.dtype) : nil }
         try withExtendedLifetime((d, weight, gy)) { try Op.workspace(kernel(d, weight, gy, gx, gd, gw)) }
@@ -129,17 +174,23 @@ struct Normalisation {
     private var settings: [Value] { (groups.map { [.integer($0)] } ?? []) + [.number(eps)] }
 
     /// The norm of x, and weight and bias where they are given; no silu follows.
-    func normal(_ inputs: [Tensor]) throws -> Tensor { try (groups == nil ? Op.layerNorm : Op.groupNorm).apply(inputs, settings)[0] }
+    func normal(_ inputs: [Tensor]) throws -> Tensor {
+        try (groups == nil ? Op.layerNorm : Op.groupNorm).apply(inputs, settings)[0]
+    }
 
     /// weight J d.
     private func along(_ x: Tensor, _ d: Tensor, _ weight: Tensor? = nil) throws -> Tensor {
-        try (groups == nil ? Op.layerNormTangent : Op.groupNormTangent).apply([x, d] + [weight].compactMap { $0 }, settings)[0]
+        try (groups == nil ? Op.layerNormTangent : Op.groupNormTangent).apply(
+            [x, d] + [weight].compactMap { $0 }, settings)[0]
     }
 
-    /// How J a changes as x moves along b: -r^2 (n (<a b> - <a><b> - 3 <a n><b n>) + <b n> (a - <a>) + <a n> (b - <b>)), with
-    /// n the normal x, r its factor and means over the group written < >.
+    /// How J a changes as x moves along b: -r^2 (n (<a b> - <a><b> - 3 <a n><b n>) + <b n> (a - <a>) + <a n> (b -
+    /// <b>)), with n the normal x, r its factor and means over the group written < >.
     private func curve(_ x: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
-        let whole = x.shape, split: Shape = groups.map { [x.shape[0], x.shape.sizes[1..<(x.rank - 1)].reduce(1, *), $0, x.shape.last / $0] } ?? x.shape
+        let whole = x.shape,
+            split: Shape =
+                groups.map { [x.shape[0], x.shape.sizes[1..<(x.rank - 1)].reduce(1, *), $0, x.shape.last / $0] }
+                ?? x.shape
         let over = groups == nil ? [-1] : [1, 3]
         let (x, a, b) = (try x.reshaped(to: split), try a.reshaped(to: split), try b.reshaped(to: split))
         func centred(_ x: Tensor) throws -> Tensor { try x - x.mean(over, keep: true) }
@@ -169,7 +220,9 @@ struct Normalisation {
     func tangent(_ call: Op.Call, _ d: [Tensor?]) throws -> Tensor? {
         let x = call.inputs[0], moved = try d[0].map { try along(x, $0, call.inputs.count > 1 ? call.inputs[1] : nil) }
         guard d.count > 1 else { return moved }
-        let affine = try d[1].map { try normal([x, $0, d[2] ?? .zeros($0.shape, $0.dtype)]) } ?? d[2].map { try $0.expanded(to: x.shape) }
+        let affine =
+            try d[1].map { try normal([x, $0, d[2] ?? .zeros($0.shape, $0.dtype)]) }
+            ?? d[2].map { try $0.expanded(to: x.shape) }
         return try Op.total([moved, affine])
     }
 
@@ -180,7 +233,8 @@ struct Normalisation {
             call.wants(0) ? try curve(x, weighted, d) : nil,
             call.wants(1) ? try along(x, weighted) : nil,
         ]
-        return try towards + (call.weight.map { [call.wants(2) ? try (g * along(x, d)).reduced(to: $0.shape) : nil] } ?? [])
+        return try towards
+            + (call.weight.map { [call.wants(2) ? try (g * along(x, d)).reduced(to: $0.shape) : nil] } ?? [])
     }
 
     /// The tangent of a norm's tangent.

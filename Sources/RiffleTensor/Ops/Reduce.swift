@@ -1,7 +1,9 @@
 import CKernels
 
 extension Op {
-    static let reductions: [Op] = [sum, mean, max, min, variance, deviation, norm, logSumExp, sumTo, expand, cumsum, argmax, argmin]
+    static let reductions: [Op] = [
+        sum, mean, max, min, variance, deviation, norm, logSumExp, sumTo, expand, cumsum, argmax, argmin,
+    ]
 
     private static let reduceArguments = [
         Argument("x", .tensor), Argument("dim", .dims, "all when not given", default: .none),
@@ -9,12 +11,14 @@ extension Op {
     ]
     private static let reduceSamples = [
         Sample([2, 3, 4]), Sample([2, 3, 4], with: [.list([.integer(1)]), .boolean(false)]),
-        Sample([2, 3, 4], with: [.list([.integer(-1), .integer(0)]), .boolean(true)]), Sample([300], with: [.integer(0)]),
+        Sample([2, 3, 4], with: [.list([.integer(-1), .integer(0)]), .boolean(true)]),
+        Sample([300], with: [.integer(0)]),
     ]
     /// A reduction over at least so many elements.
     private static func drawReduction(over least: Int = 0) -> Draw {
         { dice in
-            let x = dice.shape(least: least), dims = dice.chance(0.3) ? nil : dice.dims(of: x.rank), keep = dice.chance(0.5)
+            let x = dice.shape(least: least), dims = dice.chance(0.3) ? nil : dice.dims(of: x.rank),
+                keep = dice.chance(0.5)
             let reduced = dims?.map { $0 < 0 ? $0 + x.rank : $0 } ?? Array(0..<x.rank)
             return Sample(x, with: [.dims(dims), .boolean(keep)], terms: reducedCount(x, reduced))
         }
@@ -54,7 +58,8 @@ extension Op {
             let outer = sizes[..<first].reduce(1, *), inner = sizes[(last + 1)...].reduce(1, *)
             let count = sizes[first...last].reduce(1, *)
             let next = try Tensor(
-                uninitialized: Shape(sizes[..<first] + [Int](repeating: 1, count: last - first + 1) + sizes[(last + 1)...]),
+                uninitialized: Shape(
+                    sizes[..<first] + [Int](repeating: 1, count: last - first + 1) + sizes[(last + 1)...]),
                 x.dtype)
             withExtendedLifetime(result) {
                 rk_reduce(operation, x.dtype.kernel, result.pointer, next.pointer, outer, count, inner)
@@ -76,7 +81,10 @@ extension Op {
 
     static let sum: Op = Op(
         "sum", reduceArguments,
-        Doc("Sums over all or some dimensions.", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):sum(1)\ntensor float32 [2]: 4 6"),
+        Doc(
+            "Sums over all or some dimensions.",
+            shapes: "x [...] -> without the reduced dimensions, or with 1 in their place",
+            example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):sum(1)\ntensor float32 [2]: 4 6"),
         keep: .nothing, samples: reduceSamples, draw: drawReduction(), mistakes: reduceMistakes,
         forward: { call in
             let dims = try reduced(call)
@@ -90,7 +98,10 @@ extension Op {
 
     static let mean: Op = Op(
         "mean", reduceArguments,
-        Doc("The mean over all or some dimensions.", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):mean(1)\ntensor float32 [2]: 2 3"),
+        Doc(
+            "The mean over all or some dimensions.",
+            shapes: "x [...] -> without the reduced dimensions, or with 1 in their place",
+            example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):mean(1)\ntensor float32 [2]: 2 3"),
         keep: .nothing, samples: reduceSamples, draw: drawReduction(over: 1), mistakes: reduceMistakes,
         forward: { call in
             let (x, dims) = (try call.inputs[0].floating(), try reduced(call))
@@ -120,7 +131,8 @@ extension Op {
         return Op(
             name, reduceArguments,
             Doc("The \(word) over all or some dimensions; equal ones share the gradient.", example: example),
-            keep: .everything, samples: reduceSamples, draw: drawReduction(over: 1), mistakes: reduceMistakes + [Sample([0, 2], with: [.integer(0)])],
+            keep: .everything, samples: reduceSamples, draw: drawReduction(over: 1),
+            mistakes: reduceMistakes + [Sample([0, 2], with: [.integer(0)])],
             forward: { call in
                 let (x, dims) = (call.inputs[0], try reduced(call))
                 guard reducedCount(x.shape, dims) > 0 || x.count == 0 && finalShape(call, dims).count == 0 else {
@@ -137,18 +149,27 @@ extension Op {
                 return [try d.shared(rule(call)).sum(reduced(call), keep: true).reshaped(to: call.output.shape)]
             })
     }
-    static let max: Op = extreme("max", RK_REDUCE_MAX, "largest", "> riffle.tensor({ { 1, 5 }, { 3, 4 } }):max(1)\ntensor float32 [2]: 3 5")
-    static let min: Op = extreme("min", RK_REDUCE_MIN, "smallest", "> riffle.tensor({ { 1, 5 }, { 3, 4 } }):min(1)\ntensor float32 [2]: 1 4")
+    static let max: Op = extreme(
+        "max", RK_REDUCE_MAX, "largest", "> riffle.tensor({ { 1, 5 }, { 3, 4 } }):max(1)\ntensor float32 [2]: 3 5")
+    static let min: Op = extreme(
+        "min", RK_REDUCE_MIN, "smallest", "> riffle.tensor({ { 1, 5 }, { 3, 4 } }):min(1)\ntensor float32 [2]: 1 4")
 
     static let variance: Op = moment(
-        "var", Doc("The variance, divided by n - 1 as is usual for samples.", example: "> riffle.tensor({ 1, 2, 3, 4 }):var()\ntensor float32 []: 1.66667"),
+        "var",
+        Doc(
+            "The variance, divided by n - 1 as is usual for samples.",
+            example: "> riffle.tensor({ 1, 2, 3, 4 }):var()\ntensor float32 []: 1.66667"),
         finish: { $0 })
     static let deviation: Op = moment(
-        "std", Doc("The standard deviation, with n - 1 in the variance.", example: "> riffle.tensor({ 1, 2, 3, 4 }):std()\ntensor float32 []: 1.29099"),
+        "std",
+        Doc(
+            "The standard deviation, with n - 1 in the variance.",
+            example: "> riffle.tensor({ 1, 2, 3, 4 }):std()\ntensor float32 []: 1.29099"),
         finish: { try $0.flatSqrt() })
 
     /// A row composed of recorded operations: its rules are those of its parts.
-    private static func moment(_ name: String, _ doc: Doc, finish: @escaping @Sendable (Tensor) throws -> Tensor) -> Op {
+    private static func moment(_ name: String, _ doc: Doc, finish: @escaping @Sendable (Tensor) throws -> Tensor) -> Op
+    {
         let composed: @Sendable (Tensor, Call) throws -> Tensor = { x, call in
             let dims = try reduced(call)
             let count = reducedCount(x.shape, dims)
@@ -162,24 +183,40 @@ extension Op {
     }
 
     static let norm: Op = composed(
-        "norm", [
-            Argument("x", .tensor), Argument("p", .number, "the power: 2 for the length, 1 for absolute values, math.huge for the largest", default: .number(2)),
+        "norm",
+        [
+            Argument("x", .tensor),
+            Argument(
+                "p", .number, "the power: 2 for the length, 1 for absolute values, math.huge for the largest",
+                default: .number(2)),
             Argument("dim", .dims, "all when not given", default: .none),
             Argument("keep", .boolean, "whether reduced dimensions stay, with size 1", default: .boolean(false)),
         ],
-        Doc("The p-norm over all or some dimensions; at 0 its gradient is 0.", formula: "y = sum(|x|^p)^(1/p)", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ { 3, 4 }, { 6, 8 } }):norm { dim = 2 }\ntensor float32 [2]: 5 10"),
+        Doc(
+            "The p-norm over all or some dimensions; at 0 its gradient is 0.", formula: "y = sum(|x|^p)^(1/p)",
+            shapes: "x [...] -> without the reduced dimensions, or with 1 in their place",
+            example: "> riffle.tensor({ { 3, 4 }, { 6, 8 } }):norm { dim = 2 }\ntensor float32 [2]: 5 10"),
         samples: [
-            Sample([2, 3, 4], with: [.number(2), .none, .boolean(false)]), Sample([2, 3, 4], with: [.number(2), .list([.integer(-1), .integer(0)]), .boolean(true)]),
-            Sample([3, 4], in: 0.3...2, with: [.number(1), .integer(1), .boolean(false)]), Sample([3, 4], in: 0.3...2, with: [.number(3.5), .integer(0), .boolean(false)]),
-            Sample([3, 4], in: 0.3...2, with: [.number(0.5)]), Sample([3, 4], with: [.number(.infinity), .integer(1), .boolean(false)]),
+            Sample([2, 3, 4], with: [.number(2), .none, .boolean(false)]),
+            Sample([2, 3, 4], with: [.number(2), .list([.integer(-1), .integer(0)]), .boolean(true)]),
+            Sample([3, 4], in: 0.3...2, with: [.number(1), .integer(1), .boolean(false)]),
+            Sample([3, 4], in: 0.3...2, with: [.number(3.5), .integer(0), .boolean(false)]),
+            Sample([3, 4], in: 0.3...2, with: [.number(0.5)]),
+            Sample([3, 4], with: [.number(.infinity), .integer(1), .boolean(false)]),
         ],
         draw: { dice in
-            let x = dice.shape(least: 1), p = dice.pick([1, 2, 3, .infinity]), dims = dice.chance(0.3) ? nil : dice.dims(of: x.rank), keep = dice.chance(0.5)
+            let x = dice.shape(least: 1), p = dice.pick([1, 2, 3, .infinity]),
+                dims = dice.chance(0.3) ? nil : dice.dims(of: x.rank), keep = dice.chance(0.5)
             return Sample(x, with: [.number(p), .dims(dims), .boolean(keep)], terms: x.count)
         },
-        mistakes: [Sample([2, 3], with: [.number(2), .integer(2)]), Sample([2, 3], with: [.number(0)]), Sample([2, 3], with: [.number(.nan)])],
+        mistakes: [
+            Sample([2, 3], with: [.number(2), .integer(2)]), Sample([2, 3], with: [.number(0)]),
+            Sample([2, 3], with: [.number(.nan)]),
+        ],
         body: { call in
-            let (x, p, keep) = (try call.inputs[0].floating(), call.attributes.number("p"), call.attributes.boolean("keep"))
+            let (x, p, keep) = (
+                try call.inputs[0].floating(), call.attributes.number("p"), call.attributes.boolean("keep")
+            )
             let dims = call.attributes.has("dim") ? call.attributes.integers("dim") : nil
             guard p > 0 else { throw RiffleError("", "p must be above 0, got \(riffleFormat(p)) (x \(x.shape))") }
             if p == 1 { return try x.abs().sum(dims, keep: keep) }
@@ -187,7 +224,8 @@ extension Op {
             if p >= 1e18 { return try x.abs().max(dims, keep: keep) }
             // In units of the largest, whose power would pass the range of numbers.
             let unit = try x.detach().abs().unit(dims), parts = try x / unit
-            let length = try p == 2
+            let length =
+                try p == 2
                 ? parts.square().sum(dims, keep: true).flatSqrt()
                 : parts.abs().whereNotZero { try $0.pow(p) }.sum(dims, keep: true).whereNotZero { try $0.pow(1 / p) }
             let whole = try length * unit
@@ -196,7 +234,10 @@ extension Op {
 
     static let logSumExp: Op = Op(
         "logsumexp", reduceArguments,
-        Doc("The logarithm of the sum of exponentials over all or some dimensions.", formula: "y = ln(sum(e^x))", shapes: "x [...] -> without the reduced dimensions, or with 1 in their place", example: "> riffle.tensor({ 1000, 1000 }):logsumexp()\ntensor float32 []: 1000.69"),
+        Doc(
+            "The logarithm of the sum of exponentials over all or some dimensions.", formula: "y = ln(sum(e^x))",
+            shapes: "x [...] -> without the reduced dimensions, or with 1 in their place",
+            example: "> riffle.tensor({ 1000, 1000 }):logsumexp()\ntensor float32 []: 1000.69"),
         samples: reduceSamples, draw: drawReduction(), mistakes: reduceMistakes,
         forward: { call in
             let (x, dims) = (try call.inputs[0].floating(), try reduced(call)), shape = finalShape(call, dims)
@@ -210,11 +251,19 @@ extension Op {
         },
         vjp: { call, g in
             let dims = try reduced(call)
-            return [try g[0].map { try $0.reshaped(to: keptShape(call.inputs[0].shape, dims)) * softmax(call.inputs[0], dims) }]
+            return [
+                try g[0].map {
+                    try $0.reshaped(to: keptShape(call.inputs[0].shape, dims)) * softmax(call.inputs[0], dims)
+                }
+            ]
         },
         jvp: { call, d in
             let dims = try reduced(call)
-            return [try d[0].map { try ($0 * softmax(call.inputs[0], dims)).sum(dims, keep: true).reshaped(to: call.output.shape) }]
+            return [
+                try d[0].map {
+                    try ($0 * softmax(call.inputs[0], dims)).sum(dims, keep: true).reshaped(to: call.output.shape)
+                }
+            ]
         })
 
     /// e^x over their sum; where the largest is infinite, those equal to it share 1, as they do on the way there.
@@ -228,10 +277,13 @@ extension Op {
 
     static let sumTo: Op = linearMap(
         "sum_to", [Argument("x", .tensor), Argument("shape", .shape)],
-        Doc("Sums over the dimensions along which `shape` was broadcast.", example: "> riffle.ones(2, 3):sum_to({ 3 })\ntensor float32 [3]: 2 2 2"),
+        Doc(
+            "Sums over the dimensions along which `shape` was broadcast.",
+            example: "> riffle.ones(2, 3):sum_to({ 3 })\ntensor float32 [3]: 2 2 2"),
         samples: [Sample([4, 2, 3], with: [.list([.integer(1), .integer(3)])])],
         draw: { dice in
-            let x = dice.shape(), shape = Shape(x.sizes.suffix(dice.integer(0...x.rank)).map { dice.chance(0.4) ? 1 : $0 })
+            let x = dice.shape(),
+                shape = Shape(x.sizes.suffix(dice.integer(0...x.rank)).map { dice.chance(0.4) ? 1 : $0 })
             return Sample(x, with: [.shape(shape)], terms: x.count / Swift.max(shape.count, 1))
         },
         mistakes: [Sample([2, 3], with: [.list([.integer(2), .integer(2)])])],
@@ -248,10 +300,16 @@ extension Op {
 
     static let expand: Op = linearMap(
         "expand", [Argument("x", .tensor), Argument("shape", .shape)],
-        Doc("Repeats dimensions of size 1, and new leading ones, up to `shape`.", example: "> riffle.tensor({ 1, 2 }):expand(2, 2):tolist()[2][1]\n1.0"),
-        samples: [Sample([2, 1, 3], with: [.list([4, 2, 5, 3].map(Value.integer))]), Sample([0, 1], with: [.list([0, 2].map(Value.integer))])],
+        Doc(
+            "Repeats dimensions of size 1, and new leading ones, up to `shape`.",
+            example: "> riffle.tensor({ 1, 2 }):expand(2, 2):tolist()[2][1]\n1.0"),
+        samples: [
+            Sample([2, 1, 3], with: [.list([4, 2, 5, 3].map(Value.integer))]),
+            Sample([0, 1], with: [.list([0, 2].map(Value.integer))]),
+        ],
         draw: { dice in
-            let shape = dice.shape(), x = Shape(shape.sizes.suffix(dice.integer(0...shape.rank)).map { dice.chance(0.4) ? 1 : $0 })
+            let shape = dice.shape(),
+                x = Shape(shape.sizes.suffix(dice.integer(0...shape.rank)).map { dice.chance(0.4) ? 1 : $0 })
             return Sample(x, with: [.shape(shape)])
         },
         mistakes: [Sample([2, 3], with: [.list([.integer(2), .integer(4)])])],
@@ -260,7 +318,8 @@ extension Op {
             guard Shape.broadcast(x.shape, shape) == shape else {
                 throw RiffleError("", "x \(x.shape) does not broadcast to \(shape)")
             }
-            let strides = zip(x.shape.padded(to: shape.rank), [Int](repeating: 0, count: shape.rank - x.rank) + x.shape.strides)
+            let strides = zip(
+                x.shape.padded(to: shape.rank), [Int](repeating: 0, count: shape.rank - x.rank) + x.shape.strides)
             let y = try Tensor(uninitialized: shape, x.dtype)
             y.copyStrided(shape.sizes, from: x, steps: strides.map { $0 == 1 ? 0 : $1 }, to: shape.strides)
             return [y]
@@ -268,9 +327,17 @@ extension Op {
         vjp: { call, g in [try g[0]?.reduced(to: call.inputs[0].shape)] })
 
     static let cumsum: Op = linearMap(
-        "cumsum", [Argument("x", .tensor), Argument("dim", .dim, default: .integer(-1)), Argument("reverse", .boolean, default: .boolean(false))],
-        Doc("Running sums along a dimension, from the end with `reverse`.", example: "> riffle.tensor({ 1, 2, 3 }):cumsum()\ntensor float32 [3]: 1 3 6"),
-        samples: [Sample([2, 5, 3], with: [.integer(1), .boolean(false)]), Sample([4], with: [.integer(-1), .boolean(true)])],
+        "cumsum",
+        [
+            Argument("x", .tensor), Argument("dim", .dim, default: .integer(-1)),
+            Argument("reverse", .boolean, default: .boolean(false)),
+        ],
+        Doc(
+            "Running sums along a dimension, from the end with `reverse`.",
+            example: "> riffle.tensor({ 1, 2, 3 }):cumsum()\ntensor float32 [3]: 1 3 6"),
+        samples: [
+            Sample([2, 5, 3], with: [.integer(1), .boolean(false)]), Sample([4], with: [.integer(-1), .boolean(true)]),
+        ],
         draw: { dice in
             let x = dice.shape(ranks: 1...4), dim = dice.dim(of: x.rank), reverse = dice.chance(0.5)
             return Sample(x, with: [.integer(dim), .boolean(reverse)], terms: x[dim < 0 ? dim + x.rank : dim])
@@ -280,7 +347,8 @@ extension Op {
             let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (outer, inner) = (x.shape.sizes[..<dim].reduce(1, *), x.shape.sizes[(dim + 1)...].reduce(1, *))
-            rk_cumsum(call.attributes.boolean("reverse"), x.dtype.kernel, x.pointer, y.pointer, outer, x.shape[dim], inner)
+            rk_cumsum(
+                call.attributes.boolean("reverse"), x.dtype.kernel, x.pointer, y.pointer, outer, x.shape[dim], inner)
             return [y]
         },
         vjp: { call, g in
@@ -300,17 +368,23 @@ extension Op {
             mistakes: [Sample([2, 3], with: [.integer(2)]), Sample([2, 0], with: [.integer(1)])],
             forward: { call in
                 let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
-                guard x.shape[dim] > 0 else { throw RiffleError("", "there is no element to choose from (x \(x.shape))") }
+                guard x.shape[dim] > 0 else {
+                    throw RiffleError("", "there is no element to choose from (x \(x.shape))")
+                }
                 let y = try Tensor(uninitialized: x.shape.removing(dim), .int32)
                 let (outer, inner) = (x.shape.sizes[..<dim].reduce(1, *), x.shape.sizes[(dim + 1)...].reduce(1, *))
-                rk_arg_reduce(largest, x.dtype.kernel, x.pointer, y.pointer.assumingMemoryBound(to: Int32.self), outer, x.shape[dim], inner)
+                rk_arg_reduce(
+                    largest, x.dtype.kernel, x.pointer, y.pointer.assumingMemoryBound(to: Int32.self), outer,
+                    x.shape[dim], inner)
                 let places = y.elements(Int32.self)
                 for place in places.indices { places[place] += 1 }
                 return [y]
             })
     }
-    static let argmax: Op = argument("argmax", largest: true, "largest", "> riffle.tensor({ 1, 5, 3 }):argmax()\ntensor int32 []: 2")
-    static let argmin: Op = argument("argmin", largest: false, "smallest", "> riffle.tensor({ 1, 5, 3 }):argmin()\ntensor int32 []: 1")
+    static let argmax: Op = argument(
+        "argmax", largest: true, "largest", "> riffle.tensor({ 1, 5, 3 }):argmax()\ntensor int32 []: 2")
+    static let argmin: Op = argument(
+        "argmin", largest: false, "smallest", "> riffle.tensor({ 1, 5, 3 }):argmin()\ntensor int32 []: 1")
 }
 
 extension Tensor {

@@ -25,7 +25,9 @@ package struct Sample: @unchecked Sendable {
     }
 
     /// Random numbers of the given shapes, in [-2, 2] where no range is given.
-    package init(_ shapes: Shape..., in range: ClosedRange<Double> = -2...2, with attributes: [Value] = [], terms: Int = 1) {
+    package init(
+        _ shapes: Shape..., in range: ClosedRange<Double> = -2...2, with attributes: [Value] = [], terms: Int = 1
+    ) {
         self.init(shapes.map { .random($0, range) }, attributes, terms: terms)
     }
 }
@@ -60,18 +62,21 @@ package struct Dice: Sendable {
     // MARK: - Shapes
 
     /// The sizes of vectors, tiles and blocks, and their neighbours.
-    private static let edges = [7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 95, 96, 97, 127, 128, 129, 255, 256, 257]
+    private static let edges = [
+        7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 95, 96, 97, 127, 128, 129, 255, 256, 257,
+    ]
 
     /// A dimension's size: mostly small, often at the edge of a kernel's block, now and then 0, 1 or large.
     package mutating func size(_ least: Int = 0, most limit: Int = .max) -> Int {
-        let drawn = switch number(0...1) {
-        case ..<0.04: 0
-        case ..<0.15: 1
-        case ..<0.5: integer(2...9)
-        case ..<0.8: pick(Self.edges)
-        case ..<0.95: integer(10...70)
-        default: integer(200...1500)
-        }
+        let drawn =
+            switch number(0...1) {
+            case ..<0.04: 0
+            case ..<0.15: 1
+            case ..<0.5: integer(2...9)
+            case ..<0.8: pick(Self.edges)
+            case ..<0.95: integer(10...70)
+            default: integer(200...1500)
+            }
         let largest = Swift.max(least, Swift.min(most, limit))
         if drawn < least { return integer(least...Swift.min(largest, least + 3)) }
         return drawn <= largest ? drawn : integer(least...Swift.min(largest, 1 << 20))

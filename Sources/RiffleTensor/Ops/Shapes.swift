@@ -1,12 +1,16 @@
 import CKernels
 
 extension Op {
-    static let shapes: [Op] = [reshape, transpose, permute, squeeze, unsqueeze, flatten, slice, cat, stack, split, flip, pad, `repeat`]
+    static let shapes: [Op] = [
+        reshape, transpose, permute, squeeze, unsqueeze, flatten, slice, cat, stack, split, flip, pad, `repeat`,
+    ]
 
     static let reshape: Op = linearMap(
         "reshape", [Argument("x", .tensor), Argument("shape", .shape, "one size may be -1: what is left")],
         Doc("The same elements in another shape.", example: "> riffle.ones(2, 3):reshape(3, -1):shape()\n[3, 2]"),
-        samples: [Sample([2, 3], with: [.list([.integer(3), .integer(-1)])]), Sample([], with: [.list([.integer(1)])])],
+        samples: [
+            Sample([2, 3], with: [.list([.integer(3), .integer(-1)])]), Sample([], with: [.list([.integer(1)])]),
+        ],
         draw: { dice in
             let x = dice.shape()
             var sizes = dice.order(of: x.rank).map { x[$0] }
@@ -23,13 +27,16 @@ extension Op {
             let x = call.inputs[0]
             var sizes = call.attributes.integers("shape")
             let open = sizes.indices.filter { sizes[$0] == -1 }
-            guard open.count <= 1 else { throw RiffleError("", "one size may be -1, got \(Shape(sizes)) (x \(x.shape))") }
+            guard open.count <= 1 else {
+                throw RiffleError("", "one size may be -1, got \(Shape(sizes)) (x \(x.shape))")
+            }
             if open.count == 1 {
                 let rest = sizes.reduce(-1, &*)
                 if rest > 0, x.count % rest == 0 { sizes[open[0]] = x.count / rest }
             }
             guard !sizes.contains(where: { $0 < 0 }), try Shape(sizes).checked("reshape").count == x.count else {
-                throw RiffleError("", "\(x.count) elements do not fill \(Shape(call.attributes.integers("shape"))) (x \(x.shape))")
+                throw RiffleError(
+                    "", "\(x.count) elements do not fill \(Shape(call.attributes.integers("shape"))) (x \(x.shape))")
             }
             return [x.viewed(as: Shape(sizes))]
         },
@@ -37,13 +44,17 @@ extension Op {
 
     static let permute: Op = linearMap(
         "permute", [Argument("x", .tensor), Argument("dims", .dims, "the old dimension for each new one")],
-        Doc("Puts the dimensions in another order.", example: "> riffle.ones(2, 3, 4):permute({ 3, 1, 2 }):shape()\n[4, 2, 3]"),
+        Doc(
+            "Puts the dimensions in another order.",
+            example: "> riffle.ones(2, 3, 4):permute({ 3, 1, 2 }):shape()\n[4, 2, 3]"),
         samples: [Sample([2, 3, 4], with: [.list([2, 0, 1].map(Value.integer))])],
         draw: { dice in
             let x = dice.shape(ranks: 0...5), order = dice.order(of: x.rank).map { dice.chance(0.3) ? $0 - x.rank : $0 }
             return Sample(x, with: [.dims(order)])
         },
-        mistakes: [Sample([2, 3], with: [.list([.integer(0), .integer(0)])]), Sample([2, 3], with: [.list([.integer(0)])])],
+        mistakes: [
+            Sample([2, 3], with: [.list([.integer(0), .integer(0)])]), Sample([2, 3], with: [.list([.integer(0)])]),
+        ],
         forward: { call in
             let x = call.inputs[0], order = try call.attributes.integers("dims").map { try x.dimension($0) }
             guard order.sorted() == Array(0..<x.rank) else {
@@ -62,8 +73,17 @@ extension Op {
         })
 
     static let transpose: Op = Op.composed(
-        "transpose", [Argument("x", .tensor), Argument("first", .dim, default: .integer(-2)), Argument("second", .dim, default: .integer(-1))],
-        Doc("Swaps two dimensions.", example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):transpose():tolist()[1][2]\n3.0"),
+        "transpose",
+        [
+            Argument("x", .tensor), Argument("first", .dim, default: .integer(-2)),
+            Argument("second", .dim, default: .integer(-1)),
+        ],
+        Doc(
+            "Swaps two dimensions.",
+            example: """
+                > riffle.tensor({ { 1, 2 }, { 3, 4 } }):transpose():tolist()[1][2]
+                3.0
+                """),
         samples: [Sample([2, 3, 4], with: [.integer(0), .integer(2)])],
         draw: { dice in
             let x = dice.shape(ranks: 1...5), (first, second) = (dice.dim(of: x.rank), dice.dim(of: x.rank))
@@ -73,7 +93,8 @@ extension Op {
         body: { call in
             let x = call.inputs[0]
             var order = Array(0..<x.rank)
-            order.swapAt(try x.dimension(call.attributes.integer("first")), try x.dimension(call.attributes.integer("second")))
+            order.swapAt(
+                try x.dimension(call.attributes.integer("first")), try x.dimension(call.attributes.integer("second")))
             return try x.permuted(order)
         })
 
@@ -89,12 +110,14 @@ extension Op {
         mistakes: [Sample([2, 3], with: [.integer(0)])],
         body: { call in
             let x = call.inputs[0]
-            let dims = try call.attributes.has("dim")
+            let dims =
+                try call.attributes.has("dim")
                 ? call.attributes.integers("dim").map { try x.dimension($0) } : (0..<x.rank).filter { x.shape[$0] == 1 }
             guard dims.allSatisfy({ x.shape[$0] == 1 }) else {
                 throw RiffleError("", "only dimensions of size 1 can be removed (x \(x.shape))")
             }
-            return try x.reshaped(to: Shape(x.shape.sizes.enumerated().filter { !dims.contains($0.offset) }.map(\.element)))
+            return try x.reshaped(
+                to: Shape(x.shape.sizes.enumerated().filter { !dims.contains($0.offset) }.map(\.element)))
         })
 
     static let unsqueeze: Op = Op.composed(
@@ -112,32 +135,52 @@ extension Op {
         })
 
     static let flatten: Op = Op.composed(
-        "flatten", [Argument("x", .tensor), Argument("first", .dim, default: .integer(0)), Argument("last", .dim, default: .integer(-1))],
-        Doc("Merges the dimensions from `first` to `last`.", example: "> riffle.ones(2, 3, 4):flatten(2):shape()\n[2, 12]"),
+        "flatten",
+        [
+            Argument("x", .tensor), Argument("first", .dim, default: .integer(0)),
+            Argument("last", .dim, default: .integer(-1)),
+        ],
+        Doc(
+            "Merges the dimensions from `first` to `last`.",
+            example: "> riffle.ones(2, 3, 4):flatten(2):shape()\n[2, 12]"),
         samples: [Sample([2, 3, 4], with: [.integer(1), .integer(-1)])],
         draw: { dice in
-            let x = dice.shape(ranks: 1...5), first = dice.integer(0...x.rank - 1), last = dice.integer(first...x.rank - 1) - x.rank
+            let x = dice.shape(ranks: 1...5), first = dice.integer(0...x.rank - 1),
+                last = dice.integer(first...x.rank - 1) - x.rank
             return Sample(x, with: [.integer(first), .integer(last)])
         },
         mistakes: [Sample([2, 3], with: [.integer(1), .integer(0)])],
         body: { call in
             let x = call.inputs[0]
             if x.rank == 0 { return try x.reshaped(to: [1]) }
-            let (first, last) = (try x.dimension(call.attributes.integer("first")), try x.dimension(call.attributes.integer("last")))
-            guard first <= last else { throw RiffleError("", "the last dimension comes before the first (x \(x.shape))") }
+            let (first, last) = (
+                try x.dimension(call.attributes.integer("first")), try x.dimension(call.attributes.integer("last"))
+            )
+            guard first <= last else {
+                throw RiffleError("", "the last dimension comes before the first (x \(x.shape))")
+            }
             let sizes = x.shape.sizes
-            return try x.reshaped(to: Shape(sizes[..<first] + [sizes[first...last].reduce(1, *)] + sizes[(last + 1)...]))
+            return try x.reshaped(
+                to: Shape(sizes[..<first] + [sizes[first...last].reduce(1, *)] + sizes[(last + 1)...]))
         })
 
     static let slice: Op = linearMap(
-        "slice", [
-            Argument("x", .tensor), Argument("dim", .dim), Argument("from", .index), Argument("to", .index, "included", default: .integer(-1)),
+        "slice",
+        [
+            Argument("x", .tensor), Argument("dim", .dim), Argument("from", .index),
+            Argument("to", .index, "included", default: .integer(-1)),
         ],
-        Doc("The part of a dimension from one place to another, both included.", example: "> riffle.tensor({ 1, 2, 3, 4 }):slice(1, 2, 3)\ntensor float32 [2]: 2 3"),
-        samples: [Sample([2, 5, 3], with: [.integer(1), .integer(1), .integer(-2)]), Sample([4], with: [.integer(0), .integer(2), .integer(2)])],
+        Doc(
+            "The part of a dimension from one place to another, both included.",
+            example: "> riffle.tensor({ 1, 2, 3, 4 }):slice(1, 2, 3)\ntensor float32 [2]: 2 3"),
+        samples: [
+            Sample([2, 5, 3], with: [.integer(1), .integer(1), .integer(-2)]),
+            Sample([4], with: [.integer(0), .integer(2), .integer(2)]),
+        ],
         draw: { dice in
             let x = dice.shape(ranks: 1...4, least: 1), dim = dice.integer(0...x.rank - 1)
-            let from = dice.integer(0...x[dim] - 1), to = dice.integer(from...x[dim] - 1) - (dice.chance(0.3) ? x[dim] : 0)
+            let from = dice.integer(0...x[dim] - 1),
+                to = dice.integer(from...x[dim] - 1) - (dice.chance(0.3) ? x[dim] : 0)
             return Sample(x, with: [.integer(dim), .integer(from), .integer(to)])
         },
         mistakes: [Sample([2, 3], with: [.integer(1), .integer(1), .integer(3)])],
@@ -145,7 +188,9 @@ extension Op {
             let x = call.inputs[0]
             let (dim, range) = try sliceRange(call, x)
             let y = try Tensor(uninitialized: x.shape.replacing(dim, with: range.count), x.dtype)
-            y.copyStrided(y.shape.sizes, from: x, at: range.lowerBound * x.shape.strides[dim], steps: x.shape.strides, to: y.shape.strides)
+            y.copyStrided(
+                y.shape.sizes, from: x, at: range.lowerBound * x.shape.strides[dim], steps: x.shape.strides,
+                to: y.shape.strides)
             return [y]
         },
         vjp: { call, g in
@@ -159,28 +204,39 @@ extension Op {
         let (from, to) = (call.attributes.integer("from"), call.attributes.integer("to"))
         let (first, last) = (from < 0 ? from + size : from, to < 0 ? to + size : to)
         guard first >= 0, first <= last + 1, last < size else {
-            throw RiffleError("", "places \(from < 0 ? from : from + 1) to \(to < 0 ? to : to + 1) are not within dimension \(dim + 1) (x \(x.shape))")
+            throw RiffleError(
+                "",
+                "places \(from < 0 ? from : from + 1) to \(to < 0 ? to : to + 1) are not within dimension \(dim + 1) "
+                    + "(x \(x.shape))"
+            )
         }
         return (dim, first..<(last + 1))
     }
 
     static let pad: Op = linearMap(
-        "pad", [
+        "pad",
+        [
             Argument("x", .tensor), Argument("dim", .dim), Argument("before", .integer(0...1 << 40)),
             Argument("after", .integer(0...1 << 40), default: .integer(0)),
         ],
-        Doc("Puts zeros before and after along a dimension.", example: "> riffle.ones(2):pad(1, 1, 2)\ntensor float32 [5]: 0 1 1 0 0"),
+        Doc(
+            "Puts zeros before and after along a dimension.",
+            example: "> riffle.ones(2):pad(1, 1, 2)\ntensor float32 [5]: 0 1 1 0 0"),
         samples: [Sample([2, 3], with: [.integer(1), .integer(1), .integer(2)])],
         draw: { dice in
-            let x = dice.shape(ranks: 1...4), dim = dice.dim(of: x.rank), (before, after) = (dice.integer(0...9), dice.integer(0...9))
+            let x = dice.shape(ranks: 1...4), dim = dice.dim(of: x.rank),
+                (before, after) = (dice.integer(0...9), dice.integer(0...9))
             return Sample(x, with: [.integer(dim), .integer(before), .integer(after)])
         },
         mistakes: [Sample([2, 3], with: [.integer(2), .integer(1), .integer(0)])],
         forward: { call in
             let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
             let (before, after) = (call.attributes.integer("before"), call.attributes.integer("after"))
-            let y = try Tensor.zeros(x.shape.replacing(dim, with: x.shape[dim] + before + after).checked("pad"), x.dtype)
-            y.copyStrided(x.shape.sizes, from: x, steps: x.shape.strides, to: y.shape.strides, startingAt: before * y.shape.strides[dim])
+            let y = try Tensor.zeros(
+                x.shape.replacing(dim, with: x.shape[dim] + before + after).checked("pad"), x.dtype)
+            y.copyStrided(
+                x.shape.sizes, from: x, steps: x.shape.strides, to: y.shape.strides,
+                startingAt: before * y.shape.strides[dim])
             return [y]
         },
         vjp: { call, g in
@@ -191,7 +247,9 @@ extension Op {
 
     static let cat: Op = linearMap(
         "cat", [Argument("tensors", .tensors), Argument("dim", .dim, default: .integer(0))],
-        Doc("Puts tensors one after another along a dimension.", example: "> riffle.cat({ riffle.ones(2), riffle.zeros(1) })\ntensor float32 [3]: 1 1 0"),
+        Doc(
+            "Puts tensors one after another along a dimension.",
+            example: "> riffle.cat({ riffle.ones(2), riffle.zeros(1) })\ntensor float32 [3]: 1 1 0"),
         samples: [Sample([2, 3], [2, 1], [2, 2], with: [.integer(1)]), Sample([2], with: [.integer(0)])],
         draw: { dice in
             let first = dice.shape(ranks: 1...4), dim = dice.integer(0...first.rank - 1)
@@ -204,14 +262,21 @@ extension Op {
             guard let first = call.inputs.first else { throw RiffleError("", "there are no tensors to join") }
             let dim = try first.dimension(call.attributes.integer("dim"))
             let dtype = call.inputs.map(\.dtype).reduce(first.dtype) { $0.joined(with: $1) }
-            for x in call.inputs where x.rank != first.rank || x.shape.replacing(dim, with: 0) != first.shape.replacing(dim, with: 0) {
+            for x in call.inputs
+            where x.rank != first.rank || x.shape.replacing(dim, with: 0) != first.shape.replacing(dim, with: 0) {
                 throw RiffleError(
-                    "", "the shapes differ in more than dimension \(dim + 1) (\(call.inputs.map(\.shape.description).joined(separator: ", ")))")
+                    "",
+                    "the shapes differ in more than dimension \(dim + 1) "
+                        + "(\(call.inputs.map(\.shape.description).joined(separator: ", ")))"
+                )
             }
-            let y = try Tensor(uninitialized: first.shape.replacing(dim, with: call.inputs.reduce(0) { $0 + $1.shape[dim] }), dtype)
+            let y = try Tensor(
+                uninitialized: first.shape.replacing(dim, with: call.inputs.reduce(0) { $0 + $1.shape[dim] }), dtype)
             var place = 0
             for x in call.inputs {
-                y.copyStrided(x.shape.sizes, from: try x.converted(to: dtype), steps: x.shape.strides, to: y.shape.strides, startingAt: place * y.shape.strides[dim])
+                y.copyStrided(
+                    x.shape.sizes, from: try x.converted(to: dtype), steps: x.shape.strides, to: y.shape.strides,
+                    startingAt: place * y.shape.strides[dim])
                 place += x.shape[dim]
             }
             return [y]
@@ -228,7 +293,9 @@ extension Op {
 
     static let stack: Op = Op.composed(
         "stack", [Argument("tensors", .tensors), Argument("dim", .dim, "the new dimension", default: .integer(0))],
-        Doc("Puts tensors of one shape side by side along a new dimension.", example: "> riffle.stack({ riffle.ones(2), riffle.zeros(2) }, 2):tolist()[2][1]\n1.0"),
+        Doc(
+            "Puts tensors of one shape side by side along a new dimension.",
+            example: "> riffle.stack({ riffle.ones(2), riffle.zeros(2) }, 2):tolist()[2][1]\n1.0"),
         samples: [Sample([2, 3], [2, 3], with: [.integer(1)]), Sample([2], [2], with: [.integer(-1)])],
         draw: { dice in
             let x = dice.shape(), dim = dice.dim(of: x.rank + 1), count = dice.integer(1...4)
@@ -245,12 +312,20 @@ extension Op {
         })
 
     static let split: Op = Op(
-        "split", [
-            Argument("x", .tensor), Argument("sizes", .list(.integer(0...1 << 40)), "the size of each part, or one size for all"),
+        "split",
+        [
+            Argument("x", .tensor),
+            Argument("sizes", .list(.integer(0...1 << 40)), "the size of each part, or one size for all"),
             Argument("dim", .dim, default: .integer(0)),
         ],
-        Doc("Cuts a dimension into parts of the given sizes.", example: "> riffle.tensor({ 1, 2, 3 }):split({ 1, 2 })[2]\ntensor float32 [2]: 2 3"),
-        keep: .nothing, results: .max, samples: [Sample([5, 2], with: [.list([.integer(2), .integer(3)]), .integer(0)]), Sample([2, 4], with: [.integer(2), .integer(1)])],
+        Doc(
+            "Cuts a dimension into parts of the given sizes.",
+            example: "> riffle.tensor({ 1, 2, 3 }):split({ 1, 2 })[2]\ntensor float32 [2]: 2 3"),
+        keep: .nothing, results: .max,
+        samples: [
+            Sample([5, 2], with: [.list([.integer(2), .integer(3)]), .integer(0)]),
+            Sample([2, 4], with: [.integer(2), .integer(1)]),
+        ],
         draw: { dice in
             let part = dice.shape(ranks: 1...4), dim = dice.integer(0...part.rank - 1), count = dice.integer(1...4)
             if part[dim] > 0, dice.chance(0.3) {
@@ -259,7 +334,10 @@ extension Op {
             let sizes = [part[dim]] + (1..<count).map { _ in dice.size(most: 20) }
             return Sample(part.replacing(dim, with: sizes.reduce(0, +)), with: [.dims(sizes), .integer(dim)])
         },
-        mistakes: [Sample([5, 2], with: [.list([.integer(2), .integer(2)]), .integer(0)]), Sample([5, 2], with: [.integer(2), .integer(0)])],
+        mistakes: [
+            Sample([5, 2], with: [.list([.integer(2), .integer(2)]), .integer(0)]),
+            Sample([5, 2], with: [.integer(2), .integer(0)]),
+        ],
         forward: { call in
             let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
             var sizes = call.attributes.integers("sizes")
@@ -269,14 +347,20 @@ extension Op {
                 sizes = [Int](repeating: Swift.min(size, x.shape[dim]), count: parts)
             }
             guard sizes.reduce(0, +) == x.shape[dim] else {
-                let hint = if case .integer = call.attributes[named: "sizes"] { "; name the size of every part where they differ" } else { "" }
-                throw RiffleError("", "parts of \(Shape(sizes)) do not make up dimension \(dim + 1) (x \(x.shape))\(hint)")
+                let hint =
+                    if case .integer = call.attributes[named: "sizes"] {
+                        "; name the size of every part where they differ"
+                    } else { "" }
+                throw RiffleError(
+                    "", "parts of \(Shape(sizes)) do not make up dimension \(dim + 1) (x \(x.shape))\(hint)")
             }
             var place = 0
             return try sizes.map { size in
                 defer { place += size }
                 let y = try Tensor(uninitialized: x.shape.replacing(dim, with: size), x.dtype)
-                y.copyStrided(y.shape.sizes, from: x, at: place * x.shape.strides[dim], steps: x.shape.strides, to: y.shape.strides)
+                y.copyStrided(
+                    y.shape.sizes, from: x, at: place * x.shape.strides[dim], steps: x.shape.strides,
+                    to: y.shape.strides)
                 return y
             }
         },
@@ -284,7 +368,9 @@ extension Op {
             let dim = try call.inputs[0].dimension(call.attributes.integer("dim"))
             return [try Tensor.cat(zip(g, call.outputs).map { try $0 ?? .zeros($1.shape, $1.dtype) }, dim)]
         },
-        jvp: { call, d in try d[0].map { try call.op.apply([$0], call.attributes.values) } ?? call.outputs.map { _ in nil } })
+        jvp: { call, d in
+            try d[0].map { try call.op.apply([$0], call.attributes.values) } ?? call.outputs.map { _ in nil }
+        })
 
     static let flip: Op = linearMap(
         "flip", [Argument("x", .tensor), Argument("dim", .dim)],
@@ -301,14 +387,18 @@ extension Op {
             guard x.count > 0 else { return [y] }
             var strides = x.shape.strides
             strides[dim] = -strides[dim]
-            y.copyStrided(x.shape.sizes, from: x, at: (x.shape[dim] - 1) * x.shape.strides[dim], steps: strides, to: y.shape.strides)
+            y.copyStrided(
+                x.shape.sizes, from: x, at: (x.shape[dim] - 1) * x.shape.strides[dim], steps: strides,
+                to: y.shape.strides)
             return [y]
         },
         vjp: { call, g in [try g[0].map { try call.again($0) }] })
 
     static let `repeat`: Op = Op.composed(
         "repeat_", [Argument("x", .tensor), Argument("counts", .shape, "how often, for each dimension")],
-        Doc("Repeats the whole tensor along its dimensions.", example: "> riffle.tensor({ 1, 2 }):repeat_(2)\ntensor float32 [4]: 1 2 1 2"),
+        Doc(
+            "Repeats the whole tensor along its dimensions.",
+            example: "> riffle.tensor({ 1, 2 }):repeat_(2)\ntensor float32 [4]: 1 2 1 2"),
         samples: [Sample([2, 3], with: [.list([.integer(2), .integer(1)])])],
         draw: { dice in
             let x = dice.shape(), counts = x.sizes.map { _ in dice.integer(0...3) }
@@ -321,8 +411,10 @@ extension Op {
                 throw RiffleError("", "one count for each dimension is needed, got \(Shape(counts)) (x \(x.shape))")
             }
             let spread = zip(x.shape.sizes, counts)
-            return try x.reshaped(to: Shape(spread.flatMap { [1, $0.0] })).expanded(to: Shape(spread.flatMap { [$0.1, $0.0] }))
-                .reshaped(to: Shape(spread.map { $0.0 * $0.1 }))
+            return try x.reshaped(to: Shape(spread.flatMap { [1, $0.0] })).expanded(
+                to: Shape(spread.flatMap { [$0.1, $0.0] })
+            )
+            .reshaped(to: Shape(spread.map { $0.0 * $0.1 }))
         })
 }
 
@@ -338,7 +430,8 @@ extension Tensor {
 
     /// Copies a block of `sizes` from `source` into this fresh tensor; offsets and strides in elements.
     package func copyStrided(
-        _ sizes: [Int], from source: Tensor, at start: Int = 0, steps sourceStrides: [Int], to strides: [Int], startingAt place: Int = 0
+        _ sizes: [Int], from source: Tensor, at start: Int = 0, steps sourceStrides: [Int], to strides: [Int],
+        startingAt place: Int = 0
     ) {
         if sizes.contains(0) { return }
         withExtendedLifetime(source) {

@@ -26,8 +26,12 @@ extension Op {
 
     private func withScalar(_ values: Arguments) throws -> Tensor? {
         guard let scalar, values.values.count == 2 else { return nil }
-        if let x = values.optionalTensor(0), let number = values.optionalNumber(1) { return try scalar.behind(x, number) }
-        if let number = values.optionalNumber(0), let x = values.optionalTensor(1) { return try scalar.before?(number, x) }
+        if let x = values.optionalTensor(0), let number = values.optionalNumber(1) {
+            return try scalar.behind(x, number)
+        }
+        if let number = values.optionalNumber(0), let x = values.optionalTensor(1) {
+            return try scalar.before?(number, x)
+        }
         return nil
     }
 }
@@ -111,7 +115,8 @@ extension Tensor {
     /// - Throws: `RiffleError` when the tensor holds integers.
     package func floating() throws -> Tensor {
         guard dtype.isFloating else {
-            throw RiffleError("", "an int32 tensor where floats are needed (x \(shape)); convert it with x:to(\"float32\")")
+            throw RiffleError(
+                "", "an int32 tensor where floats are needed (x \(shape)); convert it with x:to(\"float32\")")
         }
         return self
     }
@@ -121,7 +126,8 @@ extension Tensor {
         let place = dim < 0 ? dim + rank : dim
         guard place >= 0, place < rank else {
             let told = dim < 0 ? dim : dim + 1
-            throw RiffleError(operation, "dimension \(told) is out of range for a tensor of \(rank) dimensions, \(shape)")
+            throw RiffleError(
+                operation, "dimension \(told) is out of range for a tensor of \(rank) dimensions, \(shape)")
         }
         return place
     }

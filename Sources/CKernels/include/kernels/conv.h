@@ -5,14 +5,16 @@
 // Functions that return bool need workspace from rk_alloc; false: there was none, and the outputs are undefined.
 
 /// x [n, h, w, c_in], weight [c_out, kernel_h, kernel_w, c_in], y [n, out_h, out_w, c_out], zero padding. 3 x 3
-/// convolutions of stride 1 are float32 for either precision: they run in Winograd's form, which would magnify rounding.
+/// convolutions of stride 1 are float32 for either precision: they run in Winograd's form, which would magnify
+/// rounding.
 typedef struct {
     size_t n, h, w, c_in, c_out, kernel_h, kernel_w, stride, pad, out_h, out_w;
     rk_precision precision;
 } rk_conv_shape;
 
 /// y = x * weight + bias (bias [c_out], or NULL).
-bool rk_conv2d(rk_dtype dtype, const rk_conv_shape *shape, const void *x, const void *weight, const void *bias, void *y);
+bool rk_conv2d(
+    rk_dtype dtype, const rk_conv_shape *shape, const void *x, const void *weight, const void *bias, void *y);
 
 /// The gradient of rk_conv2d for x, from y's gradient gy.
 bool rk_conv2d_input_grad(rk_dtype dtype, const rk_conv_shape *shape, const void *gy, const void *weight, void *gx);

@@ -29,7 +29,8 @@ void rk_binary(
 /// y[i] = scale * x[i] + shift. y may be x.
 void rk_affine(rk_dtype dtype, double scale, double shift, const void *x, void *y, size_t count);
 
-/// y[i] = x[i]^exponent; integer exponents are exact for negative x, and 1/2 is the square root, also of -infinity (NaN) and
+/// y[i] = x[i]^exponent; integer exponents are exact for negative x, and 1/2 is the square root, also of -infinity
+/// (NaN) and
 /// -0 (-0), where C's pow differs. y may be x.
 void rk_power(rk_dtype dtype, double exponent, const void *x, void *y, size_t count);
 

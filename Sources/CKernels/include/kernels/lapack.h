@@ -3,8 +3,8 @@
 #include "types.h"
 
 // LAPACK in float64, from Debian's libopenblas0 or from the library that RIFFLE_BLAS names: loaded by the first call of
-// rk_lapack_name, which has to come before all others here. Matrices are column-major; sizes fit 32 bits. Each call runs
-// on the calling thread alone, so that results do not depend on the number of threads.
+// rk_lapack_name, which has to come before all others here. Matrices are column-major; sizes fit 32 bits. Each call
+// runs on the calling thread alone, so that results do not depend on the number of threads.
 
 /// The library's name and core, "OpenBLAS 0.3.21 (SkylakeX)"; NULL where there is none, with the reason in *error.
 const char *rk_lapack_name(const char **error);

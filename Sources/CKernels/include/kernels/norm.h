@@ -5,7 +5,8 @@
 // Functions that return bool need workspace from rk_alloc; false: there was none, and the outputs are undefined.
 
 /// x [n, pixels, channels] normalised over each sample's groups of channels, then scaled and shifted by weight and bias
-/// [channels] (either may be NULL), then put through `silu`. Also writes mean and rstd = 1 / sqrt(var + eps), [n, groups].
+/// [channels] (either may be NULL), then put through `silu`. Also writes mean and rstd = 1 / sqrt(var + eps), [n,
+/// groups].
 bool rk_group_norm(
     rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, double eps, bool silu, const void *x,
     const void *weight, const void *bias, void *y, void *mean, void *rstd);
@@ -16,7 +17,8 @@ bool rk_group_norm_grad(
     const void *weight, const void *bias, const void *mean, const void *rstd, const void *gy, void *gx, void *gweight,
     void *gbias);
 
-/// The tangent of rk_group_norm as x moves along d: y = weight J d, J the Jacobian of the normalisation. Also mean and rstd.
+/// The tangent of rk_group_norm as x moves along d: y = weight J d, J the Jacobian of the normalisation. Also mean and
+/// rstd.
 bool rk_group_norm_tangent(
     rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, double eps, const void *x, const void *d,
     const void *weight, void *y, void *mean, void *rstd);
@@ -26,8 +28,8 @@ bool rk_group_norm_tangent_grad(
     rk_dtype dtype, size_t n, size_t pixels, size_t channels, size_t groups, const void *x, const void *d,
     const void *weight, const void *mean, const void *rstd, const void *gy, void *gx, void *gd, void *gweight);
 
-/// Rows of x [rows, width] normalised to mean 0 and variance 1, then scaled and shifted by weight and bias (both or neither
-/// NULL), [sets, width]: a set for each of as many equal runs of rows. Also writes mean and rstd, [rows].
+/// Rows of x [rows, width] normalised to mean 0 and variance 1, then scaled and shifted by weight and bias (both or
+/// neither NULL), [sets, width]: a set for each of as many equal runs of rows. Also writes mean and rstd, [rows].
 void rk_layer_norm(
     rk_dtype dtype, size_t rows, size_t width, size_t sets, double eps, const void *x, const void *weight,
     const void *bias, void *y, void *mean, void *rstd);

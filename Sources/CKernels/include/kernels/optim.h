@@ -2,8 +2,8 @@
 
 #include "types.h"
 
-/// One AdamW step in place (Loshchilov and Hutter 2019, with PyTorch's order): p -= lr weight_decay p; m and v updated with
-/// the gradient times grad_scale; p -= lr (m / correction1) / (sqrt(v / correction2) + eps).
+/// One AdamW step in place (Loshchilov and Hutter 2019, with PyTorch's order): p -= lr weight_decay p; m and v updated
+/// with the gradient times grad_scale; p -= lr (m / correction1) / (sqrt(v / correction2) + eps).
 typedef struct {
     double lr, beta1, beta2, eps, weight_decay, correction1, correction2, grad_scale;
 } rk_adamw_settings;

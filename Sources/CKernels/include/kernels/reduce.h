@@ -17,8 +17,8 @@ void rk_cumsum(bool reverse, rk_dtype dtype, const void *x, void *y, size_t oute
 /// Sum of squares, in float64, in a fixed order.
 double rk_sum_squares(rk_dtype dtype, const void *x, size_t count);
 
-/// Sorts each row of x [rows, n] into y and its indices, from 0, into `order` (either may be NULL): upwards with NaN last,
-/// or downwards with NaN first, equal ones in their order. False when there is no memory for scratch.
+/// Sorts each row of x [rows, n] into y and its indices, from 0, into `order` (either may be NULL): upwards with NaN
+/// last, or downwards with NaN first, equal ones in their order. False when there is no memory for scratch.
 bool rk_sort_rows(bool descending, rk_dtype dtype, const void *x, void *y, int32_t *order, size_t rows, size_t n);
 
 /// The indices, from 0, of the first `count` <= n elements of each row of x [rows, n] as rk_sort_rows would order them.

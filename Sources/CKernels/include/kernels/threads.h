@@ -2,8 +2,8 @@
 
 #include "types.h"
 
-/// How many threads kernels use: RIFFLE_THREADS, else the processors that this process may run on, as far as the quota of
-/// its control groups goes.
+/// How many threads kernels use: RIFFLE_THREADS, else the processors that this process may run on, as far as the quota
+/// of its control groups goes.
 int rk_threads(void);
 
 /// Sets the number of threads, at least 1. Results do not depend on it.
