@@ -72,9 +72,9 @@ package enum Origin {
     case node(Node)
 }
 
-/// One output of one record.
+/// One output of one record. It keeps the tape, which holds no tensors: a tensor may outlive the thread that made it.
 package struct Node {
-    package unowned(safe) let tape: Tape
+    package let tape: Tape
     package let index: Int
     package let output: Int
 }

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import RiffleTensor
@@ -20,6 +21,25 @@ import Testing
         #expect(live == before + 1)
         held = nil
         #expect(live == before && held == nil)
+    }
+
+    /// A tensor outlives the thread on whose tape it is, and can still be differentiated.
+    @Test func tensorsOutliveTheirThread() throws {
+        final class Made {
+            var parameter: Parameter?, loss: Tensor?
+        }
+        let made = Made()
+        var thread = pthread_t()
+        let code = pthread_create(&thread, nil, { pointer in
+            let made = Unmanaged<Made>.fromOpaque(pointer!).takeUnretainedValue()
+            made.parameter = (try? Tensor([3] as [Double], [1])).map { Parameter($0) }
+            made.loss = try? made.parameter.map { try ($0.tensor * $0.tensor).sum() }
+            return nil
+        }, Unmanaged.passUnretained(made).toOpaque())
+        try #require(code == 0)
+        pthread_join(thread, nil)
+        try #require(made.loss).backward()
+        #expect(try made.parameter?.gradient?.doubles() == [6])
     }
 
     /// A loss that is kept after its backward pass keeps one record, not all that led to it.
