@@ -53,7 +53,8 @@ let package = Package(
             dependencies: ["RiffleFlow", "RiffleMetrics", "RiffleIO", "RiffleNN", "RiffleTensor", "CKernels"]),
         .testTarget(name: "RiffleIOTests", dependencies: ["RiffleIO", "RiffleMetrics", "RiffleTensor", "CKernels"]),
         .testTarget(
-            name: "RiffleLuaTests", dependencies: ["RiffleLua", "RiffleTensor", "CKernels", "riffle"], exclude: ["lua"]),
+            name: "RiffleLuaTests", dependencies: ["RiffleLua", "RiffleTensor", "CKernels", "riffle"],
+            exclude: ["lua"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -39,8 +39,10 @@ static double gelu_f64(double x) {
 
 static void unary_f64(rk_unary_op op, const double *x, double *y, size_t n) {
     switch (op) {
-#define RK_UNARY(NAME, name, f64, f32) \
-    case RK_##NAME: FOR_EACH(double, f64); #include "kernels/unary.def"
+// clang-format off
+#define RK_UNARY(NAME, name, f64, f32) case RK_##NAME: FOR_EACH(double, f64);
+#include "kernels/unary.def"
+// clang-format on
     case RK_UNARY_COUNT: break;
     }
 }

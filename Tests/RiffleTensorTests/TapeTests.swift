@@ -30,12 +30,14 @@ import Testing
         }
         let made = Made()
         var thread = pthread_t()
-        let code = pthread_create(&thread, nil, { pointer in
-            let made = Unmanaged<Made>.fromOpaque(pointer!).takeUnretainedValue()
-            made.parameter = (try? Tensor([3] as [Double], [1])).map { Parameter($0) }
-            made.loss = try? made.parameter.map { try ($0.tensor * $0.tensor).sum() }
-            return nil
-        }, Unmanaged.passUnretained(made).toOpaque())
+        let code = pthread_create(
+            &thread, nil,
+            { pointer in
+                let made = Unmanaged<Made>.fromOpaque(pointer!).takeUnretainedValue()
+                made.parameter = (try? Tensor([3] as [Double], [1])).map { Parameter($0) }
+                made.loss = try? made.parameter.map { try ($0.tensor * $0.tensor).sum() }
+                return nil
+            }, Unmanaged.passUnretained(made).toOpaque())
         try #require(code == 0)
         pthread_join(thread, nil)
         try #require(made.loss).backward()
