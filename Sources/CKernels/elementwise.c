@@ -37,12 +37,13 @@ static double gelu_f64(double x) {
     } \
     break
 
+#define CASE_F64(op, value) \
+    case op: FOR_EACH(double, value);
+
 static void unary_f64(rk_unary_op op, const double *x, double *y, size_t n) {
     switch (op) {
-// clang-format off
-#define RK_UNARY(NAME, name, f64, f32) case RK_##NAME: FOR_EACH(double, f64);
+#define RK_UNARY(NAME, name, f64, f32) CASE_F64(RK_##NAME, f64)
 #include "kernels/unary.def"
-// clang-format on
     case RK_UNARY_COUNT: break;
     }
 }

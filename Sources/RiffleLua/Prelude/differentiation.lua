@@ -38,7 +38,7 @@ define("jvp", {
   },
   example = [[
 > riffle.jvp(function(t) return t * t end, riffle.tensor { 3 }, riffle.tensor { 1 })
-tensor float32 [1]: 9\ttensor float32 [1]: 6]],
+tensor float32 [1]: 9	tensor float32 [1]: 6]],
   source = "Griewank and Walther 2008, section 3.1",
 }, function(fn, x, dx)
   expect("jvp", 1, "fn", fn, "function")
