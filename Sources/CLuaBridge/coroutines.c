@@ -33,9 +33,10 @@ static int resume(lua_State *L) {
     lua_State *co = lua_tothread(L, 1);
     luaL_argexpected(L, co, 1, "coroutine");
     int results = run(lua_touserdata(L, lua_upvalueindex(1)), L, co, lua_gettop(L) - 1);
+    int given = results < 0 ? 1 : results;
     lua_pushboolean(L, results >= 0);
-    lua_insert(L, -(results < 0 ? 1 : results) - 1);
-    return (results < 0 ? 1 : results) + 1;
+    lua_insert(L, -given - 1);
+    return given + 1;
 }
 
 /// What coroutine.wrap returns.

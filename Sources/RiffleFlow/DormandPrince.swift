@@ -154,8 +154,7 @@ public struct DormandPrince: Sendable {
             "at time \(riffleExact(t)) even a step of \(riffleFormat(Self.shortest)) is off by \(riffleFormat(ratio)) "
                 + "times what rtol "
                 + "\(riffleFormat(relativeTolerance)) and atol \(riffleFormat(absoluteTolerance)) allow: the velocity "
-                + "has no bound "
-                + "there, or they are too small for these numbers")
+                + "has no bound there, or they are too small for these numbers")
     }
 
     private func attempt(

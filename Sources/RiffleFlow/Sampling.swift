@@ -11,9 +11,8 @@ public enum Sampler {
         _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, _ condition: Condition? = nil,
         visit: (Tensor) throws -> Void = { _ in }
     ) throws -> (x: Tensor, report: SolverReport) {
-        try checkRange(grid, "ode")
-        return try evaluating(network, x) {
-            try solve(x, along: grid, method, visit: visit, velocity: field(network, x, condition))
+        try following(network, x, condition, through: grid) {
+            try solve(x, along: grid, method, visit: visit, velocity: $0)
         }
     }
 
@@ -23,9 +22,8 @@ public enum Sampler {
         _ network: Network, _ x: Tensor, from: Double = 0, to: Double = 1, _ method: DormandPrince,
         _ condition: Condition? = nil, visit: (Tensor) throws -> Void = { _ in }
     ) throws -> (x: Tensor, report: SolverReport) {
-        try checkRange([from, to], "ode")
-        return try evaluating(network, x) {
-            try method.solve(x, from: from, to: to, visit: visit, velocity: field(network, x, condition))
+        try following(network, x, condition, through: [from, to]) {
+            try method.solve(x, from: from, to: to, visit: visit, velocity: $0)
         }
     }
 
@@ -35,9 +33,8 @@ public enum Sampler {
         _ network: Network, _ x: Tensor, along times: [Double], _ method: DormandPrince, _ condition: Condition? = nil,
         visit: (Tensor) throws -> Void = { _ in }
     ) throws -> (x: Tensor, report: SolverReport) {
-        try checkRange(times, "ode")
-        return try evaluating(network, x) {
-            try method.solve(x, along: times, visit: visit, velocity: field(network, x, condition))
+        try following(network, x, condition, through: times) {
+            try method.solve(x, along: times, visit: visit, velocity: $0)
         }
     }
 
@@ -101,9 +98,14 @@ public enum Sampler {
         return try withoutGradient { try network.evaluating(body) }
     }
 
-    private static func field(_ network: Network, _ x: Tensor, _ condition: Condition?) -> (Tensor, Double) throws ->
-        Tensor
-    {
-        { try network.velocity($0, .full([x.shape[0]], $1, x.dtype), condition) }
+    /// Runs a solver on the network's velocity.
+    private static func following<Result>(
+        _ network: Network, _ x: Tensor, _ condition: Condition?, through times: [Double],
+        _ solver: ((Tensor, Double) throws -> Tensor) throws -> Result
+    ) throws -> Result {
+        try checkRange(times, "ode")
+        return try evaluating(network, x) {
+            try solver { try network.velocity($0, .full([x.shape[0]], $1, x.dtype), condition) }
+        }
     }
 }

@@ -33,11 +33,7 @@ public final class Progress: @unchecked Sendable {
     }
 
     /// Seconds on a clock that only goes forward.
-    static func now() -> Double {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
-    }
+    static func now() -> Double { Profiler.now() }
 
     /// Told after each step: shows itself ten times a second on a terminal, elsewhere every half minute.
     func advance(to step: Int) {

@@ -46,8 +46,7 @@ package struct NetworkForm: Sendable {
     private static let precision = Argument(
         "precision", usual: Precision.float32,
         "of products: bf16 rounds their factors where the processor has matrix tiles (AMX), which is faster, and is "
-            + "float32 "
-            + "elsewhere; sums and parameters stay float32")
+            + "float32 elsewhere; sums and parameters stay float32")
 
     package static let all = [MLP.form, UNet.form, DiT.form, MMDiT.form]
 }

@@ -105,11 +105,11 @@ extension Argument {
 /// What a reader is told of a function: the source of help, the reference page and the editor stub.
 public struct Doc: Sendable {
     /// One sentence that ends with a period, at most 100 characters.
-    public let summary: String
+    public var summary: String
     public let formula: String
     public let shapes: String
     /// Lua lines that begin with `> `, each followed by what they print; run by a test.
-    public let example: String
+    public var example: String
     /// Paper and equation.
     public let source: String
     /// Of a loss: the numbers in the table that it returns beside itself.

@@ -78,7 +78,7 @@ public struct AYFLoss {
     }
 }
 
-extension AYFLoss: LossWithOptions {
+extension AYFLoss: LossFromData {
     static let methods = [
         method(
             "ayf", AYFLoss.init, student: .student, [Option("form", \.form, "which end moves")],
@@ -102,8 +102,6 @@ extension AYFLoss: LossWithOptions {
                 Option("warmup", \.warmup, .fraction(0...1), "r: how much of the tangent's derivative counts"),
                 Option("normaliser", \.normaliser, .nonNegative, "c; nothing is normalised where it is 0"),
             ]
-        return .fromData(name, usual, student: student, options, doc) { loss, lesson, teacher in
-            try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
-        }
+        return .fromData(name, usual, student: student, options, doc)
     }
 }

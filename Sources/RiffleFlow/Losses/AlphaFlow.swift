@@ -40,7 +40,7 @@ public struct AlphaFlowLoss {
     }
 }
 
-extension AlphaFlowLoss: LossWithOptions {
+extension AlphaFlowLoss: LossFromData {
     static let method = LossMethod.fromData(
         "alphaflow", { AlphaFlowLoss(alpha: 1) },
         [
@@ -54,7 +54,5 @@ extension AlphaFlowLoss: LossWithOptions {
             formula: "L = E |u - sg (alpha v + (1 - alpha) u(x_m, m, t))|^2 / alpha, m = s + alpha (t - s)",
             example: ", { alpha = 0.5 }", source: "AlphaFlow, 2510.20771",
             parts: [.velocity, Doc.Part("alphaflow", "the rest, divided by alpha^2")])
-    ) { loss, lesson, teacher in
-        try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
-    }
+    )
 }

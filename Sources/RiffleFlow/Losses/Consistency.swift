@@ -64,7 +64,7 @@ public struct ConsistencyLoss {
     }
 }
 
-extension ConsistencyLoss: LossWithOptions {
+extension ConsistencyLoss: LossFromData {
     static let method = LossMethod.fromData(
         "consistency", ConsistencyLoss.init, student: .steppingStudent,
         [
@@ -73,8 +73,7 @@ extension ConsistencyLoss: LossWithOptions {
                 "equal ones, from each to the next; 32 where no stage is given"),
             Option(
                 "stage", \.stage, .integer(0...20),
-                "of easy consistency tuning's schedule instead, on the linear "
-                    + "path"),
+                "of easy consistency tuning's schedule instead, on the linear path"),
             Option("method", \.method, "how the teacher is followed"),
         ],
         Doc(
@@ -82,7 +81,5 @@ extension ConsistencyLoss: LossWithOptions {
             formula: "L = E |f(x_s, s) - sg f*(x_r, r)|^2, f(x, s) = x + (1 - s) u(x, s, 1), s < r",
             source: "Song et al. 2023, 2303.01469; Geng et al. 2024, 2406.14548",
             parts: [Doc.Part("consistency", "the whole loss")])
-    ) { loss, lesson, teacher in
-        try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
-    }
+    )
 }

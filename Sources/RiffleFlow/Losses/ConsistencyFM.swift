@@ -49,7 +49,7 @@ public struct ConsistencyFMLoss {
     }
 }
 
-extension ConsistencyFMLoss: LossWithOptions {
+extension ConsistencyFMLoss: LossFromData {
     static let method = LossMethod.fromData(
         "consistency_fm", ConsistencyFMLoss.init, student: .steppingStudent,
         [
@@ -68,7 +68,5 @@ extension ConsistencyFMLoss: LossWithOptions {
                 Doc.Part("consistency", "where both points lead"),
                 Doc.Part("velocity", "the velocities at both points"),
             ])
-    ) { loss, lesson, teacher in
-        try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
-    }
+    )
 }

@@ -46,13 +46,13 @@ extension Roles {
     }
 }
 
-extension EFMDLoss: LossWithOptions {
+extension EFMDLoss: LossByTeacher {
     static let method = LossMethod.taught(
-        "efmd", EFMDLoss.init, target: .unusedTarget,
+        "efmd", EFMDLoss.init,
         [Option("gradient", \.gradient, "semi holds the transport constant")],
         Doc(
             "Eulerian flow map distillation: where a jump starts does not matter along the flow.",
             formula: "L = E |d/ds X + (v . grad) X|^2", source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507",
             parts: [Doc.Part("eulerian", "how the end moves with the start")])
-    ) { loss, lesson, teacher in try loss(lesson.student, teacher, lesson.data, lesson.condition) }
+    )
 }

@@ -44,9 +44,9 @@ public struct LFMDLoss {
     }
 }
 
-extension LFMDLoss: LossWithOptions {
+extension LFMDLoss: LossByTeacher {
     static let method = LossMethod.taught(
-        "lfmd", LFMDLoss.init, target: .unusedTarget,
+        "lfmd", LFMDLoss.init,
         [
             Option("gradient", \.gradient, "full also goes through the teacher's input"),
             Option("initial_weight", \.initialWeight, .nonNegative, "of |u(x, s, s) - v_s(x)|^2"),
@@ -57,5 +57,5 @@ extension LFMDLoss: LossWithOptions {
             formula: "L = E |d/dt phi(t) - v_t(phi(t))|^2, phi(t) = x_s + (t - s) u(x_s, s, t)",
             source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507",
             parts: [.initial, Doc.Part("terminal", "the end of a jump against the teacher")])
-    ) { loss, lesson, teacher in try loss(lesson.student, teacher, lesson.data, lesson.condition) }
+    )
 }

@@ -6,11 +6,23 @@ package protocol LossWithOptions {
     var options: LossOptions { get set }
 }
 
+/// A loss of a student that learns from data alone where it has no teacher.
+package protocol LossFromData: LossWithOptions {
+    func callAsFunction(
+        _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network?, _ condition: Condition?
+    ) throws -> Loss
+}
+
+/// A loss of a student that looks up to its teacher alone.
+package protocol LossByTeacher: LossWithOptions {
+    func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition?) throws -> Loss
+}
+
 /// A loss as callers know it: its name, what it is given, its options with their defaults, and how it is computed.
 /// Every loss declares its own beside itself; `LossMethod.all` lists them.
 package struct LossMethod: Sendable {
     package let name: String
-    package let doc: Doc
+    package private(set) var doc: Doc
     /// Networks and data first, then options.
     package let arguments: [Argument]
     private let compute: @Sendable (Arguments) throws -> Loss
@@ -29,10 +41,8 @@ package struct LossMethod: Sendable {
         shared: [Option<LossOptions>], _ doc: Doc, compute: @escaping @Sendable (Method, Arguments) throws -> Loss
     ) {
         self.name = name
-        self.doc = Doc(
-            "\(doc.summary) Returns the loss and its parts.", formula: doc.formula, example: doc.example,
-            source: doc.source,
-            parts: doc.parts)
+        self.doc = doc
+        self.doc.summary += " Returns the loss and its parts."
         let path: WritableKeyPath<Method, LossOptions> & Sendable = \.options, all = options + shared.of(path)
         arguments = given + all.arguments(of: usual())
         self.compute = { arguments in try compute(all.read(arguments, into: usual()), arguments) }
@@ -80,16 +90,26 @@ extension LossMethod {
         }
     }
 
-    /// A loss that learns from data alone where it has no teacher.
-    static func fromData<Method: LossWithOptions>(
+    /// A loss that needs a teacher, and no target.
+    static func taught<Method: LossByTeacher>(
         _ name: String, _ usual: @escaping @Sendable () -> Method, student: Argument = .student,
-        target: Argument = .target,
-        _ options: [Option<Method>], _ doc: Doc,
-        compute: @escaping @Sendable (Method, Lesson, _ teacher: Network?) throws -> Loss
+        _ options: [Option<Method>], shared: [Option<LossOptions>] = LossOptions.all, _ doc: Doc
+    ) -> LossMethod {
+        taught(name, usual, student: student, target: .unusedTarget, options, shared: shared, doc) {
+            try $0($1.student, $2, $1.data, $1.condition)
+        }
+    }
+
+    /// A loss that learns from data alone where it has no teacher.
+    static func fromData<Method: LossFromData>(
+        _ name: String, _ usual: @escaping @Sendable () -> Method, student: Argument = .student,
+        target: Argument = .target, _ options: [Option<Method>], _ doc: Doc
     ) -> LossMethod {
         let given = [student, .optionalTeacher, .data, target, .labels]
         return LossMethod(name, usual, given: given, options, shared: LossOptions.all, doc.called(name)) {
-            try compute($0, Lesson($1), $1.optionalObject("teacher"))
+            let lesson = Lesson($1)
+            return try $0(
+                lesson.student, $1.optionalObject("teacher"), lesson.data, target: lesson.target, lesson.condition)
         }
     }
 }
@@ -119,9 +139,9 @@ extension Doc {
     /// With an example that calls the loss of a student; what the doc has as its example stands behind the data.
     fileprivate func called(_ name: String) -> Doc {
         let call = "return riffle.flow.loss.\(name)(teacher:two_timed(), teacher, riffle.randn(8, 2)\(example)):shape()"
-        return Doc(
-            summary, formula: formula, example: "> local teacher = riffle.nn.mlp { width = 32 }; \(call)\n[]",
-            source: source, parts: parts)
+        var doc = self
+        doc.example = "> local teacher = riffle.nn.mlp { width = 32 }; \(call)\n[]"
+        return doc
     }
 }
 

@@ -45,7 +45,7 @@ public struct MeanFlowLoss {
     }
 }
 
-extension MeanFlowLoss: LossWithOptions {
+extension MeanFlowLoss: LossFromData {
     static let methods = [
         method(
             "meanflow", isImproved: false,
@@ -70,8 +70,6 @@ extension MeanFlowLoss: LossWithOptions {
             return loss
         }
         let options = [Option<Self>("diagonal", \.diagonal, .fraction(0...1), .diagonal)]
-        return .fromData(name, usual, options, doc) { loss, lesson, teacher in
-            try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
-        }
+        return .fromData(name, usual, options, doc)
     }
 }

@@ -41,9 +41,9 @@ public struct PFMMLoss {
     }
 }
 
-extension PFMMLoss: LossWithOptions {
+extension PFMMLoss: LossByTeacher {
     static let method = LossMethod.taught(
-        "pfmm", PFMMLoss.init, target: .unusedTarget,
+        "pfmm", PFMMLoss.init,
         [
             Option("reach", \.reach, .fraction(1e-6...1), "the longest jump"),
             Option("steps", \.steps, .integer(1...1000), "of the teacher for one of the student"),
@@ -54,5 +54,5 @@ extension PFMMLoss: LossWithOptions {
             formula: "L = E |X_{s,t}(x_s) - X^_{m,t}(X^_{s,m}(x_s))|^2 / (t - s)^2, t - s <= reach",
             source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507",
             parts: [Doc.Part("progressive", "the whole loss")])
-    ) { loss, lesson, teacher in try loss(lesson.student, teacher, lesson.data, lesson.condition) }
+    )
 }

@@ -32,9 +32,9 @@ public struct ProgressiveLoss {
     }
 }
 
-extension ProgressiveLoss: LossWithOptions {
+extension ProgressiveLoss: LossByTeacher {
     static let method = LossMethod.taught(
-        "progressive", { ProgressiveLoss(steps: 1) }, student: .steppingStudent, target: .unusedTarget,
+        "progressive", { ProgressiveLoss(steps: 1) }, student: .steppingStudent,
         [Option("steps", \.steps, .integer(1...1_000_000), "the student's, from noise to data", isRequired: true)],
         shared: LossOptions.onPath + LossOptions.measure,
         Doc(
@@ -42,5 +42,5 @@ extension ProgressiveLoss: LossWithOptions {
             formula: "L = E |u(x, s, s + h) - (u'(x, s, s + h/2) + u'(x', s + h/2, s + h)) / 2|^2, h = 1 / steps",
             example: ", { steps = 8 }", source: "Salimans and Ho 2022, 2202.00512",
             parts: [Doc.Part("progressive", "the whole loss")])
-    ) { loss, lesson, teacher in try loss(lesson.student, teacher, lesson.data, lesson.condition) }
+    )
 }

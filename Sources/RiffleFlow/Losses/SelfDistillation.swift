@@ -84,7 +84,7 @@ public struct SelfDistillationLoss {
     }
 }
 
-extension SelfDistillationLoss: LossWithOptions {
+extension SelfDistillationLoss: LossFromData {
     static let methods = [
         method(
             "lsd", .lagrangian, target: .standingTarget, [],
@@ -116,9 +116,6 @@ extension SelfDistillationLoss: LossWithOptions {
         _ name: String, _ form: Form, target: Argument = .target, _ options: [Option<Self>], _ doc: Doc
     ) -> LossMethod {
         let diagonal = Option<Self>("diagonal", \.diagonal, .fraction(0...1), .diagonal)
-        return .fromData(name, { SelfDistillationLoss(form) }, target: target, options + [diagonal], doc) {
-            loss, lesson, teacher in
-            try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
-        }
+        return .fromData(name, { SelfDistillationLoss(form) }, target: target, options + [diagonal], doc)
     }
 }

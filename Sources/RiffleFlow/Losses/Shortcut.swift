@@ -65,7 +65,7 @@ public struct ShortcutLoss {
     }
 }
 
-extension ShortcutLoss: LossWithOptions {
+extension ShortcutLoss: LossFromData {
     static let method = LossMethod.fromData(
         "shortcut", ShortcutLoss.init,
         [
@@ -78,7 +78,5 @@ extension ShortcutLoss: LossWithOptions {
                 "L = E |u(x, s, s) - v|^2 + E |u(x, s, s + 2d) - sg (u*(x, s, s + d) + u*(x', s + d, s + 2d)) / 2|^2",
             source: "Frans et al. 2024, 2410.12557; with a teacher 2512.02636",
             parts: [.velocity, Doc.Part("shortcut", "one jump against two")])
-    ) { loss, lesson, teacher in
-        try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
-    }
+    )
 }

@@ -34,7 +34,7 @@ public struct TVMLoss {
     }
 }
 
-extension TVMLoss: LossWithOptions {
+extension TVMLoss: LossFromData {
     static let method = LossMethod.fromData(
         "tvm", TVMLoss.init, target: .standingTarget, [Option("velocity_weight", \.velocityWeight, .nonNegative)],
         Doc(
@@ -42,7 +42,5 @@ extension TVMLoss: LossWithOptions {
             formula: "L = E |d/dt X(t) - sg u*(X(t), t, t)|^2 + E |u(x, r, r) - v|^2",
             source: "Zhou et al. 2025, 2511.19797, eq. 9 and 12",
             parts: [Doc.Part("terminal", "the end of a jump against the target's velocity"), .velocity])
-    ) { loss, lesson, teacher in
-        try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
-    }
+    )
 }

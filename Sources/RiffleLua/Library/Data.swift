@@ -136,8 +136,7 @@ enum DataLibrary {
                             default: .boolean(false)),
                         Argument(
                             "repeat_", .boolean,
-                            "whether epoch follows epoch without an "
-                                + "end", default: .boolean(false)),
+                            "whether epoch follows epoch without an end", default: .boolean(false)),
                         Argument(
                             "drop_last", .boolean, "whether to leave out a batch that is not full",
                             default: .boolean(false)),

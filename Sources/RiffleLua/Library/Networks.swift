@@ -74,8 +74,7 @@ enum NetworkLibrary {
                     module, Argument("path", .string),
                     Argument(
                         "strict", .boolean,
-                        "whether every name has to be there, and no "
-                            + "other", default: .boolean(true)),
+                        "whether every name has to be there, and no other", default: .boolean(true)),
                 ],
                 Doc(
                     "Reads a safetensors file, all or nothing. Returns the module, missing and unexpected names.",

@@ -122,8 +122,7 @@ enum OptimizerLibrary {
                 Argument("length", .positive, "of the average wanted, up to 0.2886"),
                 Argument(
                     "step", .integer(1...Int.max),
-                    "where it ends; at the last snapshot when not "
-                        + "given", default: .none),
+                    "where it ends; at the last snapshot when not given", default: .none),
             ],
             Doc(
                 "Sets a network to a power-function average of any length. Returns it and { error, weights } of the "

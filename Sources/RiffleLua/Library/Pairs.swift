@@ -98,8 +98,7 @@ enum PairLibrary {
                             "shuffle", .boolean, "whether each epoch has a random order", default: .boolean(false)),
                         Argument(
                             "repeat_", .boolean,
-                            "whether epoch follows epoch without an "
-                                + "end", default: .boolean(false)),
+                            "whether epoch follows epoch without an end", default: .boolean(false)),
                         Argument(
                             "drop_last", .boolean, "whether to leave out a batch that is not full",
                             default: .boolean(false)),

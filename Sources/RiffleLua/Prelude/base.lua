@@ -76,7 +76,7 @@ function internal.told(value)
     if next(value) == nil then return "an empty table" end
     return #value > 0 and next(value, #value) == nil and "a list of " .. #value or "a table"
   end
-  local shape = (kind == "tensor" or kind == "parameter") and select(2, internal.bytes_of(value)):match("%[.*") 
+  local shape = (kind == "tensor" or kind == "parameter") and select(2, internal.bytes_of(value)):match("%[.*")
   local article = kind ~= "userdata" and kind:find("^[aeiou]") and "an" or "a"
   return ("%s %s%s"):format(article, kind:gsub("_", " "), shape and " " .. shape or "")
 end

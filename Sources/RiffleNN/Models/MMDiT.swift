@@ -175,8 +175,7 @@ extension MMDiT {
             Option("tokens", \.tokenWidth, .integer(1...1_000_000), "width of a text's tokens (joint_attention_dim)"),
             Option(
                 "summary", \.summaryWidth, .integer(1...1_000_000),
-                "width of a text's summary "
-                    + "(pooled_projection_dim)"),
+                "width of a text's summary (pooled_projection_dim)"),
             Option(
                 "qk_norm", \.queryKeyNorm, .boolean,
                 "whether each head's queries and keys are normalised (qk_norm = \"rms_norm\")"),

@@ -72,7 +72,8 @@ public class Profiler {
         return try body()
     }
 
-    private static func now() -> Double {
+    /// Seconds on a clock that only goes forward.
+    package static func now() -> Double {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)
         return Double(time.tv_sec) + 1e-9 * Double(time.tv_nsec)
