@@ -2,7 +2,7 @@ import CKernels
 import RiffleTensor
 
 /// Which noise goes with which sample of data in a batch.
-public enum Coupling: String, Sendable, CaseIterable {
+package enum Coupling: String, Sendable, CaseIterable {
     /// As both come: every noise may meet every sample.
     case independent
     /// The optimal transport between the two sides of the batch: the sum of |x0_i - x1_i|^2 is least (Pooladian et al.
@@ -18,7 +18,7 @@ public enum Coupling: String, Sendable, CaseIterable {
     ///   - data: x1, of the same shape.
     /// - Returns: the rows of `noise`, each once.
     /// - Throws: `RiffleError` when the shapes differ, a number is not finite, or the matrix does not fit into memory.
-    public func pair(_ noise: Tensor, with data: Tensor) throws -> Tensor {
+    package func pair(_ noise: Tensor, with data: Tensor) throws -> Tensor {
         guard self == .optimal else { return noise }
         guard noise.shape == data.shape, data.rank >= 1, noise.dtype.isFloating, data.dtype.isFloating else {
             throw RiffleError(

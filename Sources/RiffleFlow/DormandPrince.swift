@@ -5,13 +5,13 @@ import RiffleTensor
 ///
 /// Between the ends of a step the solution is told by the method's continuous extension of order 4, from the same
 /// evaluations (Hairer, Norsett and Wanner, Solving Ordinary Differential Equations I, II.6, equation 6.12).
-public struct DormandPrince: Sendable {
-    public var relativeTolerance = 1e-5
-    public var absoluteTolerance = 1e-5
+package struct DormandPrince: Sendable {
+    package var relativeTolerance = 1e-5
+    package var absoluteTolerance = 1e-5
     /// The most steps, taken and rejected together.
-    public var maximumSteps = 10_000
+    package var maximumSteps = 10_000
 
-    public init(relativeTolerance: Double = 1e-5, absoluteTolerance: Double = 1e-5, maximumSteps: Int = 10_000) {
+    package init(relativeTolerance: Double = 1e-5, absoluteTolerance: Double = 1e-5, maximumSteps: Int = 10_000) {
         (self.relativeTolerance, self.absoluteTolerance) = (relativeTolerance, absoluteTolerance)
         self.maximumSteps = maximumSteps
     }
@@ -41,7 +41,7 @@ public struct DormandPrince: Sendable {
     /// - Parameters:
     ///   - visit: is told the state at the start and after each step.
     /// - Throws: `RiffleError` when the steps run out, the solution is not finite, or the tolerances cannot be met.
-    public func solve(
+    package func solve(
         _ x: Tensor, from start: Double, to end: Double, visit: (Tensor) throws -> Void = { _ in },
         velocity: (Tensor, Double) throws -> Tensor
     ) throws -> (x: Tensor, report: SolverReport) {
@@ -59,7 +59,7 @@ public struct DormandPrince: Sendable {
     /// - Parameters:
     ///   - visit: is told the state at each of the times.
     /// - Throws: `RiffleError` as above, and unless the times are two or more, all different, in order.
-    public func solve(
+    package func solve(
         _ x: Tensor, along times: [Double], visit: (Tensor) throws -> Void, velocity: (Tensor, Double) throws -> Tensor
     ) throws -> (x: Tensor, report: SolverReport) {
         try checkGrid(times, "ode")

@@ -9,7 +9,7 @@ import RiffleTensor
 /// a weaker network under the same condition (autoguidance, Karras et al. 2406.02507). Scale 1 changes nothing.
 ///
 /// It is a network like any other: it can be sampled, and teach. Its students start as the network itself.
-public final class GuidedNetwork: Network {
+package final class GuidedNetwork: Network {
     private let network: Network
     private let weak: Network?
     private let scale: Double
@@ -20,7 +20,7 @@ public final class GuidedNetwork: Network {
     ///   - interval: of times (for two, of the first), where guidance acts.
     ///   - none: what stands for no condition, a row that serves for all samples; the network's own when nil.
     /// - Throws: `RiffleError` where there is no weaker answer to be had.
-    public init(
+    package init(
         _ network: Network, scale: Double, interval: ClosedRange<Double> = 0...1, weak: Network? = nil,
         none: Condition? = nil
     ) throws {
@@ -69,23 +69,23 @@ public final class GuidedNetwork: Network {
         (self.network, self.weak, self.scale, self.interval, self.none) = (network, weak, scale, interval, none)
     }
 
-    public override var kind: String { "guided" }
-    public override var summary: String { "\(network.kind), scale \(riffleFormat(scale))" }
-    public override var times: Int { network.times }
-    public override var conditioning: Conditioning { network.conditioning }
-    public override var sampleShape: Shape? { network.sampleShape }
-    public override var children: [(name: String, module: Module)] {
+    package override var kind: String { "guided" }
+    package override var summary: String { "\(network.kind), scale \(riffleFormat(scale))" }
+    package override var times: Int { network.times }
+    package override var conditioning: Conditioning { network.conditioning }
+    package override var sampleShape: Shape? { network.sampleShape }
+    package override var children: [(name: String, module: Module)] {
         [("net", network)] + (weak.map { [("weak", $0)] } ?? [])
     }
 
-    public override func blank() throws -> Module {
+    package override func blank() throws -> Module {
         try GuidedNetwork(
             network.blankNetwork(), scale: scale, interval: interval, weak: weak?.blankNetwork(), none: none)
     }
 
-    public override func twoTimed() throws -> Network { try network.twoTimed() }
+    package override func twoTimed() throws -> Network { try network.twoTimed() }
 
-    public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+    package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let start = times[0]
         let acts =
             try start.ge(.scalar(interval.lowerBound, start.dtype))

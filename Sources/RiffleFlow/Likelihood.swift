@@ -9,9 +9,9 @@ import RiffleTensor
 ///
 /// The way back from x and the integral are one solution, of x_t with one more number for each sample. Networks are
 /// evaluated without dropout and without recording.
-public struct Likelihood {
+package struct Likelihood {
     /// Where div v, the trace of the Jacobian, comes from.
-    public enum Divergence: Sendable, Equatable {
+    package enum Divergence: Sendable, Equatable {
         /// A derivative for each number of a sample.
         case exact
         /// Hutchinson's estimate: the mean of e . (dv/dx) e over so many vectors e of random signs, which stay the same
@@ -21,18 +21,18 @@ public struct Likelihood {
     }
 
     /// log p_1(x) in nats, [n].
-    public let logDensity: Tensor
+    package let logDensity: Tensor
     /// Where each sample comes from, z; shaped as x.
-    public let latent: Tensor
+    package let latent: Tensor
     /// Its evaluations are those of the velocity together with its divergence.
-    public let report: SolverReport
+    package let report: SolverReport
 
     /// By a method of fixed steps.
     /// - Parameters:
     ///   - x: data [n, ...].
     ///   - grid: times from 1, the data, down to 0, the noise.
     /// - Throws: `RiffleError` when the grid is another, or x is not a batch of floats.
-    public init(
+    package init(
         _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod,
         _ divergence: Divergence = .exact,
         _ condition: Condition? = nil
@@ -48,7 +48,7 @@ public struct Likelihood {
     }
 
     /// With an adaptive step, which the log-density controls like any other number.
-    public init(
+    package init(
         _ network: Network, _ x: Tensor, _ method: DormandPrince, _ divergence: Divergence = .exact,
         _ condition: Condition? = nil
     ) throws {

@@ -3,7 +3,7 @@ import RiffleNN
 import RiffleTensor
 
 /// How noise x0 at time 0 becomes data x1 at time 1: x_t = a(t) x0 + b(t) x1.
-public enum Path: String, Sendable, CaseIterable {
+package enum Path: String, Sendable, CaseIterable {
     /// a = 1 - t, b = t (Liu et al. 2022; Lipman et al. 2022).
     case linear
     /// a = cos(pi t / 2), b = sin(pi t / 2) (Albergo and Vanden-Eijnden 2022; GVP of Ma et al. 2024).
@@ -41,14 +41,14 @@ public enum Path: String, Sendable, CaseIterable {
     }
 
     /// Points on the path for times t [n]; shapes as x1 [n, ...].
-    public func point(_ x0: Tensor, _ x1: Tensor, _ t: Tensor) throws -> Tensor {
+    package func point(_ x0: Tensor, _ x1: Tensor, _ t: Tensor) throws -> Tensor {
         guard self != .linear else { return try x0 + t.alongside(x1) * (x1 - x0) }
         let c = try coefficients(t, along: x1)
         return try c.a * x0 + c.b * x1
     }
 
     /// The conditional velocity a' x0 + b' x1 at times t [n].
-    public func velocity(_ x0: Tensor, _ x1: Tensor, _ t: Tensor) throws -> Tensor {
+    package func velocity(_ x0: Tensor, _ x1: Tensor, _ t: Tensor) throws -> Tensor {
         guard self != .linear else { return try x1 - x0 }
         let c = try coefficients(t, along: x1)
         return try c.da * x0 + c.db * x1
@@ -56,7 +56,7 @@ public enum Path: String, Sendable, CaseIterable {
 }
 
 /// What a network was trained to tell of a point on the path.
-public enum Prediction: String, Sendable, CaseIterable {
+package enum Prediction: String, Sendable, CaseIterable {
     /// The conditional velocity's mean.
     case velocity
     /// The mean of x0.
@@ -80,29 +80,29 @@ public enum Prediction: String, Sendable, CaseIterable {
 ///
 /// The divisors are held above 0.01: at time 0 the noise tells nothing of the data, at time 1 the data nothing of the
 /// noise.
-public final class PredictedVelocity: Network {
+package final class PredictedVelocity: Network {
     private let network: Network
     private let prediction: Prediction
     private let path: Path
 
-    public init(_ network: Network, _ prediction: Prediction, _ path: Path) throws {
+    package init(_ network: Network, _ prediction: Prediction, _ path: Path) throws {
         guard network.times == 1 else {
             throw RiffleError("flow.velocity", "a network of two times tells an average velocity already")
         }
         (self.network, self.prediction, self.path) = (network, prediction, path)
     }
 
-    public override var kind: String { "velocity" }
-    public override var summary: String { "of a network that predicts \(prediction.rawValue), path \(path.rawValue)" }
-    public override var conditioning: Conditioning { network.conditioning }
-    public override var sampleShape: Shape? { network.sampleShape }
-    public override var children: [(name: String, module: Module)] { [("net", network)] }
+    package override var kind: String { "velocity" }
+    package override var summary: String { "of a network that predicts \(prediction.rawValue), path \(path.rawValue)" }
+    package override var conditioning: Conditioning { network.conditioning }
+    package override var sampleShape: Shape? { network.sampleShape }
+    package override var children: [(name: String, module: Module)] { [("net", network)] }
 
-    public override func blank() throws -> Module {
+    package override func blank() throws -> Module {
         try PredictedVelocity(network.blankNetwork(), prediction, path)
     }
 
-    public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+    package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let told = try named("net") { try network.velocity(x, times[0], condition) }
         let c = try path.coefficients(times[0], along: x), least = try Tensor.scalar(1e-2, x.dtype)
         switch prediction {

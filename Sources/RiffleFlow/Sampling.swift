@@ -4,10 +4,10 @@ import RiffleTensor
 /// Samples by a network: x at the first time of a grid (noise at 0) is carried to the last (data at 1).
 ///
 /// Networks are evaluated without dropout and without recording.
-public enum Sampler {
+package enum Sampler {
     /// Follows the network's velocity over a grid of times.
     /// - Parameter visit: is told the state at each time of the grid.
-    public static func ode(
+    package static func ode(
         _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, _ condition: Condition? = nil,
         visit: (Tensor) throws -> Void = { _ in }
     ) throws -> (x: Tensor, report: SolverReport) {
@@ -18,7 +18,7 @@ public enum Sampler {
 
     /// Follows the network's velocity with an adaptive step.
     /// - Parameter visit: is told the state at the start and after each step.
-    public static func ode(
+    package static func ode(
         _ network: Network, _ x: Tensor, from: Double = 0, to: Double = 1, _ method: DormandPrince,
         _ condition: Condition? = nil, visit: (Tensor) throws -> Void = { _ in }
     ) throws -> (x: Tensor, report: SolverReport) {
@@ -29,7 +29,7 @@ public enum Sampler {
 
     /// Follows the network's velocity with an adaptive step from the first of the times to the last.
     /// - Parameter visit: is told the state at each of the times.
-    public static func ode(
+    package static func ode(
         _ network: Network, _ x: Tensor, along times: [Double], _ method: DormandPrince, _ condition: Condition? = nil,
         visit: (Tensor) throws -> Void = { _ in }
     ) throws -> (x: Tensor, report: SolverReport) {
@@ -39,7 +39,7 @@ public enum Sampler {
     }
 
     /// Jumps from time to time of a grid with a two-timed network, one evaluation a jump.
-    public static func jump(
+    package static func jump(
         _ network: Network, _ x: Tensor, along grid: [Double], _ condition: Condition? = nil
     ) throws -> (x: Tensor, report: SolverReport) {
         try checkGrid(grid, "jump")
@@ -57,7 +57,7 @@ public enum Sampler {
 
     /// Samples a consistency model (Song et al. 2023, algorithm 1): from each time of a rising grid it jumps to the
     /// data, which then get fresh noise to stand at the next time. The last of the times is where the last jump begins.
-    public static func consistency(
+    package static func consistency(
         _ network: Network, _ x: Tensor, along starts: [Double], _ path: Path = .linear, _ condition: Condition? = nil
     ) throws -> (x: Tensor, report: SolverReport) {
         try checkRange(starts, "consistency")
@@ -82,7 +82,7 @@ public enum Sampler {
     }
 
     /// One evaluation: a jump from 0 to 1, or of a network with one time an Euler step.
-    public static func generate(_ network: Network, _ z: Tensor, _ condition: Condition? = nil) throws -> Tensor {
+    package static func generate(_ network: Network, _ z: Tensor, _ condition: Condition? = nil) throws -> Tensor {
         try jump(network.stepping, z, along: [0, 1], condition).x
     }
 

@@ -3,22 +3,22 @@ import RiffleNN
 import RiffleTensor
 
 /// What a solution took.
-public struct SolverReport: Sendable {
+package struct SolverReport: Sendable {
     /// Evaluations of the velocity, each for the whole batch.
-    public internal(set) var evaluations = 0
+    package internal(set) var evaluations = 0
     /// The times that the solution passed, first and last included: those of the grid; of an adaptive method its own
     /// steps', or where states were asked for at given times these.
-    public internal(set) var times: [Double]
+    package internal(set) var times: [Double]
     /// Steps that were tried and taken back; adaptive methods only.
-    public internal(set) var rejected = 0
+    package internal(set) var rejected = 0
 }
 
 /// A way to follow dx/dt = v(x, t) over a grid of times, upwards or downwards.
-public enum FixedStepMethod: String, Sendable, CaseIterable {
+package enum FixedStepMethod: String, Sendable, CaseIterable {
     case euler, midpoint, heun, rk4
 
     /// Evaluations a step; also the method's order.
-    public var order: Int {
+    package var order: Int {
         switch self {
         case .euler: 1
         case .midpoint, .heun: 2
@@ -27,7 +27,7 @@ public enum FixedStepMethod: String, Sendable, CaseIterable {
     }
 
     /// One step from t to t + h.
-    public func step(_ x: Tensor, _ t: Double, _ h: Double, _ velocity: (Tensor, Double) throws -> Tensor) throws
+    package func step(_ x: Tensor, _ t: Double, _ h: Double, _ velocity: (Tensor, Double) throws -> Tensor) throws
         -> Tensor
     {
         try x + average { slope, part in try velocity(slope.map { try x + $0 * (h * part) } ?? x, t + h * part) } * h
@@ -62,7 +62,7 @@ public enum FixedStepMethod: String, Sendable, CaseIterable {
 /// Follows dx/dt = v(x, t) from the first time of the grid to the last.
 /// - Parameter visit: is told the state at each time of the grid, the first and the last included.
 /// - Throws: `RiffleError` unless the grid has two times or more, all different, in order.
-public func solve(
+package func solve(
     _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, visit: (Tensor) throws -> Void = { _ in },
     velocity: (Tensor, Double) throws -> Tensor
 ) throws -> (x: Tensor, report: SolverReport) {
@@ -79,13 +79,13 @@ public func solve(
 }
 
 /// The grid of `steps` equal steps.
-public func evenGrid(from: Double, to: Double, steps: Int) -> [Double] {
+package func evenGrid(from: Double, to: Double, steps: Int) -> [Double] {
     (0...steps).map { $0 == steps ? to : from + (to - from) * Double($0) / Double(steps) }
 }
 
 /// The grid of Karras et al. 2022 (eq. 5) as times of the linear path, t = 1 / (1 + sigma): from 0, where EDM has its
 /// largest noise level, 80, over its smallest, 0.002, to 1.
-public func edmGrid(steps: Int) -> [Double] {
+package func edmGrid(steps: Int) -> [Double] {
     let (least, most, rho) = (0.002, 80.0, 7.0)
     let inner = (1..<max(steps, 1)).map { step -> Double in
         let part = Double(step) / Double(steps - 1)

@@ -1,8 +1,8 @@
 import RiffleTensor
 
 /// How training times are drawn.
-public struct TimeSampling: Sendable, Equatable {
-    public enum Law: String, Sendable, CaseIterable {
+package struct TimeSampling: Sendable, Equatable {
+    package enum Law: String, Sendable, CaseIterable {
         case uniform
         /// sigmoid(mean + deviation n), n standard normal (Esser et al. 2024).
         case logitNormal = "logit_normal"
@@ -13,14 +13,14 @@ public struct TimeSampling: Sendable, Equatable {
         case gap
     }
 
-    public var law: Law
+    package var law: Law
     /// Of the normal number behind `logitNormal`.
-    public var mean = 0.0
-    public var deviation = 1.0
+    package var mean = 0.0
+    package var deviation = 1.0
 
-    public static let uniform = TimeSampling(law: .uniform), skewed = TimeSampling(law: .skewed),
+    package static let uniform = TimeSampling(law: .uniform), skewed = TimeSampling(law: .skewed),
         gap = TimeSampling(law: .gap)
-    public static func logitNormal(mean: Double, deviation: Double) -> TimeSampling {
+    package static func logitNormal(mean: Double, deviation: Double) -> TimeSampling {
         TimeSampling(law: .logitNormal, mean: mean, deviation: deviation)
     }
 
@@ -31,7 +31,7 @@ public struct TimeSampling: Sendable, Equatable {
     ]
 
     /// n times in [0, 1], from the context's random numbers.
-    public func sample(_ n: Int, _ dtype: DType = .float32) throws -> Tensor {
+    package func sample(_ n: Int, _ dtype: DType = .float32) throws -> Tensor {
         try check()
         return switch law {
         case .uniform: try Tensor.rand([n], dtype)
@@ -42,7 +42,7 @@ public struct TimeSampling: Sendable, Equatable {
     }
 
     /// n pairs s <= t: two draws, sorted, unless the gap is drawn. Uniform ones cover the triangle evenly.
-    public func pairs(_ n: Int, _ dtype: DType = .float32) throws -> (s: Tensor, t: Tensor) {
+    package func pairs(_ n: Int, _ dtype: DType = .float32) throws -> (s: Tensor, t: Tensor) {
         if law == .gap { return try gapPairs(n, dtype) }
         let (a, b) = (try sample(n, dtype), try sample(n, dtype))
         return (try a.minimum(b), try a.maximum(b))

@@ -1,7 +1,7 @@
 import RiffleTensor
 
 /// Batches of a set, one after another.
-public protocol BatchSequence: AnyObject {
+package protocol BatchSequence: AnyObject {
     /// The next batch with its number, from 1; nil at the end.
     func next() throws -> (step: Int, batch: Batch)?
     /// How many batches there will be from the beginning to the end; nil where there is no end.
@@ -12,13 +12,13 @@ public protocol BatchSequence: AnyObject {
 ///
 /// Epoch after epoch every sample comes once, in an order of its own. Without `repeats`, `next` returns nil at the end
 /// of each epoch and goes on with the following one; with it the epochs are one endless row and every batch is full.
-public final class Batches: BatchSequence {
-    public let set: any SampleSet
+package final class Batches: BatchSequence {
+    package let set: any SampleSet
     /// Samples a batch.
-    public let size: Int
-    public let seed: UInt64
+    package let size: Int
+    package let seed: UInt64
     /// How many batches were given so far. Setting it resumes a run, or goes back: what follows is the same.
-    public var position: Int {
+    package var position: Int {
         get { given }
         set {
             given = min(max(0, newValue), Batches.last)
@@ -28,7 +28,7 @@ public final class Batches: BatchSequence {
 
     private static let largest = 1_000_000
     /// The last position, behind which numbers of samples would pass an Int.
-    public static let last = Int.max / largest - 2
+    package static let last = Int.max / largest - 2
     private let shuffles: Bool, flips: Bool, repeats: Bool, drops: Bool
     private var given = 0
     /// Whether the end of an epoch has still to be told.
@@ -44,7 +44,7 @@ public final class Batches: BatchSequence {
     ///   - dropLast: whether to leave out the batch at the end of an epoch that is not full.
     ///   - seed: the context's seed where it is nil.
     /// - Throws: `RiffleError` when there is no batch to give.
-    public init(
+    package init(
         _ set: any SampleSet, size: Int, shuffle: Bool = false, flip: Bool = false, repeats: Bool = false,
         dropLast: Bool = false, seed: UInt64? = nil
     ) throws {
@@ -60,11 +60,11 @@ public final class Batches: BatchSequence {
         self.seed = seed ?? Context.current.random.seed
     }
 
-    public var count: Int? { repeats ? nil : perEpoch }
+    package var count: Int? { repeats ? nil : perEpoch }
 
     private var perEpoch: Int { drops ? set.count / size : (set.count + size - 1) / size }
 
-    public func next() throws -> (step: Int, batch: Batch)? {
+    package func next() throws -> (step: Int, batch: Batch)? {
         if atEnd {
             atEnd = false
             return nil
@@ -89,7 +89,7 @@ public final class Batches: BatchSequence {
     }
 
     /// The next `count` batches: what they give, this sequence has given.
-    public func take(_ count: Int) -> Take { Take(self, count) }
+    package func take(_ count: Int) -> Take { Take(self, count) }
 
     private func sample(epoch: Int, place: Int) throws -> (number: Int, mirrored: Bool) {
         if drawn?.epoch != epoch { drawn = (epoch, try order(of: epoch), try mirrored(in: epoch)) }
@@ -113,16 +113,16 @@ public final class Batches: BatchSequence {
     }
 
     /// A number of batches of another sequence.
-    public final class Take: BatchSequence {
+    package final class Take: BatchSequence {
         private let source: Batches
         private let limit: Int
         private var given = 0
 
         fileprivate init(_ source: Batches, _ limit: Int) { (self.source, self.limit) = (source, max(0, limit)) }
 
-        public var count: Int? { limit }
+        package var count: Int? { limit }
 
-        public func next() throws -> (step: Int, batch: Batch)? {
+        package func next() throws -> (step: Int, batch: Batch)? {
             // An epoch's end between two batches is no end here.
             guard given < limit, let (_, batch) = try source.next() ?? source.next() else { return nil }
             given += 1

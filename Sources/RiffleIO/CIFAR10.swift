@@ -5,12 +5,12 @@ import RiffleTensor
 /// row.
 ///
 /// Kept in tensor memory as the files hold it, 3,073 bytes an image.
-public final class CIFAR10: ImageSet {
-    public static let splits = ["train", "test"]
+package final class CIFAR10: ImageSet {
+    package static let splits = ["train", "test"]
 
-    public let imageShape: Shape = [32, 32, 3]
-    public let count: Int
-    public let classes: [String]
+    package let imageShape: Shape = [32, 32, 3]
+    package let count: Int
+    package let classes: [String]
     private let records: Storage
 
     /// Reads the files of a folder, or one file.
@@ -20,7 +20,7 @@ public final class CIFAR10: ImageSet {
     ///   beside them.
     ///   - split: which files of a folder, `train` or `test`.
     /// - Throws: `RiffleError` when there are none, a size is not a whole number of records or a label is not 0 to 9.
-    public init(_ path: String, split: String = "train") throws {
+    package init(_ path: String, split: String = "train") throws {
         guard CIFAR10.splits.contains(split) else {
             throw RiffleError("", "a split is 'train' or 'test', got '\(split)'")
         }
@@ -46,11 +46,11 @@ public final class CIFAR10: ImageSet {
         classes = try CIFAR10.names(in: folder)
     }
 
-    public func label(of image: Int) -> Int {
+    package func label(of image: Int) -> Int {
         Int(records.pointer.load(fromByteOffset: image * CIFAR10.record, as: UInt8.self))
     }
 
-    public func copy(_ image: Int, mirrored: Bool, to pixels: UnsafeMutablePointer<Float>) {
+    package func copy(_ image: Int, mirrored: Bool, to pixels: UnsafeMutablePointer<Float>) {
         withExtendedLifetime(self.records) { storage in
             let records = storage.pointer.assumingMemoryBound(to: UInt8.self)
             for channel in 0..<3 {

@@ -1,42 +1,42 @@
 import RiffleTensor
 
 /// Points, lines or histograms in one or more panels side by side, drawn for a report.
-public struct Figure: Sendable {
+package struct Figure: Sendable {
     /// Points of one name and colour; of a histogram the bins' left edges with their heights, and the last edge with 0.
-    public struct Series: Sendable {
-        public var name: String
-        public var x: [Double], y: [Double]
+    package struct Series: Sendable {
+        package var name: String
+        package var x: [Double], y: [Double]
 
-        public init(_ name: String, x: [Double], y: [Double]) { (self.name, self.x, self.y) = (name, x, y) }
+        package init(_ name: String, x: [Double], y: [Double]) { (self.name, self.x, self.y) = (name, x, y) }
     }
 
-    public struct Panel: Sendable {
-        public var title: String
-        public var series: [Series]
+    package struct Panel: Sendable {
+        package var title: String
+        package var series: [Series]
 
-        public init(_ title: String = "", _ series: [Series]) { (self.title, self.series) = (title, series) }
+        package init(_ title: String = "", _ series: [Series]) { (self.title, self.series) = (title, series) }
     }
 
-    public enum Mark: Sendable { case points, lines, bars }
+    package enum Mark: Sendable { case points, lines, bars }
 
-    public var panels: [Panel]
-    public var mark: Mark
-    public var title = "", xLabel = "", yLabel = ""
-    public var xIsLogarithmic = false, yIsLogarithmic = false
+    package var panels: [Panel]
+    package var mark: Mark
+    package var title = "", xLabel = "", yLabel = ""
+    package var xIsLogarithmic = false, yIsLogarithmic = false
     /// Limits of each axis, the same in all panels; what the data need where nil.
-    public var xLimits: ClosedRange<Double>?, yLimits: ClosedRange<Double>?
+    package var xLimits: ClosedRange<Double>?, yLimits: ClosedRange<Double>?
     /// Panels a row; all in one row, or at most four, where nil.
-    public var columns: Int?
+    package var columns: Int?
 
-    public init(_ mark: Mark, _ panels: [Panel]) { (self.mark, self.panels) = (mark, panels) }
+    package init(_ mark: Mark, _ panels: [Panel]) { (self.mark, self.panels) = (mark, panels) }
 
     /// The most panels in a figure.
-    public static let mostPanels = 64
+    package static let mostPanels = 64
 
     /// Draws the figure and writes it as a PNG, whole or not at all.
     /// - Parameter text: what to note in the file, by key.
     /// - Throws: `RiffleError` when there is nothing to draw or the file cannot be written.
-    public func save(to path: String, text: [String: String] = [:]) throws {
+    package func save(to path: String, text: [String: String] = [:]) throws {
         guard (1...Figure.mostPanels).contains(panels.count) else {
             throw RiffleError("", "a figure has 1 to \(Figure.mostPanels) panels, got \(panels.count)")
         }
@@ -76,7 +76,7 @@ public struct Figure: Sendable {
 
     /// Samples in the plane, a panel each (or all in one), in the order given.
     /// - Parameter sets: names with samples `[n, 2]`.
-    public static func scatter(_ sets: [(name: String, samples: Tensor)], together: Bool = false) throws -> Figure {
+    package static func scatter(_ sets: [(name: String, samples: Tensor)], together: Bool = false) throws -> Figure {
         let series = try sets.map { name, samples in
             guard samples.rank == 2, samples.shape[1] == 2 else {
                 throw RiffleError(

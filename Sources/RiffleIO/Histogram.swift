@@ -12,7 +12,7 @@ extension Figure {
     ///   - density: whether heights are parts of a set by the bins' width, so that each area is the part of its set
     ///   within the limits, in place of counts.
     /// - Throws: `RiffleError` when there is no finite number.
-    public static func histogram(
+    package static func histogram(
         _ sets: [(name: String, values: [Double])], bins: Int? = nil, limits: ClosedRange<Double>? = nil,
         density: Bool = false
     ) throws -> Figure {
@@ -57,7 +57,7 @@ extension Figure {
     }
 
     /// The most bins of a histogram.
-    public static let mostBins = 10_000
+    package static let mostBins = 10_000
 
     /// The ends of all finite numbers, apart.
     private static func common(_ sets: [(name: String, values: [Double])]) throws -> ClosedRange<Double> {

@@ -1,7 +1,7 @@
 import RiffleTensor
 
 /// Sheets of images, and images as files.
-public enum ImageGrid {
+package enum ImageGrid {
     /// Lays images out in rows, from left to right, with black between and around them.
     ///
     /// - Parameters:
@@ -11,7 +11,7 @@ public enum ImageGrid {
     ///   - range: the values of black and white; -1 and 1 where nil, but for int32 images, whose numbers are bytes.
     /// - Returns: float32, or int32 where the images are and no range is given, `[rows * (height + padding) + padding,
     ///   columns * (width + padding) + padding, channels]`.
-    public static func grid(_ images: Tensor, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil)
+    package static func grid(_ images: Tensor, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil)
         throws -> Tensor
     {
         guard images.rank == 4 else {
@@ -56,7 +56,7 @@ public enum ImageGrid {
     ///   - text: what to note in the file, by key.
     /// - Throws: `RiffleError` for other shapes, NaN, whole numbers that are no bytes, or when the file cannot be
     ///   written.
-    public static func save(
+    package static func save(
         _ images: Tensor, to path: String, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil,
         text: [String: String] = [:]
     ) throws {

@@ -1,7 +1,7 @@
 import RiffleTensor
 
 /// Labelled images of one size, reached by number.
-public protocol ImageSet: SampleSet {
+package protocol ImageSet: SampleSet {
     /// The shape of one: `[height, width, channels]`.
     var imageShape: Shape { get }
     /// The names of the classes.
@@ -16,7 +16,7 @@ public protocol ImageSet: SampleSet {
 extension ImageSet {
     /// Images and labels by number.
     /// - Returns: `x` float32 `[n, height, width, channels]` in [-1, 1] and `y` int32 `[n]`, labels counted from 1.
-    public func batch(_ images: [(number: Int, mirrored: Bool)]) throws -> Batch {
+    package func batch(_ images: [(number: Int, mirrored: Bool)]) throws -> Batch {
         let x = try Tensor(uninitialized: Shape([images.count] + imageShape.sizes))
         let y = try Tensor(uninitialized: [images.count], .int32)
         let (pixels, labels) = (x.elements(Float.self), y.elements(Int32.self))

@@ -8,7 +8,7 @@ extension Module {
     /// Writes every parameter and buffer, the file whole or not at all. The file of an average also tells its updates.
     /// - Parameter metadata: texts that the file keeps beside the tensors.
     /// - Throws: `RiffleError` when the file cannot be written.
-    public func save(to path: String, metadata: [String: String] = [:]) throws {
+    package func save(to path: String, metadata: [String: String] = [:]) throws {
         var texts = ["format": "pt", "riffle": kind]
         if let updateCount { texts[Module.updatesKey] = "\(updateCount.updates)" }
         try SafeTensors.write(state(), metadata: texts.merging(metadata) { $1 }, to: path)
@@ -21,7 +21,7 @@ extension Module {
     /// - Throws: `RiffleError` that names the file when it cannot be read or does not fit, or an average's count is no
     ///   count.
     @discardableResult
-    public func load(from path: String, strict: Bool = true) throws -> (missing: [String], unexpected: [String]) {
+    package func load(from path: String, strict: Bool = true) throws -> (missing: [String], unexpected: [String]) {
         let file = try SafeTensors(path)
         let shapes = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0.shape) })
         do {

@@ -1,13 +1,13 @@
 import RiffleTensor
 
 /// NumPy's file of one array.
-public enum Npy {
+package enum Npy {
     /// Reads an array of floats, integers or booleans, of either byte order and either memory order.
     ///
     /// f4 and f2 become float32, f8 float64, integers and booleans int32.
     /// - Throws: `RiffleError` that names the file, what was expected and what was found; also for Python objects,
     ///   complex numbers and integers that int32 cannot hold.
-    public static func read(_ path: String) throws -> Tensor {
+    package static func read(_ path: String) throws -> Tensor {
         let file = try InputFile(path)
         let start = try file.bytes(min(file.size, 12), at: 0)
         guard start.count == 12, start.starts(with: magic) else {
@@ -40,7 +40,7 @@ public enum Npy {
     }
 
     /// Writes a tensor as f4, f8 or i4; the file appears whole or not at all.
-    public static func write(_ tensor: Tensor, to path: String) throws {
+    package static func write(_ tensor: Tensor, to path: String) throws {
         let type =
             switch tensor.dtype {
             case .float32: "<f4"

@@ -2,13 +2,13 @@ import CImage
 import RiffleTensor
 
 /// Pictures as PNG files, by libpng.
-public enum PNG {
+package enum PNG {
     /// Reads a picture of 8 or 16 bits: grey, palette or colour, with or without alpha.
     ///
     /// Takes the memory of the result and no more, and takes it before anything is unpacked.
     /// - Returns: float32 `[height, width, channels]` in [-1, 1], with 1 (grey), 2 (grey and alpha), 3 or 4 channels.
     /// - Throws: `RiffleError` that names the file and what is wrong with it.
-    public static func read(_ path: String) throws -> Tensor {
+    package static func read(_ path: String) throws -> Tensor {
         let file = try InputFile(path)
         var offset = 0
         let stream = Stream { bytes in

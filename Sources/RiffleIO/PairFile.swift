@@ -4,17 +4,17 @@ import RiffleTensor
 ///
 /// A safetensors file of `noise` and `x`, float32 `[n, ...]`, and perhaps `labels`, int32 `[n]` from 1. Opening reads
 /// the header alone, and a batch the rows that it needs.
-public final class PairFile: SampleSet {
-    public let count: Int
+package final class PairFile: SampleSet {
+    package let count: Int
     /// The shape of one sample.
-    public let sampleShape: Shape
-    public var isLabelled: Bool { labels != nil }
+    package let sampleShape: Shape
+    package var isLabelled: Bool { labels != nil }
 
     private let file: SafeTensors
     private let noise: SafeTensors.Entry, x: SafeTensors.Entry, labels: SafeTensors.Entry?
 
     /// - Throws: `RiffleError` that names the file, what was expected and what was found.
-    public init(_ path: String) throws {
+    package init(_ path: String) throws {
         file = try SafeTensors(path)
         let found = file.names.sorted(),
             told = found.prefix(5).joined(separator: ", ") + (found.count > 5 ? ", ..." : "")
@@ -37,7 +37,7 @@ public final class PairFile: SampleSet {
         }
     }
 
-    public func batch(_ samples: [(number: Int, mirrored: Bool)]) throws -> Batch {
+    package func batch(_ samples: [(number: Int, mirrored: Bool)]) throws -> Batch {
         let numbers = samples.map(\.number)
         return Batch(
             x: try rows(numbers, of: x, .float32), y: try labels.map { try rows(numbers, of: $0, .int32) },
@@ -62,27 +62,27 @@ public final class PairFile: SampleSet {
 ///
 /// The file appears with `close`, when all of its pairs are there. One that is forgotten with all of them appears, too,
 /// and one that is forgotten before is given up and told; nothing is left of it.
-public final class PairWriter {
-    public let path: String
+package final class PairWriter {
+    package let path: String
     /// How many pairs there will be.
-    public let count: Int
+    package let count: Int
     /// The shape of one sample.
-    public let sampleShape: Shape
-    public let isLabelled: Bool
+    package let sampleShape: Shape
+    package let isLabelled: Bool
     /// How many there are.
-    public private(set) var added = 0
+    package private(set) var added = 0
 
     private let draft: AtomicFile.Draft
     /// Where the tensors lie in the file.
     private let noise: Range<Int>, x: Range<Int>, labels: Range<Int>
-    public private(set) var isOpen = false
+    package private(set) var isOpen = false
 
     /// - Parameters:
     ///   - count: pairs, at least 1.
     ///   - shape: of one sample.
     ///   - labels: whether each pair has a label.
     /// - Throws: `RiffleError` when the file cannot be made, or the disk has no room for all of it.
-    public init(_ path: String, count: Int, shape: Shape, labels isLabelled: Bool = false) throws {
+    package init(_ path: String, count: Int, shape: Shape, labels isLabelled: Bool = false) throws {
         guard count >= 1, shape.sizes.allSatisfy({ $0 >= 1 }) else {
             throw RiffleError(
                 "", "one pair or more of samples with one number or more are needed, got \(count) of shape \(shape)")
@@ -108,7 +108,7 @@ public final class PairWriter {
     ///   - x: what was made of it, of the same shape.
     ///   - labels: int32 `[m]` from 1, where the file has labels.
     /// - Throws: `RiffleError` when shapes or numbers do not fit; then nothing was added.
-    public func add(_ noise: Tensor, _ x: Tensor, labels: Tensor? = nil) throws {
+    package func add(_ noise: Tensor, _ x: Tensor, labels: Tensor? = nil) throws {
         guard isOpen else { throw closed }
         guard noise.rank >= 1, noise.shape == x.shape, noise.shape.removing(0) == sampleShape, noise.dtype.isFloating,
             x.dtype.isFloating
@@ -144,7 +144,7 @@ public final class PairWriter {
 
     /// Puts the file in its place.
     /// - Throws: `RiffleError` when pairs are missing or the disk fails; then there is no file.
-    public func close() throws {
+    package func close() throws {
         guard isOpen else { throw closed }
         defer { discard() }
         guard added == count else {
@@ -155,7 +155,7 @@ public final class PairWriter {
     }
 
     /// Gives up what was written, unless the file is in its place.
-    public func discard() {
+    package func discard() {
         if isOpen { UnfinishedWork.end(self) }
         isOpen = false
         draft.discard()

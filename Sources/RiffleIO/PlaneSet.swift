@@ -3,14 +3,14 @@ import RiffleTensor
 
 /// A distribution in the plane with an exact sampler: every draw is a sample, and a sample depends on seed and number
 /// alone.
-public final class PlaneSet: Sendable {
-    public let name: String
+package final class PlaneSet: Sendable {
+    package let name: String
     /// One sentence for readers.
-    public let summary: String
+    package let summary: String
     /// Mean and variance of the two coordinates before scaling, exact.
     let mean: SIMD2<Double>, variance: SIMD2<Double>
     /// Whether samples are centred and have a standard deviation of 1 in each coordinate.
-    public let isScaled: Bool
+    package let isScaled: Bool
     /// A point out of two uniform numbers in [0, 1) and two standard normal ones.
     private let point: @Sendable (_ u: SIMD2<Double>, _ z: SIMD2<Double>) -> SIMD2<Double>
 
@@ -24,11 +24,11 @@ public final class PlaneSet: Sendable {
     }
 
     /// The set as its formula gives it, neither centred nor scaled.
-    public var raw: PlaneSet { PlaneSet(name, summary, mean: mean, variance: variance, isScaled: false, point) }
+    package var raw: PlaneSet { PlaneSet(name, summary, mean: mean, variance: variance, isScaled: false, point) }
 
     /// Draws samples from the context's source of random numbers.
     /// - Returns: float32 `[count, 2]`.
-    public func sample(_ count: Int) throws -> Tensor {
+    package func sample(_ count: Int) throws -> Tensor {
         try Shape([count, 2]).checked("sample")
         let uniform = try Context.current.random.uniform([count, 2], .float64)
         let normal = try Context.current.random.normal([count, 2], .float64)
@@ -47,13 +47,13 @@ public final class PlaneSet: Sendable {
     }
 
     /// The set of a name.
-    public static func named(_ name: String) -> PlaneSet? { all.first { $0.name == name } }
+    package static func named(_ name: String) -> PlaneSet? { all.first { $0.name == name } }
 
-    public static let all = [checkerboard, moons, circles, spirals, eightGaussians, pinwheel, swissRoll]
+    package static let all = [checkerboard, moons, circles, spirals, eightGaussians, pinwheel, swissRoll]
 
     // MARK: - The sets
 
-    public static let checkerboard = PlaneSet(
+    package static let checkerboard = PlaneSet(
         "checkerboard", "Uniform on the even ones of 4 x 4 squares over [-1, 1] x [-1, 1].",
         variance: SIMD2(repeating: 1 / 3.0)
     ) { u, _ in
@@ -63,7 +63,7 @@ public final class PlaneSet: Sendable {
         return SIMD2(2 * u.x - 1, row / 2 - 1)
     }
 
-    public static let moons = PlaneSet(
+    package static let moons = PlaneSet(
         "moons", "Two half circles of radius 1 that reach into each other, with noise of 0.05.", mean: [0.5, 0.25],
         variance: [0.75 + 0.0025, 0.5625 - 1 / Double.pi + 0.0025]
     ) { u, z in
@@ -71,14 +71,14 @@ public final class PlaneSet: Sendable {
         return (inner ? SIMD2(1 - arc.x, 0.5 - arc.y) : arc) + 0.05 * z
     }
 
-    public static let circles = PlaneSet(
+    package static let circles = PlaneSet(
         "circles", "Two circles of radius 1 and 0.5, with noise of 0.05.", variance: SIMD2(repeating: 0.3125 + 0.0025)
     ) { u, z in
         (u.y < 0.5 ? 1 : 0.5) * direction(u.x) + 0.05 * z
     }
 
     // With a = 3 pi the arm's end: E[(r cos r)^2] = a^2/4 + 3/4 and E[(r sin r)^2] = a^2/4 - 3/4 for r = a sqrt(u).
-    public static let spirals = PlaneSet(
+    package static let spirals = PlaneSet(
         "spirals", "Two arms of one and a half turns from the centre, with noise of 0.1.",
         variance: (SIMD2(0.75, -0.75) + 2.25 * Double.pi * Double.pi) / 9 + 0.01
     ) { u, z in
@@ -86,7 +86,7 @@ public final class PlaneSet: Sendable {
         return (u.y < 0.5 ? 1 : -1) * radius / 3 * SIMD2(-cos(radius), sin(radius)) + 0.1 * z
     }
 
-    public static let eightGaussians = PlaneSet(
+    package static let eightGaussians = PlaneSet(
         "eight_gaussians", "Eight Gaussians of deviation 0.5 around a circle of radius 4, over the root of 2.",
         variance: SIMD2(repeating: (8 + 0.25) / 2)
     ) { u, z in
@@ -94,7 +94,7 @@ public final class PlaneSet: Sendable {
     }
 
     // Five arms, so the covariance is the same in every direction: half of E|p|^2 = 4 (1 + 0.3^2 + 0.1^2).
-    public static let pinwheel = PlaneSet(
+    package static let pinwheel = PlaneSet(
         "pinwheel", "Five arms that bend as they leave the centre.", variance: SIMD2(repeating: 2.2)
     ) { u, z in
         let (along, across) = (1 + 0.3 * z.x, 0.1 * z.y)
@@ -104,7 +104,7 @@ public final class PlaneSet: Sendable {
 
     // With t uniform on [1.5 pi, 4.5 pi]: E[t cos t] = 2, E[t sin t] = 2/(3 pi), E[(t cos t)^2] and E[(t sin t)^2] =
     // 4.875 pi^2 -/+ 1/4.
-    public static let swissRoll = PlaneSet(
+    package static let swissRoll = PlaneSet(
         "swiss_roll", "A roll of one and a half turns with noise of 0.2.", mean: SIMD2(2, 2 / (3 * Double.pi)) / 5,
         variance: (SIMD2(-0.25 - 4, 0.25 - 4 / (9 * Double.pi * Double.pi)) + 4.875 * Double.pi * Double.pi) / 25 + 0.04
     ) { u, z in
@@ -122,7 +122,7 @@ public final class PlaneSet: Sendable {
 
 extension PlaneSet {
     /// The square that holds the whole set, where its distribution is known bin by bin: the checkerboard's.
-    public var bounds: ClosedRange<Double>? {
+    package var bounds: ClosedRange<Double>? {
         guard name == PlaneSet.checkerboard.name else { return nil }
         let side = isScaled ? 3.squareRoot() : 1
         return -side...side
@@ -131,7 +131,7 @@ extension PlaneSet {
     /// The exact probability of each of `bins` x `bins` equal bins over `bounds`.
     /// - Returns: float64 `[bins, bins]`, the first dimension along x, which sums to 1.
     /// - Throws: `RiffleError` for sets other than the checkerboard.
-    public func binMasses(_ bins: Int) throws -> Tensor {
+    package func binMasses(_ bins: Int) throws -> Tensor {
         guard bounds != nil, (1...10_000).contains(bins) else {
             throw RiffleError(
                 "", "exact masses are known for the checkerboard in 1 to 10000 bins a side, not for \(name) in \(bins)")

@@ -10,7 +10,7 @@ extension PowerEMA {
     /// - Returns: the files' paths, in the order of the lengths.
     /// - Throws: `RiffleError` before an average's first update, or when a file cannot be written.
     @discardableResult
-    public func snapshot(_ prefix: String) throws -> [String] {
+    package func snapshot(_ prefix: String) throws -> [String] {
         let steps = models.map { $0.updateCount?.updates ?? 0 }
         guard !steps.contains(0) else { throw RiffleError("", "there is nothing to write before the first update") }
         return try models.indices.map { place in
@@ -32,7 +32,7 @@ extension PowerEMA {
     /// - Returns: the weight of each snapshot, and how far their mixture of profiles is from the profile asked for.
     /// - Throws: `RiffleError` that names the file when one is missing, is not a snapshot, or does not fit the network.
     @discardableResult
-    public static func reconstruct(_ network: Module, snapshots paths: [String], length: Double, step: Int? = nil)
+    package static func reconstruct(_ network: Module, snapshots paths: [String], length: Double, step: Int? = nil)
         throws -> PowerMixture
     {
         let shapes = Dictionary(uniqueKeysWithValues: try network.state().map { ($0.name, $0.tensor.shape) })

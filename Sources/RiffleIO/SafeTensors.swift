@@ -5,21 +5,21 @@ import RiffleTensor
 ///
 /// Opening reads the header alone and checks all of it: a file that opens is complete, and its tensors cover its bytes
 /// without holes or overlaps. The numbers are read when asked for.
-public final class SafeTensors: Sendable {
+package final class SafeTensors: Sendable {
     /// What the header says of one tensor.
-    public struct Entry: Sendable {
-        public let name: String
+    package struct Entry: Sendable {
+        package let name: String
         /// The type's name in the file, such as `F32` or `BF16`.
-        public let type: String
-        public let shape: Shape
+        package let type: String
+        package let shape: Shape
         /// Where its bytes lie behind the header.
         let range: Range<Int>
     }
 
     /// The tensors in the order in which they lie in the file.
-    public let entries: [Entry]
-    public let metadata: [String: String]
-    public var names: [String] { entries.map(\.name) }
+    package let entries: [Entry]
+    package let metadata: [String: String]
+    package var names: [String] { entries.map(\.name) }
 
     private let file: InputFile
     private let buffer: Int
@@ -27,7 +27,7 @@ public final class SafeTensors: Sendable {
 
     /// Reads and checks a file's header.
     /// - Throws: `RiffleError` that names the file, what was expected and what was found.
-    public init(_ path: String) throws {
+    package init(_ path: String) throws {
         file = try InputFile(path)
         guard file.size >= 8 else {
             throw file.error(
@@ -70,11 +70,11 @@ public final class SafeTensors: Sendable {
     }
 
     /// What the header says of a tensor; nil where there is none of that name.
-    public subscript(_ name: String) -> Entry? { places[name].map { entries[$0] } }
+    package subscript(_ name: String) -> Entry? { places[name].map { entries[$0] } }
 
     /// Reads a tensor. F16 and BF16 become float32, I64 int32.
     /// - Throws: `RiffleError` when there is none of that name, its type has no counterpart, or a number passes int32.
-    public func tensor(named name: String) throws -> Tensor {
+    package func tensor(named name: String) throws -> Tensor {
         guard let entry = self[name] else {
             throw file.error("no tensor '\(name)'" + suggestion(for: name, among: names))
         }
@@ -143,7 +143,7 @@ public final class SafeTensors: Sendable {
     /// Wide types come first, then names in order, so that every tensor is aligned and the same tensors give the same
     /// bytes.
     /// - Throws: `RiffleError` when a name occurs twice or is `__metadata__`, or the file cannot be written.
-    public static func write(_ tensors: [(String, Tensor)], metadata: [String: String] = [:], to path: String) throws {
+    package static func write(_ tensors: [(String, Tensor)], metadata: [String: String] = [:], to path: String) throws {
         try FileEnding.check(path, of: "tensors by name", [.safetensors])
         let sorted = tensors.sorted { ($1.1.dtype.size, $0.0) < ($0.1.dtype.size, $1.0) }
         let (header, _) = try header(sorted.map { ($0, $1.dtype, $1.shape) }, metadata: metadata, path)

@@ -1,7 +1,7 @@
 import RiffleTensor
 
 /// Samples reached by number, of which batches are made.
-public protocol SampleSet: AnyObject, Sendable {
+package protocol SampleSet: AnyObject, Sendable {
     /// How many samples.
     var count: Int { get }
     /// Samples by number, from 0, in the order given; those that are images may be asked for mirrored left to right.
@@ -9,13 +9,13 @@ public protocol SampleSet: AnyObject, Sendable {
 }
 
 /// Samples with what goes with them.
-public struct Batch: Sendable {
+package struct Batch: Sendable {
     /// float32 `[n, ...]`: images `[n, height, width, channels]` in [-1, 1], or samples of other kinds.
-    public let x: Tensor
+    package let x: Tensor
     /// int32 `[n]`, counted from 1, where the samples are labelled.
-    public let y: Tensor?
+    package let y: Tensor?
     /// The noise that each sample was made from, shaped as x, where the set holds pairs.
-    public let noise: Tensor?
+    package let noise: Tensor?
 
     init(x: Tensor, y: Tensor?, noise: Tensor? = nil) { (self.x, self.y, self.noise) = (x, y, noise) }
 }

@@ -2,7 +2,7 @@ import Synchronization
 
 /// Work that streams to a file and that nobody finished: what is whole is put in its place, the rest is given up and
 /// told.
-public enum UnfinishedWork {
+package enum UnfinishedWork {
     private struct Writer: @unchecked Sendable { weak var writer: PairWriter? }
     private struct State {
         var open: [ObjectIdentifier: Writer] = [:]
@@ -12,13 +12,13 @@ public enum UnfinishedWork {
     private static let state = Mutex(State())
 
     /// Has whatever is given up from now on told, a sentence each.
-    public static func onLoss(_ tell: @escaping @Sendable (String) -> Void) { state.withLock { $0.tell = tell } }
+    package static func onLoss(_ tell: @escaping @Sendable (String) -> Void) { state.withLock { $0.tell = tell } }
 
     /// Whether anything has been given up so far.
-    public static var hasLosses: Bool { state.withLock { $0.hasLosses } }
+    package static var hasLosses: Bool { state.withLock { $0.hasLosses } }
 
     /// Settles everything that is open, before the process ends.
-    public static func settle() { for entry in state.withLock({ Array($0.open.values) }) { entry.writer?.settle() } }
+    package static func settle() { for entry in state.withLock({ Array($0.open.values) }) { entry.writer?.settle() } }
 
     static func begin(_ writer: PairWriter) {
         state.withLock { $0.open[ObjectIdentifier(writer)] = Writer(writer: writer) }

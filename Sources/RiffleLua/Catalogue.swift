@@ -2,7 +2,7 @@ import RiffleNN
 import RiffleTensor
 
 /// Everything that Lua can call, in words: the source of help, completion and the reference page.
-public final class Catalogue {
+package final class Catalogue {
     /// What is told of one argument.
     struct Parameter {
         let name: String

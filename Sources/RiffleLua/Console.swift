@@ -2,15 +2,15 @@
 import RiffleTensor
 
 /// The three streams, unbuffered, after what C wrote to its own.
-public enum Console {
-    public static func output(_ text: String) {
+package enum Console {
+    package static func output(_ text: String) {
         let bytes = text.bytes
         fwrite(bytes, 1, bytes.count, stdout)
         fflush(stdout)
         noteLoss()
     }
 
-    public static func error(_ text: String) {
+    package static func error(_ text: String) {
         fflush(stdout)
         text.bytes.withUnsafeBufferPointer { bytes in
             var done = 0
@@ -41,7 +41,7 @@ public enum Console {
     /// Has the process end with a message and a code that is not 0 where standard output, whoever wrote to it, did not
     /// get all.
     /// To be called first, so that whatever else is done at the end of the process is done before.
-    public static func watchOutput() {
+    package static func watchOutput() {
         // In the place of a stream that the caller closed, a file that a script opens would get what is printed.
         for file: Int32 in 0...2 where fcntl(file, F_GETFD) < 0 {
             _ = open("/dev/null", file == 0 ? O_WRONLY : O_RDONLY)

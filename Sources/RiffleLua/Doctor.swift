@@ -3,15 +3,15 @@ import Glibc
 import RiffleTensor
 
 /// What the library found on this machine.
-public enum Doctor {
+package enum Doctor {
     /// Why the library that RIFFLE_BLAS names is not in use; nil where it is, or none is named.
-    public static var missingBLAS: String? {
+    package static var missingBLAS: String? {
         var reason: UnsafePointer<CChar>?
         guard Environment.variable("RIFFLE_BLAS") != nil, rk_blas_name(&reason) == nil else { return nil }
         return reason.map { String(cBytes: $0) }
     }
 
-    public static var report: String {
+    package static var report: String {
         let level =
             switch rk_cpu() {
             case RK_CPU_AMX: "AVX-512 and AMX"

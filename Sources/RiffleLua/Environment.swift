@@ -2,14 +2,14 @@ import Glibc
 import RiffleTensor
 
 /// What the process was started with, byte for byte.
-public enum Environment {
+package enum Environment {
     /// The arguments behind the command.
-    public static let arguments: [String] = (1..<max(1, Int(CommandLine.argc))).compactMap { place in
+    package static let arguments: [String] = (1..<max(1, Int(CommandLine.argc))).compactMap { place in
         CommandLine.unsafeArgv[place].map { String(cBytes: $0) }
     }
 
     /// A variable of the environment; nil where it is not set, or empty.
-    public static func variable(_ name: String) -> String? {
+    package static func variable(_ name: String) -> String? {
         getenv(name).map { String(cBytes: $0) }.flatMap { $0.isEmpty ? nil : $0 }
     }
 }

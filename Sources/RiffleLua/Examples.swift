@@ -1,6 +1,6 @@
 /// The scripts that come with the binary.
-public enum Examples {
-    public static let all: [(name: String, source: [UInt8])] = [
+package enum Examples {
+    package static let all: [(name: String, source: [UInt8])] = [
         ("tensors", PackageResources.tensors_lua),
         ("quickstart", PackageResources.quickstart_lua),
         ("cifar10", PackageResources.cifar10_lua),
@@ -12,7 +12,7 @@ public enum Examples {
     ]
 
     /// The comment that begins a script: what it shows and how long it takes.
-    public static func about(_ source: [UInt8]) -> String {
+    package static func about(_ source: [UInt8]) -> String {
         String(decoding: source, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
             .prefix { $0.hasPrefix("--") }.map { String($0.drop { $0 == "-" || $0 == " " }) }.joined(separator: " ")
     }

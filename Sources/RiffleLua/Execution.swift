@@ -3,10 +3,10 @@ import RiffleIO
 import RiffleTensor
 
 extension LuaEngine {
-    public static var version: String { SystemLibrary.version }
+    package static var version: String { SystemLibrary.version }
 
     /// What a command line asks to run.
-    public enum Program {
+    package enum Program {
         /// Code of the command line, an entry of a session.
         case line(String)
         /// All of standard input as one entry of a session.
@@ -18,7 +18,7 @@ extension LuaEngine {
     /// Runs a program and reports what goes wrong on standard error. Ctrl-C stops it.
     /// - Parameter thenSession: whether a session follows, which goes on with the locals of the program.
     /// - Returns: whether it ran to its end.
-    public func execute(_ program: Program, thenSession: Bool = false) -> Bool {
+    package func execute(_ program: Program, thenSession: Bool = false) -> Bool {
         Signals.interruptsComputation(thenExits: true)
         defer {
             Progress.finishVisible()
@@ -44,7 +44,7 @@ extension LuaEngine {
 
     /// Ends what scripts began to write and did not finish. Nothing of theirs may run afterwards.
     /// - Returns: whether nothing was lost.
-    public func settle() -> Bool {
+    package func settle() -> Bool {
         UnfinishedWork.settle()
         return Console.flushFiles() && !UnfinishedWork.hasLosses
     }
@@ -125,7 +125,7 @@ extension LuaEngine {
 
 extension Examples {
     /// - Throws: `RiffleError` with the nearest name where there is none of this name.
-    public static func named(_ name: String) throws -> (name: String, source: [UInt8]) {
+    package static func named(_ name: String) throws -> (name: String, source: [UInt8]) {
         let name = name.hasSuffix(".lua") ? String(name.dropLast(4)) : name
         guard let found = all.first(where: { $0.name == name }) else {
             throw RiffleError(

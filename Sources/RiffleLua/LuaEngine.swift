@@ -7,7 +7,7 @@ import RiffleTensor
 ///
 /// One thread uses an engine from beginning to end; the closures below it are marked Sendable only because functions
 /// of the library have to be.
-public final class LuaEngine: @unchecked Sendable {
+package final class LuaEngine: @unchecked Sendable {
     let state: LuaState
     private(set) var classes: [ObjectClass] = []
     private(set) var classesByWord: [String: Int] = [:]
@@ -17,16 +17,16 @@ public final class LuaEngine: @unchecked Sendable {
     private var bindings: [Binding] = []
     /// What scripts get as `...`.
     let arguments: [Value]
-    public let catalogue = Catalogue()
+    package let catalogue = Catalogue()
     let memory = GarbagePolicy()
     private(set) lazy var session = Result { try Session(self) }
     /// Whether the last program was stopped by Ctrl-C.
-    public internal(set) var wasInterrupted = false
+    package internal(set) var wasInterrupted = false
 
     /// - Parameters:
     ///   - script: what `arg[0]` says.
     ///   - arguments: the rest of `arg`.
-    public init(script: String = "riffle", arguments: [String] = []) throws {
+    package init(script: String = "riffle", arguments: [String] = []) throws {
         self.arguments = arguments.map(Value.string)
         _ = SystemLibrary.started
         let library = rlua_library(
@@ -220,11 +220,11 @@ public final class LuaEngine: @unchecked Sendable {
     /// Runs a chunk of Lua and returns what it returns.
     /// - Throws: `LuaError` with message and traceback.
     @discardableResult
-    public func run(_ source: String, name: String) throws -> [Value] { try run(source.bytes, name: name) }
+    package func run(_ source: String, name: String) throws -> [Value] { try run(source.bytes, name: name) }
 
     /// - Parameter results: how many results are wanted, -1 for all: what nobody wants is not converted.
     @discardableResult
-    public func run(_ bytes: [UInt8], name: String, arguments: [Value] = [], results: Int = -1) throws -> [Value] {
+    package func run(_ bytes: [UInt8], name: String, arguments: [Value] = [], results: Int = -1) throws -> [Value] {
         var outcome = rlua_outcome()
         rlua_begin(state.pointer, &outcome)
         defer { rlua_done(state.pointer, &outcome) }

@@ -33,7 +33,7 @@ final class LuaReference: @unchecked Sendable {
 }
 
 /// A function of the user's that the library may call, on the thread that runs Lua.
-public final class LuaFunction: Sendable {
+package final class LuaFunction: Sendable {
     let reference: LuaReference
 
     init(_ reference: LuaReference) { self.reference = reference }
@@ -41,16 +41,16 @@ public final class LuaFunction: Sendable {
     /// Calls it.
     /// - Parameter results: how many results are wanted; those missing are `.none`.
     /// - Throws: `LuaError` where Lua raised one, to be passed on: the call from Lua around this one raises it again.
-    public func callAsFunction(_ arguments: [Value], results: Int = 1) throws -> [Value] {
+    package func callAsFunction(_ arguments: [Value], results: Int = 1) throws -> [Value] {
         guard let engine = reference.state.engine else { throw RiffleError("", "Lua has ended") }
         return try engine.call(reference, arguments, results: results)
     }
 }
 
 /// An error object that Lua raised below a function of the library.
-public struct LuaError: Error, CustomStringConvertible {
+package struct LuaError: Error, CustomStringConvertible {
     let reference: LuaReference
-    public let description: String
+    package let description: String
     /// The user's lines that led to it, innermost first.
-    public let traceback: String
+    package let traceback: String
 }

@@ -28,12 +28,12 @@ import RiffleTensor
 ///   key".
 /// - Functions and classes without a summary are not shown by help and the reference page.
 /// - `.object(LuaFunction)` is a Lua function: `.object("function")` takes one as an argument.
-public struct ObjectClass: Sendable {
-    public typealias Body = @Sendable (Arguments) throws -> [Value]
+package struct ObjectClass: Sendable {
+    package typealias Body = @Sendable (Arguments) throws -> [Value]
 
-    public let word: String
-    public let doc: Doc
-    public let methods: [Function]
+    package let word: String
+    package let doc: Doc
+    package let methods: [Function]
     let properties: [AnyProperty]
     let contains: @Sendable (AnyObject) -> Bool
     /// By the name of the metamethod, such as `__len`; the receiver is the first argument.
@@ -44,7 +44,7 @@ public struct ObjectClass: Sendable {
     /// Makes an object of this class out of another value, where it can stand for one.
     let convert: @Sendable (Value) -> AnyObject?
 
-    public init<Object: AnyObject>(
+    package init<Object: AnyObject>(
         _ word: String, _ type: Object.Type, _ doc: Doc, extends: String? = nil,
         methods: [Method<Object>] = [], properties: [Property<Object>] = [],
         count: (@Sendable (Object) -> Int)? = nil,
@@ -94,13 +94,13 @@ public struct ObjectClass: Sendable {
 }
 
 /// A method of a class of objects: `body` gets the receiver and the arguments in the parentheses.
-public struct Method<Object: AnyObject>: Sendable {
+package struct Method<Object: AnyObject>: Sendable {
     let name: String
     let arguments: [Argument]
     let doc: Doc
     let body: @Sendable (Object, Arguments) throws -> [Value]
 
-    public init(
+    package init(
         _ name: String, _ arguments: [Argument] = [], _ doc: Doc,
         body: @escaping @Sendable (Object, Arguments) throws -> [Value]
     ) {
@@ -112,7 +112,7 @@ public struct Method<Object: AnyObject>: Sendable {
 }
 
 /// A field of an object that Lua reads, and writes where there is a `set`.
-public struct Property<Object: AnyObject>: Sendable {
+package struct Property<Object: AnyObject>: Sendable {
     let name: String
     let type: ArgumentType
     let summary: String
@@ -123,7 +123,7 @@ public struct Property<Object: AnyObject>: Sendable {
     /// - Parameters:
     ///   - takesNil: whether it may be set to nil.
     ///   - set: gets the new value, checked against `type`, as argument 0.
-    public init(
+    package init(
         _ name: String, _ type: ArgumentType, _ summary: String, takesNil: Bool = false,
         get: @escaping @Sendable (Object) throws -> Value, set: (@Sendable (Object, Arguments) throws -> Void)? = nil
     ) {

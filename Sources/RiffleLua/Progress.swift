@@ -5,7 +5,7 @@ import Synchronization
 /// The progress of a loop on standard error: one line that is redrawn on a terminal, a few lines elsewhere.
 ///
 /// Belongs to the thread that runs Lua.
-public final class Progress: @unchecked Sendable {
+package final class Progress: @unchecked Sendable {
     private struct Shared {
         /// The bar whose line stands on the terminal.
         var visible: Progress?
@@ -14,7 +14,7 @@ public final class Progress: @unchecked Sendable {
     private static let shared = Mutex(Shared())
 
     /// Remembers the last loss, to be shown by the bar of the loop around.
-    public static func note(loss: Double) { shared.withLock { $0.loss = loss } }
+    package static func note(loss: Double) { shared.withLock { $0.loss = loss } }
 
     private let label: String
     private let total: Int?
@@ -54,7 +54,7 @@ public final class Progress: @unchecked Sendable {
     }
 
     /// Ends the line of a loop that was left early, before something else is shown.
-    public static func finishVisible() { shared.withLock { $0.visible }?.finish() }
+    package static func finishVisible() { shared.withLock { $0.visible }?.finish() }
 
     /// Clears the line for output; the bar shows itself again with its next step.
     static func clearLine() {

@@ -4,13 +4,13 @@ import RiffleIO
 import RiffleTensor
 
 /// What signals do: Ctrl-C asks the computation to stop, and those that end the process leave no file half written.
-public enum Signals {
+package enum Signals {
     nonisolated(unsafe) private static var exitsOnSecond = false
     /// How the terminal was before the session began to edit lines.
     nonisolated(unsafe) private static var terminal: termios?
 
     /// - Parameter thenExits: whether a second interrupt, before the first has been answered, ends the process.
-    public static func interruptsComputation(thenExits: Bool) {
+    package static func interruptsComputation(thenExits: Bool) {
         exitsOnSecond = thenExits
         Interrupt.clear()
         var action = sigaction()
@@ -27,13 +27,13 @@ public enum Signals {
     }
 
     /// Has the terminal put back as it is now when a signal ends the process.
-    public static func keepTerminal() {
+    package static func keepTerminal() {
         var modes = termios()
         if tcgetattr(0, &modes) == 0 { terminal = modes }
     }
 
     /// Has files in the making removed when a signal ends the process; what is ignored (nohup) stays so.
-    public static func removeUnfinishedFiles() {
+    package static func removeUnfinishedFiles() {
         PartFile.prepareForSignals()
         // A file that passes the size limit is an error of its write, told by the one who writes.
         signal(SIGXFSZ, SIG_IGN)

@@ -10,7 +10,7 @@ extension Metrics {
     ///   - b: samples `[m, ...]`.
     /// - Throws: `RiffleError` when shapes do not fit or numbers are not finite.
     /// - Source: Székely and Rizzo 2013, equation 6.
-    public static func energyDistance(_ a: Tensor, _ b: Tensor) throws -> Double {
+    package static func energyDistance(_ a: Tensor, _ b: Tensor) throws -> Double {
         let (x, y) = try pair(a, b)
         // Seen from the first sample, so that float32 tells apart samples that lie together far from 0.
         let origin = try x.sliced(0, 0..<1)
@@ -28,7 +28,7 @@ extension Metrics {
     ///   - a: samples `[n, ...]`.
     ///   - b: samples of the same shape.
     /// - Throws: `RiffleError` when shapes differ or numbers are not finite.
-    public static func endpointError(_ a: Tensor, _ b: Tensor) throws -> Double {
+    package static func endpointError(_ a: Tensor, _ b: Tensor) throws -> Double {
         let (x, y) = try pair(a, b)
         guard x.shape == y.shape else {
             throw RiffleError("", "samples of the same number are compared (a \(a.shape), b \(b.shape))")

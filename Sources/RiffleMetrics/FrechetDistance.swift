@@ -19,7 +19,7 @@ extension Metrics {
     /// - Throws: `RiffleError` when shapes do not fit, there are fewer than two samples, numbers are not finite, LAPACK
     ///   is not there, or a check of what it computed fails.
     /// - Source: Heusel et al. 2017, equation 6; Dowson and Landau 1982.
-    public static func frechetDistance(_ a: Tensor, _ b: Tensor) throws -> Double {
+    package static func frechetDistance(_ a: Tensor, _ b: Tensor) throws -> Double {
         let (x, y) = try pair(a, b)
         guard x.shape[0] > 1, y.shape[0] > 1 else {
             throw RiffleError("", "two samples or more have a covariance (a \(a.shape), b \(b.shape))")

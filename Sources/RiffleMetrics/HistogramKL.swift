@@ -13,7 +13,7 @@ extension Metrics {
     ///   - bounds: of both coordinates.
     /// - Throws: `RiffleError` when shapes do not fit or numbers are not finite.
     /// - Source: Boffi et al. 2025, with 50 x 50 bins over the checkerboard.
-    public static func histogramKL(_ samples: Tensor, masses: Tensor, bounds: ClosedRange<Double>) throws -> Double {
+    package static func histogramKL(_ samples: Tensor, masses: Tensor, bounds: ClosedRange<Double>) throws -> Double {
         guard samples.rank == 2, samples.shape[1] == 2 else {
             throw RiffleError("", "samples in the plane are [n, 2], got \(samples.shape)")
         }
@@ -30,7 +30,7 @@ extension Metrics {
 
     /// The same with the histogram of true samples for p, over the square that just holds them. Its own noise adds to
     /// the result, so take many more of them than `samples`.
-    public static func histogramKL(_ samples: Tensor, truth: Tensor, bins: Int) throws -> Double {
+    package static func histogramKL(_ samples: Tensor, truth: Tensor, bins: Int) throws -> Double {
         guard truth.rank == 2, truth.shape[1] == 2, truth.shape[0] > 0 else {
             throw RiffleError("", "true samples are [m, 2], got \(truth.shape)")
         }

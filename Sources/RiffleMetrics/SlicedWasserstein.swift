@@ -2,7 +2,7 @@ import CKernels
 import RiffleTensor
 
 /// Distances between distributions, told from samples.
-public enum Metrics {
+package enum Metrics {
     /// The sliced Wasserstein distance of order 2: the root of the mean, over random directions, of the squared
     /// Wasserstein distance between the samples as they lie along the direction.
     ///
@@ -14,7 +14,7 @@ public enum Metrics {
     ///   - seed: of the directions; the same seed gives the same ones.
     /// - Throws: `RiffleError` when shapes do not fit or numbers are not finite.
     /// - Source: Bonneel et al. 2015; as `ot.sliced_wasserstein_distance` of POT with p = 2.
-    public static func slicedWasserstein(_ a: Tensor, _ b: Tensor, projections: Int = 200, seed: UInt64 = 0) throws
+    package static func slicedWasserstein(_ a: Tensor, _ b: Tensor, projections: Int = 200, seed: UInt64 = 0) throws
         -> Double
     {
         guard (1...1_000_000).contains(projections) else {

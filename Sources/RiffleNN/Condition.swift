@@ -5,15 +5,17 @@ import RiffleTensor
 /// Class labels are one tensor, int32 [n], from 1. A text is two: its tokens [n, length, width] and their summary [n,
 /// width].
 public struct Condition {
-    public let tensors: [Tensor]
+    package let tensors: [Tensor]
 
-    public init(_ tensors: [Tensor]) { self.tensors = tensors }
+    package init(_ tensors: [Tensor]) { self.tensors = tensors }
 
     /// The conditions of some of the samples.
-    public func rows(_ range: Range<Int>) throws -> Condition { Condition(try tensors.map { try $0.sliced(0, range) }) }
+    package func rows(_ range: Range<Int>) throws -> Condition {
+        Condition(try tensors.map { try $0.sliced(0, range) })
+    }
 
     /// This condition with samples at random replaced by none.
-    public func dropping(_ part: Double, _ conditioning: Conditioning) throws -> Condition {
+    package func dropping(_ part: Double, _ conditioning: Conditioning) throws -> Condition {
         guard part > 0 else { return self }
         let none = try conditioning.null(like: self)
         guard let n = tensors.first?.shape.sizes.first else { return self }
@@ -22,7 +24,7 @@ public struct Condition {
     }
 
     /// The conditions of several batches, one after another.
-    public static func cat(_ conditions: [Condition]) throws -> Condition {
+    package static func cat(_ conditions: [Condition]) throws -> Condition {
         Condition(
             try (conditions.first?.tensors ?? []).indices.map { place in try .cat(conditions.map { $0.tensors[place] })
             })
@@ -39,7 +41,7 @@ public enum Conditioning: Equatable, Sendable {
 
     /// What stands for no condition in the place of this one: the label after the last, or a text of zeros.
     /// - Throws: `RiffleError` where there is no such condition.
-    public func null(like condition: Condition) throws -> Condition {
+    package func null(like condition: Condition) throws -> Condition {
         switch self {
         case .none: throw RiffleError("", "the network is not conditioned on anything; make it with classes = ...")
         case .classes(let count, hasNull: true):
@@ -53,7 +55,7 @@ public enum Conditioning: Equatable, Sendable {
     }
 
     /// How many tensors a condition has.
-    public var count: Int {
+    package var count: Int {
         switch self {
         case .none: 0
         case .classes: 1
@@ -62,7 +64,7 @@ public enum Conditioning: Equatable, Sendable {
     }
 
     /// Whether a condition for the one is one for the other: as many classes, a label for none aside.
-    public func isTold(like other: Conditioning) -> Bool {
+    package func isTold(like other: Conditioning) -> Bool {
         if case .classes(let own, _) = self, case .classes(let others, _) = other { return own == others }
         return self == other
     }

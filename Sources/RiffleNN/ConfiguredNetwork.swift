@@ -1,7 +1,7 @@
 import RiffleTensor
 
 /// What a network is made of, all of it: two networks of one configuration differ in their parameters alone.
-public protocol NetworkConfiguration: Sendable {
+package protocol NetworkConfiguration: Sendable {
     /// 1 for a velocity, 2 for an average velocity.
     var times: Int { get set }
     var conditioning: Conditioning { get }
@@ -10,23 +10,23 @@ public protocol NetworkConfiguration: Sendable {
 }
 
 /// A network that its configuration describes, so that copies and students are made from it.
-open class ConfiguredNetwork<Configuration: NetworkConfiguration>: Network {
-    public let configuration: Configuration
+package class ConfiguredNetwork<Configuration: NetworkConfiguration>: Network {
+    package let configuration: Configuration
 
     /// - Throws: `RiffleError` that names the setting that cannot be.
-    public required init(_ configuration: Configuration) throws { self.configuration = configuration }
+    package required init(_ configuration: Configuration) throws { self.configuration = configuration }
 
     /// The configuration in words, without what it is conditioned on and its times.
-    open var sizes: String { "" }
+    package var sizes: String { "" }
 
-    public final override var summary: String { sizes + conditioning.summary + (times == 2 ? ", two times" : "") }
-    public final override var times: Int { configuration.times }
-    public final override var conditioning: Conditioning { configuration.conditioning }
-    public final override var sampleShape: Shape? { configuration.sampleShape }
+    package final override var summary: String { sizes + conditioning.summary + (times == 2 ? ", two times" : "") }
+    package final override var times: Int { configuration.times }
+    package final override var conditioning: Conditioning { configuration.conditioning }
+    package final override var sampleShape: Shape? { configuration.sampleShape }
 
-    public final override func blank() throws -> Module { try Self(configuration) }
+    package final override func blank() throws -> Module { try Self(configuration) }
 
-    public final override func twoTimed() throws -> Network {
+    package final override func twoTimed() throws -> Network {
         var two = configuration
         two.times = 2
         return try Self(two).taking(self)
@@ -45,22 +45,22 @@ extension Network {
 }
 
 /// The configuration of a network that is conditioned on class labels, if on anything.
-public protocol LabelledConfiguration: NetworkConfiguration {
+package protocol LabelledConfiguration: NetworkConfiguration {
     var labels: ClassLabels { get set }
 }
 
 extension LabelledConfiguration {
-    public var conditioning: Conditioning { labels.conditioning }
+    package var conditioning: Conditioning { labels.conditioning }
 }
 
 /// The class labels that a network is conditioned on.
-public struct ClassLabels: Sendable {
+package struct ClassLabels: Sendable {
     /// How many labels choose from, from 1 on; nil where there are none.
-    public var count: Int?
+    package var count: Int?
     /// Whether one more label stands for none.
-    public var hasNull = false
+    package var hasNull = false
 
-    public init(_ count: Int? = nil, hasNull: Bool = false) { (self.count, self.hasNull) = (count, hasNull) }
+    package init(_ count: Int? = nil, hasNull: Bool = false) { (self.count, self.hasNull) = (count, hasNull) }
 
     var conditioning: Conditioning { count.map { .classes($0, hasNull: hasNull) } ?? .none }
 

@@ -6,7 +6,7 @@ import RiffleTensor
 /// blank twin of itself in `blank()`; names, counting, copying, loading and saving follow from those.
 open class Module {
     /// Whether dropout acts. Averages and samplers evaluate without it.
-    public var isTraining: Bool {
+    package var isTraining: Bool {
         get { trains }
         set {
             trains = newValue
@@ -15,7 +15,7 @@ open class Module {
     }
     private var trains = true
     /// For the copy that follows a network as its average: the updates that it has had.
-    public internal(set) var updateCount: UpdateCount?
+    package internal(set) var updateCount: UpdateCount?
 
     public init() {}
 
@@ -45,17 +45,17 @@ open class Module {
     open func forward(_ inputs: [Tensor]) throws -> Tensor { throw RiffleError(kind, "this module cannot be called") }
 
     /// Every parameter, depth first, with its full name.
-    public var parameters: [NamedParameter] {
+    package var parameters: [NamedParameter] {
         ownParameters + children.flatMap { child in child.module.parameters.map { $0.within(child.name) } }
     }
 
     /// What files hold: every parameter and buffer, depth first, with its full name.
-    public var entries: [NamedParameter] {
+    package var entries: [NamedParameter] {
         ownParameters + ownBuffers + children.flatMap { child in child.module.entries.map { $0.within(child.name) } }
     }
 
     /// How many numbers the parameters hold; one that stands in two places counts once.
-    public var count: Int {
+    package var count: Int {
         var known: Set<ObjectIdentifier> = []
         return parameters.reduce(0) {
             known.insert(ObjectIdentifier($1.parameter)).inserted ? $0 + $1.parameter.shape.count : $0
@@ -63,7 +63,7 @@ open class Module {
     }
 
     /// A copy with its own parameters, which cost memory only when one of the two changes.
-    public func copied(trainable: Bool = true) throws -> Module {
+    package func copied(trainable: Bool = true) throws -> Module {
         let random = Context.current.random
         defer { Context.current.random = random }
         let copy = try blank()
@@ -75,7 +75,7 @@ open class Module {
     }
 
     /// The full name of a part at any depth, empty for the module itself; nil for what is no part.
-    public func name(of part: Module) -> String? {
+    package func name(of part: Module) -> String? {
         if part === self { return "" }
         for child in children {
             if let name = child.module.name(of: part) { return name.isEmpty ? child.name : "\(child.name).\(name)" }
@@ -87,7 +87,7 @@ open class Module {
     private var everyModule: [Module] { [self] + children.flatMap(\.module.everyModule) }
 
     /// Runs `body` with every parameter frozen: gradients pass through the module to its inputs alone.
-    public func frozen<Result>(_ body: () throws -> Result) rethrows -> Result {
+    package func frozen<Result>(_ body: () throws -> Result) rethrows -> Result {
         let thawed = parameters.map(\.parameter).filter(\.isTrainable)
         for parameter in thawed { parameter.isTrainable = false }
         defer { for parameter in thawed { parameter.isTrainable = true } }
@@ -95,7 +95,7 @@ open class Module {
     }
 
     /// Runs `body`; an error from inside tells this module's name.
-    public func named<Result>(_ name: String, _ body: () throws -> Result) throws -> Result {
+    package func named<Result>(_ name: String, _ body: () throws -> Result) throws -> Result {
         do {
             return try body()
         } catch let error as RiffleError {
@@ -104,7 +104,7 @@ open class Module {
     }
 
     /// Runs `body` with dropout off.
-    public func evaluating<Result>(_ body: () throws -> Result) rethrows -> Result {
+    package func evaluating<Result>(_ body: () throws -> Result) rethrows -> Result {
         let training = everyModule.filter(\.isTraining)
         isTraining = false
         defer { for module in training { module.trains = true } }
@@ -114,7 +114,7 @@ open class Module {
 
 /// A parameter with its name and the way that files lay it out.
 public struct NamedParameter {
-    public enum Layout: Sendable {
+    package enum Layout: Sendable {
         case plain
         /// [out, height, width, in] here, [out, in, height, width] in files, as PyTorch has it.
         case convolution
@@ -142,11 +142,11 @@ public struct NamedParameter {
         }
     }
 
-    public let name: String
-    public let parameter: Parameter
-    public let layout: Layout
+    package let name: String
+    package let parameter: Parameter
+    package let layout: Layout
 
-    public init(_ name: String, _ parameter: Parameter, _ layout: Layout = .plain) {
+    package init(_ name: String, _ parameter: Parameter, _ layout: Layout = .plain) {
         self.name = name
         self.parameter = parameter
         self.layout = layout
@@ -162,7 +162,7 @@ public struct NamedParameter {
 
 extension Module {
     /// The value of every parameter and buffer under its name, in the layout of files.
-    public func state() throws -> [(name: String, tensor: Tensor)] {
+    package func state() throws -> [(name: String, tensor: Tensor)] {
         try withoutGradient {
             try entries.map { ($0.name, try $0.layout.toFile($0.parameter.value)) }
         }
@@ -173,7 +173,7 @@ extension Module {
     /// - Returns: the names that were missing and those that were unexpected.
     /// - Throws: `RiffleError` that lists missing, unexpected and mis-shaped names.
     @discardableResult
-    public func load(
+    package func load(
         shapes: [String: Shape], strict: Bool = true, tensor: (String) throws -> Tensor
     ) throws -> (missing: [String], unexpected: [String]) {
         let named = entries

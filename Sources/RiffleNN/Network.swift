@@ -14,7 +14,7 @@ open class Network: Module {
 
     /// How its products are made: float32, or faster from numbers rounded to bfloat16. Parameters, sums and everything
     /// else are float32 in both. Copies and students take it over.
-    public var precision = Precision.float32
+    package var precision = Precision.float32
 
     public final override var settings: String { precision == .bfloat16 ? "bf16" : "" }
     public final override func takeSettings(of twin: Module) {
@@ -33,13 +33,13 @@ open class Network: Module {
     }
 
     /// The velocity v(x, t); of a network with two times, the average velocity of a jump of no length.
-    public func velocity(_ x: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {
+    package func velocity(_ x: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {
         try checked(x, times == 1 ? [t] : [t, t], condition)
     }
 
     /// The average velocity u(x, s, t) of the jump from s to t.
     /// - Throws: `RiffleError` when the network takes one time.
-    public func average(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {
+    package func average(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {
         guard times == 2 else {
             throw RiffleError(
                 kind, "this network takes one time and cannot jump; make a student of it with net:two_timed()")
@@ -48,12 +48,12 @@ open class Network: Module {
     }
 
     /// Where the jump from s to t ends: phi_{s,x}(t) = x + (t - s) u(x, s, t).
-    public func jump(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {
+    package func jump(_ x: Tensor, _ s: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {
         try x + (t - s).alongside(x) * average(x, s, t, condition)
     }
 
     /// A network of the same form, see `blank`.
-    public func blankNetwork() throws -> Network {
+    package func blankNetwork() throws -> Network {
         guard let twin = try blank() as? Network else { throw RiffleError("copy", "a \(kind) cannot be copied") }
         return twin
     }
@@ -73,7 +73,7 @@ open class Network: Module {
     }
 
     /// What `evaluate` gives, in this network's own precision; for networks around it, whose inputs have been checked.
-    public func answer(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+    package func answer(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         try multiplying(in: precision) { try evaluate(x, times, condition) }
     }
 
@@ -111,7 +111,7 @@ open class Network: Module {
 
 extension Tensor {
     /// Times [n] shaped [n, 1, ...] to broadcast over samples like x [n, ...].
-    public func alongside(_ x: Tensor) throws -> Tensor {
+    package func alongside(_ x: Tensor) throws -> Tensor {
         try reshaped(to: Shape([count] + [Int](repeating: 1, count: Swift.max(x.rank - 1, 0))))
     }
 }

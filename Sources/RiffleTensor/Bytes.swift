@@ -11,7 +11,7 @@ extension String {
     private static let lead: UInt8 = 0xF4
 
     /// The string of these bytes.
-    public init(bytes: UnsafeRawBufferPointer) {
+    package init(bytes: UnsafeRawBufferPointer) {
         guard let start = bytes.baseAddress else {
             self = ""
             return
@@ -24,7 +24,7 @@ extension String {
     }
 
     /// The string of C's bytes, up to the zero.
-    public init(cBytes: UnsafePointer<CChar>) {
+    package init(cBytes: UnsafePointer<CChar>) {
         self.init(bytes: UnsafeRawBufferPointer(start: cBytes, count: strlen(cBytes)))
     }
 
@@ -53,7 +53,7 @@ extension String {
     }
 
     /// The bytes that the string was made of.
-    public var bytes: [UInt8] {
+    package var bytes: [UInt8] {
         if !utf8.contains(String.lead) { return Array(utf8) }
         return unicodeScalars.flatMap { scalar in
             String.marks.contains(scalar.value) ? [UInt8(scalar.value & 0xFF)] : Array(String(scalar).utf8)
@@ -61,13 +61,13 @@ extension String {
     }
 
     /// The same for C, with a zero at the end: a file's name as the system takes it.
-    public var systemName: [CChar] { bytes.map(CChar.init(bitPattern:)) + [0] }
+    package var systemName: [CChar] { bytes.map(CChar.init(bitPattern:)) + [0] }
 
     /// Whether all of the bytes are UTF-8.
-    public var isUnicode: Bool {
+    package var isUnicode: Bool {
         !utf8.contains(String.lead) || !unicodeScalars.contains { String.marks.contains($0.value) }
     }
 
     /// As text for readers that know nothing but Unicode: each byte that is not part of it is shown as U+FFFD.
-    public var repaired: String { isUnicode ? self : String(decoding: bytes, as: UTF8.self) }
+    package var repaired: String { isUnicode ? self : String(decoding: bytes, as: UTF8.self) }
 }

@@ -1,9 +1,9 @@
 /// Functions that make tensors out of numbers, sizes and randomness.
-public enum Creation {
+package enum Creation {
     private static let shape = Argument("shape", .shape, "sizes, as numbers or one list")
     private static let dtype = Argument("dtype", .dtype, default: .string("float32"))
 
-    public static let functions: [Function] = [
+    package static let functions: [Function] = [
         Function(
             "tensor", [Argument("values", .any, "a number or nested lists of numbers"), dtype],
             Doc("A tensor of the given numbers.", example: "> riffle.tensor { { 1, 2 }, { 3, 4 } }:shape()\n[2, 2]")

@@ -1,7 +1,7 @@
 import CKernels
 
 /// The type of a tensor's elements.
-public enum DType: UInt8, Sendable, CaseIterable, CustomStringConvertible {
+package enum DType: UInt8, Sendable, CaseIterable, CustomStringConvertible {
     /// What networks compute in.
     case float32
     /// For tests and for metrics that need it.
@@ -10,9 +10,9 @@ public enum DType: UInt8, Sendable, CaseIterable, CustomStringConvertible {
     case int32
 
     /// Bytes an element.
-    public var size: Int { self == .float64 ? 8 : 4 }
-    public var isFloating: Bool { self != .int32 }
-    public var description: String {
+    package var size: Int { self == .float64 ? 8 : 4 }
+    package var isFloating: Bool { self != .int32 }
+    package var description: String {
         switch self {
         case .float32: "float32"
         case .float64: "float64"
@@ -20,7 +20,7 @@ public enum DType: UInt8, Sendable, CaseIterable, CustomStringConvertible {
         }
     }
 
-    public init?(name: String) {
+    package init?(name: String) {
         guard let found = DType.allCases.first(where: { $0.description == name }) else { return nil }
         self = found
     }

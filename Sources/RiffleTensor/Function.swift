@@ -1,5 +1,5 @@
 /// A value that goes into or comes out of a function, as Lua sees it.
-public enum Value {
+package enum Value {
     case none
     case boolean(Bool)
     case integer(Int)
@@ -13,7 +13,7 @@ public enum Value {
 }
 
 /// What an argument may be. The door to Lua checks it and words the error.
-public indirect enum ArgumentType: Sendable {
+package indirect enum ArgumentType: Sendable {
     case tensor
     /// A tensor or a number.
     case operand
@@ -64,8 +64,8 @@ extension ArgumentType {
 }
 
 /// One argument of a function: its name, what it may be, and what it is when not given.
-public struct Argument: Sendable {
-    public enum Default: Sendable {
+package struct Argument: Sendable {
+    package enum Default: Sendable {
         case required, none
         case boolean(Bool)
         case integer(Int)
@@ -73,13 +73,14 @@ public struct Argument: Sendable {
         case string(String)
     }
 
-    public let name: String
-    public let type: ArgumentType
-    public let summary: String
-    public let defaultValue: Default
+    package let name: String
+    package let type: ArgumentType
+    package let summary: String
+    package let defaultValue: Default
 
-    public init(_ name: String, _ type: ArgumentType, _ summary: String = "", default defaultValue: Default = .required)
-    {
+    package init(
+        _ name: String, _ type: ArgumentType, _ summary: String = "", default defaultValue: Default = .required
+    ) {
         self.name = name
         self.type = type
         self.summary = summary
@@ -103,27 +104,27 @@ extension Argument {
 }
 
 /// What a reader is told of a function: the source of help, the reference page and the editor stub.
-public struct Doc: Sendable {
+package struct Doc: Sendable {
     /// One sentence that ends with a period, at most 100 characters.
-    public var summary: String
-    public let formula: String
-    public let shapes: String
+    package var summary: String
+    package let formula: String
+    package let shapes: String
     /// Lua lines that begin with `> `, each followed by what they print; run by a test.
-    public var example: String
+    package var example: String
     /// Paper and equation.
-    public let source: String
+    package let source: String
     /// Of a loss: the numbers in the table that it returns beside itself.
-    public let parts: [Part]
+    package let parts: [Part]
 
     /// A number under a name.
-    public struct Part: Sendable {
-        public let name: String
-        public let summary: String
+    package struct Part: Sendable {
+        package let name: String
+        package let summary: String
 
-        public init(_ name: String, _ summary: String) { (self.name, self.summary) = (name, summary) }
+        package init(_ name: String, _ summary: String) { (self.name, self.summary) = (name, summary) }
     }
 
-    public init(
+    package init(
         _ summary: String, formula: String = "", shapes: String = "", example: String = "", source: String = "",
         parts: [Part] = []
     ) {
@@ -139,13 +140,13 @@ public struct Doc: Sendable {
 /// A function that Lua can call: name, typed arguments, documentation and body.
 ///
 /// `name` is the path from `riffle`, such as `flow.ode`; a method of a class of objects is written `tensor:item`.
-public struct Function: Sendable {
-    public let name: String
-    public let arguments: [Argument]
-    public let doc: Doc
-    public let body: @Sendable (Arguments) throws -> [Value]
+package struct Function: Sendable {
+    package let name: String
+    package let arguments: [Argument]
+    package let doc: Doc
+    package let body: @Sendable (Arguments) throws -> [Value]
 
-    public init(
+    package init(
         _ name: String, _ arguments: [Argument] = [], _ doc: Doc,
         body: @escaping @Sendable (Arguments) throws -> [Value]
     ) {
@@ -159,29 +160,29 @@ public struct Function: Sendable {
 /// The arguments of one call, checked against their types and in the order of their declaration.
 ///
 /// The accessors trap on a type that the declaration rules out: that would be a mistake of the library.
-public struct Arguments {
-    public let values: [Value]
+package struct Arguments {
+    package let values: [Value]
     /// What was declared, for access by name.
     private let declared: [Argument]
 
-    public init(_ values: [Value], _ declared: [Argument] = []) { (self.values, self.declared) = (values, declared) }
+    package init(_ values: [Value], _ declared: [Argument] = []) { (self.values, self.declared) = (values, declared) }
 
-    public subscript(_ index: Int) -> Value { index < values.count ? values[index] : .none }
+    package subscript(_ index: Int) -> Value { index < values.count ? values[index] : .none }
 
-    public func has(_ index: Int) -> Bool { if case .none = self[index] { false } else { true } }
+    package func has(_ index: Int) -> Bool { if case .none = self[index] { false } else { true } }
 
-    public func tensor(_ index: Int) -> Tensor { optionalTensor(index)! }
-    public func optionalTensor(_ index: Int) -> Tensor? {
+    package func tensor(_ index: Int) -> Tensor { optionalTensor(index)! }
+    package func optionalTensor(_ index: Int) -> Tensor? {
         switch self[index] {
         case .tensor(let tensor): tensor
         case .object(let parameter as Parameter): parameter.tensor
         default: nil
         }
     }
-    public func tensors(_ index: Int) -> [Tensor] { self[index].list.map { Arguments([$0]).tensor(0) } }
+    package func tensors(_ index: Int) -> [Tensor] { self[index].list.map { Arguments([$0]).tensor(0) } }
 
-    public func number(_ index: Int) -> Double { optionalNumber(index)! }
-    public func optionalNumber(_ index: Int) -> Double? {
+    package func number(_ index: Int) -> Double { optionalNumber(index)! }
+    package func optionalNumber(_ index: Int) -> Double? {
         switch self[index] {
         case .number(let number): number
         case .integer(let integer): Double(integer)
@@ -189,34 +190,36 @@ public struct Arguments {
         }
     }
 
-    public func integer(_ index: Int) -> Int { optionalInteger(index)! }
-    public func optionalInteger(_ index: Int) -> Int? {
+    package func integer(_ index: Int) -> Int { optionalInteger(index)! }
+    package func optionalInteger(_ index: Int) -> Int? {
         if case .integer(let integer) = self[index] { integer } else { nil }
     }
-    public func integers(_ index: Int) -> [Int] { self[index].list.map { Arguments([$0]).integer(0) } }
+    package func integers(_ index: Int) -> [Int] { self[index].list.map { Arguments([$0]).integer(0) } }
 
-    public func boolean(_ index: Int) -> Bool { if case .boolean(let boolean) = self[index] { boolean } else { false } }
+    package func boolean(_ index: Int) -> Bool {
+        if case .boolean(let boolean) = self[index] { boolean } else { false }
+    }
 
-    public func string(_ index: Int) -> String { optionalString(index)! }
-    public func optionalString(_ index: Int) -> String? {
+    package func string(_ index: Int) -> String { optionalString(index)! }
+    package func optionalString(_ index: Int) -> String? {
         if case .string(let string) = self[index] { string } else { nil }
     }
 
-    public func dtype(_ index: Int, default dtype: DType = .float32) -> DType {
+    package func dtype(_ index: Int, default dtype: DType = .float32) -> DType {
         optionalString(index).flatMap(DType.init(name:)) ?? dtype
     }
 
-    public func shape(_ index: Int) -> Shape { Shape(integers(index)) }
+    package func shape(_ index: Int) -> Shape { Shape(integers(index)) }
 
-    public func object<Class: AnyObject>(_ index: Int, as type: Class.Type = Class.self) -> Class {
+    package func object<Class: AnyObject>(_ index: Int, as type: Class.Type = Class.self) -> Class {
         optionalObject(index)!
     }
-    public func optionalObject<Class: AnyObject>(_ index: Int, as type: Class.Type = Class.self) -> Class? {
+    package func optionalObject<Class: AnyObject>(_ index: Int, as type: Class.Type = Class.self) -> Class? {
         if case .object(let object) = self[index] { object as? Class } else { nil }
     }
-    public func list(_ index: Int) -> [Value] { self[index].list }
-    public func numbers(_ index: Int) -> [Double] { self[index].list.map { Arguments([$0]).number(0) } }
-    public func table(_ index: Int) -> [String: Value] {
+    package func list(_ index: Int) -> [Value] { self[index].list }
+    package func numbers(_ index: Int) -> [Double] { self[index].list.map { Arguments([$0]).number(0) } }
+    package func table(_ index: Int) -> [String: Value] {
         if case .table(let table) = self[index] { table } else { [:] }
     }
 }
@@ -232,39 +235,39 @@ extension Arguments {
         return place
     }
 
-    public func has(_ name: String) -> Bool { has(place(name)) }
-    public func declares(_ name: String) -> Bool { declared.contains { $0.name == name } }
-    public func tensor(_ name: String) -> Tensor { tensor(place(name)) }
-    public func optionalTensor(_ name: String) -> Tensor? { optionalTensor(place(name)) }
-    public func tensors(_ name: String) -> [Tensor] { tensors(place(name)) }
-    public func number(_ name: String) -> Double { number(place(name)) }
-    public func optionalNumber(_ name: String) -> Double? { optionalNumber(place(name)) }
-    public func integer(_ name: String) -> Int { integer(place(name)) }
-    public func optionalInteger(_ name: String) -> Int? { optionalInteger(place(name)) }
-    public func integers(_ name: String) -> [Int] { integers(place(name)) }
-    public func boolean(_ name: String) -> Bool { boolean(place(name)) }
-    public func string(_ name: String) -> String { string(place(name)) }
+    package func has(_ name: String) -> Bool { has(place(name)) }
+    package func declares(_ name: String) -> Bool { declared.contains { $0.name == name } }
+    package func tensor(_ name: String) -> Tensor { tensor(place(name)) }
+    package func optionalTensor(_ name: String) -> Tensor? { optionalTensor(place(name)) }
+    package func tensors(_ name: String) -> [Tensor] { tensors(place(name)) }
+    package func number(_ name: String) -> Double { number(place(name)) }
+    package func optionalNumber(_ name: String) -> Double? { optionalNumber(place(name)) }
+    package func integer(_ name: String) -> Int { integer(place(name)) }
+    package func optionalInteger(_ name: String) -> Int? { optionalInteger(place(name)) }
+    package func integers(_ name: String) -> [Int] { integers(place(name)) }
+    package func boolean(_ name: String) -> Bool { boolean(place(name)) }
+    package func string(_ name: String) -> String { string(place(name)) }
     /// A choice that was declared by the cases of its enum.
     package func choice<Choice: RawRepresentable<String>>(_ name: String, as type: Choice.Type = Choice.self) -> Choice
     {
         Choice(rawValue: string(name))!
     }
-    public func optionalString(_ name: String) -> String? { optionalString(place(name)) }
+    package func optionalString(_ name: String) -> String? { optionalString(place(name)) }
     package func dtype(_ name: String) -> DType { dtype(place(name)) }
-    public func shape(_ name: String) -> Shape { shape(place(name)) }
-    public func list(_ name: String) -> [Value] { list(place(name)) }
-    public func numbers(_ name: String) -> [Double] { numbers(place(name)) }
-    public func object<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class {
+    package func shape(_ name: String) -> Shape { shape(place(name)) }
+    package func list(_ name: String) -> [Value] { list(place(name)) }
+    package func numbers(_ name: String) -> [Double] { numbers(place(name)) }
+    package func object<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class {
         object(place(name))
     }
-    public func optionalObject<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class? {
+    package func optionalObject<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class? {
         optionalObject(place(name))
     }
 }
 
 extension Value {
     /// The items of a list; of anything else but nothing, itself alone.
-    public var list: [Value] {
+    package var list: [Value] {
         switch self {
         case .list(let values): values
         case .none: []

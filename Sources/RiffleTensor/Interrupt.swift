@@ -1,15 +1,15 @@
 import Synchronization
 
 /// The user's wish that a long computation stop. Set from a signal handler, polled by loops between steps.
-public enum Interrupt {
+package enum Interrupt {
     private static let flag = Atomic<Bool>(false)
 
-    public static var requested: Bool { flag.load(ordering: .relaxed) }
-    public static func request() { flag.store(true, ordering: .relaxed) }
-    public static func clear() { flag.store(false, ordering: .relaxed) }
+    package static var requested: Bool { flag.load(ordering: .relaxed) }
+    package static func request() { flag.store(true, ordering: .relaxed) }
+    package static func clear() { flag.store(false, ordering: .relaxed) }
 
     /// - Throws: `RiffleError` of kind `interrupted` when the user has asked to stop.
-    public static func check() throws {
+    package static func check() throws {
         if requested { throw RiffleError("", "interrupted", kind: .interrupted) }
     }
 }

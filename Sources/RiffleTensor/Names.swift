@@ -1,5 +1,5 @@
 /// The name among `candidates` that is most like `name`, when it is like enough to be what was meant.
-public func nearest(_ name: String, in candidates: some Sequence<String>) -> String? {
+package func nearest(_ name: String, in candidates: some Sequence<String>) -> String? {
     let wanted = Array(name.lowercased().utf8)
     // A letter is a large part of a short name: another letter makes another name there, and up to three letters two
     // have to be swapped.
@@ -15,7 +15,7 @@ public func nearest(_ name: String, in candidates: some Sequence<String>) -> Str
 }
 
 /// `, did you mean 'x'?`, or nothing when no candidate is near.
-public func suggestion(for name: String, among candidates: some Sequence<String>) -> String {
+package func suggestion(for name: String, among candidates: some Sequence<String>) -> String {
     nearest(name, in: candidates).map { ", did you mean '\($0)'?" } ?? ""
 }
 

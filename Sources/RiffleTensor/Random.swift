@@ -3,15 +3,15 @@ import CKernels
 /// A source of random numbers in which every draw is a stream of its own, keyed by seed and the number of the draw.
 ///
 /// The same seed and order of draws give the same bits, however many threads share the work (Philox4x32-10).
-public struct RandomSource: Sendable {
-    public private(set) var seed: UInt64
+package struct RandomSource: Sendable {
+    package private(set) var seed: UInt64
     /// The number of draws so far.
-    public private(set) var stream: UInt64 = 0
+    package private(set) var stream: UInt64 = 0
 
-    public init(seed: UInt64 = 0) { self.seed = seed }
+    package init(seed: UInt64 = 0) { self.seed = seed }
 
     /// The source after `stream` draws, for going on where another left off.
-    public init(seed: UInt64, stream: UInt64) {
+    package init(seed: UInt64, stream: UInt64) {
         self.seed = seed
         self.stream = stream
     }
@@ -26,7 +26,7 @@ public struct RandomSource: Sendable {
     }
 
     /// Uniform numbers in [0, 1).
-    public mutating func uniform(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+    package mutating func uniform(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
         try checkFloating(dtype, "rand")
         let tensor = try Tensor(uninitialized: shape, dtype)
         rk_random_uniform(dtype.kernel, seed, next(), 0, tensor.pointer, tensor.count)
@@ -34,7 +34,7 @@ public struct RandomSource: Sendable {
     }
 
     /// Standard normal numbers.
-    public mutating func normal(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+    package mutating func normal(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
         try checkFloating(dtype, "randn")
         let tensor = try Tensor(uninitialized: shape, dtype)
         rk_random_normal(dtype.kernel, seed, next(), 0, tensor.pointer, tensor.count)
@@ -42,7 +42,7 @@ public struct RandomSource: Sendable {
     }
 
     /// Integers in [1, bound].
-    public mutating func integers(_ shape: Shape, through bound: Int) throws -> Tensor {
+    package mutating func integers(_ shape: Shape, through bound: Int) throws -> Tensor {
         guard bound >= 1, bound <= Int(Int32.max) else {
             throw RiffleError("randint", "the largest number must be in 1 to \(Int32.max), got \(bound)")
         }
@@ -55,7 +55,7 @@ public struct RandomSource: Sendable {
     }
 
     /// The numbers 1 to count in random order.
-    public mutating func permutation(_ count: Int) throws -> Tensor {
+    package mutating func permutation(_ count: Int) throws -> Tensor {
         let order = try Tensor(uninitialized: [count], .int32)
         let places = order.elements(Int32.self)
         for place in places.indices { places[place] = Int32(place + 1) }
@@ -75,15 +75,15 @@ public struct RandomSource: Sendable {
 
 /// Random tensors from the context's source.
 extension Tensor {
-    public static func rand(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+    package static func rand(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
         try Context.current.random.uniform(shape, dtype)
     }
-    public static func randn(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
+    package static func randn(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
         try Context.current.random.normal(shape, dtype)
     }
 
     /// Zeroes each element with the given probability and scales the rest, so that the mean stays.
-    public func dropout(_ probability: Double) throws -> Tensor {
+    package func dropout(_ probability: Double) throws -> Tensor {
         guard probability > 0 else { return self }
         let kept = try Tensor.rand(shape).ge(.scalar(probability)).cast(dtype)
         return try self * (kept * (1 / (1 - probability)))

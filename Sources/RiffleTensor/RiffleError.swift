@@ -1,8 +1,8 @@
 /// A mistake in words: what was asked, what is wrong with it, with names and shapes.
 ///
 /// Everything in Riffle that can fail for a reason outside its own code throws this and nothing else.
-public struct RiffleError: Error, CustomStringConvertible, Sendable {
-    public enum Kind: Sendable {
+package struct RiffleError: Error, CustomStringConvertible, Sendable {
+    package enum Kind: Sendable {
         case mistake
         /// Memory would pass its limit, and no more could be freed. Nothing was changed.
         case outOfMemory
@@ -10,27 +10,27 @@ public struct RiffleError: Error, CustomStringConvertible, Sendable {
         case interrupted
     }
 
-    public let kind: Kind
+    package let kind: Kind
     /// The operation or function, such as `matmul`; empty when the message stands alone.
-    public var operation: String
-    public let message: String
+    package var operation: String
+    package let message: String
     /// Names of the modules it happened in, outermost first.
-    public private(set) var path: [String] = []
+    package private(set) var path: [String] = []
 
-    public init(_ operation: String = "", _ message: String, kind: Kind = .mistake) {
+    package init(_ operation: String = "", _ message: String, kind: Kind = .mistake) {
         self.operation = operation
         self.message = message
         self.kind = kind
     }
 
     /// The same error, seen from inside the module `name`.
-    public func within(_ name: String) -> RiffleError {
+    package func within(_ name: String) -> RiffleError {
         var error = self
         if !name.isEmpty { error.path.insert(name, at: 0) }
         return error
     }
 
-    public var description: String {
+    package var description: String {
         let place = path.isEmpty ? "" : " in \(path.joined(separator: "."))"
         return (operation.isEmpty ? message : "\(operation): \(message)") + place
     }

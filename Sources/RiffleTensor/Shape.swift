@@ -1,40 +1,40 @@
 /// The sizes of a tensor's dimensions, outermost first. Printed as `[8, 3, 32, 32]`.
 public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStringConvertible {
-    public let sizes: [Int]
+    package let sizes: [Int]
 
-    public init(_ sizes: [Int]) { self.sizes = sizes }
+    package init(_ sizes: [Int]) { self.sizes = sizes }
     public init(arrayLiteral sizes: Int...) { self.sizes = sizes }
 
     /// The most dimensions that a tensor may have.
-    public static let maximumRank = 8
+    package static let maximumRank = 8
 
-    public var rank: Int { sizes.count }
+    package var rank: Int { sizes.count }
     /// The number of elements.
-    public var count: Int { sizes.reduce(1, &*) }
-    public subscript(_ dim: Int) -> Int { sizes[dim] }
-    public var last: Int { sizes.last ?? 1 }
+    package var count: Int { sizes.reduce(1, &*) }
+    package subscript(_ dim: Int) -> Int { sizes[dim] }
+    package var last: Int { sizes.last ?? 1 }
     public var description: String { "[" + sizes.map(String.init).joined(separator: ", ") + "]" }
 
     /// Steps between neighbours along each dimension, in elements, of a contiguous tensor.
-    public var strides: [Int] {
+    package var strides: [Int] {
         var strides = [Int](repeating: 1, count: rank)
         for dim in stride(from: rank - 2, through: 0, by: -1) { strides[dim] = strides[dim + 1] &* sizes[dim + 1] }
         return strides
     }
 
-    public func replacing(_ dim: Int, with size: Int) -> Shape {
+    package func replacing(_ dim: Int, with size: Int) -> Shape {
         var sizes = sizes
         sizes[dim] = size
         return Shape(sizes)
     }
 
-    public func removing(_ dim: Int) -> Shape {
+    package func removing(_ dim: Int) -> Shape {
         var sizes = sizes
         sizes.remove(at: dim)
         return Shape(sizes)
     }
 
-    public func inserting(_ size: Int, at dim: Int) -> Shape {
+    package func inserting(_ size: Int, at dim: Int) -> Shape {
         var sizes = sizes
         sizes.insert(size, at: dim)
         return Shape(sizes)
@@ -46,7 +46,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
     }
 
     /// The shape to which both broadcast (sizes aligned from the last; 1 repeats), or nil where they don't fit.
-    public static func broadcast(_ a: Shape, _ b: Shape) -> Shape? {
+    package static func broadcast(_ a: Shape, _ b: Shape) -> Shape? {
         if a == b { return a }
         let rank = max(a.rank, b.rank)
         let (left, right) = (a.padded(to: rank), b.padded(to: rank))
@@ -66,7 +66,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
     /// Checks sizes given by a user: none negative, at most `maximumRank` of them, the product within an Int.
     /// - Throws: `RiffleError` naming the shape.
     @discardableResult
-    public func checked(_ operation: String) throws -> Shape {
+    package func checked(_ operation: String) throws -> Shape {
         guard rank <= Shape.maximumRank else {
             throw RiffleError(operation, "a tensor has at most \(Shape.maximumRank) dimensions, got \(rank), \(self)")
         }

@@ -3,7 +3,7 @@ import Glibc
 private let decimal = ["bytes", "kB", "MB", "GB", "TB"], binary = ["bytes", "KiB", "MiB", "GiB", "TiB"]
 
 /// Bytes in words, such as `4.0 MB`.
-public func readable(bytes: Int) -> String {
+package func readable(bytes: Int) -> String {
     var (value, unit) = (Double(bytes), 0)
     while value >= 1000, unit < decimal.count - 1 { (value, unit) = (value / 1000, unit + 1) }
     if unit == 0 { return "\(bytes) bytes" }
@@ -14,7 +14,7 @@ public func readable(bytes: Int) -> String {
 /// The bytes that a size in words says, such as `500 MB`, `1.5GiB` or `64 bytes`; nil where it is none.
 ///
 /// kB, MB, GB and TB are powers of 1000, KiB, MiB, GiB and TiB of 1024. Large and small letters are the same.
-public func bytes(readable text: String) -> Int? {
+package func bytes(readable text: String) -> Int? {
     let number = text.prefix { $0.isASCII && $0.isNumber || $0 == "." }
     let unit = text.dropFirst(number.count).drop { $0 == " " }.lowercased()
     guard let value = Double(number), let factor = factor(of: unit) else { return nil }

@@ -1,12 +1,12 @@
 import CKernels
 
 /// A block of tensor memory, counted by the allocator and given back when the last user is gone.
-public final class Storage: @unchecked Sendable {
-    public let pointer: UnsafeMutableRawPointer
-    public let bytes: Int
+package final class Storage: @unchecked Sendable {
+    package let pointer: UnsafeMutableRawPointer
+    package let bytes: Int
 
     /// - Throws: `RiffleError` of kind `outOfMemory` when the memory limit would be passed.
-    public init(bytes: Int) throws {
+    package init(bytes: Int) throws {
         guard let pointer = Memory.taking({ rk_alloc(bytes) }) else { throw Memory.exhausted(bytes) }
         self.pointer = pointer
         self.bytes = bytes

@@ -4,9 +4,9 @@ import CKernels
 ///
 /// Operations are methods and operators that return new tensors; see `Op` for what each one does.
 public final class Tensor: @unchecked Sendable {
-    public let shape: Shape
-    public let dtype: DType
-    public let storage: Storage
+    package let shape: Shape
+    package let dtype: DType
+    package let storage: Storage
     /// What a gradient that reaches this tensor goes on to.
     package private(set) var origin: Origin = .constant
     /// The derivative that forward mode carries along with the value.
@@ -47,22 +47,22 @@ public final class Tensor: @unchecked Sendable {
         return result
     }
 
-    public var rank: Int { shape.rank }
-    public var count: Int { shape.count }
+    package var rank: Int { shape.rank }
+    package var count: Int { shape.count }
     package var pointer: UnsafeMutableRawPointer {
         assert(storage.bytes >= count * dtype.size, "a rule reads numbers that the tape does not keep")
         return storage.pointer
     }
 
     /// Whether a gradient can flow through this tensor.
-    public var needsGradient: Bool {
+    package var needsGradient: Bool {
         if let dual { return dual.primal.needsGradient || dual.tangent.needsGradient }
         if case .constant = origin { return false }
         return true
     }
 
     /// The same numbers, cut off from how they were computed.
-    public func detach() -> Tensor { viewed(as: shape) }
+    package func detach() -> Tensor { viewed(as: shape) }
 }
 
 /// Where a gradient goes: nowhere, to a parameter, or to a record on the tape.
@@ -96,13 +96,13 @@ package final class Dual: Sendable {
 
 extension Tensor {
     /// A tensor of the given numbers in row-major order.
-    public convenience init(_ values: [Float], _ shape: Shape) throws {
+    package convenience init(_ values: [Float], _ shape: Shape) throws {
         try self.init(copying: values, shape, .float32)
     }
-    public convenience init(_ values: [Double], _ shape: Shape) throws {
+    package convenience init(_ values: [Double], _ shape: Shape) throws {
         try self.init(copying: values, shape, .float64)
     }
-    public convenience init(_ values: [Int32], _ shape: Shape) throws {
+    package convenience init(_ values: [Int32], _ shape: Shape) throws {
         try self.init(copying: values, shape, .int32)
     }
 
@@ -114,14 +114,14 @@ extension Tensor {
         values.withUnsafeBytes { if let base = $0.baseAddress { pointer.copyMemory(from: base, byteCount: $0.count) } }
     }
 
-    public static func full(_ shape: Shape, _ value: Double, _ dtype: DType = .float32) throws -> Tensor {
+    package static func full(_ shape: Shape, _ value: Double, _ dtype: DType = .float32) throws -> Tensor {
         let tensor = try Tensor(uninitialized: shape, dtype)
         rk_fill(dtype.kernel, value, tensor.pointer, tensor.count)
         return tensor
     }
-    public static func zeros(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try full(shape, 0, dtype) }
-    public static func ones(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try full(shape, 1, dtype) }
-    public static func scalar(_ value: Double, _ dtype: DType = .float32) throws -> Tensor {
+    package static func zeros(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try full(shape, 0, dtype) }
+    package static func ones(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor { try full(shape, 1, dtype) }
+    package static func scalar(_ value: Double, _ dtype: DType = .float32) throws -> Tensor {
         try full([], value, dtype)
     }
 
@@ -134,9 +134,9 @@ extension Tensor {
     }
 
     /// The elements in row-major order, converted to Double.
-    public func doubles() throws -> [Double] { try copied(.float64) }
-    public func floats() throws -> [Float] { try copied(.float32) }
-    public func integers() throws -> [Int] { try (copied(.int32) as [Int32]).map(Int.init) }
+    package func doubles() throws -> [Double] { try copied(.float64) }
+    package func floats() throws -> [Float] { try copied(.float32) }
+    package func integers() throws -> [Int] { try (copied(.int32) as [Int32]).map(Int.init) }
 
     private func copied<Element>(_ dtype: DType) throws -> [Element] {
         let tensor = try converted(to: dtype)
@@ -157,7 +157,7 @@ extension Tensor {
 
     /// The number in a tensor of one element.
     /// - Throws: `RiffleError` when there are more or none.
-    public func item() throws -> Double {
+    package func item() throws -> Double {
         guard count == 1 else { throw RiffleError("item", "the tensor has \(count) elements, not one (\(shape))") }
         return element(0)
     }

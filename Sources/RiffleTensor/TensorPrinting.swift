@@ -61,7 +61,7 @@ extension Tensor: CustomStringConvertible {
 }
 
 /// A number to six significant digits, as C's %g writes it.
-public func riffleFormat(_ number: Double) -> String {
+package func riffleFormat(_ number: Double) -> String {
     if number.isNaN { return "nan" }
     var buffer = [CChar](repeating: 0, count: 32)
     let length = withVaList([number]) { vsnprintf(&buffer, buffer.count, "%g", $0) }
@@ -70,7 +70,7 @@ public func riffleFormat(_ number: Double) -> String {
 
 /// A number in six significant digits where these tell it from every other, else in as many as it takes: for messages
 /// of numbers that are just out of range.
-public func riffleExact(_ number: Double) -> String {
+package func riffleExact(_ number: Double) -> String {
     let short = riffleFormat(number)
     return Double(short) == number || !number.isFinite ? short : "\(number)"
 }

@@ -15,29 +15,29 @@ import RiffleTensor
 /// velocity, or in the Eulerian form without one the path's.
 ///
 /// With t = 1 the Eulerian form is the continuous consistency model sCM (Lu and Song 2410.11081) on this path.
-public struct AYFLoss {
-    public enum Form: String, Sendable, CaseIterable { case eulerian, lagrangian }
+package struct AYFLoss {
+    package enum Form: String, Sendable, CaseIterable { case eulerian, lagrangian }
 
-    public var options = LossOptions()
-    public var form: Form = .eulerian
+    package var options = LossOptions()
+    package var form: Form = .eulerian
     /// r, how much of the tangent's derivative counts.
-    public var warmup = 1.0
+    package var warmup = 1.0
     /// c of the normalisation; nothing is normalised where it is 0.
-    public var normaliser = 0.1
+    package var normaliser = 0.1
     /// Whether every jump ends at time 1, which makes a consistency model.
-    public var endsAtData = false
+    package var endsAtData = false
 
-    public init() {}
+    package init() {}
 
     /// sCM.
-    public static var consistency: AYFLoss {
+    package static var consistency: AYFLoss {
         var loss = AYFLoss()
         loss.endsAtData = true
         return loss
     }
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(
+    package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let name = endsAtData ? "scm" : "ayf"

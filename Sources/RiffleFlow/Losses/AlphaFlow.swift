@@ -5,18 +5,18 @@ import RiffleTensor
 ///
 ///     L = E |u(x_s, s, t) - sg (alpha v + (1 - alpha) u(x_m, m, t))|^2 / alpha,  m = s + alpha (t - s),
 ///     x_m = x_s + (m - s) v
-public struct AlphaFlowLoss {
-    public var options = LossOptions()
-    public var alpha: Double
+package struct AlphaFlowLoss {
+    package var options = LossOptions()
+    package var alpha: Double
     /// The part of the batch where t = s.
-    public var diagonal = 0.25
+    package var diagonal = 0.25
 
-    public init(alpha: Double) { self.alpha = alpha }
+    package init(alpha: Double) { self.alpha = alpha }
 
     /// - Parameters:
     ///   - target: answers for u(x_m, m, t); the student itself when nil.
     ///   - data: x1 [n, ...].
-    public func callAsFunction(
+    package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)

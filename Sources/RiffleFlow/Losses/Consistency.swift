@@ -8,21 +8,21 @@ import RiffleTensor
 ///
 /// With a teacher, x_r lies a step of its solver from x_s (consistency distillation); without one, on the same line of
 /// the path (consistency training). f* is the target. A student with one time tells u(x, s, 1) as v(x, s).
-public struct ConsistencyLoss {
-    public var options = LossOptions()
+package struct ConsistencyLoss {
+    package var options = LossOptions()
     /// r is the next of so many equal steps; of 32 where neither steps nor a stage are given.
-    public var steps: Int?
+    package var steps: Int?
     /// Instead the stage of easy consistency tuning (Geng et al. 2406.14548), on the linear path: of the noise level
     /// sigma = (1 - s) / s a part stays that grows with the stage, 1 - 2^-(stage + 1) (1 + 8 sigmoid(-sigma)); weight
     /// 1 / (sigma_s - sigma_r).
-    public var stage: Int?
+    package var stage: Int?
     /// How the teacher is followed.
-    public var method: FixedStepMethod = .heun
+    package var method: FixedStepMethod = .heun
 
-    public init() {}
+    package init() {}
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(
+    package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         guard steps == nil || stage == nil else { throw RiffleError("consistency", "give steps or stage, not both") }

@@ -8,17 +8,17 @@ import RiffleTensor
 ///
 /// T is the end of s's segment. From `boundary` on, f*(x_r, r) is the path's own point at T: with 0 everywhere, the
 /// first phase of the paper; it ends with 0.9. With a teacher x_r is an Euler step from x_s and there is no boundary.
-public struct ConsistencyFMLoss {
-    public var options = LossOptions()
-    public var segments = 2
-    public var gap = 1e-3
-    public var velocityWeight = 1e-5
-    public var boundary = 0.9
+package struct ConsistencyFMLoss {
+    package var options = LossOptions()
+    package var segments = 2
+    package var gap = 1e-3
+    package var velocityWeight = 1e-5
+    package var boundary = 0.9
 
-    public init() {}
+    package init() {}
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(
+    package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let n = try FlowBatch.count(data, "consistency_fm"), parts = Double(segments)

@@ -7,13 +7,13 @@ import RiffleTensor
 ///     L = |x1 - sg (x1 - w (d(x_t) - d*(x_t)))|^2 / 2,  d = x_t + (1 - t) v(x_t),  w = 1 / mean |x1 - d*(x_t)|
 ///
 /// On the linear path; t is drawn between 0.02 and 0.98. The online network learns by `FGMOnlineLoss`.
-public struct DMDLoss {
-    public var options = LossOptions()
+package struct DMDLoss {
+    package var options = LossOptions()
 
-    public init() {}
+    package init() {}
 
     /// - Parameter noise: z [n, ...].
-    public func callAsFunction(
+    package func callAsFunction(
         _ generator: Network, _ online: Network, _ teacher: Network, _ noise: Tensor, _ condition: Condition? = nil
     ) throws -> Loss {
         _ = try FlowBatch.count(noise, "dmd", named: "z")

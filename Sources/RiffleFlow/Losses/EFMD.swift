@@ -8,14 +8,14 @@ import RiffleTensor
 ///     D u = du/ds + (v . grad) u
 ///
 /// The semi-gradient holds the transport (v . grad) X constant.
-public struct EFMDLoss {
-    public var options = LossOptions()
-    public var gradient: LossGradient = .full
+package struct EFMDLoss {
+    package var options = LossOptions()
+    package var gradient: LossGradient = .full
 
-    public init() {}
+    package init() {}
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
+    package func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
         throws -> Loss
     {
         let roles = try Roles(student, teacher: teacher)

@@ -11,17 +11,17 @@ import RiffleTensor
 /// v* is the teacher. The parameters of both are frozen, and gradients pass through their inputs into the generator:
 /// with weight 1 they are those of E |v* - v_g|^2 for the generator's true flow v_g; with 0 the setting of the paper's
 /// large text-to-image run. `ratio` is beta / alpha of RealUID (2509.22459, eq. 12), whose L has c times that ratio.
-public struct FGMLoss {
-    public var options = LossOptions()
-    public var l1Weight = 1.0
-    public var ratio = 1.0
+package struct FGMLoss {
+    package var options = LossOptions()
+    package var l1Weight = 1.0
+    package var ratio = 1.0
     /// Whether a sample's loss is divided by the mean of |c - v*|, a constant (SiD, 2404.04057).
-    public var isNormalised = false
+    package var isNormalised = false
 
-    public init() {}
+    package init() {}
 
     /// - Parameter noise: z [n, ...].
-    public func callAsFunction(
+    package func callAsFunction(
         _ generator: Network, _ online: Network, _ teacher: Network, _ noise: Tensor, _ condition: Condition? = nil
     ) throws -> Loss {
         _ = try FlowBatch.count(noise, "fgm", named: "z")
@@ -55,19 +55,19 @@ public struct FGMLoss {
 /// alpha below 1 on real ones (RealUID, 2509.22459).
 ///
 ///     L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2
-public struct FGMOnlineLoss {
-    public var options = LossOptions()
+package struct FGMOnlineLoss {
+    package var options = LossOptions()
     /// The share of generated data.
-    public var alpha = 1.0
+    package var alpha = 1.0
     /// Near alpha; alpha itself when nil.
-    public var beta: Double?
+    package var beta: Double?
 
-    public init() {}
+    package init() {}
 
     /// - Parameters:
     ///   - noise: z [n, ...]; what the generator makes of it is a constant.
     ///   - data: real x1 [m, ...], for alpha below 1.
-    public func callAsFunction(
+    package func callAsFunction(
         _ generator: Network, _ online: Network, _ noise: Tensor, data: Tensor? = nil, _ condition: Condition? = nil,
         dataCondition: Condition? = nil
     ) throws -> Loss {

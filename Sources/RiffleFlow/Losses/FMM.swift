@@ -6,15 +6,15 @@ import RiffleTensor
 ///     L = E |d/dt X_{s,t}(X_{t,s}(x_t)) - (a' x0 + b' x1)|^2 + E |X_{s,t}(X_{t,s}(x_t)) - x_t|^2
 ///
 /// The student learns to jump forward and backward; s and t are drawn without order. Gradients flow everywhere.
-public struct FMMLoss {
-    public var options = LossOptions()
+package struct FMMLoss {
+    package var options = LossOptions()
     /// Weight of the second term, that the two directions undo one another.
-    public var invertibilityWeight = 1.0
+    package var invertibilityWeight = 1.0
 
-    public init() {}
+    package init() {}
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(_ student: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
+    package func callAsFunction(_ student: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
         let n = try FlowBatch.count(data, "fmm"), roles = try Roles(student)
         let (s, t) = (try options.times.sample(n, data.dtype), try options.times.sample(n, data.dtype))
         let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "fmm", times: (t, t))

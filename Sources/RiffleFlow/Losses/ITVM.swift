@@ -17,8 +17,8 @@ import RiffleTensor
 /// | segmentQuotient | as laggedQuotient, w = target u(target phi(t'), t', t) |
 /// | segment | \|phi(t) - sg (p + (t - t') target u(p, t', t))\|^2, p = phi(t') |
 /// | tangent | \|u(x, s, t) - sg (v_t(target phi(t)) - (t - s) (target u(x, s, t) - u(x, s, t')) / (t - t'))\|^2 |
-public struct ITVMLoss {
-    public enum Terminal: String, Sendable, CaseIterable {
+package struct ITVMLoss {
+    package enum Terminal: String, Sendable, CaseIterable {
         case laggedQuotient = "lagged_quotient"
         case lagged
         case segmentQuotient = "segment_quotient"
@@ -26,25 +26,25 @@ public struct ITVMLoss {
         case tangent
     }
 
-    public var options = LossOptions()
-    public var terminal: Terminal = .laggedQuotient
+    package var options = LossOptions()
+    package var terminal: Terminal = .laggedQuotient
     /// How the teacher goes from t' to t.
-    public var lastStep: FixedStepMethod = .heun
+    package var lastStep: FixedStepMethod = .heun
     /// t - t', or with `isOffsetRelative` its part of t - s.
-    public var offset = 0.1
-    public var isOffsetRelative = false
-    public var initialWeight = 1.0
-    public var terminalWeight = 1.0
+    package var offset = 0.1
+    package var isOffsetRelative = false
+    package var initialWeight = 1.0
+    package var terminalWeight = 1.0
     /// The part of the batch that the initial term takes.
-    public var initialFraction = 0.25
+    package var initialFraction = 0.25
 
-    public init() {}
+    package init() {}
 
     /// - Parameters:
     ///   - target: what the student looks up to, usually its average with decay 0.99; the student itself when nil,
     ///   which saves an evaluation in the quotient forms.
     ///   - data: x1 [n, ...].
-    public func callAsFunction(
+    package func callAsFunction(
         _ student: Network, _ teacher: Network, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         guard initialWeight + terminalWeight > 0 else {

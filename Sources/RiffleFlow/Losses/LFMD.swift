@@ -2,7 +2,7 @@ import RiffleNN
 import RiffleTensor
 
 /// Whether what a loss compares with takes gradients too.
-public enum LossGradient: String, Sendable, CaseIterable {
+package enum LossGradient: String, Sendable, CaseIterable {
     /// It is a constant: the usual form, and the more stable one.
     case semi
     /// Gradients also flow through the network into the place where it is asked.
@@ -14,17 +14,17 @@ public enum LossGradient: String, Sendable, CaseIterable {
 ///     L = E |d/dt phi_{s,x}(t) - v_t(phi_{s,x}(t))|^2,  phi = x + (t - s) u(x, s, t)
 ///
 /// The derivative is exact, by forward mode, and gradients flow through it.
-public struct LFMDLoss {
-    public var options = LossOptions()
-    public var gradient: LossGradient = .semi
+package struct LFMDLoss {
+    package var options = LossOptions()
+    package var gradient: LossGradient = .semi
     /// Weight of |u(x, s, s) - v_s(x)|^2 on the first `initialFraction` of the batch.
-    public var initialWeight = 0.0
-    public var initialFraction = 0.25
+    package var initialWeight = 0.0
+    package var initialFraction = 0.25
 
-    public init() {}
+    package init() {}
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
+    package func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
         throws -> Loss
     {
         let roles = try Roles(student, teacher: teacher)

@@ -2,30 +2,30 @@ import RiffleNN
 import RiffleTensor
 
 /// A loss with the parts that it is made of, for the log.
-public struct Loss {
+package struct Loss {
     /// A single number, to be differentiated.
-    public let total: Tensor
+    package let total: Tensor
     /// The mean of each part before its weight.
-    public let parts: [(name: String, value: Double)]
+    package let parts: [(name: String, value: Double)]
 }
 
 /// What every loss takes: how its points are drawn, and how residuals become one number.
-public struct LossOptions {
-    public var times: TimeSampling = .uniform
-    public var path: Path = .linear
+package struct LossOptions {
+    package var times: TimeSampling = .uniform
+    package var path: Path = .linear
     /// How noise is paired with data.
-    public var coupling: Coupling = .independent
+    package var coupling: Coupling = .independent
     /// The part of the labels that is replaced by "none".
-    public var labelDropout = 0.0
+    package var labelDropout = 0.0
     /// c of the pseudo-Huber norm sqrt(r^2 + c^2) - c (Song and Dhariwal 2023), r^2 the mean square over a sample's
     /// elements; r^2 itself where nil.
-    public var huber: Double?
+    package var huber: Double?
     /// p of the adaptive weight 1 / (l + 0.001)^p, a constant to gradients (MeanFlow, 2505.13447); 0 for none.
-    public var adaptivePower = 0.0
+    package var adaptivePower = 0.0
     /// Weighs each sample by its times, after norm and adaptive weight.
-    public var weight: LossWeight?
+    package var weight: LossWeight?
 
-    public init(times: TimeSampling = .uniform) { self.times = times }
+    package init(times: TimeSampling = .uniform) { self.times = times }
 
     /// A number for each sample of a residual [n, ...] -> [n], without weights.
     func measure(_ residual: Tensor) throws -> Tensor {

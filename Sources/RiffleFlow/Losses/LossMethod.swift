@@ -2,7 +2,7 @@ import RiffleNN
 import RiffleTensor
 
 /// A loss that takes the options of all losses beside its own.
-package protocol LossWithOptions {
+package protocol LossWithOptions: SendableMetatype {
     var options: LossOptions { get set }
 }
 

@@ -6,16 +6,16 @@ import RiffleTensor
 /// 2022).
 ///
 ///     L = E |v(x_t, t) - (a' x0 + b' x1)|^2,  x_t = a x0 + b x1
-public struct MatchingLoss {
-    public var options: LossOptions
-    public var prediction: Prediction = .velocity
+package struct MatchingLoss {
+    package var options: LossOptions
+    package var prediction: Prediction = .velocity
 
-    public init(_ options: LossOptions = LossOptions()) { self.options = options }
+    package init(_ options: LossOptions = LossOptions()) { self.options = options }
 
     /// - Parameters:
     ///   - data: x1 [n, ...].
     ///   - noise: x0 that belong to them; fresh and coupled as the options say when nil.
-    public func callAsFunction(_ network: Network, _ data: Tensor, noise: Tensor? = nil, _ condition: Condition? = nil)
+    package func callAsFunction(_ network: Network, _ data: Tensor, noise: Tensor? = nil, _ condition: Condition? = nil)
         throws -> Loss
     {
         let t = try options.times.sample(FlowBatch.count(data, "matching_loss"), data.dtype)

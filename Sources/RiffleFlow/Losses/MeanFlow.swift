@@ -11,18 +11,18 @@ import RiffleTensor
 ///
 /// v is the path's velocity, or the teacher's where one is given. On the first part of the batch t = s, which is flow
 /// matching.
-public struct MeanFlowLoss {
-    public var options = LossOptions()
-    public var isImproved = false
+package struct MeanFlowLoss {
+    package var options = LossOptions()
+    package var isImproved = false
     /// The part of the batch where t = s.
-    public var diagonal = 0.25
+    package var diagonal = 0.25
 
-    public init() { options.adaptivePower = 0.75 }
+    package init() { options.adaptivePower = 0.75 }
 
     /// - Parameters:
     ///   - target: the derivative comes from it; from the student itself when nil.
     ///   - data: x1 [n, ...].
-    public func callAsFunction(
+    package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let name = isImproved ? "imf" : "meanflow"

@@ -7,19 +7,19 @@ import RiffleTensor
 ///
 /// In rounds, the teacher is the student of the last one and `reach` doubles; at first it is a velocity, and its jumps
 /// are steps of a solver. With `reach` 1 and a velocity it is the one-stage form.
-public struct PFMMLoss {
-    public var options = LossOptions()
+package struct PFMMLoss {
+    package var options = LossOptions()
     /// The longest jump that is asked for.
-    public var reach = 1.0
+    package var reach = 1.0
     /// Jumps or steps of the teacher for one of the student.
-    public var steps = 2
+    package var steps = 2
     /// How a velocity is followed.
-    public var method: FixedStepMethod = .heun
+    package var method: FixedStepMethod = .heun
 
-    public init() {}
+    package init() {}
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
+    package func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
         throws -> Loss
     {
         let roles = try Roles(student, teacher: teacher)

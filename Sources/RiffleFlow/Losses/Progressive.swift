@@ -6,15 +6,15 @@ import RiffleTensor
 ///     L = E |u(x, s, s + h) - (u'(x, s, s + h/2) + u'(x', s + h/2, s + h)) / 2|^2,  s = 0, h, 2h, ... 1 - h
 ///
 /// Networks with one time step by their velocity. In rounds, `steps` halves and the teacher is the last student.
-public struct ProgressiveLoss {
-    public var options = LossOptions()
+package struct ProgressiveLoss {
+    package var options = LossOptions()
     /// The student's steps from noise to data, 1 / h.
-    public var steps: Int
+    package var steps: Int
 
-    public init(steps: Int) { self.steps = steps }
+    package init(steps: Int) { self.steps = steps }
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
+    package func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
         throws -> Loss
     {
         let n = try FlowBatch.count(data, "progressive"), h = 1 / Double(steps)

@@ -15,8 +15,8 @@ import RiffleTensor
 /// The progressive form cuts a jump at m, in the middle (PSD-M) or uniformly between s and t (PSD-U).
 ///
 /// v is the path's velocity, or the teacher's where one is given; the teacher then also answers for u(., t, t).
-public struct SelfDistillationLoss {
-    public enum Form: Sendable, CaseIterable {
+package struct SelfDistillationLoss {
+    package enum Form: Sendable, CaseIterable {
         case lagrangian, eulerian, progressive
 
         /// The paper's name of the loss.
@@ -30,20 +30,20 @@ public struct SelfDistillationLoss {
     }
 
     /// Where the progressive form cuts a jump.
-    public enum Cut: String, Sendable, CaseIterable { case middle, uniform }
+    package enum Cut: String, Sendable, CaseIterable { case middle, uniform }
 
-    public var options = LossOptions()
-    public var form: Form
-    public var cut: Cut = .middle
+    package var options = LossOptions()
+    package var form: Form
+    package var cut: Cut = .middle
     /// The part of the batch that learns the velocity.
-    public var diagonal = 0.75
+    package var diagonal = 0.75
 
-    public init(_ form: Form) { self.form = form }
+    package init(_ form: Form) { self.form = form }
 
     /// - Parameters:
     ///   - target: what is held constant comes from it; the student itself when nil.
     ///   - data: x1 [n, ...].
-    public func callAsFunction(
+    package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)

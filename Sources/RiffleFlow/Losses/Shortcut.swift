@@ -9,17 +9,17 @@ import RiffleTensor
 ///
 /// u* is the target, an average of the student with decay 0.999 in the paper. The shortest halves, which are never
 /// learned as jumps, are asked for as velocities.
-public struct ShortcutLoss {
-    public var options = LossOptions()
+package struct ShortcutLoss {
+    package var options = LossOptions()
     /// The part of the batch that learns jumps.
-    public var bootstrap = 0.125
+    package var bootstrap = 0.125
     /// The shortest d is 2^-depth.
-    public var depth = 7
+    package var depth = 7
 
-    public init() {}
+    package init() {}
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(
+    package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)

@@ -9,14 +9,14 @@ import RiffleTensor
 /// u* is the target, an average of the student with decay 0.99; the derivative is exact and gradients flow through it.
 /// v is the path's velocity at times r of their own, or the teacher's where one is given, which then also answers for
 /// u*.
-public struct TVMLoss {
-    public var options = LossOptions(times: .gap)
-    public var velocityWeight = 1.0
+package struct TVMLoss {
+    package var options = LossOptions(times: .gap)
+    package var velocityWeight = 1.0
 
-    public init() {}
+    package init() {}
 
     /// - Parameter data: x1 [n, ...].
-    public func callAsFunction(
+    package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)

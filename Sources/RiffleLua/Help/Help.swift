@@ -4,7 +4,7 @@ extension Catalogue {
     /// What there is to say of a function, method, class, room or topic; or where the words are spoken of.
     /// - Parameter width: columns that lines may take.
     /// - Throws: `RiffleError` with the nearest name when nothing speaks of it.
-    public func help(_ topic: String, width: Int = 100) throws -> String {
+    package func help(_ topic: String, width: Int = 100) throws -> String {
         var page = HelpPage(width: width)
         let name = topic.hasPrefix("riffle.") ? String(topic.dropFirst("riffle.".count)) : topic
         let words = name.lowercased().split(separator: " ").map(stem)

@@ -2,7 +2,7 @@ import RiffleTensor
 
 extension Catalogue {
     /// The reference page, in Markdown.
-    public var reference: String {
+    package var reference: String {
         var text = """
             # Reference
 

@@ -3,20 +3,20 @@ import Glibc
 import RiffleTensor
 
 /// The interactive session at a terminal: reads entries, has them evaluated, and survives whatever they do.
-public final class Repl {
+package final class Repl {
     private let engine: LuaEngine
     private let session: Session
     /// The lines of the entry so far.
     private var entry: [String] = []
 
-    public init(_ engine: LuaEngine) throws {
+    package init(_ engine: LuaEngine) throws {
         self.engine = engine
         session = try engine.session.get()
         try session.open()
     }
 
     /// Runs until the end of input.
-    public func run() {
+    package func run() {
         Signals.interruptsComputation(thenExits: false)
         Signals.keepTerminal()
         Console.output("Riffle \(SystemLibrary.version) with Lua 5.4. help() tells what there is, Ctrl-D leaves.\n")

@@ -1,7 +1,7 @@
 import RiffleTensor
 
 /// How a layer's weight and bias start.
-public enum Start: Sendable {
+package enum Start: Sendable {
     /// Uniform in +-1 / sqrt(inputs of one output), the bias too: PyTorch's default.
     case fanIn
     /// Uniform in +-sqrt(6 / (inputs of one output + outputs)), the bias zero (Glorot and Bengio 2010).

@@ -4,7 +4,7 @@ import RiffleTensor
 /// Cosines, then sines, of a time at frequencies from `largest` down to `largest` / 10000 rad.
 ///
 /// t [n] -> [n, width]: cos(t largest 10000^(-i / (width / 2))), then the sines, for i from 0 (Vaswani et al. 2017).
-public func timeFeatures(_ t: Tensor, width: Int, largest: Double) throws -> Tensor {
+package func timeFeatures(_ t: Tensor, width: Int, largest: Double) throws -> Tensor {
     guard t.rank == 1 else { throw RiffleError("time_embedding", "times must be [n] (t \(t.shape))") }
     let half = width / 2
     let frequencies = (0..<half).map { largest * exp(-log(10000) * Double($0) / Double(half)) }
@@ -15,7 +15,7 @@ public func timeFeatures(_ t: Tensor, width: Int, largest: Double) throws -> Ten
 /// Features of a time through two linear layers with SiLU between. t [n] -> [n, width].
 ///
 /// In files the layers are `0` and `2`, as in PyTorch's Sequential of linear, SiLU, linear, or what `names` says.
-public final class TimeEmbedding: Module {
+package final class TimeEmbedding: Module {
     private let features: Int
     private let largest: Double
     private let layers: FeedForward
@@ -25,7 +25,7 @@ public final class TimeEmbedding: Module {
     ///   - features: how many cosines and sines.
     ///   - largest: the largest frequency in rad for times in [0, 1].
     ///   - zero: whether the last layer starts as zeros, so that the embedding has no effect at first.
-    public init(
+    package init(
         features: Int, width: Int, largest: Double, names: [String] = ["0", "2"], start: Start = .fanIn,
         zero: Bool = false
     ) throws {
@@ -36,16 +36,16 @@ public final class TimeEmbedding: Module {
         layers = try FeedForward(features, width, width, .silu, names: names, start: start, zero: zero)
     }
 
-    public override var kind: String { "time_embedding" }
-    public override var summary: String {
+    package override var kind: String { "time_embedding" }
+    package override var summary: String {
         "\(features) features up to \(riffleFormat(largest)) rad -> \(layers.outputs)"
     }
-    public override var children: [(name: String, module: Module)] { layers.children }
-    public override func blank() throws -> Module {
+    package override var children: [(name: String, module: Module)] { layers.children }
+    package override func blank() throws -> Module {
         try TimeEmbedding(features: features, width: layers.outputs, largest: largest, names: names)
     }
-    public override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
-    public func callAsFunction(_ t: Tensor) throws -> Tensor {
+    package override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
+    package func callAsFunction(_ t: Tensor) throws -> Tensor {
         try layers(timeFeatures(t, width: features, largest: largest))
     }
 }

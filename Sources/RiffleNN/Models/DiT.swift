@@ -4,9 +4,9 @@ import RiffleTensor
 ///
 /// Images are [n, height, width, channels]. DiT's checkpoints predict noise; SiT's, of the same form (Ma et al. 2024),
 /// predict our velocity, with `frequency` 1 and `learnedSigma`. `span_embedder` is ours: the second time.
-public final class DiT: ConfiguredNetwork<DiT.Configuration> {
+package final class DiT: ConfiguredNetwork<DiT.Configuration> {
     /// The published sizes.
-    public enum Size: String, CaseIterable, Sendable {
+    package enum Size: String, CaseIterable, Sendable {
         case small = "S", base = "B", large = "L", extraLarge = "XL"
 
         var sizes: (width: Int, depth: Int, heads: Int) {
@@ -19,33 +19,33 @@ public final class DiT: ConfiguredNetwork<DiT.Configuration> {
         }
     }
 
-    public struct Configuration: LabelledConfiguration {
+    package struct Configuration: LabelledConfiguration {
         /// [height, width, channels].
-        public var image: Shape
+        package var image: Shape
         /// Pixels along the side of a patch.
-        public var patch = 2
+        package var patch = 2
         /// Decides whatever of width, depth and heads is nil.
-        public var size: Size
-        public var width: Int?
+        package var size: Size
+        package var width: Int?
         /// Blocks.
-        public var depth: Int?
-        public var heads: Int?
+        package var depth: Int?
+        package var heads: Int?
         /// Width of a block's hidden layer, in units of `width`.
-        public var ratio = 4
+        package var ratio = 4
         /// Whether the last layer also has the variances that diffusion learns. They are dropped: the velocity is the
         /// rest.
-        public var learnedSigma = false
-        public var labels = ClassLabels(hasNull: true)
+        package var learnedSigma = false
+        package var labels = ClassLabels(hasNull: true)
         /// Largest frequency of the time embedding, in rad.
-        public var frequency = 1000.0
-        public var times = 1
+        package var frequency = 1000.0
+        package var times = 1
 
-        public init(image: Shape, size: Size = .small) {
+        package init(image: Shape, size: Size = .small) {
             (self.image, self.size) = (image, size)
         }
 
-        public var sampleShape: Shape { image }
-        public var sizes: (width: Int, depth: Int, heads: Int) {
+        package var sampleShape: Shape { image }
+        package var sizes: (width: Int, depth: Int, heads: Int) {
             (width ?? size.sizes.width, depth ?? size.sizes.depth, heads ?? size.sizes.heads)
         }
 
@@ -79,7 +79,7 @@ public final class DiT: ConfiguredNetwork<DiT.Configuration> {
     private let blocks: [DiTBlock]
     private let last: FinalLayer
 
-    public required init(_ configuration: Configuration) throws {
+    package required init(_ configuration: Configuration) throws {
         let c = try configuration.checked(), (width, depth, heads) = c.sizes
         grid = PatchGrid(image: c.image, patch: c.patch)
         patches = try Conv2d(c.image[2], width, kernel: c.patch, stride: c.patch, padding: 0, start: .xavier)
@@ -93,18 +93,18 @@ public final class DiT: ConfiguredNetwork<DiT.Configuration> {
         try super.init(c)
     }
 
-    public override var kind: String { "dit" }
-    public override var sizes: String {
+    package override var kind: String { "dit" }
+    package override var sizes: String {
         let (width, depth, _) = configuration.sizes
         return "\(configuration.image), patch \(configuration.patch), width \(width), depth \(depth)"
     }
 
-    public override var children: [(name: String, module: Module)] {
+    package override var children: [(name: String, module: Module)] {
         [("x_embedder.proj", patches)] + head.children + [("blocks", ModuleList(blocks)), ("final_layer", last)]
     }
-    public override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed", positions)] }
+    package override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed", positions)] }
 
-    public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+    package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let told = try head(times, condition).silu()
         var h = try named("x_embedder") { try grid.tokens(patches(x)) + positions.tensor }
         for (place, block) in blocks.enumerated() {

@@ -3,18 +3,18 @@ import RiffleTensor
 /// The network of experiments in few dimensions: linear layers with SiLU, times added to the first.
 ///
 ///     h = input(x) + time_embed(s) [+ span_embed(t - s)];  h = hidden_i(silu(h));  v = output(silu(h))
-public final class MLP: ConfiguredNetwork<MLP.Configuration> {
-    public struct Configuration: LabelledConfiguration {
-        public var dim = 2
-        public var width = 256
+package final class MLP: ConfiguredNetwork<MLP.Configuration> {
+    package struct Configuration: LabelledConfiguration {
+        package var dim = 2
+        package var width = 256
         /// Hidden layers.
-        public var depth = 4
+        package var depth = 4
         /// Largest frequency of the time embedding, in rad.
-        public var frequency = 30.0
-        public var labels = ClassLabels()
-        public var times = 1
+        package var frequency = 30.0
+        package var labels = ClassLabels()
+        package var times = 1
 
-        public init(
+        package init(
             dim: Int = 2, width: Int = 256, depth: Int = 4, frequency: Double = 30, labels: ClassLabels = .init(),
             times: Int = 1
         ) {
@@ -22,7 +22,7 @@ public final class MLP: ConfiguredNetwork<MLP.Configuration> {
             (self.frequency, self.labels, self.times) = (frequency, labels, times)
         }
 
-        public var sampleShape: Shape { [dim] }
+        package var sampleShape: Shape { [dim] }
     }
 
     private static let features = 64
@@ -31,7 +31,7 @@ public final class MLP: ConfiguredNetwork<MLP.Configuration> {
     private let hidden: [Linear]
     private let output: Linear
 
-    public required init(_ configuration: Configuration) throws {
+    package required init(_ configuration: Configuration) throws {
         let c = configuration
         head = try EmbeddingHead(
             times: c.times, features: MLP.features, width: c.width, largest: c.frequency, c.conditioning)
@@ -41,16 +41,16 @@ public final class MLP: ConfiguredNetwork<MLP.Configuration> {
         try super.init(c)
     }
 
-    public override var kind: String { "mlp" }
-    public override var sizes: String {
+    package override var kind: String { "mlp" }
+    package override var sizes: String {
         "\(configuration.dim) dimensions, width \(configuration.width), depth \(configuration.depth)"
     }
 
-    public override var children: [(name: String, module: Module)] {
+    package override var children: [(name: String, module: Module)] {
         head.children + [("input", input)] + hidden.enumerated().map { ("hidden.\($0)", $1) } + [("output", output)]
     }
 
-    public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+    package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         var h = try named("input") { try input(x) } + head(times, condition)
         for layer in hidden { h = try layer(h.silu()) }
         return try output(h.silu())

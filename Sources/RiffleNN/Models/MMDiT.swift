@@ -6,28 +6,28 @@ import RiffleTensor
 ///
 /// Samples are [n, height, width, channels], in practice latents; they are conditioned on a text. `span_embedder` is
 /// ours: the second time.
-public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
-    public struct Configuration: NetworkConfiguration {
+package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
+    package struct Configuration: NetworkConfiguration {
         /// [height, width, channels]; "in_channels" and "out_channels" are the same for a velocity.
-        public var image: Shape
+        package var image: Shape
         /// Pixels along the side of a patch, "patch_size".
-        public var patch = 2
+        package var patch = 2
         /// Blocks, "num_layers".
-        public var depth = 12
+        package var depth = 12
         /// "num_attention_heads". The width, and "caption_projection_dim", is heads x headChannels.
         ///
         /// As many as blocks where nil.
-        public var heads: Int?
+        package var heads: Int?
         /// "attention_head_dim".
-        public var headChannels = 64
+        package var headChannels = 64
         /// Of a text's tokens, "joint_attention_dim".
-        public var tokenWidth = 4096
+        package var tokenWidth = 4096
         /// Of a text's summary, "pooled_projection_dim".
-        public var summaryWidth = 2048
+        package var summaryWidth = 2048
         /// Whether each head's queries and keys are divided by their root mean square, "qk_norm".
-        public var queryKeyNorm = false
+        package var queryKeyNorm = false
         /// Places from 0 of the blocks where the image also attends to itself alone, "dual_attention_layers".
-        public var dualBlocks: Set<Int> = []
+        package var dualBlocks: Set<Int> = []
         /// The same counted from 1.
         var dualLayers: [Int] {
             get { dualBlocks.map { $0 + 1 }.sorted() }
@@ -35,19 +35,19 @@ public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         }
         /// Rows and columns of the table of positions, from whose middle an image takes its own, "pos_embed_max_size";
         /// as many as the image has where nil.
-        public var tableSize: Int?
+        package var tableSize: Int?
         /// Side of the images that the table starts scaled for, "sample_size"; the image's where nil. Files bring their
         /// own.
-        public var sampleSize: Int?
+        package var sampleSize: Int?
         /// Largest frequency of the time embedding, in rad.
-        public var frequency = 1000.0
+        package var frequency = 1000.0
         /// Whether the weights are those of a network that counts time from data, as Stable Diffusion 3 does: it is
         /// told 1 - t (its timestep / 1000), and what it answers, noise - data, is turned into our velocity, data -
         /// noise.
-        public var timeOfNoise = true
-        public var times = 1
+        package var timeOfNoise = true
+        package var times = 1
 
-        public init(image: Shape) { self.image = image }
+        package init(image: Shape) { self.image = image }
 
         var headCount: Int { heads ?? depth }
         var width: Int { headCount * headChannels }
@@ -55,8 +55,8 @@ public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         var table: Int { tableSize ?? max(image[0], image[1]) / patch }
         /// The step between places of the table, which spans as many patches as an image of the sample size has.
         var spacing: Double { Double((sampleSize ?? max(image[0], image[1])) / patch) / Double(table) }
-        public var sampleShape: Shape { image }
-        public var conditioning: Conditioning { .text(tokens: tokenWidth, summary: summaryWidth) }
+        package var sampleShape: Shape { image }
+        package var conditioning: Conditioning { .text(tokens: tokenWidth, summary: summaryWidth) }
 
         /// - Throws: `RiffleError` that names the setting that cannot be.
         func checked() throws -> Configuration {
@@ -94,7 +94,7 @@ public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
     private let norm: AdaptiveNorm
     private let last: Linear
 
-    public required init(_ configuration: Configuration) throws {
+    package required init(_ configuration: Configuration) throws {
         let c = try configuration.checked()
         grid = PatchGrid(image: c.image, patch: c.patch)
         patches = try Conv2d(c.image[2], c.width, kernel: c.patch, stride: c.patch, padding: 0, start: .xavier)
@@ -120,22 +120,22 @@ public final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         condition: "time_text_embed.text_embedder",
         layers: ["linear_1", "linear_2"])
 
-    public override var kind: String { "mmdit" }
-    public override var sizes: String {
+    package override var kind: String { "mmdit" }
+    package override var sizes: String {
         let c = configuration
         return "\(c.image), patch \(c.patch), \(c.headCount) heads of \(c.headChannels), depth \(c.depth)"
     }
 
-    public override var children: [(name: String, module: Module)] {
+    package override var children: [(name: String, module: Module)] {
         [("pos_embed.proj", patches)] + head.children
             + [
                 ("context_embedder", words), ("transformer_blocks", ModuleList(blocks)), ("norm_out.linear", norm),
                 ("proj_out", last),
             ]
     }
-    public override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed.pos_embed", positions)] }
+    package override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed.pos_embed", positions)] }
 
-    public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+    package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let told = try head(times, condition).silu()
         guard let text = condition?.tensors.first else { throw RiffleError("mmdit", "a text is needed") }
         var h = try named("pos_embed") { try grid.tokens(patches(x)) + middle() }

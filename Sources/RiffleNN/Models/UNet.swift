@@ -3,36 +3,36 @@ import RiffleTensor
 /// The U-Net of guided diffusion (Dhariwal and Nichol 2021) in torchcfm's form, with its parameter names in files.
 ///
 /// Images are [n, height, width, channels]; times are fed in [0, 1] unscaled. `span_embed` is ours: the second time.
-public final class UNet: ConfiguredNetwork<UNet.Configuration> {
-    public struct Configuration: LabelledConfiguration {
+package final class UNet: ConfiguredNetwork<UNet.Configuration> {
+    package struct Configuration: LabelledConfiguration {
         /// [height, width, channels].
-        public var image: Shape
-        public var channels = 128
+        package var image: Shape
+        package var channels = 128
         /// Width of each level, in units of `channels`; each further level halves the image.
-        public var multipliers = [1, 2, 2, 2]
+        package var multipliers = [1, 2, 2, 2]
         /// Residual blocks a level.
-        public var blocks = 2
+        package var blocks = 2
         /// Image widths at which attention acts, each that of a level, besides the middle, where it always does.
         /// torchcfm's choice when nil, which its checkpoints have: where the image is width / 16 times smaller, rounded
         /// down, if there is such a level. So it acts at 16 of 32 pixels, and at 28 of 28.
-        public var attention: [Int]?
+        package var attention: [Int]?
         /// Heads of attention, where the channels of a head do not decide.
-        public var heads: Int?
+        package var heads: Int?
         /// Channels of a head (all of them where there are fewer); 64 where neither they nor heads are given.
-        public var headChannels: Int?
-        public var dropout = 0.0
+        package var headChannels: Int?
+        package var dropout = 0.0
         /// Whether the time scales and shifts the second norm instead of being added before it.
-        public var scaleShift = false
+        package var scaleShift = false
         /// Whether residual blocks halve and double the image instead of convolutions.
-        public var residualResampling = false
-        public var labels = ClassLabels()
+        package var residualResampling = false
+        package var labels = ClassLabels()
         /// Largest frequency of the time embedding, in rad.
-        public var frequency = 1.0
-        public var times = 1
+        package var frequency = 1.0
+        package var times = 1
 
-        public init(image: Shape) { self.image = image }
+        package init(image: Shape) { self.image = image }
 
-        public var sampleShape: Shape { image }
+        package var sampleShape: Shape { image }
 
         /// - Throws: `RiffleError` that names the setting that cannot be.
         func checked() throws -> Configuration {
@@ -92,7 +92,7 @@ public final class UNet: ConfiguredNetwork<UNet.Configuration> {
     private let norm: GroupNorm
     private let last: Conv2d
 
-    public required init(_ configuration: Configuration) throws {
+    package required init(_ configuration: Configuration) throws {
         let c = try configuration.checked(), width = 4 * c.channels
         head = try EmbeddingHead(
             times: c.times, features: c.channels, width: width, largest: c.frequency, c.conditioning)
@@ -105,19 +105,19 @@ public final class UNet: ConfiguredNetwork<UNet.Configuration> {
         try super.init(c)
     }
 
-    public override var kind: String { "unet" }
-    public override var sizes: String {
+    package override var kind: String { "unet" }
+    package override var sizes: String {
         "\(configuration.image), \(configuration.channels) channels x \(Shape(configuration.multipliers))"
     }
 
-    public override var children: [(name: String, module: Module)] {
+    package override var children: [(name: String, module: Module)] {
         head.children + [
             ("input_blocks", ModuleList(down)), ("middle_block", middle), ("output_blocks", ModuleList(up)),
             ("out.0", norm), ("out.2", last),
         ]
     }
 
-    public override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+    package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let time = try head(times, condition).silu()
         var h = x
         var skips: [Tensor] = []

@@ -2,9 +2,9 @@ import CKernels
 import RiffleTensor
 
 /// How many updates an average has had: shared by the average and its model, whose files keep the number.
-public final class UpdateCount {
-    public static let range = 0...Int(Int32.max)
-    public var updates = 0
+package final class UpdateCount {
+    package static let range = 0...Int(Int32.max)
+    package var updates = 0
 }
 
 /// A frozen copy of a network whose parameters follow the network's.

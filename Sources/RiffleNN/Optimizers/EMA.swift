@@ -4,22 +4,22 @@ import RiffleTensor
 /// An exponential moving average of a network's parameters, in a frozen copy of the network.
 ///
 /// Any number of averages can follow one network.
-public final class EMA {
+package final class EMA {
     /// The averaged network: takes no gradients and evaluates without dropout.
-    public var model: Module { average.model }
-    public let decay: Double
+    package var model: Module { average.model }
+    package let decay: Double
     /// Whether early updates forget faster, so that the average is never stuck at the start: min(decay, (1 + n) / (10 +
     /// n)).
-    public let warmup: Bool
+    package let warmup: Bool
     /// Updates so far, which the warm-up counts. The model's files keep the number, and loading one goes on from there.
-    public var updates: Int {
+    package var updates: Int {
         get { average.count.updates }
         set { average.count.updates = newValue }
     }
     private let average: Average
 
     /// - Parameter decay: how much of the average stays at an update, in [0, 1).
-    public init(_ network: Module, decay: Double, warmup: Bool = true) throws {
+    package init(_ network: Module, decay: Double, warmup: Bool = true) throws {
         guard decay >= 0, decay < 1 else {
             throw RiffleError("ema", "decay must be from 0 to below 1, got \(riffleFormat(decay))")
         }
@@ -28,7 +28,7 @@ public final class EMA {
     }
 
     /// The decay whose memory fades to a half in so many updates.
-    public static func decay(halfLife updates: Double) throws -> Double {
+    package static func decay(halfLife updates: Double) throws -> Double {
         guard updates > 0, updates.isFinite else {
             throw RiffleError("ema", "half_life must be positive, got \(riffleFormat(updates))")
         }
@@ -36,7 +36,7 @@ public final class EMA {
     }
 
     /// Moves the average towards the network as it is now.
-    public func update() throws {
+    package func update() throws {
         try average.prepare()
         try average.move { updates in 1 - (warmup ? min(decay, Double(updates) / Double(9 + updates)) : decay) }
     }

@@ -3,24 +3,24 @@ import Glibc
 import RiffleTensor
 
 /// Changes parameters against their gradients. Subclasses say how one parameter moves.
-open class Optimizer {
+package class Optimizer {
     /// What one step saw.
-    public struct Report {
+    package struct Report {
         /// The loss, where the step was given one.
-        public let loss: Double?
+        package let loss: Double?
         /// The global norm of the gradients before clipping.
-        public let gradientNorm: Double
+        package let gradientNorm: Double
     }
 
-    public let parameters: [Parameter]
+    package let parameters: [Parameter]
     /// The learning rate; set it at any step.
-    public private(set) var learningRate: Double
+    package private(set) var learningRate: Double
     /// The global norm to which gradients are scaled down, or nil.
-    public let clip: Double?
+    package let clip: Double?
     /// Steps done.
-    public private(set) var steps = 0
+    package private(set) var steps = 0
 
-    public init(_ parameters: [Parameter], learningRate: Double, clip: Double?) throws {
+    package init(_ parameters: [Parameter], learningRate: Double, clip: Double?) throws {
         var known: Set<ObjectIdentifier> = []
         self.parameters = parameters.filter { known.insert(ObjectIdentifier($0)).inserted }
         guard self.parameters.contains(where: \.isTrainable) else {
@@ -35,7 +35,7 @@ open class Optimizer {
     }
 
     /// - Throws: `RiffleError` unless the rate is finite and not negative.
-    public func set(learningRate: Double) throws {
+    package func set(learningRate: Double) throws {
         guard learningRate.isFinite, learningRate >= 0 else {
             throw RiffleError(
                 "optim", "the learning rate must be a finite number from 0 on, got \(riffleFormat(learningRate))")
@@ -47,7 +47,7 @@ open class Optimizer {
     /// - Throws: `RiffleError` when no gradient is there, the loss or a gradient is not finite, or memory runs out;
     ///   then parameters, gradients and what the rule keeps are as they were.
     @discardableResult
-    public func step(_ loss: Tensor? = nil) throws -> Report {
+    package func step(_ loss: Tensor? = nil) throws -> Report {
         if let loss, loss.count != 1 {
             throw RiffleError(
                 "step", "a loss is a single number, the tensor is \(loss.shape); take its sum or mean first")
@@ -83,18 +83,18 @@ open class Optimizer {
         return Report(loss: value, gradientNorm: norm)
     }
 
-    public func clearGradients() {
+    package func clearGradients() {
         for parameter in parameters { parameter.gradient = nil }
     }
 
     /// Makes what the rule keeps for one parameter, before anything changes.
-    open func prepare(_ place: Int) throws {}
+    package func prepare(_ place: Int) throws {}
 
     /// Zeros of a parameter's shape.
     final func zeros(like place: Int) throws -> Tensor { try .zeros(parameters[place].shape) }
 
     /// Moves one parameter against its gradient times `scale`.
-    open func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {}
+    package func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {}
 
     private static func notFinite(_ what: String, _ loss: Double?) -> RiffleError {
         RiffleError(
@@ -105,25 +105,25 @@ open class Optimizer {
 }
 
 /// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019), in PyTorch's order of operations.
-public final class AdamW: Optimizer {
-    public let betas: (Double, Double)
-    public let eps: Double
-    public let weightDecay: Double
+package final class AdamW: Optimizer {
+    package let betas: (Double, Double)
+    package let eps: Double
+    package let weightDecay: Double
 
     /// What the rule keeps for one parameter.
-    public struct State {
+    package struct State {
         /// The running mean of gradients.
-        public fileprivate(set) var first: Tensor
+        package fileprivate(set) var first: Tensor
         /// The running mean of their squares.
-        public fileprivate(set) var second: Tensor
+        package fileprivate(set) var second: Tensor
         /// Steps that this parameter has had, which the correction of means that begin at 0 counts.
-        public fileprivate(set) var steps = 0
+        package fileprivate(set) var steps = 0
     }
 
     /// In the order of `parameters`; nil before a parameter's first step.
-    public private(set) var states: [State?] = []
+    package private(set) var states: [State?] = []
 
-    public init(
+    package init(
         _ parameters: [Parameter], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
         eps: Double = 1e-8,
         weightDecay: Double = 0, clip: Double? = nil
@@ -133,11 +133,11 @@ public final class AdamW: Optimizer {
         states = self.parameters.map { _ in nil }
     }
 
-    public override func prepare(_ place: Int) throws {
+    package override func prepare(_ place: Int) throws {
         if states[place] == nil { states[place] = State(first: try zeros(like: place), second: try zeros(like: place)) }
     }
 
-    public override func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
+    package override func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
         states[place]?.steps += 1
         guard let state = states[place] else { return }
         let steps = Double(state.steps)
@@ -154,14 +154,14 @@ public final class AdamW: Optimizer {
 }
 
 /// Stochastic gradient descent with momentum, as PyTorch has it.
-public final class SGD: Optimizer {
-    public let momentum: Double
-    public let weightDecay: Double
-    public let nesterov: Bool
+package final class SGD: Optimizer {
+    package let momentum: Double
+    package let weightDecay: Double
+    package let nesterov: Bool
     /// The running sums of gradients in the order of `parameters`; nil before a parameter's first step.
-    public private(set) var buffers: [Tensor?] = []
+    package private(set) var buffers: [Tensor?] = []
 
-    public init(
+    package init(
         _ parameters: [Parameter], learningRate: Double, momentum: Double = 0, weightDecay: Double = 0,
         nesterov: Bool = false,
         clip: Double? = nil
@@ -172,11 +172,11 @@ public final class SGD: Optimizer {
         buffers = self.parameters.map { _ in nil }
     }
 
-    public override func prepare(_ place: Int) throws {
+    package override func prepare(_ place: Int) throws {
         if buffers[place] == nil { buffers[place] = try zeros(like: place) }
     }
 
-    public override func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
+    package override func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
         var settings = rk_sgd_settings(
             lr: learningRate, momentum: momentum, weight_decay: weightDecay, grad_scale: scale, nesterov: nesterov)
         let buffer = buffers[place]?.elements(Float.self).baseAddress

@@ -9,14 +9,14 @@ import RiffleTensor
 /// Unlike those of `EMA` they forget the start of training at every time and grow longer as it goes on. Snapshots of
 /// two lengths, taken now and then, are enough to reconstruct the average of any length at any step when training is
 /// over.
-public final class PowerEMA {
+package final class PowerEMA {
     /// The averages' lengths: the deviation of the steps that an average weighs, as a part of the steps so far.
-    public let lengths: [Double]
+    package let lengths: [Double]
     /// The averaged networks, one for each length: they take no gradients and evaluate without dropout.
-    public var models: [Module] { averages.map(\.model) }
+    package var models: [Module] { averages.map(\.model) }
     /// Updates so far: those of the average that has had most, where files of different steps were loaded into them.
     /// Each average counts its own; its files keep the number, and loading one goes on from there.
-    public var steps: Int {
+    package var steps: Int {
         get { averages.map(\.count.updates).max() ?? 0 }
         set { for average in averages { average.count.updates = newValue } }
     }
@@ -24,7 +24,7 @@ public final class PowerEMA {
     private let exponents: [Double]
 
     /// - Throws: `RiffleError` when a length is not in (0, 1/sqrt(12)] or occurs twice.
-    public init(_ network: Module, lengths: [Double] = [0.05, 0.10]) throws {
+    package init(_ network: Module, lengths: [Double] = [0.05, 0.10]) throws {
         guard !lengths.isEmpty, Set(lengths).count == lengths.count else {
             throw RiffleError(
                 "power_ema",
@@ -38,7 +38,7 @@ public final class PowerEMA {
     }
 
     /// Moves every average towards the network as it is now.
-    public func update() throws {
+    package func update() throws {
         for average in averages { try average.prepare() }
         for (average, exponent) in zip(averages, exponents) {
             // 1 - beta, without the cancellation.

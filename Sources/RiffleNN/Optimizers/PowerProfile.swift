@@ -3,19 +3,19 @@ import RiffleTensor
 
 /// How a power-function average weighs the steps of training: p(tau) = (gamma + 1) tau^gamma / step^(gamma + 1) for tau
 /// in [0, step] (Karras et al. 2024, 2312.02696, equation 121).
-public struct PowerProfile: Sendable, Equatable {
+package struct PowerProfile: Sendable, Equatable {
     /// The profile's deviation as a part of `step`, in (0, 1/sqrt(12)].
-    public let length: Double
+    package let length: Double
     /// Where it ends, from 1.
-    public let step: Int
+    package let step: Int
     /// gamma.
-    public let exponent: Double
+    package let exponent: Double
 
     /// The longest length: all steps weigh the same.
-    public static let longest = (1.0 / 12).squareRoot()
+    package static let longest = (1.0 / 12).squareRoot()
 
     /// - Throws: `RiffleError` when the length or the step is out of range.
-    public init(length: Double, step: Int) throws {
+    package init(length: Double, step: Int) throws {
         guard step >= 1 else { throw RiffleError("", "an average's step counts from 1, got \(step)") }
         exponent = try PowerProfile.exponent(length: length)
         (self.length, self.step) = (length, step)
@@ -45,18 +45,18 @@ public struct PowerProfile: Sendable, Equatable {
 // MARK: - Reconstruction
 
 /// A profile as a sum of others (Karras et al. 2024, section 3.2 and algorithm 3).
-public struct PowerMixture: Sendable {
+package struct PowerMixture: Sendable {
     /// Of the others; they sum to 1, so that parameters that stand still come out as they are.
-    public let weights: [Double]
+    package let weights: [Double]
     /// |sum - profile| / |profile|, in the mean square over training; not below about 1e-8, where rounding begins.
-    public let error: Double
+    package let error: Double
 
     /// What a snapshot is taken to have lost of its size to rounding, squared. It keeps snapshots that are nearly the
     /// same from getting large weights against each other, and changes nothing where they are not.
     private static let rounding = 1e-12
 
     /// The mixture nearest to `profile` in the mean square, scaled to a sum of 1.
-    public init(of parts: [PowerProfile], for profile: PowerProfile) {
+    package init(of parts: [PowerProfile], for profile: PowerProfile) {
         let products = parts.map { part in parts.map(part.product) }, wanted = parts.map(profile.product)
         let sizes = parts.indices.map { products[$0][$0].squareRoot() }
         let factor = Cholesky(

@@ -4,7 +4,7 @@ extension Tensor {
     /// What the tape saved for the computation is dropped on the way, unless `retain` is set.
     /// - Throws: `RiffleError` when there is more than one element, nothing to differentiate, or the tape's part is
     ///   spent; then the gradients are as they were.
-    public func backward(retain: Bool = false) throws {
+    package func backward(retain: Bool = false) throws {
         for (parameter, sum) in try summedGradients(retain: retain) { parameter.gradient = sum }
     }
 
@@ -48,7 +48,7 @@ extension Tensor {
 /// With `recording` they can be differentiated again and the tape is kept.
 /// - Parameter inputs: tensors that `result` was computed from; zeros come back for those that it does not depend on.
 /// - Throws: `RiffleError` when an input takes no gradients or the cotangent's shape differs.
-public func gradients(
+package func gradients(
     of result: Tensor, for inputs: [Tensor], cotangent: Tensor? = nil, retain: Bool = false, recording: Bool = false
 ) throws -> [Tensor] {
     let seed = try cotangent?.cast(result.dtype) ?? result.seedGradient("grad")

@@ -1,20 +1,20 @@
 import CKernels
 
 /// What the engine keeps for each thread: the tape, the modes and the source of randomness.
-public final class Context {
+package final class Context {
     package let tape = Tape()
     /// Whether operations are recorded for reverse mode.
-    public var isRecording = true
+    package var isRecording = true
     /// Whether every operation checks its result for NaN and infinity.
-    public var guardsAgainstNaN = false
+    package var guardsAgainstNaN = false
     /// Tells where in the user's code the running operation was called, empty where nobody knows; for records that are
     /// made while NaN is guarded against.
-    public var placeOfCall: () -> String = { "" }
-    public var random = RandomSource()
+    package var placeOfCall: () -> String = { "" }
+    package var random = RandomSource()
     /// How matrix products, attention and convolutions multiply; derivatives take what their operation had.
     package var precision = Precision.float32
     /// Where operations tell their time, while someone asks.
-    public var profiler: Profiler?
+    package var profiler: Profiler?
     /// Frees tensors that nobody needs any more, where there is someone who can: asked when memory runs out.
     package var reclaim: (() -> Void)?
     /// Forward-mode levels that are open, innermost last; numbers are never used twice.
@@ -24,7 +24,7 @@ public final class Context {
     private var nextLevel = 1
 
     /// The context of the calling thread.
-    public static var current: Context {
+    package static var current: Context {
         if let pointer = rk_thread_context() { return Unmanaged<Context>.fromOpaque(pointer).takeUnretainedValue() }
         let context = Context()
         rk_thread_set_context(Unmanaged.passRetained(context).toOpaque()) { pointer in
@@ -47,7 +47,7 @@ public final class Context {
 }
 
 /// How numbers of type float32 are multiplied by matrix products, attention and convolutions. Sums are float32 in both.
-public enum Precision: String, Sendable, CaseIterable {
+package enum Precision: String, Sendable, CaseIterable {
     case float32
     /// Factors are rounded to bfloat16 (8 bits), on processors with matrix tiles (AMX); elsewhere, in small products
     /// and in 3 x 3 convolutions of stride 1 it is float32.
@@ -66,7 +66,7 @@ package func multiplying<Result>(in precision: Precision, _ body: () throws -> R
 }
 
 /// Runs `body` without recording for reverse mode.
-public func withoutGradient<Result>(_ body: () throws -> Result) rethrows -> Result {
+package func withoutGradient<Result>(_ body: () throws -> Result) rethrows -> Result {
     let context = Context.current
     let before = context.isRecording
     context.isRecording = false

@@ -1,6 +1,6 @@
 /// Functions of differentiation that Lua calls; those that take a Lua function are built on them.
-public enum Differentiation {
-    public static let functions: [Function] = [
+package enum Differentiation {
+    package static let functions: [Function] = [
         Function(
             "parameter", [Argument("value", .tensor)],
             Doc(

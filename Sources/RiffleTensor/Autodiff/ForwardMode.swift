@@ -31,14 +31,14 @@ extension Tensor {
 ///
 /// Levels nest, and everything computed inside is recorded, so that reverse mode runs over forward mode; of a level
 /// with constant tangents the values alone are, which costs less where the derivative takes no gradient.
-public final class ForwardLevel {
+package final class ForwardLevel {
     private let number: Int
 
-    public init(constantTangents: Bool = false) { number = Context.current.openLevel(constant: constantTangents) }
+    package init(constantTangents: Bool = false) { number = Context.current.openLevel(constant: constantTangents) }
 
     /// `value` moving at the rate `tangent`.
     /// - Throws: `RiffleError` when shapes or types differ.
-    public func dual(_ value: Tensor, _ tangent: Tensor) throws -> Tensor {
+    package func dual(_ value: Tensor, _ tangent: Tensor) throws -> Tensor {
         guard value.shape == tangent.shape, value.dtype == tangent.dtype else {
             throw RiffleError(
                 "jvp",
@@ -50,20 +50,20 @@ public final class ForwardLevel {
     }
 
     /// The value and its derivative: zeros where it does not depend on the inputs.
-    public func split(_ result: Tensor) throws -> (value: Tensor, tangent: Tensor) {
+    package func split(_ result: Tensor) throws -> (value: Tensor, tangent: Tensor) {
         let result = Context.current.withoutClosedLevels(result)
         let value = result.primal(at: number)
         return (value, try result.tangent(at: number) ?? Tensor.zeros(value.shape, value.dtype))
     }
 
     /// Ends the level; tensors that still carry its tangents count as plain ones.
-    public func close() { Context.current.close(number) }
+    package func close() { Context.current.close(number) }
 }
 
 /// The value of `body` at `inputs` and its derivative along `tangents` (a Jacobian-vector product).
 ///
 /// Both are differentiable; the value alone where `constantTangents`.
-public func jvp(
+package func jvp(
     _ inputs: [Tensor], _ tangents: [Tensor], constantTangents: Bool = false, _ body: ([Tensor]) throws -> Tensor
 ) throws -> (value: Tensor, tangent: Tensor) {
     let level = ForwardLevel(constantTangents: constantTangents)

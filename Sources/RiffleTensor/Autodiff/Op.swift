@@ -1,7 +1,7 @@
 import CKernels
 
 /// One differentiable operation: the single source for Swift, Lua, help, documentation and tests.
-public final class Op: Sendable {
+package final class Op: Sendable {
     /// What a rule sees of one application.
     package struct Call {
         /// The row that is applied.
@@ -61,9 +61,9 @@ public final class Op: Sendable {
     /// A plausible application, for tests.
     package typealias Draw = @Sendable (inout Dice) -> Sample
 
-    public let name: String
-    public let arguments: [Argument]
-    public let doc: Doc
+    package let name: String
+    package let arguments: [Argument]
+    package let doc: Doc
     /// Those of the arguments that are no tensors.
     private let attributes: [Argument]
     package let keep: Keep

@@ -3,15 +3,15 @@
 /// Optimizers and EMA update the value in place when nobody else holds it and in a copy otherwise, so that tensors
 /// read from a parameter earlier never change.
 public final class Parameter: @unchecked Sendable {
-    public let shape: Shape
+    package let shape: Shape
     private var storage: Storage
     /// The sum of what `backward` brought since the gradient was last cleared.
-    public var gradient: Tensor?
+    package var gradient: Tensor?
     /// Whether gradients reach it. Teachers' and averages' parameters are frozen.
-    public var isTrainable: Bool
-    public let dtype: DType
+    package var isTrainable: Bool
+    package let dtype: DType
 
-    public init(_ value: Tensor, trainable: Bool = true) {
+    package init(_ value: Tensor, trainable: Bool = true) {
         storage = value.storage
         shape = value.shape
         dtype = value.dtype
@@ -19,18 +19,18 @@ public final class Parameter: @unchecked Sendable {
     }
 
     /// The value, as the place where a gradient ends.
-    public var tensor: Tensor {
+    package var tensor: Tensor {
         let tensor = Tensor(storage: storage, shape: shape, dtype: dtype)
         if isTrainable { tensor.attach(self) }
         return tensor
     }
 
     /// The value as a plain tensor, which later updates leave alone.
-    public var value: Tensor { Tensor(storage: storage, shape: shape, dtype: dtype) }
+    package var value: Tensor { Tensor(storage: storage, shape: shape, dtype: dtype) }
 
     /// Replaces the value.
     /// - Throws: `RiffleError` when the shape differs.
-    public func assign(_ value: Tensor) throws {
+    package func assign(_ value: Tensor) throws {
         guard value.shape == shape else {
             throw RiffleError("assign", "the parameter has shape \(shape), the new value \(value.shape)")
         }

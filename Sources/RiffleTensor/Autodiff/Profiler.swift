@@ -4,11 +4,11 @@ import Glibc
 /// turn.
 ///
 /// Every operation passes through `measure`, where tests step in.
-public class Profiler {
-    public struct Entry: Sendable {
-        public let name: String
-        public fileprivate(set) var calls = 0
-        public fileprivate(set) var seconds = 0.0
+package class Profiler {
+    package struct Entry: Sendable {
+        package let name: String
+        package fileprivate(set) var calls = 0
+        package fileprivate(set) var seconds = 0.0
     }
 
     private var entries: [String: Entry] = [:]
@@ -19,13 +19,13 @@ public class Profiler {
     /// The one that was asked before this one, and learns what this one saw when it ends.
     private let outer: Profiler?
 
-    public init(inside outer: Profiler? = nil) { self.outer = outer }
+    package init(inside outer: Profiler? = nil) { self.outer = outer }
 
     /// Begins to measure the calling thread's operations.
-    public static func begin() { Context.current.profiler = Profiler(inside: Context.current.profiler) }
+    package static func begin() { Context.current.profiler = Profiler(inside: Context.current.profiler) }
 
     /// Ends what `begin` began last, and returns it.
-    public static func end() -> Profiler? {
+    package static func end() -> Profiler? {
         guard let profiler = Context.current.profiler else { return nil }
         Context.current.profiler = profiler.outer
         profiler.outer?.add(profiler)
@@ -40,11 +40,11 @@ public class Profiler {
     }
 
     /// Those that took longest first.
-    public var report: [Entry] { entries.values.sorted { ($0.seconds, $1.name) > ($1.seconds, $0.name) } }
+    package var report: [Entry] { entries.values.sorted { ($0.seconds, $1.name) > ($1.seconds, $0.name) } }
 
     /// The report as text: milliseconds, share of all the time since the beginning, calls and name, a line each; last
     /// the time outside of operations: of Lua, optimizers, averages, random numbers, files.
-    public var table: String {
+    package var table: String {
         let whole = Profiler.now() - begun, elsewhere = max(0, whole - entries.values.reduce(0) { $0 + $1.seconds })
         func column(_ text: String, _ width: Int) -> String {
             String(repeating: " ", count: max(0, width - text.count)) + text

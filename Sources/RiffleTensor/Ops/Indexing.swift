@@ -159,7 +159,7 @@ extension Tensor {
     /// The rows or numbers where a mask over the first dimensions is 1: [..., rest] by [...] gives [count, rest].
     /// - Parameter mask: 0 and 1 as floats, as comparisons give them; int32 tensors are numbers of rows.
     /// - Throws: `RiffleError` when the mask holds other numbers or has not the sizes of the first dimensions.
-    public func masked(_ mask: Tensor) throws -> Tensor {
+    package func masked(_ mask: Tensor) throws -> Tensor {
         let told = "(x \(shape), mask \(mask.shape))"
         guard mask.dtype.isFloating else {
             throw RiffleError("mask", "a mask holds 0 and 1 as floats, an int32 tensor the numbers of rows \(told)")

@@ -2,11 +2,11 @@ import CKernels
 
 extension Op {
     /// The table of operations: every family's rows.
-    public static let all: [Op] =
+    package static let all: [Op] =
         elementwise + binary + reductions + orders + shapes + indexing + linear + convolutions + norms + attentions
 
     /// The operation as a function that Lua can call: tensors first, then attributes, as the arguments are declared.
-    public var function: Function {
+    package var function: Function {
         Function(name, arguments, doc) { [self] values in
             if let scalar = try withScalar(values) { return [.tensor(scalar)] }
             var inputs: [Tensor] = []
