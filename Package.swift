@@ -7,7 +7,7 @@ let package = Package(
     name: "Riffle",
     products: [.executable(name: "riffle", targets: ["riffle"])],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
     ],
     targets: [
         // System libraries, from Debian's packages.
@@ -35,8 +35,7 @@ let package = Package(
         .target(
             name: "RiffleLua",
             dependencies: [
-                "RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleIO", "RiffleTensor", "CKernels", "CLuaBridge",
-                "CEdit",
+                "RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleIO", "RiffleTensor", "CLuaBridge", "CEdit",
             ],
             resources: [.embedInCode("Prelude"), .embedInCode("Examples"), .embedInCode("Guide")]),
         .executableTarget(

@@ -3,7 +3,6 @@ import RiffleIO
 import RiffleTensor
 
 extension LuaEngine {
-    package static var version: String { SystemLibrary.version }
 
     /// What a command line asks to run.
     package enum Program {

@@ -1,4 +1,4 @@
-import CKernels
+import RiffleTensor
 
 /// When Lua's garbage has to be collected for the sake of tensor memory, which Lua's own collector cannot see: at the
 /// end of a call. A call that lacks memory has it collected at once (`Memory.taking`).
@@ -9,11 +9,11 @@ final class GarbagePolicy {
     /// Asked at the end of every call: half again what the last collection left may be in use, but at least 256 MB,
     /// and never more than half of what it left free.
     var isCollectionDue: Bool {
-        let memory = rk_memory_now()
-        let room = max(0, Int(memory.limit) - left)
-        return Int(memory.live) > min(max(256 << 20, left + left / 2), left + room / 2)
+        let memory = Memory.now
+        let free = max(0, memory.limit - left)
+        return memory.live > min(max(256 << 20, left + left / 2), left + free / 2)
     }
 
-    /// Told after a full collection.
-    func collected() { left = Int(rk_memory_now().live) }
+    /// To be called after a full collection.
+    func collected() { left = Memory.now.live }
 }

@@ -1,4 +1,3 @@
-import CKernels
 import CLuaBridge
 import RiffleIO
 import RiffleTensor
@@ -50,7 +49,7 @@ package final class LuaEngine: @unchecked Sendable {
         Context.current.reclaim = { [state] in
             guard state.engine != nil else { return }
             rlua_reclaim(state.pointer)
-            rk_memory_clear_cache()
+            Memory.clearCache()
         }
         UnfinishedWork.onLoss { message in
             Progress.finishVisible()

@@ -66,10 +66,8 @@ enum LinearAlgebra {
     fileprivate static func lapack(
         _ name: String, _ tensors: Tensor..., call: ([UnsafeMutablePointer<Double>]) -> Int32
     ) throws {
-        var reason: UnsafePointer<CChar>?
-        guard rk_lapack_name(&reason) != nil else {
-            throw RiffleError("", reason.map { String(cBytes: $0) } ?? "LAPACK was not found")
-        }
+        let lapack = Processor.lapack
+        guard lapack.name != nil else { throw RiffleError("", lapack.problem ?? "LAPACK was not found") }
         let info = withExtendedLifetime(tensors) {
             call(tensors.map { $0.pointer.assumingMemoryBound(to: Double.self) })
         }
@@ -88,7 +86,7 @@ enum LinearAlgebra {
         try agree(name, 0, (wanted - found).length(), size: size)
     }
 
-    private static var library: String { rk_lapack_name(nil).map { String(cBytes: $0) } ?? "none" }
+    private static var library: String { Processor.lapack.name ?? "none" }
 }
 
 /// C = Q B P^T with Q and P orthogonal and B upper bidiagonal.

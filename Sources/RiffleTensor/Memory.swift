@@ -1,7 +1,35 @@
 import CKernels
 
-/// How those take tensor memory who can wait for room to be made.
+/// The memory of tensors: how much there is, and how to take some where garbage may have to be collected first.
 package enum Memory {
+    /// Bytes in use, the most that were ever in use, freed bytes kept for reuse, and the limits on use and on keeping.
+    package struct Statistics {
+        package let live: Int
+        package let peak: Int
+        package let cached: Int
+        package let limit: Int
+        package let cacheLimit: Int
+    }
+
+    package static var now: Statistics {
+        let memory = rk_memory_now()
+        return Statistics(
+            live: Int(memory.live), peak: Int(memory.peak), cached: Int(memory.cached), limit: Int(memory.limit),
+            cacheLimit: Int(memory.cache_limit))
+    }
+
+    /// - Parameter bytes: the most that tensors may use; 0 for four fifths of what there is.
+    package static func setLimit(_ bytes: Int) { rk_memory_set_limit(bytes) }
+
+    /// - Parameter bytes: the most that are kept for reuse.
+    package static func setCacheLimit(_ bytes: Int) { rk_memory_set_cache_limit(bytes) }
+
+    /// Gives the bytes kept for reuse back to the system.
+    package static func clearCache() { rk_memory_clear_cache() }
+
+    /// Counts the peak from now on.
+    package static func resetPeak() { rk_memory_reset_peak() }
+
     /// Runs `attempt`, which gives nil where memory ran out and has changed nothing then; a second time when the
     /// thread's collector has freed what nobody holds.
     ///
@@ -25,14 +53,14 @@ package enum Memory {
     /// - Throws: `RiffleError` of kind `outOfMemory`.
     package static func check(_ bytes: Int) throws {
         let fits: Void? = taking {
-            let memory = rk_memory_now()
-            return bytes <= Int(memory.limit) - Int(memory.live) ? () : nil
+            let memory = now
+            return bytes <= memory.limit - memory.live ? () : nil
         }
         if fits == nil { throw exhausted(bytes) }
     }
 
     static func exhausted(_ bytes: Int) -> RiffleError {
-        let memory = rk_memory_now()
+        let memory = now
         return RiffleError(
             "",
             "out of memory: \(readable(bytes: bytes)) asked for, \(readable(bytes: memory.live)) in use"

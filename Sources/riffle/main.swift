@@ -20,7 +20,7 @@ struct Riffle: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "riffle",
         abstract: "Trains flow-matching models and distils them into few-step generators, from Lua.",
-        usage: usage, version: "riffle \(LuaEngine.version)")
+        usage: usage, version: "riffle \(Version.text)")
 
     @ArgumentParser.Option(
         name: .short, parsing: .unconditionalSingleValue,

@@ -1,15 +1,13 @@
-import CKernels
 import RiffleTensor
 
 /// Threads, memory and versions.
 enum SystemLibrary {
-    static let version = "0.1.0"
     /// When the first engine of the process began.
     static let started = ContinuousClock.now
 
     static let functions: [Function] = [
-        Function("version", [], Doc("Riffle's version.", example: "> riffle.version()\n\(version)")) { _ in
-            [.string(version)]
+        Function("version", [], Doc("Riffle's version.", example: "> riffle.version()\n\(Version.text)")) { _ in
+            [.string(Version.text)]
         },
         Function(
             "clock", [],
@@ -24,8 +22,8 @@ enum SystemLibrary {
             "threads", [Argument("count", .integer(1...1024), "how many to use from now on", default: .none)],
             Doc("How many threads compute; results do not depend on it.", example: "> riffle.threads(1)\n1")
         ) {
-            if let count = $0.optionalInteger(0) { rk_threads_set(Int32(count)) }
-            return [.integer(Int(rk_threads()))]
+            if let count = $0.optionalInteger(0) { Processor.threads = count }
+            return [.integer(Processor.threads)]
         },
         Function(
             "memory.stats", [],
@@ -34,12 +32,11 @@ enum SystemLibrary {
                     + "in words, too.",
                 example: "> riffle.memory.stats().live <= riffle.memory.stats().limit\ntrue")
         ) { _ in
-            let memory = rk_memory_now()
+            let memory = Memory.now
             return [
                 .table([
-                    "live": .integer(Int(memory.live)), "peak": .integer(Int(memory.peak)),
-                    "cached": .integer(Int(memory.cached)),
-                    "limit": .integer(Int(memory.limit)), "cache_limit": .integer(Int(memory.cache_limit)),
+                    "live": .integer(memory.live), "peak": .integer(memory.peak), "cached": .integer(memory.cached),
+                    "limit": .integer(memory.limit), "cache_limit": .integer(memory.cacheLimit),
                 ])
             ]
         },
@@ -49,8 +46,8 @@ enum SystemLibrary {
                 "The most bytes that tensors may use; beyond it an operation raises an error.",
                 example: "> riffle.memory.limit() > 0\ntrue")
         ) {
-            if let bytes = $0.optionalInteger(0) { rk_memory_set_limit(bytes) }
-            return [.integer(Int(rk_memory_now().limit))]
+            if let bytes = $0.optionalInteger(0) { Memory.setLimit(bytes) }
+            return [.integer(Memory.now.limit)]
         },
         Function(
             "memory.cache_limit", [Argument("bytes", .bytes, default: .none)],
@@ -58,8 +55,8 @@ enum SystemLibrary {
                 "The most bytes that are kept for reuse after tensors are gone.",
                 example: "> riffle.memory.cache_limit() >= 0\ntrue")
         ) {
-            if let bytes = $0.optionalInteger(0) { rk_memory_set_cache_limit(bytes) }
-            return [.integer(Int(rk_memory_now().cache_limit))]
+            if let bytes = $0.optionalInteger(0) { Memory.setCacheLimit(bytes) }
+            return [.integer(Memory.now.cacheLimit)]
         },
         Function(
             "memory.clear_cache", [],
@@ -67,12 +64,12 @@ enum SystemLibrary {
                 "Gives the bytes kept for reuse back to the system.",
                 example: "> riffle.memory.clear_cache(); return riffle.memory.stats().cached\n0")
         ) { _ in
-            rk_memory_clear_cache()
+            Memory.clearCache()
             return []
         },
         Function("memory.reset_peak", [], Doc("Counts the peak from now on.", example: "> riffle.memory.reset_peak()"))
         { _ in
-            rk_memory_reset_peak()
+            Memory.resetPeak()
             return []
         },
     ]

@@ -19,7 +19,7 @@ package final class Repl {
     package func run() {
         Signals.interruptsComputation(thenExits: false)
         Signals.keepTerminal()
-        Console.output("Riffle \(SystemLibrary.version) with Lua 5.4. help() tells what there is, Ctrl-D leaves.\n")
+        Console.output("Riffle \(Version.text) with Lua 5.4. help() tells what there is, Ctrl-D leaves.\n")
         LineEditor.start { [unowned self] line, word in
             session.completions((entry + [line]).joined(separator: "\n"), word)
         }
