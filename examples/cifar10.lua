@@ -1,5 +1,5 @@
--- A U-Net teacher on CIFAR-10 and its ITVM student: riffle cifar10.lua FOLDER [steps]; FOLDER holds data_batch_*.bin.
--- Two thousand steps take two to four hours on two cores; pictures are drawn on the way.
+-- Trains a U-Net teacher on CIFAR-10 and its ITVM student: riffle cifar10.lua FOLDER [steps]; FOLDER holds
+-- data_batch_*.bin. Two thousand steps take two to four hours on two cores; the script draws pictures on the way.
 local riffle = require "riffle"
 local nn, flow, optim, data, image = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.image
 
@@ -11,7 +11,7 @@ local batches = cifar:batches { size = 32, shuffle = true, flip = true, repeat_ 
 local noise = riffle.randn(16, 32, 32, 3)
 print(("%d images of %d classes"):format(#cifar, #cifar.classes))
 
--- The teacher. Times near the noise matter most for pictures, so they are drawn skewed.
+-- Times near the noise matter most for pictures, so the teacher's times are drawn skewed.
 local net = nn.unet { image = { 32, 32, 3 }, channels = 64, multipliers = { 1, 2, 2 }, attention = { 16 } }
 print(net)
 local average = optim.ema(net, { decay = 0.999 })
@@ -26,7 +26,7 @@ for step, batch in riffle.progress(batches:take(steps), "teacher") do
 end
 average.model:save("cifar10-teacher.safetensors")
 
--- The student jumps where the teacher needs thirty evaluations.
+-- The student needs one jump where the teacher needs thirty evaluations.
 local teacher = average.model
 local student = teacher:two_timed()
 local target = optim.ema(student, { decay = 0.99 })

@@ -1,12 +1,13 @@
--- One teacher, all the losses for students: a student for each with one budget of steps, a table by evaluations (NFE), a picture of all.
--- riffle compare.lua [--set moons] [--steps 1500] [METHOD ...]. All of them take four to seven minutes on two cores, each
--- half a minute or less. Draws compare.png.
+-- Compares all losses for students: trains one teacher and a student by each loss, with the same number of steps, and
+-- prints a table by number of evaluations (NFE). riffle compare.lua [--set moons] [--steps 1500] [METHOD ...]. All
+-- methods take four to seven minutes on two cores, each half a minute or less. Draws compare.png.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
 local loss, batch = flow.loss, 512
 
--- What a method's loss is made of: student u, teacher v, data, what the student looks up to, and how far training is, in [0, 1].
--- Self-distillation (lsd, esd, psd, tvm) starts as the teacher and goes on from data. Consistency models have their own sampler.
+-- The loss of each method, a function of student u, teacher v, data x, the target, and the part of training that is
+-- done, in [0, 1]. Self-distillation (lsd, esd, psd, tvm) starts as the teacher and goes on from data. Consistency
+-- models have their own sampler.
 local consistency = flow.consistency
 local methods = {
   { "lfmd", function(u, v, x) return loss.lfmd(u, v, x) end },
@@ -26,7 +27,7 @@ local methods = {
   { "consistency", function(u, v, x, target) return loss.consistency(u, v, x, { target = target, huber = 0.03 }) end, consistency },
   { "consistency_fm", function(u, v, x, target) return loss.consistency_fm(u, v, x, { target = target, segments = 1, gap = 0.02 }) end, consistency },
   { "fmm, data only", function(u, _, x) return loss.fmm(u, x) end },
-  -- Any of them mix: a loss is a number to differentiate.
+  -- Any losses can be mixed: a loss is a number to differentiate.
   { "lfmd + shortcut", function(u, v, x, target)
     local a, b = loss.lfmd(u, v, x), loss.shortcut(u, v, x, { target = target })
     return 0.75 * a + 0.25 * b

@@ -1,10 +1,10 @@
--- Classes and guidance: a class-conditional teacher, guided at sampling, and a student that learned from the guided teacher,
--- so that it needs one evaluation and no guidance. Takes a minute and a half on two cores; draws guided.png.
+-- Shows classes and guidance: trains a class-conditional teacher, guides it at sampling, and distils the guided teacher
+-- into a student that needs one evaluation and no guidance. Takes a minute and a half on two cores; draws guided.png.
 local riffle = require "riffle"
 local nn, flow, optim, data, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.plot
 riffle.seed(1)
 
--- Eight classes, the Gaussians of a ring, wide enough to overlap: a point's class is a matter of probability.
+-- The eight classes are the Gaussians of a ring, wide enough to overlap: a point's class is a matter of probability.
 local centres = riffle.linspace(0, 2 * math.pi * 7 / 8, 8)
 local centre = riffle.stack({ centres:cos(), centres:sin() }, 2) * 1.5
 local function sample(n)
@@ -12,7 +12,7 @@ local function sample(n)
   return centre:take(labels) + 0.6 * riffle.randn(n, 2), labels
 end
 
--- The part of points that lie nearest to the centre of their own class.
+-- The part of the points that are nearest to the centre of their own class.
 local function accuracy(x, labels)
   local distance = (x:unsqueeze(2) - centre:unsqueeze(1)):square():sum(3)
   return distance:argmin(2):eq(labels):to("float32"):mean():item()
@@ -29,7 +29,7 @@ local function train(title, net, steps, peak, loss)
   return average.model
 end
 
--- One label in ten is replaced by "none" (the ninth), so that the network also knows the flow of all classes together.
+-- One label in ten is replaced by "none" (the ninth), so that the network also learns the flow of all classes together.
 local net = nn.mlp { dim = 2, width = 128, classes = 8, null_class = true }
 local teacher = train("teacher", net, 4000, 4e-3, function(x, labels)
   return flow.matching_loss(net, x, { labels = labels, label_dropout = 0.1 })

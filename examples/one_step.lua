@@ -1,13 +1,14 @@
--- A one-step generator by flow generator matching, without data: on points in three to five minutes, or on images.
--- riffle one_step.lua [SET], such as moons; or riffle one_step.lua CIFAR_FOLDER TEACHER.safetensors [steps] with the teacher
--- that examples/cifar10.lua saves, where a step takes four to seven seconds on two cores. Draws one_step.png.
+-- Trains a one-step generator by flow generator matching, without data: on points in three to five minutes, or on
+-- images. riffle one_step.lua [SET], such as moons; or riffle one_step.lua CIFAR_FOLDER TEACHER.safetensors [steps]
+-- with the teacher that examples/cifar10.lua saves, where a step takes four to seven seconds on two cores. Draws
+-- one_step.png.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot, image =
   riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot, riffle.image
 riffle.seed(1)
 
--- The online network learns the flow of what the generator makes, and the generator moves so that this flow becomes the
--- teacher's. Both start as the teacher; a momentum of zero keeps the two from swinging.
+-- The online network learns the flow of the generator's samples, and the generator is updated so that this flow becomes
+-- the teacher's. Both networks start as the teacher; a momentum of zero keeps them from swinging.
 local function distil(teacher, steps, lr, noise)
   local generator, online = teacher:copy(), teacher:copy()
   local average = optim.ema(generator, { decay = 0.999 })

@@ -1,12 +1,12 @@
--- A loss of your own, written in Lua: a student that matches the teacher's flow by a consistency of halves (PSD-M).
--- Takes about a minute on two cores; every piece is an ordinary tensor operation.
+-- Trains a student by a loss of your own, written in Lua, which matches the teacher's flow by a consistency of halves
+-- (PSD-M). Takes about a minute on two cores; every step of the loss is an ordinary tensor operation.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics
 
 riffle.seed(1)
 local moons = data.moons()
 
--- A teacher, by flow matching.
+-- Flow matching trains the teacher.
 local net = nn.mlp { width = 128 }
 local teacher = optim.ema(net, { decay = 0.999 })
 local opt = optim.adamw(net, { lr = 2e-3, clip = 1.0 })
@@ -16,7 +16,7 @@ for step in riffle.progress(2000, "teacher") do
   teacher:update()
 end
 
--- A jump from s to t should equal the two jumps over its halves; on the diagonal the student is the teacher.
+-- A jump from s to t should equal the two jumps over its halves; where s = t, the student should equal the teacher.
 local function halves(student, target, x1)
   local n = #x1
   local a, b = riffle.rand(n), riffle.rand(n)

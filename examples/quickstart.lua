@@ -1,5 +1,6 @@
--- The main job: a flow-matching teacher on a checkerboard, and two students that need one to eight evaluations.
--- Takes under four minutes on two cores; prints a table and draws quickstart.png. Try --seed 2, or --quick for seconds.
+-- Does the main job: trains a flow-matching teacher on a checkerboard, and two students that need one to eight
+-- evaluations. Takes under four minutes on two cores; prints a table and draws quickstart.png. Try --seed 2, or --quick
+-- for seconds.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
 
@@ -25,8 +26,8 @@ end
 local function distil(method)
   riffle.seed(seed + 1)
   local student = teacher.model:two_timed()
-  local target = optim.ema(student, { decay = 0.99 })    -- what the loss looks up to
-  local average = optim.ema(student, { decay = 0.999 })  -- what is sampled
+  local target = optim.ema(student, { decay = 0.99 })    -- the target of the loss
+  local average = optim.ema(student, { decay = 0.999 })  -- makes the samples
   local o = optim.adamw(student, { lr = 1e-3, clip = 1.0 })
   for step in riffle.progress(steps, method) do
     o.lr = optim.cosine(step, { peak = 1e-3, warmup = 100, total = steps })

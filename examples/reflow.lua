@@ -1,5 +1,6 @@
--- Reflow: pairs of noise and what the flow makes of it, streamed to disk and back, straighten the flow round by round, until
--- few Euler steps suffice. Takes two to three minutes on two cores; draws reflow.png. riffle reflow.lua [SET]
+-- Straightens a flow by reflow, until few Euler steps suffice: in each round the flow makes data from noise, the pairs
+-- of both are streamed to disk and back, and the next network learns from these pairs. Takes two to three minutes on
+-- two cores; draws reflow.png. riffle reflow.lua [SET]
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
 riffle.seed(1)
@@ -7,7 +8,7 @@ local name, rounds, steps, pairs_made = arg[1] or "checkerboard", 2, 6000, 10000
 if not data[name] then error(("no set '%s' of points"):format(name), 0) end
 local set = data[name]()
 
--- Goes through as many steps, or through a source of batches.
+-- Trains for a number of steps, or over a source of batches, and returns the network's average.
 local function train(title, net, source, loss)
   local average = optim.ema(net, { decay = 0.999 })
   local opt = optim.adamw(net, { lr = 2e-3, clip = 1.0 })

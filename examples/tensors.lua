@@ -1,4 +1,4 @@
--- Tensors, gradients and forward derivatives: the ground that everything else stands on.
+-- Shows tensors, gradients and forward derivatives, on which everything else is built.
 -- Takes a moment.
 local riffle = require "riffle"
 

@@ -1,4 +1,4 @@
-"""Writes Tests/Fixtures/*.safetensors: the answers of PyTorch, torchcfm, diffusers and POT that Riffle's tests expect.
+"""Writes Tests/Fixtures/*.safetensors: the results of PyTorch, torchcfm, diffusers and POT that Riffle's tests expect.
 
     python3 -m venv venv
     venv/bin/pip install torch numpy POT diffusers
@@ -9,7 +9,7 @@ The files kept in the repository were written with torch 2.15.0, diffusers 0.42.
 computed in float64 and stored as float32, so a fixture is exact to the last digit it holds.
 
 Weights are not stored. They are drawn by `draw`, from a name and an index alone, so that any language can draw the same
-ones. What a test needs besides (inputs, loss weights `c`, settings) is in the files; gradients are those of
+weights. The files hold everything else that a test needs (inputs, loss weights `c`, settings); gradients are those of
 sum(c * output).
 """
 
@@ -50,7 +50,7 @@ def draw(name, shape):
 
 
 def rounded(values):
-    """The nearest float32 values, kept in float64: what a float32 program starts from."""
+    """The nearest float32 values, kept in float64: the values that a float32 program starts from."""
     return values.to(torch.float32).double()
 
 
@@ -103,7 +103,7 @@ def rms_norm(self, x):
 
 @contextmanager
 def in_double():
-    """torchcfm and diffusers go through float32 in embeddings, norms and torchcfm's softmax; here they do not."""
+    """Keeps float64 where torchcfm and diffusers go through float32: embeddings, norms and torchcfm's softmax."""
     with (
         patch.object(torch.Tensor, "float", torch.Tensor.double),
         patch.object(unet, "timestep_embedding", time_features),
@@ -117,7 +117,7 @@ def run(make, call, dtype, x, c, inputs):
     """The output, its gradient for x, the gradients for the parameters, and the shapes of all that the state holds.
 
     Some gradients are zero: a key's bias does not change a softmax, and with as many groups as channels a group norm
-    takes away whatever was added to a channel. The 1e-15 that rounding leaves of them is made zero too.
+    removes whatever was added to a channel. Rounding leaves 1e-15 of such gradients, which is set to zero.
     """
     model = make().to(dtype)
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -132,7 +132,7 @@ def run(make, call, dtype, x, c, inputs):
 
 
 def traces(name, gradient):
-    """What is kept of a parameter's gradient: 64 of its elements, its norm, and its product with a drawn direction."""
+    """The stored part of a parameter's gradient: 64 of its elements, its norm, and its product with a drawn direction."""
     flat = gradient.flatten()
     return {
         f"grad.{name}": flat[:: max(1, len(flat) // 64)][:64],
@@ -142,12 +142,12 @@ def traces(name, gradient):
 
 
 def difference(a, b):
-    """The greatest difference in terms of the greatest number, or in itself where all should be zero."""
+    """The greatest difference relative to the greatest number of b, or absolute where b is zero."""
     return ((a - b).abs().max() / (b.abs().max() or 1)).item()
 
 
 def write_network(file, settings, make, call, shape, inputs):
-    """A network's answer call(make(), x, **inputs) for a drawn x [2, channels, height, width], with gradients."""
+    """Writes a network's output call(make(), x, **inputs) for a drawn x [2, channels, height, width], with gradients."""
     x, c = centred("input.x", (2, *shape)), centred("input.c", (2, *shape))
     with in_double():
         output, grad_x, gradients, shapes = run(make, call, torch.float64, x, c, inputs)
@@ -171,7 +171,7 @@ UNETS = {
     "unet-classes": dict(
         dim=(3, 16, 16), channel_mult=[1, 2, 2], num_res_blocks=2, attention_resolutions="8", num_heads=2,
         num_head_channels=16, class_cond=True, num_classes=5),  # 4 heads of 16, not 2 of 32
-    # Not square. torchcfm counts attention_resolutions in the last side: 4 means at half size.
+    # The images are not square. torchcfm counts attention_resolutions in the last side: 4 means at half size.
     "unet-scale-shift": dict(
         dim=(2, 12, 8), channel_mult=[1, 2], num_res_blocks=1, attention_resolutions="4", num_heads=1,
         use_scale_shift_norm=True, resblock_updown=True),
@@ -210,7 +210,7 @@ def write_dit(file, settings):
     if settings["two_times"]:
         inputs |= {"t": draw("input.t", (2,))}
     if settings["classes"] is not None:
-        inputs |= {"y": torch.tensor([3, settings["classes"]])}  # the second is of no class
+        inputs |= {"y": torch.tensor([3, settings["classes"]])}  # the second sample has no class
     write_network(file, settings, lambda: DiT(**settings), call, (channels, height, breadth), inputs)
 
 
@@ -263,7 +263,7 @@ def record_drawn(op, function, **shapes):
 
 
 def activations():
-    """Inputs dense near zero, with tails where exp would overflow in float32 or the answer is all but zero."""
+    """Inputs dense near zero, with tails where exp would overflow in float32 or the output is all but zero."""
     def inputs(op, reach):
         return rounded(reach * centred(f"{op}.x", (4, 32), 1) ** 3)
 
@@ -299,7 +299,7 @@ def layers():
     )
 
 
-def optimiser(op, make, settings):
+def optimizer(op, make, settings):
     """A vector, three gradients for it, and the vector after each of three steps."""
     start, gradients = centred(f"{op}.start", (8,)), centred(f"{op}.gradients", (3, 8))
     p = torch.nn.Parameter(start.clone())
@@ -328,8 +328,8 @@ def write_operations():
     norms = {"group_norm": dict(groups=4, eps=1e-5), "layer_norm": dict(eps=1e-5)}
     save(
         "ops",
-        activations() | layers() | optimiser("adamw", torch.optim.AdamW, adamw)
-        | optimiser("sgd", torch.optim.SGD, sgd) | clipping("clip_grad_norm", 1.0),
+        activations() | layers() | optimizer("adamw", torch.optim.AdamW, adamw)
+        | optimizer("sgd", torch.optim.SGD, sgd) | clipping("clip_grad_norm", 1.0),
         strings(norms | {"adamw": adamw, "sgd": sgd, "clip_grad_norm": dict(max_norm=1.0)}))
 
 

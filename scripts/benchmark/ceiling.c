@@ -1,4 +1,4 @@
-// What the machine can do at most, for the share of it that a workload reaches: prints GFLOP/s of float32 multiply-adds that
+// Measures the limits of the machine, of which a workload reaches a share. Prints GFLOP/s of float32 multiply-adds that
 // need no memory, and GB/s of a = b + s c over arrays that no cache holds. cc -O3 -march=native -pthread ceiling.c; ./a.out THREADS
 #include <pthread.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ static double now(void) {
 
 static volatile float sink;
 
-/// Twelve sums that do not wait for each other: enough for two units of a latency of four or five cycles.
+/// Adds to twelve sums that do not wait for each other, enough for two units with a latency of four or five cycles.
 static void *multiply_add(void *unused) {
     (void)unused;
     vector sum[CHAINS], x = {0}, y = {0};
@@ -35,7 +35,7 @@ static void *multiply_add(void *unused) {
     return NULL;
 }
 
-/// a, b and c of one thread, one after the other.
+/// Computes a = b + s c; the three arrays of a thread follow each other in memory.
 static void *triad(void *memory) {
     float *restrict a = memory, *b = a + NUMBERS, *c = b + NUMBERS;
     for (size_t i = 0; i < NUMBERS; i++) a[i] = b[i] + 0.5f * c[i];

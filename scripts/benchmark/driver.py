@@ -1,10 +1,12 @@
-"""Runs workloads of Riffle, PyTorch and JAX side by side and prints a table of medians, ratios and peak memory. With --json
-it prints a line for each row as it comes, which table.py makes the table of docs/performance.md of.
+"""Runs workloads of Riffle, PyTorch and JAX side by side and prints a table of medians, ratios and peak memory.
 
-Every contender is a process of its own that has built its model, warmed up, and waits. In each round every contender in turn
-makes the same number of steps while the others sleep; a figure is the median over rounds. Same shapes, batch, number of
-network evaluations, clipping, AdamW and moving average on every side. Only Python's standard library is needed here; the
-peers live in .build/peers, an environment that is made when it is first asked for.
+With --json, each row is a line that is printed as soon as the row is measured; table.py makes the table of
+docs/performance.md of these lines.
+
+Every contender is a process of its own that has built its model, warmed up, and waits. In each round every contender
+in turn makes the same number of steps while the others sleep; a figure is the median over rounds. Shapes, batch, number
+of network evaluations, clipping, AdamW and moving average are the same on every side. This program needs only Python's
+standard library; the peers are in .build/peers, an environment that is made when a peer is first named.
 """
 
 import argparse
@@ -23,16 +25,16 @@ PEERS = ROOT / ".build" / "peers"
 RIFFLE = str(ROOT / ".build" / "release" / "riffle")
 MODELS = ["mlp", "mlp-wide", "unet", "unet-cifar", "dit", "dit-s"]
 WORKS = ["sample", "flow", "itvm", "lfmd", "fgm"]
-# Arithmetic of one forward pass of a batch, products and convolutions, as PyTorch's FlopCounterMode counts it.
+# The arithmetic of one forward pass of a batch: products and convolutions, as PyTorch's FlopCounterMode counts them.
 GFLOP = {"mlp": 0.2186, "mlp-wide": 13.44, "unet": 50.80, "unet-cifar": 99.55, "dit": 96.91, "dit-s": 96.86}
 PACKAGES = {"torch": ["torch", "numpy", "pot"], "jax": ["jax"]}
-# What one step asks, in forward passes of the network: a backward pass is two, one to the inputs alone is one, a derivative
-# doubles a pass.
+# The arithmetic of one step, in forward passes of the network. A backward pass counts as two, a backward pass to the
+# inputs alone as one, and a derivative doubles a pass.
 PASSES = {"sample": 1, "flow": 3, "itvm": 9, "lfmd": 7, "fgm": 7}
 
 
 def python_of(peers):
-    """The interpreter of the peers' environment, with their packages."""
+    """The interpreter of the peers' environment, in which their packages are installed first."""
     python = PEERS / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True, stdout=sys.stderr)
@@ -45,7 +47,7 @@ def python_of(peers):
 
 
 class Contender:
-    """A worker process: it says "ready", then makes as many steps as each line asks for and says "done"."""
+    """A worker process, which prints "ready", then makes as many steps as each line says and prints "done"."""
 
     def __init__(self, name, command):
         self.name, self.seconds, self.peak = name, [], 0.0
@@ -74,7 +76,7 @@ class Contender:
 
 
 def contenders(model, work, options, python):
-    """Names and commands of everyone who can do a workload."""
+    """The names and commands of all contenders that can do a workload."""
     riffle = [RIFFLE, str(HERE / "worker.lua"), model, work]
     yield "riffle", riffle
     if options.beside:
@@ -93,7 +95,7 @@ def contenders(model, work, options, python):
 
 
 def measure(model, work, options, python):
-    """Rows of one workload: what each contender took, in milliseconds and MiB."""
+    """The rows of one workload: the milliseconds and MiB that each contender took."""
     entered, failed = [], []
     for name, command in contenders(model, work, options, python):
         try:
@@ -102,7 +104,7 @@ def measure(model, work, options, python):
             failed.append((name, str(error).splitlines()[-1][:200]))
     slowest = max(entry.run(1) for entry in entered)
     steps = max(1, round(0.1 / slowest))
-    rounds = max(options.rounds, round(3 / (steps * slowest)))   # turns of a tenth of a second differ most
+    rounds = max(options.rounds, round(3 / (steps * slowest)))   # turns of a tenth of a second vary most
     for _ in range(rounds):
         for entry in entered:
             entry.seconds.append(entry.run(steps))
@@ -142,7 +144,7 @@ def output(*command):
 
 
 def machine(against, python):
-    """What bounds everyone here: multiply-adds, memory, and the products of large matrices that each side makes of them."""
+    """The limits of the machine: the rates of multiply-adds, of memory, and of each side's products of large matrices."""
     program = ROOT / ".build" / "ceiling"
     compiler = shutil.which("clang") or "cc"
     flags = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffp-contract=fast", "-pthread"]
@@ -155,7 +157,7 @@ def machine(against, python):
     return {"threads": threads, "versions": versions, "peak_gflops": float(rates[0]), "gbytes": float(rates[1]), "products": products}
 
 
-def told(limits):
+def described(limits):
     products = ", ".join(f"{name} {rate:.0f}" for name, rate in limits["products"].items())
     return (f"{limits['threads']} threads: {limits['peak_gflops']:.0f} GFLOP/s of multiply-adds, {limits['gbytes']:.0f} GB/s of memory;"
             f" products of large matrices: {products} GFLOP/s")
@@ -205,7 +207,7 @@ def main():
     options = parser.parse_args()
     python = python_of(options.against) if options.against else ""
     limits = machine(options.against, python)
-    print(json.dumps(limits) if options.json else told(limits), flush=True)
+    print(json.dumps(limits) if options.json else described(limits), flush=True)
     for model in options.models:
         for work in options.works:
             rows, failed = measure(model, work, options, python)

@@ -1,10 +1,10 @@
-"""What every peer's worker does with its step."""
+"""The loop in which every peer's worker makes its steps."""
 
 import sys
 
 
 def serve(step):
-    """Warms up, says "ready", then makes as many steps as each line of the input asks for and says "done"."""
+    """Warms up and prints "ready"; then makes as many steps as each line of the input says, and prints "done"."""
     for _ in range(3):
         step()
     print("ready", flush=True)

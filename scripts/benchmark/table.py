@@ -1,10 +1,10 @@
-"""Makes the Markdown table of docs/performance.md: table.py ROWS, with ROWS what `scripts/bench --against torch,jax --json` printed, in one
-run or several: each begins with what its machine can do."""
+"""Makes the Markdown table of docs/performance.md: table.py ROWS. The file ROWS holds the output of one or more runs of
+`scripts/bench --against torch,jax --json`; the output of each run begins with the limits of its machine."""
 
 import json
 import sys
 
-# How much faster than the fastest float32 peer, and than PyTorch in bfloat16, each workload is meant to be.
+# The goals of each workload: the times of the fastest float32 peer, and of PyTorch in bfloat16, over Riffle's.
 GOALS = {"mlp": (1.4, None), "mlp-wide": (1.4, None), "unet": (2, 1.3), "unet-cifar": (2, 1.3), "dit": (2, 1.2), "dit-s": (2, 1.2)}
 SPECIAL = {
     ("mlp", "sample"): (1.15, None), ("mlp-wide", "sample"): (1.15, None), ("dit", "lfmd"): (2, 1.3), ("dit-s", "lfmd"): (2, 1.3),
@@ -22,7 +22,7 @@ def fastest(entries, wanted):
 
 
 def against(own, peer, goal):
-    """The peer's time as a ratio, bold where it reaches its goal; empty where there is no peer."""
+    """The peer's time over Riffle's, bold where the ratio reaches its goal; empty where there is no peer."""
     if not own or not peer:
         return ""
     ratio = peer["ms"] / own["ms"]
@@ -45,7 +45,8 @@ def main():
         goals = SPECIAL.get((model, work), GOALS[model])
         least = own["gflop"] / own["peak_gflops"] * 1e3   # milliseconds of the arithmetic alone
         peer = fastest(entries, lambda name: "riffle" not in name and "bf16" not in name)
-        possible = f"{peer['ms'] / least:.2f}" if peer and not model.startswith("unet") else ""   # Winograd's is less
+        # Winograd's convolutions in the U-Nets need less arithmetic than `least` counts.
+        possible = f"{peer['ms'] / least:.2f}" if peer and not model.startswith("unet") else ""
         quick = min(own, entries.get("riffle bf16", own), key=lambda entry: entry["ms"])
         torch = min((row["peak_mib"] for name, row in entries.items() if name in ("torch", "torch compiled")), default=None)
         share = own["peak_mib"] / torch if torch else None

@@ -1,7 +1,8 @@
 """PyTorch's side of a workload: python torch_worker.py MODEL WORK [--bf16] [--compile].
 
-Written as a careful user would: images channels last, fused AdamW, averages and clipping over all parameters at once, fused
-attention wherever it has the derivatives that are asked for. See steps.py for how it is driven.
+The code is what a careful user would write: images are channels last, AdamW is fused, averages and clipping go over all
+parameters at once, and attention is fused wherever it has the derivatives that the workload needs. steps.py says how the
+driver runs a worker.
 """
 
 import argparse
@@ -53,15 +54,15 @@ def unet(channels, multipliers):
             self.span_embed = embedder(channels, 4 * channels)
 
         def forward(self, x, s, t):
-            told = self.time_embed(timestep_embedding(s, self.model_channels))
-            told = told + self.span_embed(timestep_embedding(t - s, self.model_channels))
+            conditioning = self.time_embed(timestep_embedding(s, self.model_channels))
+            conditioning = conditioning + self.span_embed(timestep_embedding(t - s, self.model_channels))
             skips, h = [], x
             for block in self.input_blocks:
-                h = block(h, told)
+                h = block(h, conditioning)
                 skips.append(h)
-            h = self.middle_block(h, told)
+            h = self.middle_block(h, conditioning)
             for block in self.output_blocks:
-                h = block(torch.cat([h, skips.pop()], dim=1), told)
+                h = block(torch.cat([h, skips.pop()], dim=1), conditioning)
             return self.out(h)
 
     return TwoTimed()
@@ -82,14 +83,14 @@ MODELS = {
 
 
 class Workload:
-    """A student, its teacher and its average, and a step of each kind of work."""
+    """Holds a student, its teacher and its average, and makes a step of each kind of work."""
 
     def __init__(self, model, compiled):
         make, self.shape = MODELS[model]
         self.layout = torch.channels_last if model.startswith("unet") else torch.contiguous_format
         self.student = make().float().to(memory_format=self.layout)
         for parameter in self.student.parameters():
-            # Layers of zeros would let a clever program skip work.
+            # A program that knows which layers are zero could skip their work.
             if not parameter.detach().any():
                 nn.init.normal_(parameter, std=0.02)
         teacher, average = (copy.deepcopy(self.student).requires_grad_(False) for _ in range(2))
@@ -130,8 +131,8 @@ class Workload:
         middle = torch.maximum(t - 0.05, s)
         with torch.no_grad():
             start = self.teacher(x, s, s)
-            place = x + wide(middle - s) * self.average(x, s, middle)
-            end = place + wide(t - middle) * self.teacher(place, middle, middle)
+            point = x + wide(middle - s) * self.average(x, s, middle)
+            end = point + wide(t - middle) * self.teacher(point, middle, middle)
             wanted = (end - x) / wide(t - s).clamp(min=1e-5)
         self.update((self.net(x, s, s) - start).square().mean() + (self.net(x, s, t) - wanted).square().mean())
 
@@ -149,9 +150,9 @@ class Workload:
         zero, one = torch.zeros(self.shape[0]), torch.ones(self.shape[0])
         made = z + self.net(z, zero, one)
         x, known = torch.lerp(noise, made, self.wide(t)), made - noise
-        taught, shown = self.teacher(x, t, t), self.average(x, t, t)
-        gap = taught - shown
-        self.update(gap.square().mean() + 2 * (gap * (shown - known)).mean())
+        teacher_velocity, online_velocity = self.teacher(x, t, t), self.average(x, t, t)
+        gap = teacher_velocity - online_velocity
+        self.update(gap.square().mean() + 2 * (gap * (online_velocity - known)).mean())
 
 
 def main():

@@ -1,5 +1,5 @@
--- Riffle's side of a workload: riffle worker.lua MODEL WORK [bf16]. Says "ready" when it has warmed up; then makes as many steps as each
--- line of its input asks for, and says "done".
+-- Riffle's side of a workload: riffle worker.lua MODEL WORK [bf16]. Warms up and prints "ready"; then makes as
+-- many steps as each line of its input says, and prints "done".
 local riffle = require "riffle"
 local nn, flow, optim = riffle.nn, riffle.flow, riffle.optim
 local model, work, precision = arg[1], arg[2], arg[3] or "float32"

@@ -1,8 +1,8 @@
--- The checkerboard of Boffi, Albergo and Vanden-Eijnden (2505.18825, table 1): riffle checkerboard.lua METHOD SEED STEPS, with
--- METHOD one of lsd, psd, psd_uniform and itvm. Their network (four hidden layers of 512), times, parts of the batch and measure
--- (KL on 50 x 50 bins of 64,000 samples); a batch of 1024 where they have 100,000, and STEPS where they have 150,000. ITVM first
--- trains its teacher for half of STEPS, on whole batches. Prints method, seed, steps, minutes of processor time, and KL at 1, 2,
--- 4, 8 and 16 evaluations.
+-- The checkerboard of Boffi, Albergo and Vanden-Eijnden (2505.18825, table 1): riffle checkerboard.lua METHOD SEED
+-- STEPS, with METHOD one of lsd, psd, psd_uniform and itvm. Network (four hidden layers of 512), times, parts of the
+-- batch and measure (KL on 50 x 50 bins of 64,000 samples) are those of the paper; the batch is 1024 where the paper
+-- has 100,000, and the steps are STEPS where the paper has 150,000. ITVM first trains its teacher for half of STEPS, on
+-- whole batches. Prints method, seed, steps, minutes of processor time, and KL at 1, 2, 4, 8 and 16 evaluations.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics
 
@@ -10,7 +10,7 @@ local method, seed, steps = arg[1], math.tointeger(arg[2]), math.tointeger(arg[3
 local set, batch, peak = data.checkerboard(), 1024, 1e-3
 riffle.seed(seed)
 
--- The average of a network that was trained with a loss.
+-- Trains a network with a loss and returns the network's average.
 local function trained(net, count, decay, loss)
   local average, target = optim.ema(net, { decay = 0.999 }), decay and optim.ema(net, { decay = decay })
   local opt = optim.adamw(net, { lr = peak, clip = 10 })

@@ -1,7 +1,7 @@
--- One-step generators by flow generator matching on a 2-D set: riffle generators.lua SET SEED STEPS ONLINE_STEPS [RATE].
--- Prints a CSV row: sliced Wasserstein distance to the data of the teacher by 50 Euler steps, of the teacher by one, and of the
--- generator; then the same for KL on the histogram. About four minutes on one core for 6000 steps of 5 online steps each; the
--- teacher is that of students.lua, read from its file.
+-- One-step generators by flow generator matching on a 2-D set: riffle generators.lua SET SEED STEPS ONLINE_STEPS
+-- [RATE]. Prints a CSV row: the sliced Wasserstein distances to the data of the teacher by 50 Euler steps, of the
+-- teacher by one step, and of the generator; then the KL on the histogram of the same three. The teacher is read from
+-- the file that students.lua wrote. 6000 steps with 5 online steps each take about four minutes on one core.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics
 

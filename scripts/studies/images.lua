@@ -1,10 +1,10 @@
 -- Compares students on CIFAR-10: riffle images.lua FOLDER unet|dit|dit-1000 SEED TEACHER_STEPS STEPS MEMBER[@RATE] ...
--- The times of dit-1000 are embedded by the published frequencies up to 1000 rad, those of dit by up to 30, as nn.mlp's are.
+-- dit-1000 embeds times by the published frequencies up to 1000 rad, and dit by frequencies up to 30, as nn.mlp does.
 -- Distances are Frechet distances in the features of a small classifier, trained here on the same images, between 3000
--- samples and 3000 images; a CSV row for each student tells it at 1, 2 and 4 evaluations, with milliseconds a step and the
--- squared distance to the teacher's endpoints. The classifier and the teacher are kept in files. Pictures of each student are
--- drawn. With RIFFLE_THREADS=1 several run side by side. On one core with AVX2 a step of a student takes 0.8 to 2 s, a
--- teacher's 0.6 s, and measuring a student a minute and a half.
+-- samples and 3000 images; a CSV row for each student has the distances at 1, 2 and 4 evaluations, with milliseconds a
+-- step and the squared distances to the teacher's endpoints. The script keeps the classifier and the teacher in files
+-- and draws pictures of each student. RIFFLE_THREADS=1 lets several runs share the machine. On one core with AVX2 a
+-- step of a student takes 0.8 to 2 s, a step of the teacher 0.6 s, and measuring a student a minute and a half.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, image = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.image
 
@@ -14,7 +14,7 @@ local cifar, batch, samples = data.cifar10(folder), 32, 3000
 
 local function batches(size) return cifar:batches { size = size, shuffle = true, flip = true, repeat_ = true } end
 
--- What is made once and kept.
+-- Loads a trained network from its file, or trains the network and writes the file.
 local function kept(path, net, train)
   local file = io.open(path)
   if file then
@@ -80,7 +80,7 @@ end)
 
 riffle.seed(1000 + seed)
 local noise = riffle.randn(samples, 32, 32, 3)
--- Samples in parts, since activations of all of them would not fit.
+-- Samples in parts, since the activations of all samples together would not fit in memory.
 local function sampled(sample)
   local parts = {}
   for first = 1, samples, 250 do parts[#parts + 1] = sample(noise:slice(1, first, first + 249)) end
@@ -88,7 +88,7 @@ local function sampled(sample)
 end
 local exact = sampled(function(z) return (flow.ode(teacher, z, { method = "heun", steps = 16 })) end)
 
--- A row, and pictures, of samples with 1, 2 and 4 evaluations.
+-- Prints the row of a student and saves its pictures; samples_with(n) returns samples by n evaluations.
 local function report(title, milliseconds, samples_with)
   local row = { kind, seed, title:gsub(",", ";"), ("%.1f"):format(milliseconds), steps }
   local ends = {}
@@ -102,7 +102,8 @@ local function report(title, milliseconds, samples_with)
   io.stdout:flush()
 end
 
--- What a loss is called with, and the decay of its target's average (none: the student itself).
+-- The loss and options of each member, and the decay of its target's average; without a decay the student is its own
+-- target.
 local members = {
   lfmd = { "lfmd" },
   itvm = { "itvm", decay = 0.99 },

@@ -1,8 +1,8 @@
 -- Compares students of one teacher on a 2-D set: riffle students.lua SET SEED STEPS MEMBER[@RATE[xSTEPS]] ..., such as
--- riffle students.lua moons 1 6000 lfmd itvm@3e-3 lfmd@1e-3x8000. Prints a CSV row for each student: milliseconds a step, steps,
--- then sliced Wasserstein, KL on the histogram and squared distance to the teacher's endpoints, each at 1, 2, 4 and 8 evaluations.
--- About a minute a student on one core, after two minutes for the teacher, which is kept in a file. RIFFLE_THREADS=1 lets
--- several run side by side.
+-- riffle students.lua moons 1 6000 lfmd itvm@3e-3 lfmd@1e-3x8000. Prints a CSV row for each student: milliseconds a
+-- step, steps, then sliced Wasserstein, KL on the histogram and squared distance to the teacher's endpoints, each at 1,
+-- 2, 4 and 8 evaluations. A student takes about a minute on one core, and the teacher, which is kept in a file, two
+-- minutes. RIFFLE_THREADS=1 lets several runs share the machine.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics
 
@@ -10,8 +10,8 @@ local name, seed, steps = arg[1] or "checkerboard", math.tointeger(arg[2] or 1),
 local set = data[name]()
 local batch, usual_rate, teacher_steps = 512, 1e-3, 20000
 
--- Members: what the loss is called with, and the decay of the target's average (none: the student itself). A function gives an
--- option anew at each step, from the part of the training that is done.
+-- The loss and options of each member, and the decay of its target's average; without a decay the student is its own
+-- target. A function is an option that changes: it is called at each step with the part of the training that is done.
 local function random_offset() return 0.005 + 0.195 * math.random() end
 local members = {
   ["lfmd"] = { "lfmd" },

@@ -1,9 +1,10 @@
 -- Makes Markdown tables out of a study's rows: riffle table.lua students|generators|checkerboard|images FILE.csv ...
--- Each cell is the mean over seeds, with the deviation where there is more than one; in a column the best of those that
--- compete is bold, and the last column counts in how many columns a row is the best.
+-- Each cell is the mean over seeds, with the deviation where there is more than one; in a column the best of the rows
+-- that compete is bold, and the last column counts the columns in which a row is the best.
 local sizes = { 1, 2, 4 }
 
--- A table under way: rows and columns in the order in which they came, cells [row][column] of numbers.
+-- A table that is being filled: rows and columns in the order of their first use, lists of numbers in
+-- cells[row][column].
 local function new_table(title, factor) return { title = title, factor = factor, rows = {}, columns = {}, cells = {} } end
 
 local function add(t, row, column, text)
@@ -37,7 +38,8 @@ local function best_of(t, column)
   return best
 end
 
-local function told(values, is_best)
+-- The text of a cell.
+local function described(values, is_best)
   local mean, deviation = statistics(values)
   local form = mean < 9.95 and "%.2f" or mean < 99.5 and "%.1f" or "%.0f"
   local text = form:format(mean)
@@ -54,14 +56,15 @@ local function show(t)
       local values = t.cells[row][column]
       local is_best = values and competes(row) and statistics(values) == best_of(t, column)
       if is_best then leads = leads + 1 end
-      line[#line + 1] = values and told(values, is_best) or ""
+      line[#line + 1] = values and described(values, is_best) or ""
     end
     line[#line + 1] = competes(row) and tostring(leads) or ""
     print("| " .. table.concat(line, " | ") .. " |")
   end
 end
 
--- For each kind of study, the tables that a row of its file adds to: `to(title, factor)` is the table of a title.
+-- For each kind of study, a function that adds a row of its file to tables; `to(title, factor)` is the table of a
+-- title.
 local studies = {
   students = function(to, set, seed, member, _, steps, ...)
     local values = { ... }
