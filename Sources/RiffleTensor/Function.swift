@@ -257,6 +257,7 @@ extension Arguments {
     package func shape(_ name: String) -> Shape { shape(place(name)) }
     package func list(_ name: String) -> [Value] { list(place(name)) }
     package func numbers(_ name: String) -> [Double] { numbers(place(name)) }
+    package func table(_ name: String) -> [String: Value] { table(place(name)) }
     package func object<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class {
         object(place(name))
     }

@@ -78,7 +78,7 @@ extension Array {
 }
 
 /// A property's value that an argument can hold.
-package protocol OptionValue {
+package protocol OptionValue: SendableMetatype {
     /// Nil where the caller gave nothing.
     init?(_ value: Value)
     var asDefault: Argument.Default { get }

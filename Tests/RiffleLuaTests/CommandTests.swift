@@ -140,7 +140,7 @@ import Testing
         #expect(try riffle(["-e", "x = 1\n" + "error('deep')"]).error == "riffle: command line:2: deep\n")
         #expect(try riffle(["examples", "run", "tensors"]).code == 0)
         #expect(try riffle(["doctor"]).output.contains("threads"))
-        #expect(try riffle(["--version"]).output == "riffle \(LuaEngine.version)\n")
+        #expect(try riffle(["--version"]).output == "riffle \(Version.text)\n")
         for help in [["--help"], ["examples", "--help"]] { #expect(try riffle(help).output.contains("USAGE")) }
     }
 

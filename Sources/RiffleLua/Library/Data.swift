@@ -24,7 +24,7 @@ enum DataLibrary {
                         2\tairplane
                         """,
                     source: "Krizhevsky 2009")
-            ) { [.object(try CIFAR10($0.string(0), split: $0.string(2)))] },
+            ) { [.object(try CIFAR10($0.string("path"), split: $0.string("split")))] },
             Function(
                 "data.load", [Argument("path", .string, "ends in .npy, or is a safetensors file")],
                 Doc(
@@ -62,10 +62,11 @@ enum DataLibrary {
                         """
                 )
             ) { arguments in
-                let path = arguments.string(0)
+                let path = arguments.string("path")
                 try FileEnding.check(path, of: "tensors", [.safetensors, .npy])
-                switch arguments[1] {
-                case .tensor(let tensor) where isNpy(path) && !arguments.has(2): try Npy.write(tensor, to: path)
+                switch arguments[named: "tensors"] {
+                case .tensor(let tensor) where isNpy(path) && !arguments.has("metadata"):
+                    try Npy.write(tensor, to: path)
                 case .table(let table) where !isNpy(path):
                     let tensors = try table.map { name, value in
                         guard let tensor = Arguments([value]).optionalTensor(0) else {
@@ -73,13 +74,13 @@ enum DataLibrary {
                         }
                         return (name, tensor)
                     }
-                    try SafeTensors.write(tensors, metadata: arguments.texts(2), to: path)
+                    try SafeTensors.write(tensors, metadata: arguments.texts("metadata"), to: path)
                 default:
                     let wanted =
                         !isNpy(path)
                         ? "a safetensors file takes a table of tensors by name, such as { x = x }"
-                        : "a .npy file takes one tensor" + (arguments.has(2) ? " and no metadata" : "")
-                    throw RiffleError("", "\(wanted), got \(arguments[1].described)")
+                        : "a .npy file takes one tensor" + (arguments.has("metadata") ? " and no metadata" : "")
+                    throw RiffleError("", "\(wanted), got \(arguments[named: "tensors"].described)")
                 }
                 return []
             },
@@ -113,7 +114,7 @@ enum DataLibrary {
                         "The exact probabilities of equal bins over its bounds; the checkerboard's alone are known.",
                         shapes: "-> [bins, bins] float64, x first",
                         example: "> riffle.data.checkerboard():masses(2):tolist()[1][1]\n0.25")
-                ) { [.tensor(try $0.binMasses($1.integer(0)))] },
+                ) { [.tensor(try $0.binMasses($1.integer("bins")))] },
             ],
             properties: [
                 Property("name", .string, "Which set it is.", get: { .string($0.name) }),
@@ -127,21 +128,7 @@ enum DataLibrary {
             methods: [
                 Method(
                     "batches",
-                    [
-                        Argument("size", .integer(1...1_000_000), "images a batch"),
-                        Argument(
-                            "shuffle", .boolean, "whether each epoch has a random order", default: .boolean(false)),
-                        Argument(
-                            "flip", .boolean, "whether half of the images are mirrored left to right",
-                            default: .boolean(false)),
-                        Argument(
-                            "repeat_", .boolean,
-                            "whether epoch follows epoch without an end", default: .boolean(false)),
-                        Argument(
-                            "drop_last", .boolean, "whether to leave out a batch that is not full",
-                            default: .boolean(false)),
-                        Argument("seed", .integer(0...Int.max), "riffle.seed's where not given", default: .none),
-                    ],
+                    BatchLibrary.arguments(of: "images", areImages: true),
                     Doc(
                         "Batches x [n, h, w, c] in [-1, 1] and y [n] from 1, in an order that seed and position fix.",
                         example:
@@ -151,16 +138,7 @@ enum DataLibrary {
                             1\t[2, 32, 32, 3]\ttensor int32 [2]: 1 1
                             """
                     )
-                ) { set, arguments in
-                    [
-                        .object(
-                            try Batches(
-                                set, size: arguments.integer(0), shuffle: arguments.boolean(1),
-                                flip: arguments.boolean(2),
-                                repeats: arguments.boolean(3), dropLast: arguments.boolean(4),
-                                seed: arguments.optionalInteger(5).map(UInt64.init)))
-                    ]
-                }
+                ) { set, arguments in [.object(try BatchLibrary.batches(of: set, arguments))] }
             ],
             properties: [
                 Property(
@@ -168,62 +146,18 @@ enum DataLibrary {
                     get: { .list($0.classes.map(Value.string)) })
             ],
             count: { $0.count }, describe: { "\($0.count) images \($0.imageShape) of \($0.classes.count) classes" }),
-        ObjectClass(
-            "batches", Batches.self, Doc("Batches of a set, for a loop: for step, batch in batches do ... end."),
-            methods: [
-                Method(
-                    "take", [Argument("count", .integer(0...Int.max))],
-                    Doc(
-                        "The next batches, so many of them, across the ends of epochs.",
-                        example: "> \(tinySet) return #set:batches({ size = 1, repeat_ = true }):take(5)\n5")
-                ) { [.object($0.take($1.integer(0)))] }
-            ],
-            properties: [
-                Property(
-                    "position", .integer(0...Batches.last),
-                    "How many batches were given; may be set, to go on where a run left off.",
-                    get: { .integer($0.position) }, set: { $0.position = $1.integer(0) }),
-                Property("size", .integer(1...Int.max), "Samples a batch.", get: { .integer($0.size) }),
-                Property(
-                    "seed", .integer(0...Int.max), "What fixes the order.",
-                    get: { .integer(Int(truncatingIfNeeded: $0.seed)) }),
-            ],
-            next: { batches, _ in try row(batches) },
-            metamethods: [
-                "__len": Function("batches:__len", [Argument("batches", .object("batches"))], Doc("Batches an epoch."))
-                { arguments in
-                    guard let count = arguments.object(0, as: Batches.self).count else {
-                        throw RiffleError("", "these batches have no end")
-                    }
-                    return [.integer(count)]
-                }
-            ],
-            describe: { "batches of \($0.size) samples, \($0.position) given" }),
-        ObjectClass(
-            "taken_batches", Batches.Take.self, Doc("Some batches of others, for a loop."), count: { $0.count ?? 0 },
-            next: { batches, _ in try row(batches) }, describe: { "\($0.count ?? 0) batches" }),
     ]
 
     /// Two black images, for examples.
-    private static let tinySet =
+    static let tinySet =
         "local path = os.tmpname(); io.open(path, \"wb\"):write((\"\\0\"):rep(2 * 3073)):close(); "
         + "local set = riffle.data.cifar10(path); os.remove(path);"
-
-    /// What a loop gets: the number of the batch, and its tensors by name.
-    private static func row(_ batches: some BatchSequence) throws -> [Value]? {
-        try batches.next().map { step, batch in
-            var tensors = ["x": batch.x]
-            if let noise = batch.noise { tensors["noise"] = noise }
-            if let labels = batch.y { tensors[batch.noise == nil ? "y" : "labels"] = labels }
-            return [.integer(step), .table(tensors.mapValues(Value.tensor))]
-        }
-    }
 }
 
 extension Arguments {
     /// A table of texts; numbers and truth values are written out.
-    func texts(_ index: Int) throws -> [String: String] {
-        try table(index).mapValues { value in
+    func texts(_ name: String) throws -> [String: String] {
+        try table(name).mapValues { value in
             switch value {
             case .string(let string): string
             case .integer(let integer): "\(integer)"
@@ -235,9 +169,9 @@ extension Arguments {
     }
 
     /// Two numbers, the smaller one first.
-    func range(_ index: Int, _ name: String) throws -> ClosedRange<Double>? {
-        guard has(index) else { return nil }
-        let ends = list(index).map { Arguments([$0]).number(0) }
+    func range(_ name: String) throws -> ClosedRange<Double>? {
+        guard has(name) else { return nil }
+        let ends = numbers(name)
         guard ends.count == 2, ends[0].isFinite, ends[1].isFinite, ends[0] < ends[1] else {
             throw RiffleError(
                 "",

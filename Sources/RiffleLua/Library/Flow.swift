@@ -141,7 +141,7 @@ enum FlowLibrary {
             )
         ) { arguments in
             let (x, report) = try Sampler.jump(
-                arguments.object(0), arguments.tensor(1), along: SolverArguments.grid(arguments, "flow.jump"),
+                arguments.object("net"), arguments.tensor("x"), along: SolverArguments.grid(arguments, "flow.jump"),
                 arguments.condition("labels"))
             return [.tensor(x), .table(report.fields)]
         },
@@ -150,7 +150,7 @@ enum FlowLibrary {
             Doc(
                 "Training times in [0, 1], drawn as asked.",
                 example: "> riffle.flow.times(3, { times = \"skewed\" }):shape()\n[3]")
-        ) { [.tensor(try TimeSampling.options.read($0, into: .uniform).sample($0.integer(0)))] },
+        ) { [.tensor(try TimeSampling.options.read($0, into: .uniform).sample($0.integer("n")))] },
         Function(
             "flow.edm_times", [Argument("steps", .integer(1...1_000_000))],
             Doc(

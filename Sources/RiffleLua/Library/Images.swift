@@ -35,7 +35,8 @@ enum ImageLibrary {
             [
                 .tensor(
                     try ImageGrid.grid(
-                        $0.tensor(0), columns: $0.integer(1), padding: $0.integer(2), range: $0.range(3, "range")))
+                        $0.tensor("images"), columns: $0.integer("columns"), padding: $0.integer("padding"),
+                        range: $0.range("range")))
             ]
         },
         Function(
@@ -58,9 +59,10 @@ enum ImageLibrary {
             )
         ) {
             try ImageGrid.save(
-                $0.tensor(1), to: $0.string(0), columns: $0.integer(2), padding: $0.integer(3),
-                range: $0.range(4, "range"),
-                text: $0.texts(5))
+                $0.tensor("images"), to: $0.string("path"), columns: $0.integer("columns"),
+                padding: $0.integer("padding"),
+                range: $0.range("range"),
+                text: $0.texts("text"))
             return []
         },
     ]

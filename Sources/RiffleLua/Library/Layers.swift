@@ -13,7 +13,7 @@ enum LayerLibrary {
                 "A linear layer, over the last dimension.", formula: "y = x weight^T + bias",
                 shapes: "x [..., inputs] -> [..., outputs]; weight [outputs, inputs]",
                 example: "> riffle.nn.linear(3, 2)(riffle.ones(5, 3)):shape()\n[5, 2]")
-        ) { try Linear($0.integer(0), $0.integer(1), bias: $0.boolean(2)) },
+        ) { try Linear($0.integer("inputs"), $0.integer("outputs"), bias: $0.boolean("bias")) },
         layer(
             "conv2d",
             [
@@ -28,9 +28,9 @@ enum LayerLibrary {
                 example: "> riffle.nn.conv2d(3, 8)(riffle.ones(1, 4, 4, 3)):shape()\n[1, 4, 4, 8]")
         ) {
             try Conv2d(
-                $0.integer(0), $0.integer(1), kernel: $0.integer(2), stride: $0.integer(3),
-                padding: $0.optionalInteger(4),
-                bias: $0.boolean(5))
+                $0.integer("inputs"), $0.integer("outputs"), kernel: $0.integer("kernel"), stride: $0.integer("stride"),
+                padding: $0.optionalInteger("padding"),
+                bias: $0.boolean("bias"))
         },
         layer(
             "group_norm",
@@ -42,7 +42,7 @@ enum LayerLibrary {
                 "Normalises groups of channels, then scales and shifts.",
                 example: "> riffle.nn.group_norm(32)(riffle.ones(1, 2, 2, 32)):shape()\n[1, 2, 2, 32]",
                 source: "Wu and He 2018")
-        ) { try GroupNorm($0.integer(0), groups: $0.integer(1), eps: $0.number(2)) },
+        ) { try GroupNorm($0.integer("channels"), groups: $0.integer("groups"), eps: $0.number("eps")) },
         layer(
             "layer_norm",
             [
@@ -53,14 +53,14 @@ enum LayerLibrary {
                 "Normalises the last dimension, then scales and shifts.",
                 example: "> riffle.nn.layer_norm(2)(riffle.tensor { 1, 3 })\ntensor float32 [2]: -0.999995 0.999995",
                 source: "Ba, Kiros and Hinton 2016")
-        ) { try LayerNorm($0.integer(0), eps: $0.number(1), affine: $0.boolean(2)) },
+        ) { try LayerNorm($0.integer("width"), eps: $0.number("eps"), affine: $0.boolean("affine")) },
         layer(
             "rms_norm", [Argument("width", size), Argument("eps", .positive, default: .number(1e-6))],
             Doc(
                 "Divides by the root mean square of the last dimension, then scales.",
                 example: "> riffle.nn.rms_norm(2)(riffle.tensor { 3, 3 })\ntensor float32 [2]: 1 1",
                 source: "Zhang and Sennrich 2019")
-        ) { try RMSNorm($0.integer(0), eps: $0.number(1)) },
+        ) { try RMSNorm($0.integer("width"), eps: $0.number("eps")) },
         layer(
             "loss_weight", [],
             Doc(
@@ -86,7 +86,9 @@ enum LayerLibrary {
                 "Cosines and sines of a time through two linear layers.", shapes: "t [n] -> [n, width]",
                 example: "> riffle.nn.time_embedding(16)(riffle.zeros(3)):shape()\n[3, 16]")
         ) {
-            try TimeEmbedding(features: $0.integer(1), width: $0.integer(0), largest: $0.number(2), zero: $0.boolean(3))
+            try TimeEmbedding(
+                features: $0.integer("features"), width: $0.integer("width"), largest: $0.number("frequency"),
+                zero: $0.boolean("zero"))
         },
         layer(
             "attention", [Argument("width", size), Argument("heads", size, default: .integer(1))],
@@ -94,7 +96,7 @@ enum LayerLibrary {
                 "Self-attention with several heads.", shapes: "x [n, positions, width] -> the same",
                 example: "> riffle.nn.attention(8, 2)(riffle.ones(1, 5, 8)):shape()\n[1, 5, 8]",
                 source: "Vaswani et al. 2017")
-        ) { try SelfAttention($0.integer(0), heads: $0.integer(1)) },
+        ) { try SelfAttention($0.integer("width"), heads: $0.integer("heads")) },
         layer(
             "dropout", [Argument("probability", .fraction(0...0.999))],
             Doc(

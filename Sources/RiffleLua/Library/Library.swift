@@ -12,5 +12,6 @@ enum Library {
 
     static let classes: [ObjectClass] =
         TensorLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes + DataLibrary.classes
+        + BatchLibrary.classes
         + PairLibrary.classes + SystemLibrary.classes
 }

@@ -32,7 +32,7 @@ enum LikelihoodLibrary {
                     """,
                 source: "Chen et al. 2018; Grathwohl et al. 2019, FFJORD")
         ) { arguments in
-            let (network, x) = (arguments.object(0, as: Network.self), arguments.tensor(1))
+            let (network, x) = (arguments.object("net", as: Network.self), arguments.tensor("x"))
             let divergence = arguments.optionalInteger("probes").map(Likelihood.Divergence.probes) ?? .exact
             let condition = arguments.condition("labels")
             let likelihood =

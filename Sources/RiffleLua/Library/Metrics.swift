@@ -20,9 +20,10 @@ enum MetricsLibrary {
                 example: "> riffle.metrics.sliced_wasserstein(riffle.zeros(4, 2), riffle.zeros(3, 2))\n0.0",
                 source: "Bonneel et al. 2015; ot.sliced_wasserstein_distance of POT")
         ) {
-            let (projections, seed) = ($0.integer(2), UInt64($0.integer(3)))
+            let (projections, seed) = ($0.integer("projections"), UInt64($0.integer("seed")))
             return [
-                .number(try Metrics.slicedWasserstein($0.tensor(0), $0.tensor(1), projections: projections, seed: seed))
+                .number(
+                    try Metrics.slicedWasserstein($0.tensor("a"), $0.tensor("b"), projections: projections, seed: seed))
             ]
         },
         Function(
@@ -63,16 +64,21 @@ enum MetricsLibrary {
                     """,
                 source: "Boffi et al. 2025")
         ) { arguments in
-            if let truth = arguments.optionalTensor(1) {
-                return [.number(try Metrics.histogramKL(arguments.tensor(0), truth: truth, bins: arguments.integer(2)))]
+            if let truth = arguments.optionalTensor("truth") {
+                return [
+                    .number(
+                        try Metrics.histogramKL(
+                            arguments.tensor("samples"), truth: truth, bins: arguments.integer("bins")))
+                ]
             }
-            guard let set = arguments.optionalObject(1, as: PlaneSet.self) else {
+            guard let set = arguments.optionalObject("truth", as: PlaneSet.self) else {
                 throw RiffleError("", "argument 2 'truth' must be a set of points or a tensor of samples [m, 2]")
             }
             return [
                 .number(
                     try Metrics.histogramKL(
-                        arguments.tensor(0), masses: set.binMasses(arguments.integer(2)), bounds: set.bounds ?? -1...1))
+                        arguments.tensor("samples"), masses: set.binMasses(arguments.integer("bins")),
+                        bounds: set.bounds ?? -1...1))
             ]
         },
         Function(

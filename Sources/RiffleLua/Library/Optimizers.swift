@@ -8,7 +8,7 @@ enum OptimizerLibrary {
         Argument("clip", .positive, "the global norm to which gradients are scaled down", default: .none),
         Argument("weight_decay", .nonNegative, default: .number(0)),
     ]
-    private static let what = Argument("what", .any, "a module, or a list of parameters")
+    private static let parameters = Argument("parameters", .any, "a module, or a list of parameters")
     private static let step = Argument("step", .integer(0...Int.max), "counted from 1")
     private static let peak = Argument("peak", .nonNegative)
 
@@ -16,7 +16,7 @@ enum OptimizerLibrary {
         Function(
             "optim.adamw",
             [
-                what, Argument("lr", .nonNegative, "the learning rate", default: .number(1e-3)),
+                parameters, Argument("lr", .nonNegative, "the learning rate", default: .number(1e-3)),
                 Argument("beta1", .fraction(0...0.999999), default: .number(0.9)),
                 Argument("beta2", .fraction(0...0.999999), default: .number(0.999)),
                 Argument("eps", .positive, default: .number(1e-8)),
@@ -29,15 +29,16 @@ enum OptimizerLibrary {
             [
                 .object(
                     try AdamW(
-                        parameters(arguments[0]), learningRate: arguments.number(1),
-                        betas: (arguments.number(2), arguments.number(3)),
-                        eps: arguments.number(4), weightDecay: arguments.number(6), clip: arguments.optionalNumber(5)))
+                        read(arguments[named: "parameters"]), learningRate: arguments.number("lr"),
+                        betas: (arguments.number("beta1"), arguments.number("beta2")),
+                        eps: arguments.number("eps"), weightDecay: arguments.number("weight_decay"),
+                        clip: arguments.optionalNumber("clip")))
             ]
         },
         Function(
             "optim.sgd",
             [
-                what, Argument("lr", .nonNegative, "the learning rate"),
+                parameters, Argument("lr", .nonNegative, "the learning rate"),
                 Argument("momentum", .fraction(0...0.999999), default: .number(0)),
                 Argument("nesterov", .boolean, default: .boolean(false)),
             ] + shared,
@@ -48,9 +49,10 @@ enum OptimizerLibrary {
             [
                 .object(
                     try SGD(
-                        parameters(arguments[0]), learningRate: arguments.number(1), momentum: arguments.number(2),
-                        weightDecay: arguments.number(5), nesterov: arguments.boolean(3),
-                        clip: arguments.optionalNumber(4)))
+                        read(arguments[named: "parameters"]), learningRate: arguments.number("lr"),
+                        momentum: arguments.number("momentum"),
+                        weightDecay: arguments.number("weight_decay"), nesterov: arguments.boolean("nesterov"),
+                        clip: arguments.optionalNumber("clip")))
             ]
         },
         Function(
@@ -81,11 +83,11 @@ enum OptimizerLibrary {
                     """
             )
         ) { arguments in
-            guard arguments.has(1) != arguments.has(2) else {
+            guard arguments.has("decay") != arguments.has("half_life") else {
                 throw RiffleError("optim.ema", "give decay or half_life, one of the two")
             }
-            let decay = try arguments.optionalNumber(1) ?? EMA.decay(halfLife: arguments.number(2))
-            return [.object(try EMA(arguments.object(0), decay: decay, warmup: arguments.boolean(3)))]
+            let decay = try arguments.optionalNumber("decay") ?? EMA.decay(halfLife: arguments.number("half_life"))
+            return [.object(try EMA(arguments.object("net"), decay: decay, warmup: arguments.boolean("warmup")))]
         },
         Function(
             "optim.power_ema",
@@ -107,11 +109,12 @@ enum OptimizerLibrary {
                     """,
                 source: "Karras et al. 2024, EDM2, 2312.02696")
         ) { arguments in
-            let lengths = arguments.numbers(1)
+            let lengths = arguments.numbers("lengths")
             return [
                 .object(
-                    arguments.has(1)
-                        ? try PowerEMA(arguments.object(0), lengths: lengths) : try PowerEMA(arguments.object(0)))
+                    arguments.has("lengths")
+                        ? try PowerEMA(arguments.object("net"), lengths: lengths)
+                        : try PowerEMA(arguments.object("net")))
             ]
         },
         Function(
@@ -140,9 +143,10 @@ enum OptimizerLibrary {
                     """,
                 source: "Karras et al. 2024, EDM2, section 3.2")
         ) { arguments in
-            let paths = arguments.list(1).map { Arguments([$0]).string(0) }, net = arguments.object(0, as: Module.self)
+            let paths = arguments.list("snapshots").map { Arguments([$0]).string(0) },
+                net = arguments.object("net", as: Module.self)
             let mixture = try PowerEMA.reconstruct(
-                net, snapshots: paths, length: arguments.number(2), step: arguments.optionalInteger(3))
+                net, snapshots: paths, length: arguments.number("length"), step: arguments.optionalInteger("step"))
             return [
                 .object(net),
                 .table(["error": .number(mixture.error), "weights": .list(mixture.weights.map(Value.number))]),
@@ -162,9 +166,9 @@ enum OptimizerLibrary {
             [
                 .number(
                     Schedule.cosine(
-                        arguments.integer(0), peak: arguments.number(1), warmup: arguments.integer(3),
-                        total: arguments.integer(2),
-                        floor: arguments.number(4)))
+                        arguments.integer("step"), peak: arguments.number("peak"), warmup: arguments.integer("warmup"),
+                        total: arguments.integer("total"),
+                        floor: arguments.number("floor")))
             ]
         },
         Function(
@@ -172,11 +176,11 @@ enum OptimizerLibrary {
             Doc(
                 "A learning rate that rises to its peak in a line and stays.",
                 example: "> riffle.optim.warmup(5, { peak = 1, steps = 10 })\n0.5")
-        ) { [.number(Schedule.warmup($0.integer(0), peak: $0.number(1), steps: $0.integer(2)))] },
+        ) { [.number(Schedule.warmup($0.integer("step"), peak: $0.number("peak"), steps: $0.integer("steps")))] },
     ]
 
     /// The parameters of a module, or those of a list.
-    private static func parameters(_ value: Value) throws -> [Parameter] {
+    private static func read(_ value: Value) throws -> [Parameter] {
         if case .object(let module as Module) = value { return module.parameters.map(\.parameter) }
         // By name, as net:parameters() gives them.
         var items = value.list
@@ -188,7 +192,8 @@ enum OptimizerLibrary {
         let known = found.compactMap { $0 }
         guard known.count == found.count, !known.isEmpty else {
             let got = known.count == found.count ? value.described : "\(value.described) with something else in it"
-            throw RiffleError("", "argument 1 'what' must be a module, a parameter, or a list of them, got \(got)")
+            throw RiffleError(
+                "", "argument 1 'parameters' must be a module, a parameter, or a list of them, got \(got)")
         }
         return known.flatMap { $0 }
     }
@@ -216,12 +221,12 @@ enum OptimizerLibrary {
                             """
                     )
                 ) { optimizer, arguments in
-                    let report = try optimizer.step(arguments.optionalTensor(0))
+                    let report = try optimizer.step(arguments.optionalTensor("loss"))
                     if let loss = report.loss { Progress.note(loss: loss) }
                     return [
                         .table([
                             "grad_norm": .number(report.gradientNorm), "loss": report.loss.map(Value.number) ?? .none,
-                            "parts": arguments[1],
+                            "parts": arguments[named: "parts"],
                         ])
                     ]
                 },
@@ -270,7 +275,7 @@ enum OptimizerLibrary {
                         "The averaged network of a length, frozen.",
                         example: "> riffle.optim.power_ema(riffle.nn.linear(2, 1)):model(2):count()\n3")
                 ) { average, arguments in
-                    let models = average.models, place = arguments.integer(0)
+                    let models = average.models, place = arguments.integer("i")
                     guard place <= models.count else {
                         throw RiffleError("", "there are \(models.count) averages, got \(place)")
                     }
@@ -282,7 +287,7 @@ enum OptimizerLibrary {
                         "Writes each average to <prefix>-<step>-<length>.safetensors, whole or not at all. Returns the "
                             + "paths."
                     )
-                ) { [.list(try $0.snapshot($1.string(0)).map(Value.string))] },
+                ) { [.list(try $0.snapshot($1.string("prefix")).map(Value.string))] },
             ],
             properties: [
                 Property(

@@ -27,8 +27,8 @@ enum PairLibrary {
             [
                 .object(
                     try PairWriter(
-                        arguments.string(0), count: arguments.integer(1), shape: arguments.shape(2),
-                        labels: arguments.boolean(3)))
+                        arguments.string("path"), count: arguments.integer("n"), shape: arguments.shape("shape"),
+                        labels: arguments.boolean("labels")))
             ]
         },
         Function(
@@ -60,7 +60,8 @@ enum PairLibrary {
                     ],
                     Doc("Adds pairs behind those that are there.")
                 ) { writer, arguments in
-                    try writer.add(arguments.tensor(0), arguments.tensor(1), labels: arguments.optionalTensor(2))
+                    try writer.add(
+                        arguments.tensor("noise"), arguments.tensor("x"), labels: arguments.optionalTensor("labels"))
                     return []
                 },
                 Method(
@@ -92,18 +93,7 @@ enum PairLibrary {
             methods: [
                 Method(
                     "batches",
-                    [
-                        Argument("size", .integer(1...1_000_000), "pairs a batch"),
-                        Argument(
-                            "shuffle", .boolean, "whether each epoch has a random order", default: .boolean(false)),
-                        Argument(
-                            "repeat_", .boolean,
-                            "whether epoch follows epoch without an end", default: .boolean(false)),
-                        Argument(
-                            "drop_last", .boolean, "whether to leave out a batch that is not full",
-                            default: .boolean(false)),
-                        Argument("seed", .integer(0...Int.max), "riffle.seed's where not given", default: .none),
-                    ],
+                    BatchLibrary.arguments(of: "pairs"),
                     Doc(
                         "Batches of noise [n, ...], x [n, ...] and perhaps labels [n], in an order that seed and "
                             + "position fix.",
@@ -118,15 +108,7 @@ enum PairLibrary {
                                      1         1
                             """
                     )
-                ) { set, arguments in
-                    [
-                        .object(
-                            try Batches(
-                                set, size: arguments.integer(0), shuffle: arguments.boolean(1),
-                                repeats: arguments.boolean(2),
-                                dropLast: arguments.boolean(3), seed: arguments.optionalInteger(4).map(UInt64.init)))
-                    ]
-                }
+                ) { set, arguments in [.object(try BatchLibrary.batches(of: set, arguments))] }
             ],
             properties: [
                 Property(

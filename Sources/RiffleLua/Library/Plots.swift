@@ -33,18 +33,18 @@ enum PlotLibrary {
                     """
             )
         ) { arguments in
-            let sets = try entries(arguments[1], order: arguments, 5).map { name, value in
+            let sets = try entries(arguments[named: "sets"], order: arguments).map { name, value in
                 guard let samples = Arguments([value]).optionalTensor(0) else {
                     throw RiffleError("", "points are a tensor [n, 2]" + of(name))
                 }
                 return (name: name, samples: samples)
             }
-            var figure = try Figure.scatter(sets, together: arguments.boolean(8))
+            var figure = try Figure.scatter(sets, together: arguments.boolean("together"))
             label(&figure, arguments)
-            figure.xLimits = try arguments.range(6, "limits")
+            figure.xLimits = try arguments.range("limits")
             figure.yLimits = figure.xLimits
-            figure.columns = arguments.optionalInteger(7)
-            try figure.save(to: arguments.string(0))
+            figure.columns = arguments.optionalInteger("columns")
+            try figure.save(to: arguments.string("path"))
             return []
         },
         Function(
@@ -70,12 +70,12 @@ enum PlotLibrary {
                     """
             )
         ) { arguments in
-            let lines = try entries(arguments[1], order: arguments, 5).map(series)
+            let lines = try entries(arguments[named: "series"], order: arguments).map(series)
             var figure = Figure(.lines, [Figure.Panel("", lines)])
             label(&figure, arguments)
-            (figure.xIsLogarithmic, figure.yIsLogarithmic) = (arguments.boolean(6), arguments.boolean(7))
-            (figure.xLimits, figure.yLimits) = (try arguments.range(8, "x_limits"), try arguments.range(9, "y_limits"))
-            try figure.save(to: arguments.string(0))
+            (figure.xIsLogarithmic, figure.yIsLogarithmic) = (arguments.boolean("log_x"), arguments.boolean("log_y"))
+            (figure.xLimits, figure.yLimits) = (try arguments.range("x_limits"), try arguments.range("y_limits"))
+            try figure.save(to: arguments.string("path"))
             return []
         },
         Function(
@@ -105,16 +105,16 @@ enum PlotLibrary {
                     """
             )
         ) { arguments in
-            let sets = try entries(arguments[1], order: arguments, 5).map { name, value in
+            let sets = try entries(arguments[named: "samples"], order: arguments).map { name, value in
                 let tensor = Arguments([value]).optionalTensor(0)
                 return (name: name, values: try tensor?.doubles() ?? numbers(value, name))
             }
             var figure = try Figure.histogram(
-                sets, bins: arguments.optionalInteger(6), limits: arguments.range(7, "limits"),
-                density: arguments.boolean(8))
+                sets, bins: arguments.optionalInteger("bins"), limits: arguments.range("limits"),
+                density: arguments.boolean("density"))
             label(&figure, arguments)
-            if figure.yLabel.isEmpty { figure.yLabel = arguments.boolean(8) ? "density" : "count" }
-            try figure.save(to: arguments.string(0))
+            if figure.yLabel.isEmpty { figure.yLabel = arguments.boolean("density") ? "density" : "count" }
+            try figure.save(to: arguments.string("path"))
             return []
         },
     ]
@@ -122,14 +122,16 @@ enum PlotLibrary {
     static let classes: [ObjectClass] = []
 
     private static func label(_ figure: inout Figure, _ arguments: Arguments) {
-        (figure.title, figure.xLabel, figure.yLabel) = (arguments.string(2), arguments.string(3), arguments.string(4))
+        (figure.title, figure.xLabel, figure.yLabel) = (
+            arguments.string("title"), arguments.string("x_label"), arguments.string("y_label")
+        )
     }
 
     private static func of(_ name: String) -> String { name.isEmpty ? "" : " (of '\(name)')" }
 
     /// Names with values: of a table in the order asked for, of a list of pairs in theirs; anything else has no name.
-    private static func entries(_ value: Value, order arguments: Arguments, _ place: Int) throws -> [(String, Value)] {
-        let order = arguments.list(place).map { Arguments([$0]).string(0) }
+    private static func entries(_ value: Value, order arguments: Arguments) throws -> [(String, Value)] {
+        let order = arguments.list("order").map { Arguments([$0]).string(0) }
         if let twice = order.first(where: { name in order.count { $0 == name } > 1 }) {
             throw RiffleError("", "order names '\(twice)' twice")
         }

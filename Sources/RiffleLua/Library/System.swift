@@ -22,7 +22,7 @@ enum SystemLibrary {
             "threads", [Argument("count", .integer(1...1024), "how many to use from now on", default: .none)],
             Doc("How many threads compute; results do not depend on it.", example: "> riffle.threads(1)\n1")
         ) {
-            if let count = $0.optionalInteger(0) { Processor.threads = count }
+            if let count = $0.optionalInteger("count") { Processor.threads = count }
             return [.integer(Processor.threads)]
         },
         Function(
@@ -46,7 +46,7 @@ enum SystemLibrary {
                 "The most bytes that tensors may use; beyond it an operation raises an error.",
                 example: "> riffle.memory.limit() > 0\ntrue")
         ) {
-            if let bytes = $0.optionalInteger(0) { Memory.setLimit(bytes) }
+            if let bytes = $0.optionalInteger("bytes") { Memory.setLimit(bytes) }
             return [.integer(Memory.now.limit)]
         },
         Function(
@@ -55,7 +55,7 @@ enum SystemLibrary {
                 "The most bytes that are kept for reuse after tensors are gone.",
                 example: "> riffle.memory.cache_limit() >= 0\ntrue")
         ) {
-            if let bytes = $0.optionalInteger(0) { Memory.setCacheLimit(bytes) }
+            if let bytes = $0.optionalInteger("bytes") { Memory.setCacheLimit(bytes) }
             return [.integer(Memory.now.cacheLimit)]
         },
         Function(

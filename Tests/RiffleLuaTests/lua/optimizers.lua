@@ -33,7 +33,7 @@ for _ = 1, 2 do fails("the loss is not finite, the loss is nan; nothing was chan
 fails("a single number, the tensor is [3, 2]", function()
   optim.adamw(net):step(net(riffle.randn(3, 2), riffle.zeros(3)))
 end)
-fails("riffle.optim.adamw: argument 1 'what' must be a module, a parameter, or a list of them, got 3", optim.adamw, 3)
+fails("riffle.optim.adamw: argument 1 'parameters' must be a module, a parameter, or a list of them, got 3", optim.adamw, 3)
 
 -- One snapshot named twice is one.
 local average, prefix = optim.power_ema(net), os.tmpname()

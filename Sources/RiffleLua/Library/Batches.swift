@@ -1,0 +1,79 @@
+import RiffleIO
+import RiffleTensor
+
+/// Batches of image sets and of pairs: how they are asked for, and what a loop gets.
+enum BatchLibrary {
+    /// What `set:batches` takes.
+    /// - Parameters:
+    ///   - samples: the word for what the set holds.
+    ///   - areImages: whether the samples are images, which can be mirrored.
+    static func arguments(of samples: String, areImages: Bool = false) -> [Argument] {
+        let flip = Argument(
+            "flip", .boolean, "whether half of the images are mirrored left to right", default: .boolean(false))
+        return [
+            Argument("size", .integer(1...1_000_000), "\(samples) a batch"),
+            Argument("shuffle", .boolean, "whether each epoch has a random order", default: .boolean(false)),
+        ] + (areImages ? [flip] : []) + [
+            Argument(
+                "repeat_", .boolean, "whether epoch follows epoch without an end", default: .boolean(false)),
+            Argument(
+                "drop_last", .boolean, "whether to leave out a batch that is not full", default: .boolean(false)),
+            Argument("seed", .integer(0...Int.max), "riffle.seed's where not given", default: .none),
+        ]
+    }
+
+    static func batches(of set: any SampleSet, _ arguments: Arguments) throws -> Batches {
+        try Batches(
+            set, size: arguments.integer("size"), shuffle: arguments.boolean("shuffle"),
+            flip: arguments.declares("flip") && arguments.boolean("flip"), repeats: arguments.boolean("repeat_"),
+            dropLast: arguments.boolean("drop_last"), seed: arguments.optionalInteger("seed").map(UInt64.init))
+    }
+
+    static let classes: [ObjectClass] = [
+        ObjectClass(
+            "batches", Batches.self, Doc("Batches of a set, for a loop: for step, batch in batches do ... end."),
+            methods: [
+                Method(
+                    "take", [Argument("count", .integer(0...Int.max))],
+                    Doc(
+                        "The next batches, so many of them, across the ends of epochs.",
+                        example: "> \(DataLibrary.tinySet) return #set:batches({ size = 1, repeat_ = true }):take(5)\n5"
+                    )
+                ) { [.object($0.take($1.integer(0)))] }
+            ],
+            properties: [
+                Property(
+                    "position", .integer(0...Batches.last),
+                    "How many batches were given; may be set, to go on where a run left off.",
+                    get: { .integer($0.position) }, set: { $0.position = $1.integer(0) }),
+                Property("size", .integer(1...Int.max), "Samples a batch.", get: { .integer($0.size) }),
+                Property(
+                    "seed", .integer(0...Int.max), "What fixes the order.",
+                    get: { .integer(Int(truncatingIfNeeded: $0.seed)) }),
+            ],
+            next: { batches, _ in try row(batches) },
+            metamethods: [
+                "__len": Function("batches:__len", [Argument("batches", .object("batches"))], Doc("Batches an epoch."))
+                { arguments in
+                    guard let count = arguments.object(0, as: Batches.self).count else {
+                        throw RiffleError("", "these batches have no end")
+                    }
+                    return [.integer(count)]
+                }
+            ],
+            describe: { "batches of \($0.size) samples, \($0.position) given" }),
+        ObjectClass(
+            "taken_batches", Batches.Take.self, Doc("Some batches of others, for a loop."), count: { $0.count ?? 0 },
+            next: { batches, _ in try row(batches) }, describe: { "\($0.count ?? 0) batches" }),
+    ]
+
+    /// What a loop gets: the number of the batch, and its tensors by name.
+    private static func row(_ batches: some BatchSequence) throws -> [Value]? {
+        try batches.next().map { step, batch in
+            var tensors = ["x": batch.x]
+            if let noise = batch.noise { tensors["noise"] = noise }
+            if let labels = batch.y { tensors[batch.noise == nil ? "y" : "labels"] = labels }
+            return [.integer(step), .table(tensors.mapValues(Value.tensor))]
+        }
+    }
+}
