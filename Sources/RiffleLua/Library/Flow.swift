@@ -61,7 +61,7 @@ enum FlowLibrary {
         ) { arguments in
             let (from, to) = (arguments.number("from"), arguments.number("to"))
             guard from <= to else {
-                throw RiffleError("flow.guide", "from (\(riffleFormat(from))) lies after to (\(riffleFormat(to)))")
+                throw RiffleError("flow.guide", "from (\(riffleFormat(from))) is after to (\(riffleFormat(to)))")
             }
             return [
                 .object(
@@ -74,7 +74,7 @@ enum FlowLibrary {
         Function(
             "flow.velocity",
             [
-                net, Argument("prediction", oneOf: Prediction.self, "what the network was trained to tell"),
+                net, Argument("prediction", oneOf: Prediction.self, "what the network was trained to predict"),
                 Argument("path", usual: Path.linear),
             ],
             Doc(
@@ -93,11 +93,12 @@ enum FlowLibrary {
             [
                 Argument("net", .object("network")),
                 Argument("x", .tensor, "where it starts: noise, for samples [n, ...]"),
-                Argument("method", SolverArguments.methods, default: .string("heun")), SolverArguments.steps,
+                Argument("method", SolverArguments.methods, default: .string(SolverArguments.usualMethod.rawValue)),
+                SolverArguments.steps,
                 Argument(
                     "times", .list(.number),
-                    "the grid instead, from the first time to the last, up or down; for dopri5 where its states are "
-                        + "told",
+                    "the grid instead, from the first time to the last, up or down; for dopri5 the times whose states "
+                        + "are returned",
                     default: .none),
                 Argument("from", .finite, "the first time, without a grid", default: .none),
                 Argument("to", .finite, "the last time, without a grid", default: .none),

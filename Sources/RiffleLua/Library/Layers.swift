@@ -105,11 +105,14 @@ enum LayerLibrary {
                     "> local d = riffle.nn.dropout(0.5); d:eval(); return d(riffle.ones(2))\ntensor float32 [2]: 1 1")
         ) { Dropout($0.number(0)) },
         layer(
-            "activation", [Argument("name", .choice(activations.keys.sorted()))],
+            "activation", [Argument("name", .choice(activations.map(\.name).sorted()))],
             Doc(
                 "An activation as a module.",
                 example: "> riffle.nn.activation(\"relu\")(riffle.tensor { -1, 2 })\ntensor float32 [2]: 0 2")
-        ) { Activation(activations[$0.string(0)] ?? Op.silu) },
+        ) { arguments in
+            // The argument's type lets no other name through.
+            Activation(activations.first { $0.name == arguments.string(0) }!)
+        },
         layer(
             "sequential", [Argument("modules", .list(.object("module")))],
             Doc(
@@ -126,11 +129,7 @@ enum LayerLibrary {
         },
     ]
 
-    private static let activations: [String: Op] = Dictionary(
-        Op.all.filter { ["silu", "gelu", "gelu_erf", "relu", "tanh", "sigmoid", "softplus"].contains($0.name) }.map {
-            ($0.name, $0)
-        },
-        uniquingKeysWith: { first, _ in first })
+    private static let activations: [Op] = [.silu, .gelu, .geluErf, .relu, .tanh, .sigmoid, .softplus]
 
     private static func layer(
         _ name: String, _ arguments: [Argument], _ doc: Doc, make: @escaping @Sendable (Arguments) throws -> Module

@@ -1,6 +1,6 @@
 import RiffleTensor
 
-/// What Lua sees of the rooms below: one enum for each of them.
+/// The functions and classes that Lua sees, an enum for each subject.
 enum Library {
     static let functions: [Function] =
         Op.all.map(\.function) + Creation.functions + Differentiation.functions + TensorLibrary.functions

@@ -2,7 +2,7 @@ import RiffleIO
 import RiffleMetrics
 import RiffleTensor
 
-/// Distances between distributions, told from samples.
+/// Distances between distributions, from samples.
 enum MetricsLibrary {
     private static let pair = [Argument("a", .tensor, "samples [n, ...]"), Argument("b", .tensor, "samples [m, ...]")]
 
@@ -74,12 +74,9 @@ enum MetricsLibrary {
             guard let set = arguments.optionalObject("truth", as: PlaneSet.self) else {
                 throw RiffleError("", "argument 2 'truth' must be a set of points or a tensor of samples [m, 2]")
             }
-            return [
-                .number(
-                    try Metrics.histogramKL(
-                        arguments.tensor("samples"), masses: set.binMasses(arguments.integer("bins")),
-                        bounds: set.bounds ?? -1...1))
-            ]
+            let masses = try set.binMasses(arguments.integer("bins"))
+            guard let bounds = set.bounds else { throw RiffleError("", "\(set.name) has no bounds") }
+            return [.number(try Metrics.histogramKL(arguments.tensor("samples"), masses: masses, bounds: bounds))]
         },
         Function(
             "metrics.endpoint_mse", pair,

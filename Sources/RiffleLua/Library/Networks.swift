@@ -122,12 +122,12 @@ enum NetworkLibrary {
     ]
 
     private static func call(_ module: Module, _ inputs: [Value]) throws -> [Value] {
-        let times = (module as? Network)?.times ?? 0,
-            sample = inputs.first.flatMap { Arguments([$0]).optionalTensor(0) }
-        let tensors = try inputs.enumerated().map { place, input -> Tensor in
+        let times = (module as? Network)?.times ?? 0
+        let sample = inputs.first.flatMap { Arguments([$0]).optionalTensor(0) }
+        let tensors = try inputs.enumerated().map { index, input -> Tensor in
             if let tensor = Arguments([input]).optionalTensor(0) { return tensor }
             // A number is a time of all samples.
-            let isTime = (1...max(times, 1)).contains(place) && times > 0
+            let isTime = (1...max(times, 1)).contains(index) && times > 0
             if isTime, let sample, sample.dtype.isFloating, let n = sample.shape.sizes.first,
                 let t = Arguments([input]).optionalNumber(0)
             {
@@ -135,7 +135,7 @@ enum NetworkLibrary {
             }
             throw RiffleError(
                 module.kind,
-                "argument \(place + 1) must be a tensor\(isTime ? " or a number" : ""), got \(input.described)")
+                "argument \(index + 1) must be a tensor\(isTime ? " or a number" : ""), got \(input.described)")
         }
         guard module.arity.contains(tensors.count) else {
             throw RiffleError(module.kind, "one tensor is needed, got \(tensors.count)")

@@ -207,11 +207,11 @@ enum OptimizerLibrary {
                     [
                         Argument("loss", .tensor, "differentiated first, where given", default: .none),
                         Argument(
-                            "parts", .unread, "what a loss returns behind itself, handed on in the result",
+                            "parts", .unread, "what a loss returns second, which the result holds unread",
                             default: .none),
                     ],
                     Doc(
-                        "Differentiates the loss, clips, moves every parameter and clears gradients. Returns loss, "
+                        "Differentiates the loss, clips, updates every parameter and clears gradients. Returns loss, "
                             + "grad_norm and parts.",
                         example:
                             """
@@ -248,7 +248,7 @@ enum OptimizerLibrary {
         ObjectClass(
             "ema", EMA.self, Doc("An average of a network over its training."),
             methods: [
-                Method("update", [], Doc("Moves the average towards the network as it is now.")) { average, _ in
+                Method("update", [], Doc("Updates the average with the network as it is now.")) { average, _ in
                     try average.update()
                     return []
                 }
@@ -265,21 +265,21 @@ enum OptimizerLibrary {
             "power_ema", PowerEMA.self,
             Doc("Power-function averages of a network over its training, a frozen copy for each length."),
             methods: [
-                Method("update", [], Doc("Moves every average towards the network as it is now.")) { average, _ in
+                Method("update", [], Doc("Updates every average with the network as it is now.")) { average, _ in
                     try average.update()
                     return []
                 },
                 Method(
-                    "model", [Argument("i", .integer(1...1_000_000), "the length's place", default: .integer(1))],
+                    "model", [Argument("i", .integer(1...1_000_000), "which of the lengths", default: .integer(1))],
                     Doc(
                         "The averaged network of a length, frozen.",
                         example: "> riffle.optim.power_ema(riffle.nn.linear(2, 1)):model(2):count()\n3")
                 ) { average, arguments in
-                    let models = average.models, place = arguments.integer("i")
-                    guard place <= models.count else {
-                        throw RiffleError("", "there are \(models.count) averages, got \(place)")
+                    let (models, index) = (average.models, arguments.integer("i"))
+                    guard index <= models.count else {
+                        throw RiffleError("", "there are \(models.count) averages, got \(index)")
                     }
-                    return [.object(models[place - 1])]
+                    return [.object(models[index - 1])]
                 },
                 Method(
                     "snapshot", [Argument("prefix", .string, "of the files' names, such as runs/a")],

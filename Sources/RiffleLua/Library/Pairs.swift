@@ -66,7 +66,7 @@ enum PairLibrary {
                 },
                 Method(
                     "close", [],
-                    Doc("Puts the file in its place; an error where pairs are missing, and then there is no file.")
+                    Doc("Puts the file in place. Missing pairs are an error, and then there is no file.")
                 ) { writer, _ in
                     try writer.close()
                     return []
@@ -77,7 +77,7 @@ enum PairLibrary {
             ],
             count: { $0.added },
             metamethods: [
-                // After an error nothing else is to be told; a scope that ends well ends the file as well.
+                // An error that ends the scope is the message that counts; a scope without one closes the file.
                 "__close": Function("pair_writer:__close", [Argument("writer", .object("pair_writer"))], Doc("")) {
                     arguments in
                     let writer: PairWriter = arguments.object(0)

@@ -13,11 +13,12 @@ enum TensorLibrary {
             "tensor:size", [x, Argument("dim", .dim)],
             Doc("The size of one dimension.", example: "> riffle.zeros(2, 3):size(-1)\n3")
         ) { arguments in
-            let shape = arguments.tensor(0).shape, dim = arguments.integer(1), place = dim < 0 ? dim + shape.rank : dim
-            guard place >= 0, place < shape.rank else {
+            let (shape, dim) = (arguments.tensor(0).shape, arguments.integer(1))
+            let index = dim < 0 ? dim + shape.rank : dim
+            guard index >= 0, index < shape.rank else {
                 throw RiffleError("size", "there is no dimension \(dim < 0 ? dim : dim + 1) (x \(shape))")
             }
-            return [.integer(shape[place])]
+            return [.integer(shape[index])]
         },
         Function("tensor:rank", [x], Doc("The number of dimensions.", example: "> riffle.zeros(2, 3):rank()\n2")) {
             [.integer($0.tensor(0).rank)]
@@ -130,11 +131,11 @@ enum TensorLibrary {
         guard let size = x.shape.sizes.first else {
             throw RiffleError("", "a tensor without dimensions cannot be indexed; x:item() is its number")
         }
-        let place = index < 0 ? index + size : index - 1
-        guard index != 0, place >= 0, place < size else {
+        let row = index < 0 ? index + size : index - 1
+        guard index != 0, row >= 0, row < size else {
             throw RiffleError("", "index \(index) is not in 1 to \(size), nor -\(size) to -1 (x \(x.shape))")
         }
-        return try x.sliced(0, place..<(place + 1)).reshaped(to: x.shape.removing(0))
+        return try x.sliced(0, row..<(row + 1)).reshaped(to: x.shape.removing(0))
     }
 
     private static func nested(_ x: Tensor) throws -> Value {
@@ -142,10 +143,10 @@ enum TensorLibrary {
         try Memory.check(80 * x.count)
         let numbers = try x.doubles()
         let leaf: (Double) -> Value = x.dtype == .int32 ? { .integer(Int($0)) } : { .number($0) }
-        func nested(_ dim: Int, _ place: Int) -> Value {
-            if dim == x.rank { return leaf(numbers[place]) }
+        func nested(_ dim: Int, _ offset: Int) -> Value {
+            if dim == x.rank { return leaf(numbers[offset]) }
             let step = x.shape.strides[dim]
-            return .list((0..<x.shape[dim]).map { nested(dim + 1, place + $0 * step) })
+            return .list((0..<x.shape[dim]).map { nested(dim + 1, offset + $0 * step) })
         }
         return nested(0, 0)
     }

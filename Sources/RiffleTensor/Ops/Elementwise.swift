@@ -84,14 +84,14 @@ extension Op {
             example: "> riffle.tensor({ 0, 1 }):cos()\ntensor float32 [2]: 1 0.540302"),
         kernel: RK_COS, in: -6...6, derivative: { x, _ in try -(x.sin()) })
 
-    static let tanh: Op = elementwise(
+    package static let tanh: Op = elementwise(
         "tanh",
         Doc(
             "The hyperbolic tangent.", formula: "y = tanh x",
             example: "> riffle.tensor({ 0, 1 }):tanh()\ntensor float32 [2]: 0 0.761594"),
         kernel: RK_TANH, keep: .outputs, derivative: { _, y in try 1 - y.square() })
 
-    static let sigmoid: Op = elementwise(
+    package static let sigmoid: Op = elementwise(
         "sigmoid",
         Doc(
             "The logistic function.", formula: "y = 1 / (1 + e^-x)",
@@ -105,7 +105,7 @@ extension Op {
             example: "> riffle.tensor({ 0, 1 }):erf()\ntensor float32 [2]: 0 0.842701"),
         kernel: RK_ERF, derivative: { x, _ in try (-(x.square())).exp() * 1.1283791670955126 })
 
-    static let relu: Op = elementwise(
+    package static let relu: Op = elementwise(
         "relu",
         Doc(
             "x where it is positive, else 0.", formula: "y = max(x, 0)",
@@ -131,7 +131,7 @@ extension Op {
             source: "Hendrycks and Gimpel 2016"),
         kernel: RK_GELU, rule: { call, moved in [try moved[0].map { try geluGrad(call.inputs[0], $0) }] })
 
-    static let geluErf: Op = elementwise(
+    package static let geluErf: Op = elementwise(
         "gelu_erf",
         Doc(
             "The GELU activation, exactly.", formula: "y = x / 2 (1 + erf(x / sqrt(2)))",
@@ -144,7 +144,7 @@ extension Op {
             return try cumulative + x * (x.square() * -0.5).exp() * 0.3989422804014327
         })
 
-    static let softplus: Op = elementwise(
+    package static let softplus: Op = elementwise(
         "softplus",
         Doc(
             "A smooth relu.", formula: "y = ln(1 + e^x)",
