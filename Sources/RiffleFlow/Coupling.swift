@@ -3,7 +3,7 @@ import RiffleTensor
 
 /// Which noise goes with which sample of data in a batch.
 package enum Coupling: String, Sendable, CaseIterable {
-    /// As both come: every noise may meet every sample.
+    /// In the order in which both were drawn, so that any noise may be paired with any sample.
     case independent
     /// The optimal transport between the two sides of the batch: the sum of |x0_i - x1_i|^2 is least (Pooladian et al.
     /// 2023; Tong et al. 2023).
@@ -11,8 +11,8 @@ package enum Coupling: String, Sendable, CaseIterable {
 
     /// The noise in the order in which it goes with the data.
     ///
-    /// The optimal order is exact, the same wherever it is computed, and takes an n x n matrix of float64 and O(n^3)
-    /// time: a batch of 1024 takes one or two tenths of a second.
+    /// The optimal order is exact and the same on every machine. It takes an n x n matrix of float64 and O(n^3) time:
+    /// one or two tenths of a second for a batch of 1024.
     /// - Parameters:
     ///   - noise: x0 [n, ...].
     ///   - data: x1, of the same shape.
@@ -32,7 +32,8 @@ package enum Coupling: String, Sendable, CaseIterable {
 
     /// |x_i - y_j|^2 for all pairs of n samples: float64 [n, n].
     private static func squaredDistances(_ x: Tensor, _ y: Tensor) throws -> Tensor {
-        let n = x.shape[0], size = x.count / n
+        let n = x.shape[0]
+        let size = x.count / n
         let distances: Tensor
         do {
             distances = try Tensor(uninitialized: [n, n], .float64)
@@ -47,12 +48,13 @@ package enum Coupling: String, Sendable, CaseIterable {
         }
         let (x, y) = (try x.detach().converted(to: .float64), try y.detach().converted(to: .float64))
         try withExtendedLifetime((x, y, distances)) {
-            let (x, y) = (x.elements(Double.self), y.elements(Double.self)), places = distances.elements(Double.self)
+            let (x, y) = (x.elements(Double.self), y.elements(Double.self))
+            let numbers = distances.elements(Double.self)
             for first in stride(from: 0, to: n, by: 1024) {
                 try Interrupt.check()
                 rk_squared_distances(
                     min(1024, n - first), n, size, x.baseAddress.map { $0 + first * size }, y.baseAddress,
-                    places.baseAddress.map { $0 + first * n })
+                    numbers.baseAddress.map { $0 + first * n })
             }
         }
         guard distances.nonfiniteCount == 0 else {
@@ -62,36 +64,36 @@ package enum Coupling: String, Sendable, CaseIterable {
     }
 }
 
-/// Each row's own column of a square matrix of costs, for the least sum.
+/// The assignment of a column to each row of a square matrix of costs that has the least sum.
 private struct Assignment {
     private let costs: Tensor
-    /// Columns' dual variables, distances and levels, [3, n].
+    /// The columns' dual variables, distances and levels, [3, n].
     private let numbers: Tensor
-    /// Columns of rows, rows of columns, and scratch, [4, n].
-    private let places: Tensor
+    /// The columns of rows, the rows of columns, and scratch space, [4, n].
+    private let indices: Tensor
 
     /// - Parameter costs: float64 [n, n], all finite.
     init(costs: Tensor) throws {
         self.costs = costs
         numbers = try Tensor(uninitialized: [3, costs.shape[0]], .float64)
-        places = try Tensor(uninitialized: [4, costs.shape[0]], .int32)
+        indices = try Tensor(uninitialized: [4, costs.shape[0]], .int32)
     }
 
     /// The rows' columns, counted from 1: int32 [n].
     func columns() throws -> Tensor {
         let n = costs.shape[0]
         let number = numbers.pointer.assumingMemoryBound(to: Double.self)
-        let place = places.pointer.assumingMemoryBound(to: Int32.self)
+        let index = indices.pointer.assumingMemoryBound(to: Int32.self)
         var work = rk_assignment(
-            n: n, cost: costs.pointer.assumingMemoryBound(to: Double.self), column: place, row: place + n, v: number,
-            distance: number + n, level: number + 2 * n, from: place + 2 * n, scanned: place + 3 * n)
+            n: n, cost: costs.pointer.assumingMemoryBound(to: Double.self), column: index, row: index + n, v: number,
+            distance: number + n, level: number + 2 * n, from: index + 2 * n, scanned: index + 3 * n)
         return try withExtendedLifetime(self) {
             rk_assignment_begin(&work)
             for row in 0..<n {
                 if row % 64 == 0 { try Interrupt.check() }
                 rk_assignment_add(&work, row)
             }
-            return try Tensor((0..<n).map { place[$0] + 1 }, [n])
+            return try Tensor((0..<n).map { index[$0] + 1 }, [n])
         }
     }
 }

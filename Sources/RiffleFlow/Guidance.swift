@@ -1,14 +1,16 @@
 import RiffleNN
 import RiffleTensor
 
-/// A network led away from a weaker answer, inside an interval of times (Kynkaanniemi et al. 2404.07724):
+/// A network whose velocity is pushed away from a weaker one, inside an interval of times (Kynkaanniemi et al.
+/// 2404.07724):
 ///
 ///     v + (scale - 1) (v - w)
 ///
-/// w is the network's own answer without a condition (classifier-free guidance, Ho and Salimans 2207.12598), or that of
-/// a weaker network under the same condition (autoguidance, Karras et al. 2406.02507). Scale 1 changes nothing.
+/// w is the network's own velocity without a condition (classifier-free guidance, Ho and Salimans 2207.12598), or that
+/// of a weaker network under the same condition (autoguidance, Karras et al. 2406.02507). Scale 1 changes nothing.
 ///
-/// It is a network like any other: it can be sampled, and teach. Its students start as the network itself.
+/// A guided network can be sampled and be a teacher, as any network. Its students start as copies of the network that
+/// is guided.
 package final class GuidedNetwork: Network {
     private let network: Network
     private let weak: Network?
@@ -17,9 +19,9 @@ package final class GuidedNetwork: Network {
     private let none: Condition?
 
     /// - Parameters:
-    ///   - interval: of times (for two, of the first), where guidance acts.
-    ///   - none: what stands for no condition, a row that serves for all samples; the network's own when nil.
-    /// - Throws: `RiffleError` where there is no weaker answer to be had.
+    ///   - interval: the times where guidance acts; of two times the first counts.
+    ///   - none: the condition that stands for "none", one row for all samples; the network's own where nil.
+    /// - Throws: `RiffleError` where there is neither a weaker network nor a condition for "none".
     package init(
         _ network: Network, scale: Double, interval: ClosedRange<Double> = 0...1, weak: Network? = nil,
         none: Condition? = nil
@@ -29,7 +31,7 @@ package final class GuidedNetwork: Network {
             case .none:
                 throw RiffleError(
                     "guide",
-                    "the network is not conditioned on anything, so it has no answer without a condition; give a "
+                    "the network is not conditioned on anything, so it has no velocity without a condition; give a "
                         + "weaker network with weak = ..."
                 )
             case .classes(let count, hasNull: false):
@@ -60,13 +62,17 @@ package final class GuidedNetwork: Network {
                 throw RiffleError(
                     "guide", "the weaker network is made for other samples: \(weak.summary) and \(network.summary)")
             }
-            guard weak.conditioning.isTold(like: network.conditioning) else {
+            guard weak.conditioning.accepts(conditionsOf: network.conditioning) else {
                 throw RiffleError(
                     "guide",
                     "the weaker network is conditioned on something else: \(weak.summary) and \(network.summary)")
             }
         }
-        (self.network, self.weak, self.scale, self.interval, self.none) = (network, weak, scale, interval, none)
+        self.network = network
+        self.weak = weak
+        self.scale = scale
+        self.interval = interval
+        self.none = none
     }
 
     package override var kind: String { "guided" }
@@ -90,15 +96,20 @@ package final class GuidedNetwork: Network {
         let acts =
             try start.ge(.scalar(interval.lowerBound, start.dtype))
             * start.le(.scalar(interval.upperBound, start.dtype))
-        guard scale != 1, try acts.sum().item() > 0 else { return try network.answer(x, times, condition) }
-        let (strong, weaker) = try answers(x, times, condition)
+        guard scale != 1, try acts.sum().item() > 0 else {
+            return try network.evaluateInOwnPrecision(x, times, condition)
+        }
+        let (strong, weaker) = try velocities(x, times, condition)
         return try strong + acts.alongside(x) * (scale - 1) * (strong - weaker)
     }
 
-    /// Both answers, in one evaluation where one network gives both.
-    private func answers(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> (Tensor, Tensor) {
+    /// The network's velocity and the weaker one, in one evaluation where one network gives both.
+    private func velocities(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> (Tensor, Tensor) {
         if let weak {
-            return (try network.answer(x, times, condition), try named("weak") { try weak.answer(x, times, condition) })
+            return (
+                try network.evaluateInOwnPrecision(x, times, condition),
+                try named("weak") { try weak.evaluateInOwnPrecision(x, times, condition) }
+            )
         }
         guard let condition else { throw RiffleError("guide", "labels are needed") }
         let n = x.shape[0]
@@ -107,10 +118,15 @@ package final class GuidedNetwork: Network {
                 Condition(try none.tensors.map { try $0.expanded(to: Shape([n] + $0.shape.sizes.dropFirst())) })
             } ?? network.conditioning.null(like: condition)
         let isAlike = zip(empty.tensors, condition.tensors).allSatisfy { $0.shape == $1.shape }
-        guard isAlike else { return (try network.answer(x, times, condition), try network.answer(x, times, empty)) }
-        let both = try network.answer(.cat([x, x]), times.map { try .cat([$0, $0]) }, .cat([condition, empty])).split([
-            n, n,
-        ])
-        return (both[0], both[1])
+        guard isAlike else {
+            return (
+                try network.evaluateInOwnPrecision(x, times, condition),
+                try network.evaluateInOwnPrecision(x, times, empty)
+            )
+        }
+        let both = try network.evaluateInOwnPrecision(
+            .cat([x, x]), times.map { try .cat([$0, $0]) }, .cat([condition, empty]))
+        let halves = try both.split([n, n])
+        return (halves[0], halves[1])
     }
 }

@@ -7,35 +7,34 @@ import RiffleTensor
 ///
 ///     log p_1(x) = log N(z; 0, I) - integral from 0 to 1 of div v(x_t, t) dt,   z = x_0 where x_1 = x
 ///
-/// The way back from x and the integral are one solution, of x_t with one more number for each sample. Networks are
+/// The flow back from x and the integral are solved together, as x_t with one more number for each sample. Networks are
 /// evaluated without dropout and without recording.
 package struct Likelihood {
-    /// Where div v, the trace of the Jacobian, comes from.
+    /// How div v, the trace of the Jacobian, is computed.
     package enum Divergence: Sendable, Equatable {
-        /// A derivative for each number of a sample.
+        /// By a derivative for each number of a sample.
         case exact
-        /// Hutchinson's estimate: the mean of e . (dv/dx) e over so many vectors e of random signs, which stay the same
-        /// along the whole way. Unbiased over a grid; an adaptive step sees the estimate too, which moves it within the
-        /// tolerance.
+        /// By Hutchinson's estimate: the mean of e . (dv/dx) e over this many vectors e of random signs, which stay the
+        /// same from time 1 to time 0. Over a grid the result is unbiased; adaptive steps depend on the estimate, too,
+        /// which changes the result within the tolerance.
         case probes(Int)
     }
 
     /// log p_1(x) in nats, [n].
     package let logDensity: Tensor
-    /// Where each sample comes from, z; shaped as x.
+    /// The noise that flows to each sample, z; shaped as x.
     package let latent: Tensor
-    /// Its evaluations are those of the velocity together with its divergence.
+    /// The solver's report. An evaluation is one of the velocity together with its divergence.
     package let report: SolverReport
 
-    /// By a method of fixed steps.
+    /// The log-density by a method of fixed steps.
     /// - Parameters:
     ///   - x: data [n, ...].
     ///   - grid: times from 1, the data, down to 0, the noise.
-    /// - Throws: `RiffleError` when the grid is another, or x is not a batch of floats.
+    /// - Throws: `RiffleError` when the grid begins or ends elsewhere, or x is not a batch of floats.
     package init(
         _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod,
-        _ divergence: Divergence = .exact,
-        _ condition: Condition? = nil
+        _ divergence: Divergence = .exact, _ condition: Condition? = nil
     ) throws {
         guard grid.first == 1, grid.last == 0 else {
             throw RiffleError(
@@ -47,7 +46,7 @@ package struct Likelihood {
         try self.init(network, x, divergence, condition) { try solve($0, along: grid, method, velocity: $1) }
     }
 
-    /// With an adaptive step, which the log-density controls like any other number.
+    /// The log-density by adaptive steps, whose error is measured on the log-density, too.
     package init(
         _ network: Network, _ x: Tensor, _ method: DormandPrince, _ divergence: Divergence = .exact,
         _ condition: Condition? = nil
@@ -66,7 +65,8 @@ package struct Likelihood {
         }
         (logDensity, latent, report) = try withoutGradient {
             try network.evaluating {
-                let n = x.shape[0], size = x.count / n
+                let n = x.shape[0]
+                let size = x.count / n
                 let field = try DivergenceField(network, x, divergence, condition)
                 let rows = try x.detach().reshaped(to: [n, size])
                 let (end, report) = try solve(.cat([rows, .zeros([n, 1], x.dtype)], 1)) { state, t in
@@ -91,9 +91,12 @@ private struct DivergenceField {
     private let count: Int
 
     init(_ network: Network, _ x: Tensor, _ divergence: Likelihood.Divergence, _ condition: Condition?) throws {
-        (self.network, self.condition) = (network, condition)
+        self.network = network
+        self.condition = condition
         switch divergence {
-        case .exact: (signs, count) = (nil, x.count / x.shape[0])
+        case .exact:
+            signs = nil
+            count = x.count / x.shape[0]
         case .probes(let probes):
             guard probes >= 1 else { throw RiffleError("log_likelihood", "probes count from 1, got \(probes)") }
             count = probes
@@ -103,13 +106,16 @@ private struct DivergenceField {
 
     /// v(x, t), shaped as x, and div v, [n].
     func callAsFunction(_ x: Tensor, _ t: Double) throws -> (velocity: Tensor, divergence: Tensor) {
-        // Several directions share a call, each with a copy of the batch, as long as it has no more numbers than this.
-        let n = x.shape[0], together = max(1, (1 << 16) / x.count)
-        var (velocity, sum) = (x, try Tensor.zeros([n], x.dtype))
+        // Several directions share a call, each with a copy of the batch, as long as all copies have 65536 numbers or
+        // fewer.
+        let n = x.shape[0]
+        let together = max(1, (1 << 16) / x.count)
+        var velocity = x
+        var sum = try Tensor.zeros([n], x.dtype)
         for first in stride(from: 0, to: count, by: together) {
             try Interrupt.check()
-            let copies = min(together, count - first), some = first..<(first + copies)
-            let along = try directions(some, x).reshaped(to: x.shape.replacing(0, with: copies * n))
+            let copies = min(together, count - first)
+            let along = try directions(first..<(first + copies), x).reshaped(to: x.shape.replacing(0, with: copies * n))
             let repeated = try copies == 1 ? x : .cat([Tensor](repeating: x, count: copies))
             let given = try condition.map { try Condition.cat([Condition](repeating: $0, count: copies)) }
             let (value, derivative) = try jvp([repeated], [along]) {
@@ -126,7 +132,7 @@ private struct DivergenceField {
         if let signs { return try signs.sliced(0, range) }
         let size = x.count / x.shape[0]
         var units = [Double](repeating: 0, count: range.count * size)
-        for (row, place) in range.enumerated() { units[row * size + place] = 1 }
+        for (row, index) in range.enumerated() { units[row * size + index] = 1 }
         return try Tensor(units, [range.count, 1, size]).cast(x.dtype).expanded(to: [range.count, x.shape[0], size])
     }
 }

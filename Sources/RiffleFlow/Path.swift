@@ -11,10 +11,11 @@ package enum Path: String, Sendable, CaseIterable {
     /// b = exp(-(1 - t)^2 (20 - 0.1) / 4 - (1 - t) 0.1 / 2), a^2 + b^2 = 1: the variance-preserving diffusion (Song et
     /// al. 2020).
     ///
-    /// Its velocity has no bound at time 1; points and velocity are held at those of time 0.999, where a is 0.01.
+    /// The velocity has no bound at time 1, so that from time 0.999 on, where a is 0.01, points and velocity stay those
+    /// of 0.999.
     case variancePreserving = "vp"
 
-    /// Values and derivatives of a and b at times [n], shaped to go along x [n, ...].
+    /// Values and derivatives of a and b at times [n], shaped to broadcast with x [n, ...].
     struct Coefficients {
         let a: Tensor
         let b: Tensor
@@ -29,10 +30,12 @@ package enum Path: String, Sendable, CaseIterable {
             return Coefficients(
                 a: try 1 - t, b: t, da: try .full(t.shape, -1, t.dtype), db: try .ones(t.shape, t.dtype))
         case .cosine:
-            let angle = try t * (.pi / 2), (cos, sin) = (try angle.cos(), try angle.sin())
+            let angle = try t * (.pi / 2)
+            let (cos, sin) = (try angle.cos(), try angle.sin())
             return Coefficients(a: cos, b: sin, da: try sin * (-.pi / 2), db: try cos * (.pi / 2))
         case .variancePreserving:
-            let (least, most) = (0.1, 20.0), left = try (1 - t).maximum(.scalar(1e-3, t.dtype))
+            let (least, most) = (0.1, 20.0)
+            let left = try (1 - t).maximum(.scalar(1e-3, t.dtype))
             let b = try (left.square() * ((least - most) / 4) - left * (least / 2)).exp()
             let db = try b * left.affine((most - least) / 2, least / 2)
             let a = try (1 - b.square()).sqrt()
@@ -55,7 +58,7 @@ package enum Path: String, Sendable, CaseIterable {
     }
 }
 
-/// What a network was trained to tell of a point on the path.
+/// What a network was trained to predict at a point of the path.
 package enum Prediction: String, Sendable, CaseIterable {
     /// The conditional velocity's mean.
     case velocity
@@ -64,7 +67,7 @@ package enum Prediction: String, Sendable, CaseIterable {
     /// The mean of x1.
     case data
 
-    /// What a network that predicts this regresses on.
+    /// The target of the regression that trains such a network.
     func target(_ x0: Tensor, _ x1: Tensor, _ t: Tensor, _ path: Path) throws -> Tensor {
         switch self {
         case .velocity: try path.velocity(x0, x1, t)
@@ -74,12 +77,12 @@ package enum Prediction: String, Sendable, CaseIterable {
     }
 }
 
-/// A network of any prediction as a velocity on its path, so that it can teach and be sampled.
+/// A network of any prediction as a velocity on its path, so that it can be sampled and be a teacher.
 ///
 ///     of noise e:  v = a' e + b' (x - a e) / b        of data d:  v = a' (x - b d) / a + b' d
 ///
-/// The divisors are held above 0.01: at time 0 the noise tells nothing of the data, at time 1 the data nothing of the
-/// noise.
+/// The divisors are at least 0.01, since at time 0 a prediction of noise says nothing about the data, and at time 1 a
+/// prediction of data nothing about the noise.
 package final class PredictedVelocity: Network {
     private let network: Network
     private let prediction: Prediction
@@ -87,9 +90,11 @@ package final class PredictedVelocity: Network {
 
     package init(_ network: Network, _ prediction: Prediction, _ path: Path) throws {
         guard network.times == 1 else {
-            throw RiffleError("flow.velocity", "a network of two times tells an average velocity already")
+            throw RiffleError("flow.velocity", "a network of two times gives an average velocity already")
         }
-        (self.network, self.prediction, self.path) = (network, prediction, path)
+        self.network = network
+        self.prediction = prediction
+        self.path = path
     }
 
     package override var kind: String { "velocity" }
@@ -103,12 +108,13 @@ package final class PredictedVelocity: Network {
     }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
-        let told = try named("net") { try network.velocity(x, times[0], condition) }
-        let c = try path.coefficients(times[0], along: x), least = try Tensor.scalar(1e-2, x.dtype)
+        let predicted = try named("net") { try network.velocity(x, times[0], condition) }
+        let c = try path.coefficients(times[0], along: x)
+        let least = try Tensor.scalar(1e-2, x.dtype)
         switch prediction {
-        case .velocity: return told
-        case .noise: return try c.da * told + c.db * (x - c.a * told) / c.b.maximum(least)
-        case .data: return try c.da * (x - c.b * told) / c.a.maximum(least) + c.db * told
+        case .velocity: return predicted
+        case .noise: return try c.da * predicted + c.db * (x - c.a * predicted) / c.b.maximum(least)
+        case .data: return try c.da * (x - c.b * predicted) / c.a.maximum(least) + c.db * predicted
         }
     }
 }

@@ -1,12 +1,12 @@
 import RiffleNN
 import RiffleTensor
 
-/// Samples by a network: x at the first time of a grid (noise at 0) is carried to the last (data at 1).
+/// Samples from a network: carries x from the first time of a grid (noise at 0) to the last (data at 1).
 ///
 /// Networks are evaluated without dropout and without recording.
 package enum Sampler {
     /// Follows the network's velocity over a grid of times.
-    /// - Parameter visit: is told the state at each time of the grid.
+    /// - Parameter visit: gets the state at each time of the grid.
     package static func ode(
         _ network: Network, _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, _ condition: Condition? = nil,
         visit: (Tensor) throws -> Void = { _ in }
@@ -17,7 +17,7 @@ package enum Sampler {
     }
 
     /// Follows the network's velocity with an adaptive step.
-    /// - Parameter visit: is told the state at the start and after each step.
+    /// - Parameter visit: gets the state at the start and after each step.
     package static func ode(
         _ network: Network, _ x: Tensor, from: Double = 0, to: Double = 1, _ method: DormandPrince,
         _ condition: Condition? = nil, visit: (Tensor) throws -> Void = { _ in }
@@ -28,7 +28,7 @@ package enum Sampler {
     }
 
     /// Follows the network's velocity with an adaptive step from the first of the times to the last.
-    /// - Parameter visit: is told the state at each of the times.
+    /// - Parameter visit: gets the state at each of the times.
     package static func ode(
         _ network: Network, _ x: Tensor, along times: [Double], _ method: DormandPrince, _ condition: Condition? = nil,
         visit: (Tensor) throws -> Void = { _ in }
@@ -45,7 +45,8 @@ package enum Sampler {
         try checkGrid(grid, "jump")
         try checkRange(grid, "jump")
         return try evaluating(network, x) {
-            var (x, report) = (x.detach(), SolverReport(times: grid))
+            var x = x.detach()
+            var report = SolverReport(times: grid)
             for (s, t) in zip(grid, grid.dropFirst()) {
                 try Interrupt.check()
                 x = try network.jump(x, .full([x.shape[0]], s, x.dtype), .full([x.shape[0]], t, x.dtype), condition)
@@ -55,8 +56,8 @@ package enum Sampler {
         }
     }
 
-    /// Samples a consistency model (Song et al. 2023, algorithm 1): from each time of a rising grid it jumps to the
-    /// data, which then get fresh noise to stand at the next time. The last of the times is where the last jump begins.
+    /// Samples a consistency model (Song et al. 2023, algorithm 1): jumps from each time of a rising grid to the data,
+    /// and adds fresh noise to the data for the next time. The last jump begins at the last of the times.
     package static func consistency(
         _ network: Network, _ x: Tensor, along starts: [Double], _ path: Path = .linear, _ condition: Condition? = nil
     ) throws -> (x: Tensor, report: SolverReport) {
@@ -69,7 +70,9 @@ package enum Sampler {
                 "times must rise from 0 and end before 1, got \(starts.map(riffleExact).joined(separator: ", "))")
         }
         return try evaluating(network, x) {
-            var (x, report) = (x.detach(), SolverReport(times: starts)), n = x.shape[0]
+            let n = x.shape[0]
+            var x = x.detach()
+            var report = SolverReport(times: starts)
             for start in starts {
                 try Interrupt.check()
                 let s = try Tensor.full([n], start, x.dtype)
@@ -81,14 +84,14 @@ package enum Sampler {
         }
     }
 
-    /// One evaluation: a jump from 0 to 1, or of a network with one time an Euler step.
+    /// Samples in one evaluation: by a jump from 0 to 1, or an Euler step of a network with one time.
     package static func generate(_ network: Network, _ z: Tensor, _ condition: Condition? = nil) throws -> Tensor {
         try jump(network.stepping, z, along: [0, 1], condition).x
     }
 
     private static func checkRange(_ times: [Double], _ operation: String) throws {
         guard let time = times.first(where: { !(0...1).contains($0) }) else { return }
-        throw RiffleError(operation, "times lie from 0, noise, to 1, data; got \(riffleExact(time))")
+        throw RiffleError(operation, "times must be from 0, noise, to 1, data; got \(riffleExact(time))")
     }
 
     private static func evaluating<Result>(_ network: Network, _ x: Tensor, _ body: () throws -> Result) throws

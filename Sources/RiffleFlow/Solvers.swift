@@ -2,14 +2,14 @@ import Glibc
 import RiffleNN
 import RiffleTensor
 
-/// What a solution took.
+/// The cost of a solution, and its times.
 package struct SolverReport: Sendable {
     /// Evaluations of the velocity, each for the whole batch.
     package internal(set) var evaluations = 0
-    /// The times that the solution passed, first and last included: those of the grid; of an adaptive method its own
-    /// steps', or where states were asked for at given times these.
+    /// The times of the solution, first and last included: those of the grid, or of an adaptive method's steps, or the
+    /// given times at which the caller wanted states.
     package internal(set) var times: [Double]
-    /// Steps that were tried and taken back; adaptive methods only.
+    /// Steps of an adaptive method that were rejected and repeated.
     package internal(set) var rejected = 0
 }
 
@@ -17,7 +17,7 @@ package struct SolverReport: Sendable {
 package enum FixedStepMethod: String, Sendable, CaseIterable {
     case euler, midpoint, heun, rk4
 
-    /// Evaluations a step; also the method's order.
+    /// Evaluations in a step, which is also the method's order.
     package var order: Int {
         switch self {
         case .euler: 1
@@ -44,8 +44,8 @@ package enum FixedStepMethod: String, Sendable, CaseIterable {
     }
 
     /// The method itself: a step's average velocity.
-    /// - Parameter velocity: that at a part of the step, from 0 to 1, at the place which a slope leads to; at the start
-    ///   where nil.
+    /// - Parameter velocity: gives the velocity after a part of the step, from 0 to 1, at the point that a slope leads
+    ///   to; without a slope at the start.
     private func average(_ velocity: (_ slope: Tensor?, _ part: Double) throws -> Tensor) throws -> Tensor {
         let k1 = try velocity(nil, 0)
         switch self {
@@ -53,21 +53,24 @@ package enum FixedStepMethod: String, Sendable, CaseIterable {
         case .midpoint: return try velocity(k1, 0.5)
         case .heun: return try (k1 + velocity(k1, 1)) * 0.5
         case .rk4:
-            let k2 = try velocity(k1, 0.5), k3 = try velocity(k2, 0.5), k4 = try velocity(k3, 1)
+            let k2 = try velocity(k1, 0.5)
+            let k3 = try velocity(k2, 0.5)
+            let k4 = try velocity(k3, 1)
             return try (k1 + (k2 + k3) * 2 + k4) * (1.0 / 6)
         }
     }
 }
 
 /// Follows dx/dt = v(x, t) from the first time of the grid to the last.
-/// - Parameter visit: is told the state at each time of the grid, the first and the last included.
+/// - Parameter visit: gets the state at each time of the grid, the first and the last included.
 /// - Throws: `RiffleError` unless the grid has two times or more, all different, in order.
 package func solve(
     _ x: Tensor, along grid: [Double], _ method: FixedStepMethod, visit: (Tensor) throws -> Void = { _ in },
     velocity: (Tensor, Double) throws -> Tensor
 ) throws -> (x: Tensor, report: SolverReport) {
     try checkGrid(grid, "ode")
-    var (x, report) = (x, SolverReport(times: grid))
+    var x = x
+    var report = SolverReport(times: grid)
     try visit(x)
     for (from, to) in zip(grid, grid.dropFirst()) {
         try Interrupt.check()
@@ -83,8 +86,8 @@ package func evenGrid(from: Double, to: Double, steps: Int) -> [Double] {
     (0...steps).map { $0 == steps ? to : from + (to - from) * Double($0) / Double(steps) }
 }
 
-/// The grid of Karras et al. 2022 (eq. 5) as times of the linear path, t = 1 / (1 + sigma): from 0, where EDM has its
-/// largest noise level, 80, over its smallest, 0.002, to 1.
+/// The grid of Karras et al. 2022 (eq. 5) as times of the linear path, t = 1 / (1 + sigma). It begins at 0, goes from
+/// EDM's largest noise level, 80, to its smallest, 0.002, and ends at 1.
 package func edmGrid(steps: Int) -> [Double] {
     let (least, most, rho) = (0.002, 80.0, 7.0)
     let inner = (1..<max(steps, 1)).map { step -> Double in
@@ -94,6 +97,7 @@ package func edmGrid(steps: Int) -> [Double] {
     return [0] + inner + [1]
 }
 
+/// - Throws: `RiffleError` unless the grid has two times or more, all different, in order.
 func checkGrid(_ grid: [Double], _ operation: String) throws {
     let differences = zip(grid, grid.dropFirst()).map { $1 - $0 }
     guard grid.count >= 2, grid.allSatisfy(\.isFinite),

@@ -3,7 +3,7 @@ import RiffleTensor
 
 /// A velocity as the average velocity of an Euler step: u(x, s, t) = v(x, s).
 ///
-/// It lets methods whose students need one time only, such as consistency models, be written for jumps.
+/// With it, methods whose students need one time only, such as consistency models, are written for jumps.
 final class SteppingNetwork: Network {
     private let network: Network
 
@@ -13,7 +13,7 @@ final class SteppingNetwork: Network {
     override var times: Int { 2 }
     override var conditioning: Conditioning { network.conditioning }
     override var sampleShape: Shape? { network.sampleShape }
-    /// The network's own, under their own names.
+    // The network's parts under their own names, so that files do not know of the wrapper.
     override var children: [(name: String, module: Module)] { network.children }
     override var ownParameters: [NamedParameter] { network.ownParameters }
 
@@ -27,8 +27,8 @@ extension Network {
     var stepping: Network { times == 2 ? self : SteppingNetwork(self) }
 }
 
-/// What a generator makes of noise, without dropout: one jump from 0 to 1, or of a network with one time an Euler step,
-/// z + v(z, 0).
+/// A generator's samples for noise, without dropout: by one jump from 0 to 1, or an Euler step z + v(z, 0) of a network
+/// with one time.
 func generated(_ generator: Network, _ noise: Tensor, _ condition: Condition?) throws -> Tensor {
     try acting(as: "generator") {
         let n = noise.shape[0]

@@ -8,26 +8,28 @@ package struct TimeSampling: Sendable, Equatable {
         case logitNormal = "logit_normal"
         /// 1 / (1 + exp(1.2 n - 1.2)), n standard normal: EDM's noise levels as times of the linear path.
         case skewed
-        /// Pairs of a given gap (terminal velocity matching, 2511.19797): t - s = sigmoid(n - 0.8), and 1 - t =
-        /// sigmoid(n - 0.4) as far as the gap leaves room. Single times are sigmoid(n + 0.4).
+        /// Pairs with a drawn gap (terminal velocity matching, 2511.19797): t - s = sigmoid(n - 0.8), and
+        /// 1 - t = sigmoid(n - 0.4), but at most 1 - (t - s). Single times are sigmoid(n + 0.4).
         case gap
     }
 
     package var law: Law
-    /// Of the normal number behind `logitNormal`.
+    /// The mean of the normal number in `logitNormal`.
     package var mean = 0.0
+    /// The standard deviation of the normal number in `logitNormal`.
     package var deviation = 1.0
 
-    package static let uniform = TimeSampling(law: .uniform), skewed = TimeSampling(law: .skewed),
-        gap = TimeSampling(law: .gap)
+    package static let uniform = TimeSampling(law: .uniform)
+    package static let skewed = TimeSampling(law: .skewed)
+    package static let gap = TimeSampling(law: .gap)
     package static func logitNormal(mean: Double, deviation: Double) -> TimeSampling {
         TimeSampling(law: .logitNormal, mean: mean, deviation: deviation)
     }
 
     package static let options: [Option<TimeSampling>] = [
         Option("times", \.law, "how times are drawn"),
-        Option("time_mean", \.mean, .finite, "of the normal number behind logit_normal"),
-        Option("time_std", \.deviation, .positive),
+        Option("time_mean", \.mean, .finite, "the mean of the normal number in logit_normal"),
+        Option("time_std", \.deviation, .positive, "the standard deviation of that number"),
     ]
 
     /// n times in [0, 1], from the context's random numbers.
@@ -41,7 +43,8 @@ package struct TimeSampling: Sendable, Equatable {
         }
     }
 
-    /// n pairs s <= t: two draws, sorted, unless the gap is drawn. Uniform ones cover the triangle evenly.
+    /// n pairs s <= t: two draws in order, unless the law draws the gap. Pairs of the uniform law cover the triangle
+    /// evenly.
     package func pairs(_ n: Int, _ dtype: DType = .float32) throws -> (s: Tensor, t: Tensor) {
         if law == .gap { return try gapPairs(n, dtype) }
         let (a, b) = (try sample(n, dtype), try sample(n, dtype))
@@ -50,19 +53,19 @@ package struct TimeSampling: Sendable, Equatable {
 
     private func check() throws {
         guard law == .logitNormal || mean == 0 && deviation == 1 else {
-            throw RiffleError("", "time_mean and time_std are of times = 'logit_normal', got '\(law.rawValue)'")
+            throw RiffleError("", "time_mean and time_std belong to times = 'logit_normal', got '\(law.rawValue)'")
         }
     }
 
-    /// 1 - t is the first of several draws that the gap leaves room for; where none is, it takes all the room.
+    /// Draws gaps, then 1 - t: the first of several draws that is at most 1 - gap, or 1 - gap where none is.
     private func gapPairs(_ n: Int, _ dtype: DType) throws -> (s: Tensor, t: Tensor) {
         try check()
         let tries = 32
         let gaps = try Tensor.randn([n], .float64).affine(1, -0.8).sigmoid().doubles()
         let rests = try Tensor.randn([n, tries], .float64).affine(1, -0.4).sigmoid().doubles()
         let ends = gaps.indices.map { row in
-            let room = 1 - gaps[row]
-            return 1 - (rests[row * tries..<(row + 1) * tries].first { $0 <= room } ?? room)
+            let most = 1 - gaps[row]
+            return 1 - (rests[row * tries..<(row + 1) * tries].first { $0 <= most } ?? most)
         }
         let starts = zip(ends, gaps).map { max(0, $0 - $1) }
         return (try Tensor(starts, [n]).cast(dtype), try Tensor(ends, [n]).cast(dtype))

@@ -2,7 +2,7 @@ import CLuaBridge
 import RiffleTensor
 
 extension ArgumentType {
-    /// What is wanted, in words that follow "must be".
+    /// The type in words that follow "must be".
     var expected: String {
         switch self {
         case .tensor: "a tensor"
@@ -39,7 +39,7 @@ extension ArgumentType {
         }
     }
 
-    /// The same in a word or two, for tables of arguments.
+    /// The type in a word or two, for tables of arguments.
     var brief: String {
         switch self {
         case .operand: "tensor or number"
@@ -76,7 +76,7 @@ extension ArgumentType {
         }
     }
 
-    /// Whether it is a number of some kind, such as a tensor holds.
+    /// Whether values are numbers of some kind, which a tensor may hold.
     var isNumber: Bool {
         switch self {
         case .number, .finite, .positive, .nonNegative, .fraction, .integer: true
@@ -84,7 +84,7 @@ extension ArgumentType {
         }
     }
 
-    /// The type of one of many.
+    /// The type of a list's items.
     var item: ArgumentType {
         switch self {
         case .tensors: .tensor
@@ -95,7 +95,7 @@ extension ArgumentType {
         }
     }
 
-    /// Whether it counts from 1 in Lua and from 0 in Swift.
+    /// Whether values count from 1 in Lua and from 0 in Swift.
     var countsFromOne: Bool {
         switch self {
         case .dim, .dims, .index: true
@@ -145,13 +145,13 @@ extension LuaEngine {
             }
         case .dtype: return try convert(&raw, to: .choice(DType.allCases.map(\.description)))
         case .dim, .index:
-            if let place = raw.int, place != 0 { return .integer(place > 0 ? place - 1 : place) }
+            if let index = raw.int, index != 0 { return .integer(index > 0 ? index - 1 : index) }
         case .tensors, .shape, .dims, .list:
             if raw.isPlainTable, raw.table.named == 0 {
                 if case .tensors = type, let first = raw.items.first, first.double != nil {
                     throw Mismatch(
                         wanted: type.expected,
-                        got: "a list of numbers; riffle.tensor(list, \"int32\") makes a tensor of labels or places")
+                        got: "a list of numbers; riffle.tensor(list, \"int32\") makes a tensor of labels or indices")
                 }
                 return .list(try list(raw.items, of: type.item))
             }
@@ -161,7 +161,7 @@ extension LuaEngine {
                 var numbers = try tensor.doubles().map { rlua_value(kind: RLUA_NUMBER, number: $0) }
                 return .list(try numbers.withUnsafeMutableBufferPointer { try list($0, of: item) })
             }
-            // One alone stands for a list of one; but a shape by its numbers is read by the caller.
+            // A single item stands for a list of one item. The numbers of a shape were gathered by the caller.
             if raw.kind != RLUA_TABLE {
                 do { return try convert(&raw, to: type.item) } catch let mismatch as Mismatch {
                     throw mismatch.problem == nil ? Mismatch(wanted: type.expected, got: mismatch.got) : mismatch
@@ -188,7 +188,8 @@ extension LuaEngine {
         throw raw.kind == RLUA_UNREADABLE ? Mismatch(problem: raw.text) : Mismatch(got: describe(raw))
     }
 
-    /// The field of an object that holds what is wanted in its place, such as the network of an average.
+    /// The name of a field whose value has the wanted class where the object itself has not, such as an average's
+    /// network.
     private func property(of raw: rlua_value, thatIs word: String) throws -> String? {
         guard let wanted = classesByWord[word], let holder = object(raw).anyObject else { return nil }
         return try classes[Int(raw.class_id)].properties.first { property in
@@ -199,12 +200,12 @@ extension LuaEngine {
     }
 
     private func list(_ items: UnsafeMutableBufferPointer<rlua_value>, of type: ArgumentType) throws -> [Value] {
-        try items.indices.map { place in
+        try items.indices.map { index in
             do {
-                return try convert(&items[place], to: type)
+                return try convert(&items[index], to: type)
             } catch var mismatch as Mismatch {
                 mismatch.wanted = mismatch.wanted ?? type.expected
-                mismatch.place = "item \(place + 1) of " + mismatch.place
+                mismatch.location = "item \(index + 1) of " + mismatch.location
                 throw mismatch
             }
         }
@@ -235,8 +236,8 @@ extension LuaEngine {
 }
 
 extension ClosedRange<Double> {
-    /// The bounds in words: a bound that is the neighbour of the number that it prints as is meant to leave that one
-    /// out.
+    /// The bounds in words. A bound beside the number that it prints as excludes that number: 0.9999999 prints as 1,
+    /// and its text is "to below 1".
     fileprivate var lowerText: String {
         let text = riffleFormat(lowerBound)
         return (Double(text) ?? lowerBound) < lowerBound ? "above \(text)" : "from \(text)"
@@ -249,6 +250,6 @@ extension ClosedRange<Double> {
 
 extension rlua_value {
     fileprivate var double: Double? { kind == RLUA_NUMBER ? number : kind == RLUA_INTEGER ? Double(integer) : nil }
-    /// An integer, also one that is written as 2.0.
+    /// An integer, which may be written as 2.0.
     fileprivate var int: Int? { kind == RLUA_INTEGER ? Int(integer) : kind == RLUA_NUMBER ? Int(exactly: number) : nil }
 }

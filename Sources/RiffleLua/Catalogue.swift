@@ -3,14 +3,14 @@ import RiffleTensor
 
 /// Everything that Lua can call, in words: the source of help, completion and the reference page.
 package final class Catalogue {
-    /// What is told of one argument.
+    /// The description of an argument.
     struct Parameter {
         let name: String
         let type: String
         let summary: String
-        /// As written in Lua; nil where the argument has to be given.
+        /// The default as Lua writes it; nil where the argument has to be given.
         let defaultText: String?
-        /// The words that it may be, where there are no others.
+        /// The words that are allowed; empty where the argument is no choice of words.
         var choices: [String] = []
     }
 
@@ -32,7 +32,7 @@ package final class Catalogue {
         /// `riffle.conv2d(x, weight [, bias, stride = 1])`
         var signature: String {
             let shown = isMethod ? parameters.dropFirst() : parameters[...]
-            // What stands before an argument that is required has a place of its own, be it nil.
+            // Arguments before a required one have to be given, if only as nil.
             let needed = shown.lastIndex { $0.defaultText == nil }.map { $0 + 1 } ?? shown.startIndex
             let fixed = shown[..<needed].map { $0.defaultText == nil ? $0.name : "\($0.name) or nil" }.joined(
                 separator: ", ")
@@ -57,7 +57,7 @@ package final class Catalogue {
     }
 
     private(set) var entries: [Entry] = []
-    private var places: [String: Int] = [:]
+    private var indices: [String: Int] = [:]
     private(set) var classes: [Class] = []
     private var members: [String: Set<String>] = [:]
 
@@ -66,7 +66,7 @@ package final class Catalogue {
     }
 
     func add(_ entry: Entry) {
-        places[entry.name] = entries.count
+        indices[entry.name] = entries.count
         entries.append(entry)
     }
 
@@ -83,22 +83,22 @@ package final class Catalogue {
         members[entry.word, default: []].union(entry.extends.flatMap { members[$0] } ?? [])
     }
 
-    subscript(_ name: String) -> Entry? { places[name].map { entries[$0] } }
+    subscript(_ name: String) -> Entry? { indices[name].map { entries[$0] } }
 
     /// Names that `help` knows.
-    var names: [String] { entries.map(\.name) + classes.map(\.word) + Array(rooms) }
+    var names: [String] { entries.map(\.name) + classes.map(\.word) + Array(namespaces) }
 
     /// Names of tables of functions, such as `flow`.
-    var rooms: Set<String> {
-        var rooms: Set<String> = []
+    var namespaces: Set<String> {
+        var namespaces: Set<String> = []
         for entry in entries where !entry.isMethod {
             var path = entry.parent
             while !path.isEmpty {
-                rooms.insert(path)
+                namespaces.insert(path)
                 path = path.lastIndex(of: ".").map { String(path[..<$0]) } ?? ""
             }
         }
-        return rooms
+        return namespaces
     }
 }
 

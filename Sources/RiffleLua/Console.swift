@@ -1,7 +1,7 @@
 @preconcurrency import Glibc
 import RiffleTensor
 
-/// The three streams, unbuffered, after what C wrote to its own.
+/// Standard output and standard error, in order with what C code wrote to its buffered streams.
 package enum Console {
     package static func output(_ text: String) {
         let bytes = text.bytes
@@ -22,34 +22,35 @@ package enum Console {
         }
     }
 
-    /// Columns of the terminal that a stream writes to; nil where it is none.
+    /// The columns of the terminal to which a stream writes; nil where the stream is no terminal.
     static func width(of file: Int32) -> Int? {
         var size = winsize()
         guard isatty(file) == 1, ioctl(file, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
         return Int(size.ws_col)
     }
 
-    /// Why output was lost for the first time, as errno says; 0 where none was, or the reason is not known.
+    /// errno of the first loss of output; 0 where nothing was lost, or the reason is not known.
     nonisolated(unsafe) private static var lossReason: Int32 = 0
 
-    /// To be called right after something was written to standard output.
+    /// Notes a loss of output. Call right after writing to standard output, before errno changes.
     static func noteLoss() {
         let reason = errno
         if lossReason == 0, ferror(stdout) != 0 { lossReason = reason }
     }
 
-    /// Has the process end with a message and a code that is not 0 where standard output, whoever wrote to it, did not
-    /// get all.
-    /// To be called first, so that whatever else is done at the end of the process is done before.
+    /// Makes the process end with a message and a code other than 0 where some of standard output was lost, whoever
+    /// wrote it. Call this first, so that all else that the end of the process runs comes before the check.
     package static func watchOutput() {
-        // In the place of a stream that the caller closed, a file that a script opens would get what is printed.
+        // A stream that the caller closed is opened: otherwise the next file that a script opens would get its number,
+        // and all that is printed.
         for file: Int32 in 0...2 where fcntl(file, F_GETFD) < 0 {
             _ = open("/dev/null", file == 0 ? O_WRONLY : O_RDONLY)
         }
-        on_exit({ status, _ in Console.tellOfLoss(status) }, nil)
+        on_exit({ status, _ in Console.reportLoss(status) }, nil)
     }
 
-    /// Writes out what scripts left in files of Lua's that they did not close; tells where one cannot be written.
+    /// Writes out Lua's files that scripts did not close, and reports where a file cannot be written.
+    /// - Returns: whether all could be written.
     static func flushFiles() -> Bool {
         fflush(stdout)
         noteLoss()
@@ -58,7 +59,7 @@ package enum Console {
         return false
     }
 
-    private static func tellOfLoss(_ status: Int32) {
+    private static func reportLoss(_ status: Int32) {
         fflush(stdout)
         noteLoss()
         guard ferror(stdout) != 0, lossReason != EPIPE else { return }

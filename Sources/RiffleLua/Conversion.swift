@@ -1,10 +1,10 @@
 import CLuaBridge
 import RiffleTensor
 
-// Between the plain values of the bridge and the library's.
+// Conversion between the plain values of the bridge and the library's values.
 
 extension rlua_value {
-    /// A string's bytes, also of RLUA_OTHER and RLUA_UNREADABLE.
+    /// The text of a string, or that of RLUA_OTHER and RLUA_UNREADABLE.
     var text: String {
         guard let bytes = string.bytes else { return "" }
         return String(bytes: UnsafeRawBufferPointer(start: bytes, count: string.length))
@@ -12,7 +12,7 @@ extension rlua_value {
     var items: UnsafeMutableBufferPointer<rlua_value> {
         UnsafeMutableBufferPointer(start: table.items, count: Int(table.count))
     }
-    /// Keys and values in turn.
+    /// The keys and values of a table, alternating.
     var pairs: UnsafeMutableBufferPointer<rlua_value> {
         UnsafeMutableBufferPointer(start: table.items.map { $0 + Int(table.count) }, count: 2 * Int(table.named))
     }
@@ -20,7 +20,7 @@ extension rlua_value {
 }
 
 extension LuaEngine {
-    /// Any value at all. A table with names is a table, its items under "1", "2" and so on.
+    /// A value of any kind. In a table with names, items get the names "1", "2" and so on.
     func value(_ raw: inout rlua_value) throws -> Value {
         switch raw.kind {
         case RLUA_NIL: return .none
@@ -30,7 +30,7 @@ extension LuaEngine {
         case RLUA_STRING: return .string(raw.text)
         case RLUA_OBJECT: return object(raw)
         case RLUA_REFERENCE:
-            return .object(LuaFunction(LuaReference(state: state, place: rlua_take_reference(&raw))))
+            return .object(LuaFunction(LuaReference(state: state, ref: rlua_take_reference(&raw))))
         case RLUA_TABLE:
             if raw.table.named == 0 { return .list(try raw.items.indices.map { try value(&raw.items[$0]) }) }
             return .table(try table(&raw))
@@ -42,17 +42,17 @@ extension LuaEngine {
 
     func table(_ raw: inout rlua_value) throws -> [String: Value] {
         var table: [String: Value] = [:]
-        for place in raw.items.indices { table["\(place + 1)"] = try value(&raw.items[place]) }
+        for index in raw.items.indices { table["\(index + 1)"] = try value(&raw.items[index]) }
         let pairs = raw.pairs
-        for place in stride(from: 0, to: pairs.count, by: 2) {
+        for index in stride(from: 0, to: pairs.count, by: 2) {
             let key: String
-            switch pairs[place].kind {
-            case RLUA_STRING: key = pairs[place].text
-            case RLUA_INTEGER: key = "\(pairs[place].integer)"
-            case RLUA_NUMBER: key = "\(pairs[place].number)"
+            switch pairs[index].kind {
+            case RLUA_STRING: key = pairs[index].text
+            case RLUA_INTEGER: key = "\(pairs[index].integer)"
+            case RLUA_NUMBER: key = "\(pairs[index].number)"
             default: throw Mismatch(got: "a table with a key that is neither a name nor a number")
             }
-            guard table.updateValue(try value(&pairs[place + 1]), forKey: key) == nil else {
+            guard table.updateValue(try value(&pairs[index + 1]), forKey: key) == nil else {
                 throw Mismatch(problem: "a table with two keys that read alike, '\(key)'")
             }
         }
@@ -72,39 +72,39 @@ extension LuaEngine {
             : "a \(word) that was freed"
     }
 
-    /// Writes values into room of the arena.
+    /// Writes values into memory of the arena.
     func write(_ values: [Value]) throws -> UnsafeMutablePointer<rlua_value>? {
-        guard let room = rlua_values(state.pointer, values.count) else { return nil }
-        for (place, value) in values.enumerated() { try write(value, to: room + place) }
-        return room
+        guard let raw = rlua_values(state.pointer, values.count) else { return nil }
+        for (index, value) in values.enumerated() { try write(value, to: raw + index) }
+        return raw
     }
 
-    func write(_ value: Value, to room: UnsafeMutablePointer<rlua_value>) throws {
+    func write(_ value: Value, to raw: UnsafeMutablePointer<rlua_value>) throws {
         switch value {
         case .tensor(let tensor):
-            rlua_own_object(state.pointer, room, tensorClass, Unmanaged.passRetained(tensor).toOpaque())
-        case .none: room.pointee = rlua_value(kind: RLUA_NIL)
-        case .boolean(let boolean): room.pointee = rlua_value(kind: RLUA_BOOLEAN, boolean: boolean)
-        case .integer(let integer): room.pointee = rlua_value(kind: RLUA_INTEGER, integer: Int64(integer))
-        case .number(let number): room.pointee = rlua_value(kind: RLUA_NUMBER, number: number)
-        case .string(let string): room.pointee = text(string)
+            rlua_own_object(state.pointer, raw, tensorClass, Unmanaged.passRetained(tensor).toOpaque())
+        case .none: raw.pointee = rlua_value(kind: RLUA_NIL)
+        case .boolean(let boolean): raw.pointee = rlua_value(kind: RLUA_BOOLEAN, boolean: boolean)
+        case .integer(let integer): raw.pointee = rlua_value(kind: RLUA_INTEGER, integer: Int64(integer))
+        case .number(let number): raw.pointee = rlua_value(kind: RLUA_NUMBER, number: number)
+        case .string(let string): raw.pointee = text(string)
         case .object(let object):
             if let function = object as? LuaFunction {
-                // Not the arena's to give back: the function outlives the call, which holds it in `values`.
-                room.pointee = rlua_value(kind: RLUA_REFERENCE, reference: function.reference.place)
+                // The arena does not own the reference: the caller's value keeps the function alive during the call.
+                raw.pointee = rlua_value(kind: RLUA_REFERENCE, reference: function.reference.ref)
                 return
             }
             guard let number = classNumber(of: object) else {
                 throw RiffleError("", "Lua knows no class for \(type(of: object))")
             }
-            rlua_own_object(state.pointer, room, number, Unmanaged.passRetained(object).toOpaque())
+            rlua_own_object(state.pointer, raw, number, Unmanaged.passRetained(object).toOpaque())
         case .list(let items):
             let inside = try write(items)
-            room.pointee = rlua_value(kind: RLUA_TABLE, items: inside, count: items.count, named: 0)
+            raw.pointee = rlua_value(kind: RLUA_TABLE, items: inside, count: items.count, named: 0)
         case .table(let table):
             let names = table.keys.sorted()
             let inside = try write(names.flatMap { [.string($0), table[$0] ?? .none] })
-            room.pointee = rlua_value(kind: RLUA_TABLE, items: inside, count: 0, named: names.count)
+            raw.pointee = rlua_value(kind: RLUA_TABLE, items: inside, count: 0, named: names.count)
         }
     }
 
@@ -123,14 +123,14 @@ extension LuaEngine {
     }
 }
 
-/// What is wrong with a value, to be completed by whoever knows which argument it is.
+/// What is wrong with a value. The message is completed where the argument's name is known.
 struct Mismatch: Error {
-    /// What was wanted, where the declared type does not already say so.
+    /// The wanted value in words, where the declared type does not say so.
     var wanted: String?
-    /// `item 2 of ` and the like.
-    var place = ""
+    /// The part of the argument that is wrong, such as `item 2 of `.
+    var location = ""
     var got: String
-    /// Set where the value cannot be read at all.
+    /// Why the value cannot be read, where it cannot.
     var problem: String?
 
     init(wanted: String? = nil, got: String) {

@@ -1,8 +1,8 @@
 import RiffleTensor
 
-/// What the library found on this machine.
+/// A report on what the library found on this machine.
 package enum Doctor {
-    /// Why the library that RIFFLE_BLAS names is not in use; nil where it is, or none is named.
+    /// Why the library that RIFFLE_BLAS names is not in use; nil where that library is in use, or none is named.
     package static var missingBLAS: String? {
         Environment.variable("RIFFLE_BLAS") == nil ? nil : Processor.blas.problem
     }

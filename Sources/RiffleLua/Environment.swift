@@ -1,11 +1,11 @@
 import Glibc
 import RiffleTensor
 
-/// What the process was started with, byte for byte.
+/// Arguments and environment of the process, byte for byte.
 package enum Environment {
     /// The arguments behind the command.
-    package static let arguments: [String] = (1..<max(1, Int(CommandLine.argc))).compactMap { place in
-        CommandLine.unsafeArgv[place].map { String(cBytes: $0) }
+    package static let arguments: [String] = (1..<max(1, Int(CommandLine.argc))).compactMap { index in
+        CommandLine.unsafeArgv[index].map { String(cBytes: $0) }
     }
 
     /// A variable of the environment; nil where it is not set, or empty.

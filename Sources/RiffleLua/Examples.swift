@@ -11,7 +11,7 @@ package enum Examples {
         ("reflow", PackageResources.reflow_lua),
     ]
 
-    /// The comment that begins a script: what it shows and how long it takes.
+    /// The comment at the beginning of a script, which says what the script shows and how long it takes.
     package static func about(_ source: [UInt8]) -> String {
         String(decoding: source, as: UTF8.self).split(separator: "\n", omittingEmptySubsequences: false)
             .prefix { $0.hasPrefix("--") }.map { String($0.drop { $0 == "-" || $0 == " " }) }.joined(separator: " ")

@@ -4,9 +4,9 @@ import RiffleTensor
 
 extension LuaEngine {
 
-    /// What a command line asks to run.
+    /// A program that a command line names.
     package enum Program {
-        /// Code of the command line, an entry of a session.
+        /// Code from the command line, as an entry of a session.
         case line(String)
         /// All of standard input as one entry of a session.
         case standardInput
@@ -14,9 +14,9 @@ extension LuaEngine {
         case example(String, [UInt8])
     }
 
-    /// Runs a program and reports what goes wrong on standard error. Ctrl-C stops it.
-    /// - Parameter thenSession: whether a session follows, which goes on with the locals of the program.
-    /// - Returns: whether it ran to its end.
+    /// Runs a program and reports errors on standard error. Ctrl-C stops the program.
+    /// - Parameter thenSession: whether a session follows, which keeps the locals of the program.
+    /// - Returns: whether the program ran to its end.
     package func execute(_ program: Program, thenSession: Bool = false) -> Bool {
         Signals.interruptsComputation(thenExits: true)
         defer {
@@ -41,7 +41,8 @@ extension LuaEngine {
         }
     }
 
-    /// Ends what scripts began to write and did not finish. Nothing of theirs may run afterwards.
+    /// Puts in place, or gives up, the files that scripts began to write and did not finish. No script may run
+    /// afterwards.
     /// - Returns: whether nothing was lost.
     package func settle() -> Bool {
         UnfinishedWork.settle()
@@ -64,15 +65,16 @@ extension LuaEngine {
         try finish(session.evaluate(text(source), name: "@\(path)", prints: false, arguments: arguments))
     }
 
-    /// Nothing comes after a program: one that is incomplete is as wrong as another.
-    private func finish(_ answer: Session.Answer) throws {
-        switch answer {
+    /// Throws the message of a program that does not compile. An incomplete program is an error, too: no lines follow
+    /// it.
+    private func finish(_ outcome: Session.Outcome) throws {
+        switch outcome {
         case .done: break
         case .incomplete(let message), .wrong(let message): throw RiffleError("", message)
         }
     }
 
-    /// The folder of a script, the one that a link leads to.
+    /// The folder of a script; where the script is a link, the folder of its target.
     private func folder(of path: String) -> String {
         var path = path
         var link = stat()
@@ -84,7 +86,7 @@ extension LuaEngine {
         return path.lastIndex(of: "/").map { String(path[...$0].dropLast(path == "/" ? 0 : 1)) } ?? "."
     }
 
-    /// An error, with the lines that led to it where they tell more than the message.
+    /// An error's message, followed by its traceback where that has more than one line.
     static func report(_ error: any Error) -> String {
         let lines = (error as? LuaError)?.traceback.split(separator: "\n") ?? []
         return lines.count > 1 ? "\(error)\n" + lines.joined(separator: "\n") : "\(error)"
@@ -106,7 +108,7 @@ extension LuaEngine {
             if count < 0, errno == EINTR, !Interrupt.requested { continue }
             guard count > 0 else { throw RiffleError("", "cannot read \(name): \(String(cString: strerror(errno)))") }
             bytes += part[..<count]
-            // A device or a pipe may have no end.
+            // A device or a pipe may be endless.
             guard bytes.count <= 1 << 30 else {
                 throw RiffleError("", "cannot read \(name): a program has at most 1 GiB")
             }
@@ -115,7 +117,7 @@ extension LuaEngine {
 
     private func text(_ bytes: [UInt8]) -> String { bytes.withUnsafeBytes { String(bytes: $0) } }
 
-    /// Without a byte-order mark; a first line `#!...` becomes empty, so that lines keep their numbers.
+    /// The source without a byte-order mark. A first line `#!...` becomes empty, so that lines keep their numbers.
     private func asSource(_ bytes: [UInt8]) -> [UInt8] {
         let text = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
         return Array(text.first == UInt8(ascii: "#") ? text.drop { $0 != UInt8(ascii: "\n") } : text)
@@ -123,7 +125,8 @@ extension LuaEngine {
 }
 
 extension Examples {
-    /// - Throws: `RiffleError` with the nearest name where there is none of this name.
+    /// The example of a name, with or without `.lua`.
+    /// - Throws: `RiffleError` with the nearest name where no example has this name.
     package static func named(_ name: String) throws -> (name: String, source: [UInt8]) {
         let name = name.hasSuffix(".lua") ? String(name.dropLast(4)) : name
         guard let found = all.first(where: { $0.name == name }) else {

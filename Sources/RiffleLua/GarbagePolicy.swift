@@ -1,19 +1,20 @@
 import RiffleTensor
 
-/// When Lua's garbage has to be collected for the sake of tensor memory, which Lua's own collector cannot see: at the
-/// end of a call. A call that lacks memory has it collected at once (`Memory.taking`).
+/// Decides at the end of each call whether Lua's garbage has to be collected for the sake of tensor memory, which Lua's
+/// own collector cannot see. A call that lacks memory has the garbage collected at once (`Memory.taking`).
 final class GarbagePolicy {
-    /// Live bytes that the last collection left.
-    private var left = 0
+    /// The live bytes after the last collection.
+    private var liveAfterCollection = 0
 
-    /// Asked at the end of every call: half again what the last collection left may be in use, but at least 256 MB,
-    /// and never more than half of what it left free.
+    /// Whether the live bytes exceed 1.5 times those after the last collection, or 256 MB where that is more; or exceed
+    /// those after the last collection by more than half of the memory that was free then.
     var isCollectionDue: Bool {
         let memory = Memory.now
-        let free = max(0, memory.limit - left)
-        return memory.live > min(max(256 << 20, left + left / 2), left + free / 2)
+        let free = max(0, memory.limit - liveAfterCollection)
+        let usual = max(256 << 20, liveAfterCollection + liveAfterCollection / 2)
+        return memory.live > min(usual, liveAfterCollection + free / 2)
     }
 
-    /// To be called after a full collection.
-    func collected() { left = Memory.now.live }
+    /// Called after a full collection.
+    func collected() { liveAfterCollection = Memory.now.live }
 }

@@ -2,7 +2,7 @@ import CLuaBridge
 import Glibc
 import RiffleTensor
 
-// What the prelude is written with, and no script sees.
+// Functions that the prelude uses and no script sees.
 
 extension LuaEngine {
     var internals: [Function] {
@@ -18,7 +18,8 @@ extension LuaEngine {
                     Argument("null_class", .boolean),
                 ], Doc("")
             ) { arguments in
-                let held: Held = arguments.object(0), forward: LuaFunction = arguments.object(2)
+                let held: Held = arguments.object(0)
+                let forward: LuaFunction = arguments.object(2)
                 guard case .object(let definition as LuaFunction) = held.value else {
                     throw RiffleError("nn.module", "a table is wanted")
                 }
@@ -50,8 +51,9 @@ extension LuaEngine {
             },
             Function("options_of", [Argument("name", .string), Argument("is_method", .boolean)], Doc("")) {
                 [unowned self] in
-                // A tensor's method may be an operation, which is told of by its own name.
-                let name = $0.string(0), lastName = String(name.split(separator: ":").last ?? "")
+                // A tensor's method may be an operation, which the catalogue has under its own name.
+                let name = $0.string(0)
+                let lastName = String(name.split(separator: ":").last ?? "")
                 guard let entry = catalogue[name] ?? catalogue[lastName] else { return [.list([])] }
                 let options = entry.parameters.dropFirst($0.boolean(1) ? 1 : 0)
                 return [.list(options.map { .list(([$0.name] + $0.choices).map(Value.string)) })]
@@ -88,14 +90,14 @@ extension LuaEngine {
         for (name, bytes) in Prelude.chunks { try run(bytes, name: "=[riffle \(name)]", arguments: roots) }
     }
 
-    /// Runs a chunk of our own, which gets the tables `riffle` and `internal`.
+    /// Runs a chunk of the library's own, which gets the tables `riffle` and `internal`.
     func runInternal(_ source: String) throws -> [Value] {
         try run(Array(source.utf8), name: "=[riffle]", arguments: roots)
     }
 
     private var roots: [Value] {
         [RLUA_RIFFLE, RLUA_INTERNAL].map { root in
-            let reference = LuaReference(state: state, place: rlua_root_reference(state.pointer, root), borrowed: true)
+            let reference = LuaReference(state: state, ref: rlua_root_reference(state.pointer, root), borrowed: true)
             return .object(LuaFunction(reference))
         }
     }
@@ -104,13 +106,13 @@ extension LuaEngine {
         var outcome = rlua_outcome()
         rlua_begin(state.pointer, &outcome)
         defer { rlua_done(state.pointer, &outcome) }
-        guard let room = rlua_values(state.pointer, 1), let items = rlua_values(state.pointer, arguments.count + 2)
+        guard let table = rlua_values(state.pointer, 1), let items = rlua_values(state.pointer, arguments.count + 2)
         else { return }
-        for (place, argument) in arguments.enumerated() { items[place] = text(argument) }
+        for (index, argument) in arguments.enumerated() { items[index] = text(argument) }
         items[arguments.count] = rlua_value(kind: RLUA_INTEGER, integer: 0)
         items[arguments.count + 1] = text(script)
-        room.pointee = rlua_value(kind: RLUA_TABLE, items: items, count: arguments.count, named: 1)
-        rlua_set_global(state.pointer, "arg", room)
+        table.pointee = rlua_value(kind: RLUA_TABLE, items: items, count: arguments.count, named: 1)
+        rlua_set_global(state.pointer, "arg", table)
     }
 
     /// The largest tensors in local variables of the running code, for a message about memory.
@@ -134,15 +136,15 @@ extension LuaEngine {
     }
 }
 
-/// A value kept for the prelude, which passes it on unread.
+/// A value that the prelude passes on without reading it.
 final class Held {
     let value: Value
     init(_ value: Value) { self.value = value }
 }
 
 extension Catalogue.Entry {
-    /// From a table of the prelude: `summary`, `formula`, `shapes`, `example`, `source`, and `arguments`, a list of
-    /// `{ name, type, summary, default }`.
+    /// An entry from a table of the prelude: `summary`, `formula`, `shapes`, `example`, `source`, and `arguments`, a
+    /// list of `{ name, type, summary, default }`.
     init(_ name: String, _ table: [String: Value]) {
         func string(_ key: String) -> String { if case .string(let text)? = table[key] { text } else { "" } }
         self.name = name

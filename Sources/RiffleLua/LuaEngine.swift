@@ -14,17 +14,17 @@ package final class LuaEngine: @unchecked Sendable {
     private(set) var tensorClass: Int32 = -1
     private(set) var parameterClass: Int32 = -1
     private var bindings: [Binding] = []
-    /// What scripts get as `...`.
+    /// The values of `...` in scripts.
     let arguments: [Value]
     package let catalogue = Catalogue()
     let memory = GarbagePolicy()
     private(set) lazy var session = Result { try Session(self) }
-    /// Whether the last program was stopped by Ctrl-C.
+    /// Whether Ctrl-C stopped the last program.
     package internal(set) var wasInterrupted = false
 
     /// - Parameters:
-    ///   - script: what `arg[0]` says.
-    ///   - arguments: the rest of `arg`.
+    ///   - script: the value of `arg[0]`.
+    ///   - arguments: the other values of `arg`.
     package init(script: String = "riffle", arguments: [String] = []) throws {
         self.arguments = arguments.map(Value.string)
         _ = SystemLibrary.started
@@ -41,7 +41,7 @@ package final class LuaEngine: @unchecked Sendable {
             definition: { _, object in
                 guard let object else { return 0 }
                 return (Unmanaged<AnyObject>.fromOpaque(object).takeUnretainedValue() as? HasDefinition)?
-                    .definitionPlace ?? 0
+                    .definitionRef ?? 0
             })
         guard let pointer = rlua_open(library) else { throw RiffleError("", "Lua does not start") }
         state = LuaState(pointer)
@@ -83,7 +83,7 @@ package final class LuaEngine: @unchecked Sendable {
         let binding = Binding(function, form, title: title, engine: self)
         bindings.append(binding)
         return rlua_row_new(
-            state.pointer, Binding.answer, Unmanaged.passUnretained(binding).toOpaque(),
+            state.pointer, Binding.body, Unmanaged.passUnretained(binding).toOpaque(),
             handsOn ? RLUA_BY_REFERENCE : RLUA_BY_VALUE)
     }
 
@@ -94,7 +94,7 @@ package final class LuaEngine: @unchecked Sendable {
             state.pointer, root, function.name, row(function, isInternal ? .primitive : .function, title: title))
     }
 
-    /// Places a function under its path; tensor operations become methods of tensors and parameters, too.
+    /// Adds a function under its path; tensor operations become methods of tensors and parameters, too.
     private func register(_ function: Function) {
         if function.name.hasPrefix("autodiff.") {
             define(
@@ -122,7 +122,7 @@ package final class LuaEngine: @unchecked Sendable {
         let row = row(
             function, isMethod ? .method : .function, title: isMethod ? function.name : "riffle.\(function.name)")
         for (other, candidate) in classes.enumerated() where other == number || candidate.extends == word {
-            // A field of a special class hides a method of the general one.
+            // A field of a class hides a method of the class that it extends.
             if other != number, candidate.properties.contains(where: { $0.name == name }) { continue }
             rlua_class_set(state.pointer, Int32(other), RLUA_METHOD, name, row)
         }
@@ -161,7 +161,7 @@ package final class LuaEngine: @unchecked Sendable {
         for entry in classes { for method in entry.methods { register(method) } }
     }
 
-    /// object[key] where neither a method nor a property has that name.
+    /// The function for object[key] where neither a method nor a property has that name.
     private func indexing(_ entry: ObjectClass) -> Function {
         Function("index", [Argument("object", .object(entry.word)), Argument("key", .any, default: .none)], Doc("")) {
             [unowned self] arguments in
@@ -179,6 +179,7 @@ package final class LuaEngine: @unchecked Sendable {
         }
     }
 
+    /// The function for object[key] = value where no property that can be set has that name.
     private func assigning(_ entry: ObjectClass) -> Function {
         let declared = [
             Argument("object", .object(entry.word)), Argument("key", .any, default: .none),
@@ -205,7 +206,7 @@ package final class LuaEngine: @unchecked Sendable {
 
     func isTensor(_ number: Int32) -> Bool { number == tensorClass || number == parameterClass }
 
-    /// The class an object belongs to, remembered for each Swift type.
+    /// The number of an object's class, remembered for each Swift type.
     func classNumber(of object: AnyObject) -> Int32? {
         let type = ObjectIdentifier(type(of: object))
         if let number = classNumbers[type] { return number }
@@ -216,29 +217,28 @@ package final class LuaEngine: @unchecked Sendable {
 
     // MARK: - Running
 
-    /// Runs a chunk of Lua and returns what it returns.
+    /// Runs a chunk of Lua and returns its results.
     /// - Throws: `LuaError` with message and traceback.
     @discardableResult
     package func run(_ source: String, name: String) throws -> [Value] { try run(source.bytes, name: name) }
 
-    /// - Parameter results: how many results are wanted, -1 for all: what nobody wants is not converted.
+    /// - Parameter results: the number of results, -1 for all. Others are not converted.
     @discardableResult
     package func run(_ bytes: [UInt8], name: String, arguments: [Value] = [], results: Int = -1) throws -> [Value] {
         var outcome = rlua_outcome()
         rlua_begin(state.pointer, &outcome)
         defer { rlua_done(state.pointer, &outcome) }
         var message = rlua_value()
-        let place = bytes.withUnsafeBufferPointer { bytes in
+        let ref = bytes.withUnsafeBufferPointer { bytes in
             bytes.withMemoryRebound(to: CChar.self) {
                 rlua_load(state.pointer, $0.baseAddress, $0.count, name.systemName, &message)
             }
         }
-        guard place != 0 else { throw RiffleError("", message.text) }
-        let chunk = LuaReference(state: state, place: place)
-        return try call(chunk, arguments, results: results)
+        guard ref != 0 else { throw RiffleError("", message.text) }
+        return try call(LuaReference(state: state, ref: ref), arguments, results: results)
     }
 
-    /// Takes back an interrupt that has been answered.
+    /// Clears an interrupt after it has stopped a computation.
     func resumeAfterInterrupt() {
         Interrupt.clear()
         rlua_resume(state.pointer)
@@ -249,17 +249,17 @@ package final class LuaEngine: @unchecked Sendable {
         var outcome = rlua_outcome()
         rlua_begin(state.pointer, &outcome)
         defer { rlua_done(state.pointer, &outcome) }
-        rlua_call(state.pointer, function.place, try write(arguments), arguments.count, Int32(results), &outcome)
+        rlua_call(state.pointer, function.ref, try write(arguments), arguments.count, Int32(results), &outcome)
         switch outcome.code {
         case RLUA_OK:
-            return try (0..<outcome.count).map { place in
-                do { return try value(&outcome.results[place]) } catch let error as Mismatch {
+            return try (0..<outcome.count).map { index in
+                do { return try value(&outcome.results[index]) } catch let error as Mismatch {
                     throw RiffleError("", "the function returned \(error.got)")
                 }
             }
         case RLUA_RAISED:
             throw LuaError(
-                reference: LuaReference(state: state, place: outcome.error),
+                reference: LuaReference(state: state, ref: outcome.error),
                 description: catalogue.explained(rlua_error_text(state.pointer, outcome.error).text),
                 traceback: rlua_traceback(state.pointer).text)
         default: throw RiffleError("", outcome.message.text)

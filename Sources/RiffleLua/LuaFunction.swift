@@ -1,34 +1,36 @@
 import CLuaBridge
 import RiffleTensor
 
-/// The C state, shared by the engine and by whatever keeps a value of Lua's registry.
+/// The C state, which the engine shares with all references to Lua's registry.
 final class LuaState: @unchecked Sendable {
     let pointer: OpaquePointer
-    /// Nil once the engine is gone. Not weak: that would slow down every use of the engine.
+    /// Nil once the engine is gone. A weak reference would slow down every use of the engine.
     unowned(unsafe) var engine: LuaEngine?
 
     init(_ pointer: OpaquePointer) { self.pointer = pointer }
     deinit { rlua_destroy(pointer) }
 }
 
-/// A place in Lua's registry, given back when the last holder is gone.
+/// A reference to a value in Lua's registry, which is given up when its last holder is gone.
 final class LuaReference: @unchecked Sendable {
     let state: LuaState
-    private(set) var place: Int32
+    private(set) var ref: Int32
     private let isBorrowed: Bool
 
-    /// - Parameter borrowed: the place is somebody else's to give back.
-    init(state: LuaState, place: Int32, borrowed: Bool = false) {
+    /// - Parameters:
+    ///   - ref: the value's key in the registry, 0 for none.
+    ///   - borrowed: whether another owner gives the reference up.
+    init(state: LuaState, ref: Int32, borrowed: Bool = false) {
         self.state = state
-        self.place = place
+        self.ref = ref
         isBorrowed = borrowed
     }
-    deinit { if place != 0, !isBorrowed { rlua_forget(state.pointer, place) } }
+    deinit { if ref != 0, !isBorrowed { rlua_forget(state.pointer, ref) } }
 
-    /// Leaves giving it back to the caller.
+    /// Hands the reference over to the caller, who has to give it up.
     func take() -> Int32 {
-        defer { place = 0 }
-        return place
+        defer { ref = 0 }
+        return ref
     }
 }
 
@@ -38,9 +40,10 @@ package final class LuaFunction: Sendable {
 
     init(_ reference: LuaReference) { self.reference = reference }
 
-    /// Calls it.
-    /// - Parameter results: how many results are wanted; those missing are `.none`.
-    /// - Throws: `LuaError` where Lua raised one, to be passed on: the call from Lua around this one raises it again.
+    /// Calls the function.
+    /// - Parameter results: the number of results; missing ones are `.none`.
+    /// - Throws: `LuaError` where Lua raised an error. The caller passes it on, so that the surrounding call from Lua
+    ///   raises the same error again.
     package func callAsFunction(_ arguments: [Value], results: Int = 1) throws -> [Value] {
         guard let engine = reference.state.engine else { throw RiffleError("", "Lua has ended") }
         return try engine.call(reference, arguments, results: results)
@@ -51,6 +54,6 @@ package final class LuaFunction: Sendable {
 package struct LuaError: Error, CustomStringConvertible {
     let reference: LuaReference
     package let description: String
-    /// The user's lines that led to it, innermost first.
+    /// The user's lines that were running, innermost first.
     package let traceback: String
 }

@@ -4,15 +4,16 @@ import RiffleTensor
 
 /// An object that borrows fields and `forward` from a table of Lua's.
 protocol HasDefinition: AnyObject {
-    var definitionPlace: Int32 { get }
+    /// The table's reference in Lua's registry.
+    var definitionRef: Int32 { get }
 }
 
 /// A network whose function is written in Lua.
 ///
-/// Parts and parameters live here, so that copies, averages and files work as for every module; the rest of the table
-/// that `nn.module` was given, `forward` above all, stays in Lua and is shared between copies.
+/// This object holds parts and parameters, so that copies, averages and files work as for every module. The rest of the
+/// table that `nn.module` got, such as `forward`, stays in Lua, and copies share it.
 final class LuaModule: Network, HasDefinition {
-    /// Where a part stands in the table: itself, or in a table of parts.
+    /// A field of the table: a part, or a list or table that has parts in it.
     indirect enum Part {
         case module(Module)
         case parameter(Parameter)
@@ -28,7 +29,7 @@ final class LuaModule: Network, HasDefinition {
     private let timesWanted: Int
     private let conditioningWanted: Conditioning
 
-    var definitionPlace: Int32 { definition.place }
+    var definitionRef: Int32 { definition.ref }
 
     init(
         _ parts: [String: Part], definition: LuaReference, forward: LuaFunction, times: Int,
@@ -62,7 +63,7 @@ final class LuaModule: Network, HasDefinition {
     private func walk(_ visit: (String, Part) -> Void) {
         func walk(_ part: Part, _ name: String) {
             switch part {
-            case .list(let items): for (place, item) in items.enumerated() { walk(item, "\(name).\(place + 1)") }
+            case .list(let items): for (index, item) in items.enumerated() { walk(item, "\(name).\(index + 1)") }
             case .table(let table): for key in table.keys.sorted() { table[key].map { walk($0, "\(name).\(key)") } }
             default: visit(name, part)
             }
@@ -70,7 +71,7 @@ final class LuaModule: Network, HasDefinition {
         for name in names { parts[name].map { walk($0, name) } }
     }
 
-    /// What `self.name` is in Lua, for parts and tables of them.
+    /// The value of `self.name` in Lua, for parts and tables of them.
     func part(_ name: String) -> Value? {
         func value(_ part: Part) -> Value {
             switch part {
@@ -85,7 +86,7 @@ final class LuaModule: Network, HasDefinition {
     }
 
     override func blank() throws -> Module {
-        // A part that stands in several places does so in the copy.
+        // A part that occurs several times does so in the copy, too.
         var twins: [ObjectIdentifier: Part] = [:]
         func twin(of object: AnyObject, _ make: () throws -> Part) rethrows -> Part {
             if let twin = twins[ObjectIdentifier(object)] { return twin }
@@ -111,13 +112,13 @@ final class LuaModule: Network, HasDefinition {
         try forward([x] + times + (condition?.tensors ?? []))
     }
 
-    /// Whatever tensors `forward` wants: a part of another network need not take times.
+    // Passes all tensors on: a part of another network need not take times.
     override func forward(_ inputs: [Tensor]) throws -> Tensor {
         try forwardFunction.tensor([.object(self)] + inputs.map(Value.tensor), of: "module", named: "forward")
     }
 }
 
-/// A plain function of Lua's, function(x, t), as a velocity.
+/// A Lua function(x, t) as a velocity.
 final class LuaVelocity: Network {
     private let function: LuaFunction
 
@@ -131,7 +132,7 @@ final class LuaVelocity: Network {
     }
 }
 
-/// A plain function of Lua's, function(s, t), as the weights of losses.
+/// A Lua function(s, t) as the weights of losses.
 final class LuaWeight: LossWeight {
     private let function: LuaFunction
 
@@ -159,8 +160,8 @@ extension LuaFunction {
 }
 
 extension LuaModule {
-    /// Takes apart the table that `nn.module` was given.
-    /// - Parameter fields: those of its fields that hold modules or parameters, on their own or in tables.
+    /// A network from the table that `nn.module` got.
+    /// - Parameter fields: the fields of the table that are modules or parameters, or tables with some in them.
     convenience init(
         _ fields: [String: Value], definition: LuaReference, forward: LuaFunction, times: Int,
         _ conditioning: Conditioning
@@ -181,7 +182,7 @@ extension LuaModule {
 // MARK: - Where an error happened
 
 extension LuaEngine {
-    /// An error with the names of the modules that Lua was computing in, each as a part of the one around it.
+    /// An error with the names of the modules whose Lua code was running, each the name in the module around it.
     func located(_ error: RiffleError) -> RiffleError {
         final class Found { var modules: [Module] = [] }
         let found = Found()
@@ -190,7 +191,7 @@ extension LuaEngine {
             let module = Unmanaged<AnyObject>.fromOpaque(object).takeUnretainedValue() as? Module
             module.map { Unmanaged<Found>.fromOpaque(context).takeUnretainedValue().modules.append($0) }
         }
-        // From the innermost on; one that is no part of the module around it is where the path begins.
+        // Goes from the innermost module outwards; the path begins at a module that is no part of the one around it.
         var error = error
         for (inner, outer) in zip(found.modules, found.modules.dropFirst()) {
             guard let name = outer.name(of: inner) else { break }

@@ -1,10 +1,10 @@
 import RiffleTensor
 
-/// How a Swift class looks from Lua: the word for it in messages, its methods, fields and behaviour.
+/// A Swift class as Lua sees it: the word for it in messages, its methods, fields and behaviour.
 ///
-/// A room's functions and classes are added in a file of `Library/`, in an enum with `static let functions: [Function]`
-/// and `static let classes: [ObjectClass]`, and that enum is named in `Library.all`. Nothing else has to be touched:
-/// argument checks, messages, help, completion, the reference page and their tests follow.
+/// A namespace's functions and classes stand in a file of `Library/`, in an enum with `static let functions:
+/// [Function]` and `static let classes: [ObjectClass]`, which `Library.all` lists. Argument checks, messages, help,
+/// completion, the reference page and their tests follow from there.
 ///
 ///     ObjectClass(
 ///         "optimizer", Optimizer.self, Doc("Changes parameters along their gradients."),
@@ -18,16 +18,15 @@ import RiffleTensor
 ///         ],
 ///         describe: { "adamw, lr \($0.lr)" })
 ///
-/// - A function of `functions` that is named `optimizer:step` becomes a method as well; it declares its receiver as the
-///   first argument. A `Method` gets the receiver apart, and its arguments count from what stands in the parentheses.
-/// - An argument of type `.object("optimizer")` takes any object of this class. List classes of special things before
-///   those of general ones, subclasses before their superclass.
-/// - `call` answers `object(...)`; `next` answers a `for` loop: it gets what the last call returned first, or `.none`
-///   at the beginning, and returns nil at the end.
-/// - `index` answers `object[key]` and `object.key` where there is no method and no property, with nil for "no such
-///   key".
-/// - Functions and classes without a summary are not shown by help and the reference page.
-/// - `.object(LuaFunction)` is a Lua function: `.object("function")` takes one as an argument.
+/// - A function of `functions` that is named `optimizer:step` becomes a method as well; its first argument is the
+///   receiver. A `Method` gets the receiver separately, and its arguments are those in the parentheses.
+/// - An argument of type `.object("optimizer")` takes any object of this class. List a subclass before its superclass.
+/// - `call` is the body of `object(...)`; `next` that of a `for` loop, which gets the first value that its last call
+///   returned, or `.none` at the beginning, and returns nil at the end.
+/// - `index` is the body of `object[key]` and `object.key` where there is no method and no property of that name; it
+///   returns nil for "no such key".
+/// - Functions and classes without a summary do not appear in help and on the reference page.
+/// - A Lua function is an `.object(LuaFunction)`; an argument of type `.object("function")` takes one.
 package struct ObjectClass: Sendable {
     package typealias Body = @Sendable (Arguments) throws -> [Value]
 
@@ -36,12 +35,12 @@ package struct ObjectClass: Sendable {
     package let methods: [Function]
     let properties: [AnyProperty]
     let contains: @Sendable (AnyObject) -> Bool
-    /// By the name of the metamethod, such as `__len`; the receiver is the first argument.
+    /// Metamethods by their names, such as `__len`; the receiver is the first argument.
     let metamethods: [String: Function]
     let index: @Sendable (AnyObject, Value) throws -> Value?
-    /// The word of a class whose methods this one has too.
+    /// The word of a class whose methods this class has, too.
     let extends: String?
-    /// Makes an object of this class out of another value, where it can stand for one.
+    /// Makes an object of this class from another value, where that is possible.
     let convert: @Sendable (Value) -> AnyObject?
 
     package init<Object: AnyObject>(
@@ -72,7 +71,7 @@ package struct ObjectClass: Sendable {
         }
         self.convert = { value in convert?(value) }
 
-        /// A metamethod of the class, with the receiver apart and the other arguments as they come.
+        /// A metamethod of the class, whose body gets the receiver separately and the other arguments unchecked.
         func metamethod(_ name: String, _ body: @escaping @Sendable (Object, [Value]) throws -> [Value]) -> Function {
             Function("\(word):\(name)", [Argument(word, .object(word))], Doc("")) { arguments in
                 let object: Object = arguments.object(0)
@@ -111,7 +110,7 @@ package struct Method<Object: AnyObject>: Sendable {
     }
 }
 
-/// A field of an object that Lua reads, and writes where there is a `set`.
+/// A field of an object, which Lua reads, and writes where there is a `set`.
 package struct Property<Object: AnyObject>: Sendable {
     let name: String
     let type: ArgumentType
@@ -121,7 +120,7 @@ package struct Property<Object: AnyObject>: Sendable {
     let set: (@Sendable (Object, Arguments) throws -> Void)?
 
     /// - Parameters:
-    ///   - takesNil: whether it may be set to nil.
+    ///   - takesNil: whether the field may be set to nil.
     ///   - set: gets the new value, checked against `type`, as argument 0.
     package init(
         _ name: String, _ type: ArgumentType, _ summary: String, takesNil: Bool = false,
@@ -136,7 +135,7 @@ package struct Property<Object: AnyObject>: Sendable {
     }
 }
 
-/// A property whatever its class, as functions that Lua calls.
+/// A property of any class, as functions that Lua calls.
 struct AnyProperty: Sendable {
     let name: String
     let type: ArgumentType

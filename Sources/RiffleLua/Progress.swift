@@ -4,16 +4,16 @@ import Synchronization
 
 /// The progress of a loop on standard error: one line that is redrawn on a terminal, a few lines elsewhere.
 ///
-/// Belongs to the thread that runs Lua.
+/// A bar belongs to the thread that runs Lua.
 package final class Progress: @unchecked Sendable {
     private struct Shared {
-        /// The bar whose line stands on the terminal.
+        /// The bar whose line is on the terminal.
         var visible: Progress?
         var loss: Double?
     }
     private static let shared = Mutex(Shared())
 
-    /// Remembers the last loss, to be shown by the bar of the loop around.
+    /// Remembers the last loss, which the bar of the surrounding loop shows.
     package static func note(loss: Double) { shared.withLock { $0.loss = loss } }
 
     private let label: String
@@ -35,7 +35,7 @@ package final class Progress: @unchecked Sendable {
     /// Seconds on a clock that only goes forward.
     static func now() -> Double { Profiler.now() }
 
-    /// Told after each step: shows itself ten times a second on a terminal, elsewhere every half minute.
+    /// Called after each step. Shows the bar ten times a second on a terminal, elsewhere every half minute.
     func advance(to step: Int) {
         self.step = step
         let now = Progress.now()
@@ -44,7 +44,7 @@ package final class Progress: @unchecked Sendable {
         show(now)
     }
 
-    /// Shows the last state and how long it took, and ends the line.
+    /// Shows the last state and the time of the whole loop, and ends the line.
     func finish() {
         guard !isDone else { return }
         isDone = true
@@ -53,10 +53,10 @@ package final class Progress: @unchecked Sendable {
         Progress.shared.withLock { if $0.visible === self { $0.visible = nil } }
     }
 
-    /// Ends the line of a loop that was left early, before something else is shown.
+    /// Ends the line of a loop that was left early, before other output.
     package static func finishVisible() { shared.withLock { $0.visible }?.finish() }
 
-    /// Clears the line for output; the bar shows itself again with its next step.
+    /// Clears the line for output; the next step shows the bar again.
     static func clearLine() {
         guard shared.withLock({ $0.visible }) != nil else { return }
         Console.error("\r\u{1B}[K")
@@ -71,14 +71,15 @@ package final class Progress: @unchecked Sendable {
         Console.error("\r" + line(elapsed: now - start, width: (Console.width(of: 2) ?? 80) - 1) + "\u{1B}[K")
     }
 
+    /// The parts of a line, in the order in which they are left out where the line is too long.
     private enum Part: Int, Comparable {
-        /// In the order in which they are left out where there is no room.
         case rate, label, time, loss, count
         static func < (a: Part, b: Part) -> Bool { a.rawValue < b.rawValue }
     }
 
     /// `teacher  [=====>    ]  1200/6000  310/s  0:15 left  loss 0.0123`
-    /// - Parameter width: columns of the terminal; nil where there is none, and no bar. The bar takes what words leave.
+    /// - Parameter width: the columns of the terminal, of which the bar takes those that the words leave; nil where
+    ///   there is no terminal, for a line without a bar.
     func line(elapsed: Double, width: Int?) -> String {
         var parts: [(part: Part, text: String)] = label.isEmpty ? [] : [(.label, label)]
         parts.append((.count, total.map { "\(step)/\($0)" } ?? "\(step)"))
@@ -96,19 +97,20 @@ package final class Progress: @unchecked Sendable {
         while let width, length() > width, parts.count > 1, let least = parts.map(\.part).min() {
             parts.removeAll { $0.part == least }
         }
-        if let width, let bar = bar(room: width - length() - 4),
-            let place = parts.firstIndex(where: { $0.part == .count })
+        if let width, let bar = bar(columns: width - length() - 4),
+            let index = parts.firstIndex(where: { $0.part == .count })
         {
-            parts.insert((.count, bar), at: place)
+            parts.insert((.count, bar), at: index)
         }
         return String(parts.map(\.text).joined(separator: "  ").prefix(width ?? Int.max))
     }
 
-    /// A bar between brackets, which stand outside the room; nil where too little of it would be seen, or the end is
-    /// not known.
-    private func bar(room: Int) -> String? {
-        guard let total, room >= 5 else { return nil }
-        let width = min(20, room), full = total > 0 ? min(width, step * width / total) : width
+    /// A bar between brackets, which the columns do not include; nil where there are too few columns, or the number of
+    /// steps is not known.
+    private func bar(columns: Int) -> String? {
+        guard let total, columns >= 5 else { return nil }
+        let width = min(20, columns)
+        let full = total > 0 ? min(width, step * width / total) : width
         let head = full < width ? ">" : ""
         return "[" + String(repeating: "=", count: full) + head
             + String(repeating: " ", count: width - full - head.count) + "]"

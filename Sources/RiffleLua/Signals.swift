@@ -3,18 +3,19 @@ import Glibc
 import RiffleIO
 import RiffleTensor
 
-/// What signals do: Ctrl-C asks the computation to stop, and those that end the process leave no file half written.
+/// The handlers of signals: Ctrl-C stops the computation, and signals that end the process leave no file half written.
 package enum Signals {
     nonisolated(unsafe) private static var exitsOnSecond = false
-    /// How the terminal was before the session began to edit lines.
+    /// The terminal's modes from before the session began to edit lines.
     nonisolated(unsafe) private static var terminal: termios?
 
-    /// - Parameter thenExits: whether a second interrupt, before the first has been answered, ends the process.
+    /// Makes Ctrl-C stop the computation.
+    /// - Parameter thenExits: whether a second interrupt, before the computation has stopped, ends the process.
     package static func interruptsComputation(thenExits: Bool) {
         exitsOnSecond = thenExits
         Interrupt.clear()
         var action = sigaction()
-        // No SA_RESTART: a read from the terminal has to end.
+        // Without SA_RESTART, so that a signal ends a read from the terminal.
         action.__sigaction_handler.sa_handler = { _ in
             if Interrupt.requested, Signals.exitsOnSecond {
                 PartFile.removeAll()
@@ -26,16 +27,16 @@ package enum Signals {
         sigaction(SIGINT, &action, nil)
     }
 
-    /// Has the terminal put back as it is now when a signal ends the process.
+    /// Makes signals that end the process restore the terminal's present modes.
     package static func keepTerminal() {
         var modes = termios()
         if tcgetattr(0, &modes) == 0 { terminal = modes }
     }
 
-    /// Has files in the making removed when a signal ends the process; what is ignored (nohup) stays so.
+    /// Makes signals that end the process remove its unfinished files. Signals that are ignored (nohup) stay ignored.
     package static func removeUnfinishedFiles() {
         PartFile.prepareForSignals()
-        // A file that passes the size limit is an error of its write, told by the one who writes.
+        // A file that passes the size limit becomes an error of the write, which is reported there.
         signal(SIGXFSZ, SIG_IGN)
         for number in [SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU] {
             var action = sigaction()
@@ -49,7 +50,7 @@ package enum Signals {
                 PartFile.removeAll()
                 if var modes = Signals.terminal {
                     tcsetattr(0, TCSANOW, &modes)
-                    // The session's prompt asked for pastes to be marked.
+                    // Undoes the prompt's request to mark pastes.
                     let unmarked: StaticString = "\u{1B}[?2004l"
                     _ = write(1, unmarked.utf8Start, unmarked.utf8CodeUnitCount)
                 }

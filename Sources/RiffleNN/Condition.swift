@@ -14,7 +14,7 @@ public struct Condition {
         Condition(try tensors.map { try $0.sliced(0, range) })
     }
 
-    /// This condition with samples at random replaced by none.
+    /// This condition, with a random part of the samples conditioned on nothing instead.
     package func dropping(_ part: Double, _ conditioning: Conditioning) throws -> Condition {
         guard part > 0 else { return self }
         let none = try conditioning.null(like: self)
@@ -26,7 +26,8 @@ public struct Condition {
     /// The conditions of several batches, one after another.
     package static func cat(_ conditions: [Condition]) throws -> Condition {
         Condition(
-            try (conditions.first?.tensors ?? []).indices.map { place in try .cat(conditions.map { $0.tensors[place] })
+            try (conditions.first?.tensors ?? []).indices.map { index in
+                try .cat(conditions.map { $0.tensors[index] })
             })
     }
 }
@@ -39,8 +40,8 @@ public enum Conditioning: Equatable, Sendable {
     /// Tokens of width `tokens` and a summary of width `summary`.
     case text(tokens: Int, summary: Int)
 
-    /// What stands for no condition in the place of this one: the label after the last, or a text of zeros.
-    /// - Throws: `RiffleError` where there is no such condition.
+    /// The condition that stands for "none", shaped as the given one: the label after the last, or a text of zeros.
+    /// - Throws: `RiffleError` where the network knows no such condition.
     package func null(like condition: Condition) throws -> Condition {
         switch self {
         case .none: throw RiffleError("", "the network is not conditioned on anything; make it with classes = ...")
@@ -63,13 +64,14 @@ public enum Conditioning: Equatable, Sendable {
         }
     }
 
-    /// Whether a condition for the one is one for the other: as many classes, a label for none aside.
-    package func isTold(like other: Conditioning) -> Bool {
+    /// Whether a condition of one network can be given to the other. Classes have to be as many; a label for none need
+    /// not exist in both.
+    package func accepts(conditionsOf other: Conditioning) -> Bool {
         if case .classes(let own, _) = self, case .classes(let others, _) = other { return own == others }
         return self == other
     }
 
-    /// What a reader is told of it, after the sizes.
+    /// In words that follow a network's sizes in its description.
     var summary: String {
         switch self {
         case .none: ""
@@ -78,7 +80,8 @@ public enum Conditioning: Equatable, Sendable {
         }
     }
 
-    /// Checks what n samples are conditioned on.
+    /// Checks a condition of n samples.
+    /// - Throws: `RiffleError` that says what the network needs.
     func check(_ condition: Condition?, _ n: Int) throws {
         let tensors = condition?.tensors ?? []
         switch self {
@@ -92,11 +95,11 @@ public enum Conditioning: Equatable, Sendable {
                 throw RiffleError("", "this network has \(count) classes and needs labels")
             }
             guard tensors.count == 1, labels.shape == [n], labels.dtype == .int32 else {
-                throw RiffleError("", "labels must be one int32 tensor [\(n)], \(range) (\(Self.told(tensors)))")
+                throw RiffleError("", "labels must be one int32 tensor [\(n)], \(range) (\(Self.describe(tensors)))")
             }
             let most = Int32(hasNull ? count + 1 : count)
             if let label = labels.elements(Int32.self).first(where: { $0 < 1 || $0 > most }) {
-                throw RiffleError("", "labels must be \(range), got \(label) (\(Self.told(tensors)))")
+                throw RiffleError("", "labels must be \(range), got \(label) (\(Self.describe(tensors)))")
             }
         case .text(let tokens, let summary):
             guard tensors.count == 2 else {
@@ -108,13 +111,13 @@ public enum Conditioning: Equatable, Sendable {
                 throw RiffleError(
                     "",
                     "a text must be tokens [\(n), length, \(tokens)] and a summary [\(n), \(summary)] "
-                        + "(\(Self.told(tensors)))"
+                        + "(\(Self.describe(tensors)))"
                 )
             }
         }
     }
 
-    private static func told(_ tensors: [Tensor]) -> String {
+    private static func describe(_ tensors: [Tensor]) -> String {
         tensors.map { "\($0.dtype) \($0.shape)" }.joined(separator: ", ")
     }
 }

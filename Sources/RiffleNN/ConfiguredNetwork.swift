@@ -1,6 +1,6 @@
 import RiffleTensor
 
-/// What a network is made of, all of it: two networks of one configuration differ in their parameters alone.
+/// Everything that decides a network's form: two networks of one configuration differ in their parameters alone.
 package protocol NetworkConfiguration: Sendable {
     /// 1 for a velocity, 2 for an average velocity.
     var times: Int { get set }
@@ -13,10 +13,10 @@ package protocol NetworkConfiguration: Sendable {
 package class ConfiguredNetwork<Configuration: NetworkConfiguration>: Network {
     package let configuration: Configuration
 
-    /// - Throws: `RiffleError` that names the setting that cannot be.
+    /// - Throws: `RiffleError` that names a setting that is not possible.
     package required init(_ configuration: Configuration) throws { self.configuration = configuration }
 
-    /// The configuration in words, without what it is conditioned on and its times.
+    /// The configuration in words, without conditioning and times.
     package var sizes: String { "" }
 
     package final override var summary: String { sizes + conditioning.summary + (times == 2 ? ", two times" : "") }
@@ -55,22 +55,25 @@ extension LabelledConfiguration {
 
 /// The class labels that a network is conditioned on.
 package struct ClassLabels: Sendable {
-    /// How many labels choose from, from 1 on; nil where there are none.
+    /// The number of labels, which count from 1; nil where there are none.
     package var count: Int?
-    /// Whether one more label stands for none.
+    /// Whether one more label stands for "no class".
     package var hasNull = false
 
-    package init(_ count: Int? = nil, hasNull: Bool = false) { (self.count, self.hasNull) = (count, hasNull) }
+    package init(_ count: Int? = nil, hasNull: Bool = false) {
+        self.count = count
+        self.hasNull = hasNull
+    }
 
     var conditioning: Conditioning { count.map { .classes($0, hasNull: hasNull) } ?? .none }
 
     static let options: [Option<ClassLabels>] = [
-        Option("classes", \.count, .integer(1...1_000_000), "how many labels choose from"),
+        Option("classes", \.count, .integer(1...1_000_000), "the number of labels, which count from 1"),
         Option("null_class", \.hasNull, .boolean, "whether one more label, classes + 1, stands for none"),
     ]
 
     /// - Parameter usual: the labels that a network of this form has by default.
-    /// - Throws: `RiffleError` where a label for none is asked for beside no others.
+    /// - Throws: `RiffleError` where a label for none is wanted without any others.
     func checked(against usual: ClassLabels) throws {
         guard count == nil, hasNull, !usual.hasNull else { return }
         throw RiffleError("", "null_class is one more label beside those of classes = ..., which were not given")

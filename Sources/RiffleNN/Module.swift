@@ -14,7 +14,7 @@ open class Module {
         }
     }
     private var trains = true
-    /// For the copy that follows a network as its average: the updates that it has had.
+    /// Where this module is the average of a network: how often the average was updated.
     package internal(set) var updateCount: UpdateCount?
 
     public init() {}
@@ -27,9 +27,9 @@ open class Module {
     open var ownBuffers: [NamedParameter] { [] }
     /// The word that describes the kind, such as `linear`.
     open var kind: String { "module" }
-    /// What a reader is told of its sizes.
+    /// The module's sizes in words, for its description.
     open var summary: String { "" }
-    /// How it computes, where a reader should be told, such as `bf16`.
+    /// How the module computes where that is not usual, such as `bf16`; for its description.
     open var settings: String { "" }
 
     /// A module of the same form with parameters of its own, whose values don't matter.
@@ -41,7 +41,7 @@ open class Module {
     /// How many tensors `forward` takes.
     open var arity: ClosedRange<Int> { 1...1 }
 
-    /// What the module computes, for those that take plain tensors.
+    /// The module's function, for modules that take plain tensors.
     open func forward(_ inputs: [Tensor]) throws -> Tensor { throw RiffleError(kind, "this module cannot be called") }
 
     /// Every parameter, depth first, with its full name.
@@ -54,7 +54,7 @@ open class Module {
         ownParameters + ownBuffers + children.flatMap { child in child.module.entries.map { $0.within(child.name) } }
     }
 
-    /// How many numbers the parameters hold; one that stands in two places counts once.
+    /// How many numbers the parameters hold; a parameter that occurs twice counts once.
     package var count: Int {
         var known: Set<ObjectIdentifier> = []
         return parameters.reduce(0) {
@@ -62,7 +62,7 @@ open class Module {
         }
     }
 
-    /// A copy with its own parameters, which cost memory only when one of the two changes.
+    /// A copy with parameters of its own. The two share memory until the parameters of one change.
     package func copied(trainable: Bool = true) throws -> Module {
         let random = Context.current.random
         defer { Context.current.random = random }
@@ -94,7 +94,7 @@ open class Module {
         return try body()
     }
 
-    /// Runs `body`; an error from inside tells this module's name.
+    /// Runs `body`; an error from inside gets this module's name into its path.
     package func named<Result>(_ name: String, _ body: () throws -> Result) throws -> Result {
         do {
             return try body()
@@ -154,7 +154,7 @@ public struct NamedParameter {
 
     func within(_ parent: String) -> NamedParameter { NamedParameter("\(parent).\(name)", parameter, layout) }
 
-    /// The shape that a file shows.
+    /// The parameter's shape in files.
     var fileShape: Shape { layout.inFile(parameter.shape) }
 }
 
@@ -207,7 +207,7 @@ extension Module: CustomStringConvertible {
     /// Kind, sizes and number of parameters, then the parts.
     public var description: String {
         let parts = children.map { name, module in
-            // A part that has nothing to say of its sizes tells how large it is.
+            // A part without sizes shows its number of parameters instead.
             "\n  \(name): \(module.head)" + (module.summary.isEmpty ? ", \(module.counted)" : "")
         }
         return "\(head)\(settings.isEmpty ? "" : ", \(settings)"), \(counted)" + parts.joined()
@@ -218,8 +218,8 @@ extension Module: CustomStringConvertible {
 
     private func grouped(_ number: Int) -> String {
         let digits = Array(String(number))
-        return digits.enumerated().map { place, digit in
-            (digits.count - place) % 3 == 0 && place > 0 ? ",\(digit)" : String(digit)
+        return digits.enumerated().map { index, digit in
+            (digits.count - index) % 3 == 0 && index > 0 ? ",\(digit)" : String(digit)
         }.joined()
     }
 }

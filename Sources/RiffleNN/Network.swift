@@ -7,13 +7,13 @@ import RiffleTensor
 open class Network: Module {
     /// 1 for a velocity, 2 for an average velocity.
     open var times: Int { 1 }
-    /// What it is conditioned on.
+    /// What the network is conditioned on.
     open var conditioning: Conditioning { .none }
     /// The shape of one sample, where the network is made for one.
     open var sampleShape: Shape? { nil }
 
-    /// How its products are made: float32, or faster from numbers rounded to bfloat16. Parameters, sums and everything
-    /// else are float32 in both. Copies and students take it over.
+    /// How matrix products are computed: in float32, or faster from factors rounded to bfloat16. Parameters, sums and
+    /// everything else are float32 in both. Copies and students take the precision over.
     package var precision = Precision.float32
 
     public final override var settings: String { precision == .bfloat16 ? "bf16" : "" }
@@ -21,7 +21,10 @@ open class Network: Module {
         if let twin = twin as? Network { precision = twin.precision }
     }
 
-    /// The network's function, of as many times as `times` says. Called through `velocity` and `average`.
+    /// The network's function, which subclasses define: in the precision that the thread has, of inputs that have been
+    /// checked. Callers use `velocity` and `average`, or `evaluateInOwnPrecision` from a network around this one.
+    /// - Parameter times: [n] each, as many as `self.times`. The same tensor twice is a jump of no length, see
+    ///   `isJumpOfNoLength`.
     open func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         throw RiffleError(kind, "this network has no function")
     }
@@ -34,6 +37,7 @@ open class Network: Module {
 
     /// The velocity v(x, t); of a network with two times, the average velocity of a jump of no length.
     package func velocity(_ x: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {
+        // The same tensor as both times, so that `isJumpOfNoLength` sees that there is no jump.
         try checked(x, times == 1 ? [t] : [t, t], condition)
     }
 
@@ -58,7 +62,7 @@ open class Network: Module {
         return twin
     }
 
-    /// `forward` itself says what is missing.
+    /// Any number: `forward` says which inputs are missing.
     open override var arity: ClosedRange<Int> { 0...Int.max }
 
     /// Inputs as Lua gives them: x, then as many times as the network has, then the condition's tensors.
@@ -72,8 +76,9 @@ open class Network: Module {
         return try checked(inputs[0], Array(inputs[1...times]), Condition(Array(inputs[(times + 1)...])))
     }
 
-    /// What `evaluate` gives, in this network's own precision; for networks around it, whose inputs have been checked.
-    package func answer(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+    /// Calls `evaluate` in this network's own precision. For networks that wrap this one, whose inputs have been
+    /// checked.
+    package func evaluateInOwnPrecision(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         try multiplying(in: precision) { try evaluate(x, times, condition) }
     }
 
@@ -84,6 +89,7 @@ open class Network: Module {
         guard let n = x.shape.sizes.first, x.dtype.isFloating else {
             throw RiffleError(kind, "x must be a batch of floats (x \(x.dtype) \(x.shape))")
         }
+        // Times [n] are passed on as they are: `isJumpOfNoLength` compares the tensors' identities.
         let times = try times.map { t -> Tensor in
             guard t.dtype.isFloating else {
                 throw RiffleError(kind, "times must be floats (times \(t.dtype) \(t.shape))")
@@ -97,7 +103,7 @@ open class Network: Module {
         do { try conditioning.check(condition, n) } catch let error as RiffleError {
             throw RiffleError(kind, error.message)
         }
-        let result = try answer(x, times, condition)
+        let result = try evaluateInOwnPrecision(x, times, condition)
         guard result.shape == x.shape, result.dtype.isFloating else {
             throw RiffleError(
                 kind,
@@ -107,6 +113,14 @@ open class Network: Module {
         }
         return result
     }
+}
+
+extension [Tensor] {
+    /// Whether these times of jumps are one tensor twice, so that no jump has any length.
+    ///
+    /// Two tensors that are equal describe the same jumps; a network then computes the lengths a sample at a time,
+    /// which costs more and gives the same up to rounding. So whoever means no jump passes the same tensor on.
+    var isJumpOfNoLength: Bool { count == 2 && self[0] === self[1] }
 }
 
 extension Tensor {

@@ -1,7 +1,7 @@
 import RiffleTensor
 
-/// A kind of network as callers make it: its name, its options with their defaults, and what makes it. Every network
-/// declares its own beside itself; `NetworkForm.all` lists them.
+/// A kind of network as callers make it: its name, its options with their defaults, and the function that makes it.
+/// Every network declares its form in its own file; `NetworkForm.all` lists the forms.
 package struct NetworkForm: Sendable {
     package let name: String
     package let doc: Doc
@@ -16,7 +16,7 @@ package struct NetworkForm: Sendable {
 
     /// - Parameters:
     ///   - usual: a configuration with the defaults of its options.
-    ///   - check: throws where options do not go together.
+    ///   - check: throws where options contradict each other.
     init<Configuration: NetworkConfiguration>(
         _ name: String, _ network: ConfiguredNetwork<Configuration>.Type, _ usual: Configuration,
         _ options: [Option<Configuration>], _ doc: Doc,
@@ -32,7 +32,7 @@ package struct NetworkForm: Sendable {
         }
     }
 
-    /// A network that takes the options of class labels behind its own.
+    /// A network whose own options are followed by those of class labels.
     init<Configuration: LabelledConfiguration>(
         labelled name: String, _ network: ConfiguredNetwork<Configuration>.Type, _ usual: Configuration,
         _ options: [Option<Configuration>], _ doc: Doc
@@ -45,8 +45,8 @@ package struct NetworkForm: Sendable {
 
     private static let precision = Argument(
         "precision", usual: Precision.float32,
-        "of products: bf16 rounds their factors where the processor has matrix tiles (AMX), which is faster, and is "
-            + "float32 elsewhere; sums and parameters stay float32")
+        "the precision of matrix products: bf16 rounds their factors, which is faster, where the processor has matrix "
+            + "tiles (AMX), and is float32 elsewhere; sums and parameters stay float32")
 
     package static let all = [MLP.form, UNet.form, DiT.form, MMDiT.form]
 }

@@ -7,11 +7,11 @@ private let usage = """
     riffle                        an interactive session
     riffle SCRIPT [ARGUMENTS]     runs a script; what follows it is the script's own
     riffle -i SCRIPT [ARGUMENTS]  runs a script, then a session that goes on with its variables
-    riffle -e CODE [-e CODE]      runs code as a session does, and prints what it gives
+    riffle -e CODE [-e CODE]      runs code as a session does, and prints its value
     riffle < FILE                 runs standard input likewise
     riffle - [ARGUMENTS] < FILE   the same, with arguments
     riffle examples [run] [NAME]  lists, shows or runs what comes with Riffle
-    riffle doctor                 tells what Riffle found on this machine
+    riffle doctor                 reports what Riffle found on this machine
     riffle docs                   prints the reference page
     """
 
@@ -39,7 +39,7 @@ struct Riffle: ParsableCommand {
         if let script = words.first { programs.append(script == "-" ? .standardInput : .file(script)) }
         let isSession = interactive || programs.isEmpty
         let isTerminal = isatty(0) == 1
-        // A pipe is no person: what it sends is one program.
+        // Without a terminal standard input is one program, not a session.
         if isSession, !isTerminal, words.first != "-" { programs.append(.standardInput) }
         var isFine = programs.allSatisfy { engine.execute($0, thenSession: interactive) }
         if isSession, isTerminal { try Repl(engine).run() }
@@ -47,7 +47,7 @@ struct Riffle: ParsableCommand {
         if !isFine { throw ExitCode(engine.wasInterrupted ? 130 : 1) }
     }
 
-    /// The words behind the options. After `--` a script may have any name.
+    /// The script and its arguments, which follow the options. After `--` a script may have any name.
     private func scriptAndArguments() throws -> [String] {
         guard let first = words.first, first != "--" else { return Array(words.dropFirst()) }
         if ["--help", "-h"].contains(first) { throw CleanExit.helpRequest(self) }
@@ -95,7 +95,7 @@ struct ExamplesCommand: ParsableCommand {
 
 struct DoctorCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "riffle doctor", abstract: "Tells what Riffle found on this machine.")
+        commandName: "riffle doctor", abstract: "Reports what Riffle found on this machine.")
     func run() { Console.output(Doctor.report + "\n") }
 }
 
@@ -104,7 +104,7 @@ struct Docs: ParsableCommand {
     func run() throws { Console.output(try LuaEngine().catalogue.reference) }
 }
 
-/// Commands beside the running of scripts, by their first word.
+/// The commands other than running scripts, by their first word.
 let commands: [String: any ParsableCommand.Type] = [
     "examples": ExamplesCommand.self, "doctor": DoctorCommand.self, "docs": Docs.self,
 ]
@@ -116,14 +116,15 @@ func run(_ type: any ParsableCommand.Type, _ arguments: [String]) -> Never {
         try command.run()
         exit(0)
     } catch {
-        let code = type.exitCode(for: error), message = type.fullMessage(for: error)
+        let code = type.exitCode(for: error)
+        let message = type.fullMessage(for: error)
         if !message.isEmpty { (code == .success ? Console.output : Console.error)(message + "\n") }
         exit(code.rawValue)
     }
 }
 
-/// What is wrong with the first variable of the environment that kernels would not understand.
-func misunderstoodSetting() -> String? {
+/// A message about the first environment variable whose value is not valid; nil where all are.
+func invalidSetting() -> String? {
     let levels = ["baseline", "avx2", "avx512", "amx"]
     let settings: [(name: String, wanted: String, accepts: (String) -> Bool)] = [
         ("RIFFLE_THREADS", "a whole number from 1 to 1024", { Int($0).map((1...1024).contains) ?? false }),
@@ -138,7 +139,7 @@ func misunderstoodSetting() -> String? {
 }
 
 Console.watchOutput()
-if let problem = misunderstoodSetting() {
+if let problem = invalidSetting() {
     Console.error("riffle: \(problem)\n")
     exit(1)
 }

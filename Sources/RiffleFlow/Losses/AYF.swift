@@ -8,11 +8,11 @@ import RiffleTensor
 ///
 /// | form | tangent g |
 /// | --- | --- |
-/// | eulerian (AYF-EMD) | v_s(x_s) - u* + r (t - s) D u*, D the derivative as the start moves at v_s |
+/// | eulerian (AYF-EMD) | v_s(x_s) - u* + r (t - s) D u*, D the derivative along (v_s, 1) in x and s |
 /// | lagrangian (AYF-LMD) | v_t(X*_{s,t}(x_s)) - u* - r (t - s) du*/dt |
 ///
-/// |g| is the root mean square of a sample, c = 0.1, and r warms up from 0 to 1. u* is the target; v the teacher's
-/// velocity, or in the Eulerian form without one the path's.
+/// |g| is the root mean square of a sample, c = 0.1, and r warms up from 0 to 1. u* is the target, v is the teacher's
+/// velocity. The Eulerian form takes the path's velocity where there is no teacher.
 ///
 /// With t = 1 the Eulerian form is the continuous consistency model sCM (Lu and Song 2410.11081) on this path.
 package struct AYFLoss {
@@ -20,9 +20,9 @@ package struct AYFLoss {
 
     package var options = LossOptions()
     package var form: Form = .eulerian
-    /// r, how much of the tangent's derivative counts.
+    /// r, the weight of the derivative in the tangent.
     package var warmup = 1.0
-    /// c of the normalisation; nothing is normalised where it is 0.
+    /// c of the normalisation; 0 for no normalisation.
     package var normaliser = 0.1
     /// Whether every jump ends at time 1, which makes a consistency model.
     package var endsAtData = false
@@ -52,17 +52,19 @@ package struct AYFLoss {
         if endsAtData {
             times = (try options.times.sample(data.shape[0], data.dtype), try .ones([data.shape[0]], data.dtype))
         }
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: name, times: times)
+        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: name, times: times)
         var terms = Terms(options)
         try terms.add(name, residual(batch, roles), batch.jumps)
         return try terms.loss(name)
     }
 
     private func residual(_ batch: FlowBatch, _ roles: Roles) throws -> Tensor {
-        let jumps = batch.jumps, span = try jumps.span() * warmup
+        let jumps = batch.jumps
+        let span = try jumps.span() * warmup
         switch form {
         case .eulerian:
-            let v = try roles.velocity(batch), (u, now, du) = try roles.alongStartStopped(jumps, at: v)
+            let v = try roles.velocity(batch)
+            let (u, now, du) = try roles.alongStartStopped(jumps, at: v)
             return try u - (now + normalised(v - now + span * du))
         case .lagrangian:
             let (u, now, du) = try roles.alongEndStopped(jumps)
@@ -81,7 +83,8 @@ package struct AYFLoss {
 extension AYFLoss: LossFromData {
     static let methods = [
         method(
-            "ayf", AYFLoss.init, student: .student, [Option("form", \.form, "which end moves")],
+            "ayf", AYFLoss.init, student: .student,
+            [Option("form", \.form, "which end of a jump the derivative varies")],
             Doc(
                 "Align Your Flow: the student follows the normalised tangent of its own map.",
                 formula: "L = E |u - sg (u* + g / (|g| + c))|^2, g = v - u* + r (t - s) D u* (eulerian)",
@@ -99,8 +102,8 @@ extension AYFLoss: LossFromData {
     ) -> LossMethod {
         let options: [Option<Self>] =
             own + [
-                Option("warmup", \.warmup, .fraction(0...1), "r: how much of the tangent's derivative counts"),
-                Option("normaliser", \.normaliser, .nonNegative, "c; nothing is normalised where it is 0"),
+                Option("warmup", \.warmup, .fraction(0...1), "r: the weight of the derivative in the tangent"),
+                Option("normaliser", \.normaliser, .nonNegative, "c; 0 for no normalisation"),
             ]
         return .fromData(name, usual, student: student, options, doc)
     }

@@ -14,13 +14,13 @@ package struct AlphaFlowLoss {
     package init(alpha: Double) { self.alpha = alpha }
 
     /// - Parameters:
-    ///   - target: answers for u(x_m, m, t); the student itself when nil.
+    ///   - target: gives u(x_m, m, t); the student itself where nil.
     ///   - data: x1 [n, ...].
     package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "alphaflow")
+        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "alphaflow")
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
         if let first {
@@ -29,11 +29,12 @@ package struct AlphaFlowLoss {
                 weight: first.share)
         }
         if let rest {
-            let v = try roles.velocity(rest), jumps = rest.jumps
+            let v = try roles.velocity(rest)
+            let jumps = rest.jumps
             let middle = try jumps.s + (jumps.t - jumps.s) * alpha
             let later = try roles.target(jumps.from(jumps.to(middle).end(v), middle))
             let wanted = try v * alpha + later * (1 - alpha)
-            // Divided by alpha the residual keeps its size as alpha goes to 0, which an adaptive weight needs.
+            // The division by alpha keeps the residual's size as alpha goes to 0, which an adaptive weight needs.
             try terms.add("alphaflow", (roles.student(jumps) - wanted) / alpha, jumps, weight: rest.share * alpha)
         }
         return try terms.loss("alphaflow")

@@ -6,17 +6,18 @@ import RiffleTensor
 ///
 ///     L = E weight |f(x_s, s) - sg f*(x_r, r)|^2,  f(x, s) = x + (1 - s) u(x, s, 1),  s < r <= 1
 ///
-/// With a teacher, x_r lies a step of its solver from x_s (consistency distillation); without one, on the same line of
-/// the path (consistency training). f* is the target. A student with one time tells u(x, s, 1) as v(x, s).
+/// With a teacher, x_r is one step of a solver along its velocity from x_s (consistency distillation). Without a
+/// teacher, x_r is the point of the path for the same noise and data (consistency training). f* is the target. For a
+/// student with one time u(x, s, 1) is v(x, s).
 package struct ConsistencyLoss {
     package var options = LossOptions()
-    /// r is the next of so many equal steps; of 32 where neither steps nor a stage are given.
+    /// The number of equal steps, of which one leads from s to r; 32 where neither steps nor a stage are given.
     package var steps: Int?
-    /// Instead the stage of easy consistency tuning (Geng et al. 2406.14548), on the linear path: of the noise level
-    /// sigma = (1 - s) / s a part stays that grows with the stage, 1 - 2^-(stage + 1) (1 + 8 sigmoid(-sigma)); weight
-    /// 1 / (sigma_s - sigma_r).
+    /// The stage of easy consistency tuning (Geng et al. 2406.14548), instead of steps, on the linear path: the noise
+    /// level sigma = (1 - s) / s is multiplied with 1 - 2^-(stage + 1) (1 + 8 sigmoid(-sigma)), which grows with the
+    /// stage. The weight is 1 / (sigma_s - sigma_r).
     package var stage: Int?
-    /// How the teacher is followed.
+    /// The solver that follows the teacher.
     package var method: FixedStepMethod = .heun
 
     package init() {}
@@ -34,15 +35,17 @@ package struct ConsistencyLoss {
         let (s, r, weight) = try times(n, data.dtype)
         let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
         let batch = try FlowBatch(
-            data, condition, options, for: roles.asked, operation: "consistency", times: (s, .ones([n], data.dtype)))
+            data, condition, options, for: roles.conditioned, operation: "consistency",
+            times: (s, .ones([n], data.dtype)))
         let later = try point(batch, r, roles)
-        let jumps = batch.jumps, wanted = try later.end(roles.target(later))
+        let jumps = batch.jumps
+        let wanted = try later.end(roles.target(later))
         var terms = Terms(options)
         try terms.add("consistency", jumps.end(roles.student(jumps)) - wanted, jumps, scale: weight)
         return try terms.loss("consistency")
     }
 
-    /// The jumps to the end from the same trajectories at times r.
+    /// The jumps to time 1 from points of the same trajectories at times r.
     private func point(_ batch: FlowBatch, _ r: Tensor, _ roles: Roles) throws -> Jumps {
         let jumps = batch.jumps
         guard roles.hasTeacher else { return try jumps.from(options.path.point(batch.noise, batch.data, r), r) }
@@ -57,7 +60,8 @@ package struct ConsistencyLoss {
             let s = try (options.times.sample(n, dtype) * count).floor().clamp(0, count - 1) / count
             return (s, try (s + 1 / count).minimum(.scalar(1, dtype)), nil)
         }
-        let s = try options.times.sample(n, dtype).clamp(1e-4, 1), sigma = try (1 - s) / s
+        let s = try options.times.sample(n, dtype).clamp(1e-4, 1)
+        let sigma = try (1 - s) / s
         let stays = try (1 - (1 + (-sigma).sigmoid() * 8) * pow(2, -Double(stage + 1))).clamp(0, 1)
         let rest = try sigma * stays
         return (s, try (1 + rest).reciprocal(), try (sigma - rest).clamp(1e-4, .infinity).reciprocal())
@@ -70,11 +74,11 @@ extension ConsistencyLoss: LossFromData {
         [
             Option(
                 "steps", \.steps, .integer(1...1_000_000),
-                "equal ones, from each to the next; 32 where no stage is given"),
+                "equal steps of time, of which one separates the two points; 32 where no stage is given"),
             Option(
                 "stage", \.stage, .integer(0...20),
-                "of easy consistency tuning's schedule instead, on the linear path"),
-            Option("method", \.method, "how the teacher is followed"),
+                "the stage of easy consistency tuning's schedule, instead of steps, on the linear path"),
+            Option("method", \.method, "the solver that follows the teacher"),
         ],
         Doc(
             "Consistency models: points of one trajectory lead to the same data. The student may take one time.",

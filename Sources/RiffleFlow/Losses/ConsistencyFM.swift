@@ -6,8 +6,8 @@ import RiffleTensor
 ///     L = E |f(x_s, s) - sg f*(x_r, r)|^2 + alpha |v(x_s, s) - sg v*(x_r, r)|^2,  f(x, s) = x + (T - s) v(x, s),
 ///     r = min(s + gap, T)
 ///
-/// T is the end of s's segment. From `boundary` on, f*(x_r, r) is the path's own point at T: with 0 everywhere, the
-/// first phase of the paper; it ends with 0.9. With a teacher x_r is an Euler step from x_s and there is no boundary.
+/// T is the end of s's segment. From time `boundary` on, f*(x_r, r) is the path's own point at T. The paper's first
+/// phase has boundary 0, its last 0.9. With a teacher x_r is an Euler step from x_s, and there is no boundary.
 package struct ConsistencyFMLoss {
     package var options = LossOptions()
     package var segments = 2
@@ -21,17 +21,21 @@ package struct ConsistencyFMLoss {
     package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
-        let n = try FlowBatch.count(data, "consistency_fm"), parts = Double(segments)
+        let n = try FlowBatch.count(data, "consistency_fm")
+        let parts = Double(segments)
         let s = try options.times.sample(n, data.dtype)
-        let end = try ((s * parts).floor() + 1).clamp(1, parts) / parts, r = try (s + gap).minimum(end)
+        let end = try ((s * parts).floor() + 1).clamp(1, parts) / parts
+        let r = try (s + gap).minimum(end)
         let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
         let batch = try FlowBatch(
-            data, condition, options, for: roles.asked, operation: "consistency_fm", times: (s, end))
+            data, condition, options, for: roles.conditioned, operation: "consistency_fm", times: (s, end))
         let jumps = batch.jumps
-        let place =
+        let point =
             roles.hasTeacher
             ? try jumps.to(r).end(roles.velocity(batch)) : try options.path.point(batch.noise, batch.data, r)
-        let later = jumps.from(place, r), (v, u) = (try roles.student(jumps), try roles.target(later))
+        let later = jumps.from(point, r)
+        let v = try roles.student(jumps)
+        let u = try roles.target(later)
         var wanted = try later.end(u)
         if !roles.hasTeacher {
             let isKnown = try r.ge(.scalar(boundary, r.dtype)).alongside(jumps.x)
@@ -40,7 +44,7 @@ package struct ConsistencyFMLoss {
         var terms = Terms(options)
         try terms.add("consistency", jumps.end(v) - wanted, jumps)
         if velocityWeight > 0 {
-            // Not across the end of a segment, where the velocity jumps, nor where the end is known.
+            // Samples do not count across the end of a segment, where the velocity jumps, nor where the end is known.
             var counts = try (end - s).gt(.scalar(1.01 * gap, s.dtype))
             if !roles.hasTeacher { counts = try counts * s.lt(.scalar(boundary, s.dtype)) }
             try terms.add("velocity", v - u, jumps, weight: velocityWeight, scale: counts)
@@ -53,11 +57,12 @@ extension ConsistencyFMLoss: LossFromData {
     static let method = LossMethod.fromData(
         "consistency_fm", ConsistencyFMLoss.init, student: .steppingStudent,
         [
-            Option("segments", \.segments, .integer(1...1000), "of time"),
-            Option("gap", \.gap, .fraction(1e-6...1), "from one point to the next"),
+            Option("segments", \.segments, .integer(1...1000), "segments of time"),
+            Option("gap", \.gap, .fraction(1e-6...1), "the time from one point to the next"),
             Option("velocity_weight", \.velocityWeight, .nonNegative),
             Option(
-                "boundary", \.boundary, .fraction(0...1), "from where on a segment's end is known; without a teacher"),
+                "boundary", \.boundary, .fraction(0...1),
+                "the time from which on a segment's end is known, without a teacher"),
         ],
         Doc(
             "Consistency flow matching: straight lines to the ends of segments. The student may take one time.",

@@ -1,8 +1,8 @@
 import RiffleNN
 import RiffleTensor
 
-/// Distribution matching distillation's gradient (Yin et al. 2311.18828): the generator moves along the difference of
-/// two data predictions, the online network's and the teacher's, of its noised samples.
+/// Distribution matching distillation's gradient (Yin et al. 2311.18828): the difference of two predictions of data for
+/// the generator's noised samples, the online network's and the teacher's, is the gradient of its samples.
 ///
 ///     L = |x1 - sg (x1 - w (d(x_t) - d*(x_t)))|^2 / 2,  d = x_t + (1 - t) v(x_t),  w = 1 / mean |x1 - d*(x_t)|
 ///
@@ -21,18 +21,18 @@ package struct DMDLoss {
         guard options.path == .linear else {
             throw RiffleError("dmd", "the path must be linear, got \(options.path.rawValue)")
         }
-        let data = try generated(generator, noise, condition), made = data.detach()
+        let data = try generated(generator, noise, condition)
+        let made = data.detach()
         let t = try options.times.sample(noise.shape[0], noise.dtype).affine(0.96, 0.02)
-        let
-            batch = try FlowBatch(
-                made, condition, options, for: [("teacher", teacher), ("online", online)], operation: "dmd",
-                times: (t, t)), jumps = batch.jumps
-        let taught = try constant("teacher", teacher) { try $0.velocity(jumps.x, t, jumps.condition) }
-        let shown = try constant("online", online) { try $0.velocity(jumps.x, t, jumps.condition) }
+        let batch = try FlowBatch(
+            made, condition, options, for: [("teacher", teacher), ("online", online)], operation: "dmd", times: (t, t))
+        let jumps = batch.jumps
+        let teacherVelocity = try constant("teacher", teacher) { try $0.velocity(jumps.x, t, jumps.condition) }
+        let onlineVelocity = try constant("online", online) { try $0.velocity(jumps.x, t, jumps.condition) }
         let left = try (1 - t).alongside(made)
-        let size = try sampleMean((made - (jumps.x + left * taught)).abs()).maximum(.scalar(1e-6, made.dtype))
-            .alongside(made)
-        let wanted = try made - left * (shown - taught) / size
+        let teacherData = try jumps.x + left * teacherVelocity
+        let size = try sampleMean((made - teacherData).abs()).maximum(.scalar(1e-6, made.dtype)).alongside(made)
+        let wanted = try made - left * (onlineVelocity - teacherVelocity) / size
         var terms = Terms(options)
         try terms.add("dmd", data - wanted, jumps, weight: 0.5)
         return try terms.loss("dmd")
@@ -48,11 +48,10 @@ extension DMDLoss: LossWithOptions {
             formula: "L = |g - sg (g - (d - d*) / mean |g - d*|)|^2 / 2, d = x_t + (1 - t) v(x_t)",
             example: LossMethod.example("dmd(teacher:copy(), teacher:copy(), teacher, z)"),
             source: "Yin et al. 2023, 2311.18828",
-            parts: [Doc.Part("dmd", "twice the loss: what moves the generated data, squared")])
+            parts: [Doc.Part("dmd", "twice the loss: the gradient of the generated data, squared")])
     ) { loss, arguments in
         try loss(
             arguments.object("generator"), arguments.object("online"), arguments.object("teacher"),
-            arguments.tensor("z"),
-            arguments.condition("labels"))
+            arguments.tensor("z"), arguments.condition("labels"))
     }
 }

@@ -1,8 +1,8 @@
 import RiffleNN
 import RiffleTensor
 
-/// Eulerian flow map distillation (Boffi, Albergo and Vanden-Eijnden 2406.07507, EMD): where a jump starts does not
-/// matter, as long as the start moves with the teacher.
+/// Eulerian flow map distillation (Boffi, Albergo and Vanden-Eijnden 2406.07507, EMD): a jump ends at the same point
+/// from whichever point of a teacher's trajectory it starts.
 ///
 ///     L = E |d/ds X + (v . grad) X|^2 = E |v - u + (t - s) D u|^2,  X = x + (t - s) u(x, s, t),
 ///     D u = du/ds + (v . grad) u
@@ -19,7 +19,7 @@ package struct EFMDLoss {
         throws -> Loss
     {
         let roles = try Roles(student, teacher: teacher)
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "efmd")
+        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "efmd")
         var terms = Terms(options)
         try terms.add("eulerian", roles.eulerianResidual(batch.jumps, at: roles.velocity(batch), gradient), batch.jumps)
         return try terms.loss("efmd")
@@ -47,12 +47,12 @@ extension Roles {
 }
 
 extension EFMDLoss: LossByTeacher {
-    static let method = LossMethod.taught(
+    static let method = LossMethod.withTeacher(
         "efmd", EFMDLoss.init,
         [Option("gradient", \.gradient, "semi holds the transport constant")],
         Doc(
-            "Eulerian flow map distillation: where a jump starts does not matter along the flow.",
+            "Eulerian flow map distillation: a jump ends at the same point wherever it starts along the flow.",
             formula: "L = E |d/ds X + (v . grad) X|^2", source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507",
-            parts: [Doc.Part("eulerian", "how the end moves with the start")])
+            parts: [Doc.Part("eulerian", "how the end changes with the start")])
     )
 }

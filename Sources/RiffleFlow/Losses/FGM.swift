@@ -2,15 +2,17 @@ import RiffleNN
 import RiffleTensor
 
 /// Flow generator matching (Huang et al. 2410.19310): a one-step generator g whose own flow is that of the teacher,
-/// learned without data. An online network v learns the generator's flow beside it, see `FGMOnlineLoss`.
+/// learned without data. An online network v learns the generator's flow in turns with the generator, see
+/// `FGMOnlineLoss`.
 ///
 ///     x1 = g(z), x_t = a e + b x1 with e independent of z, c = a' e + b' x1
 ///     L1 = E |v*(x_t) - v(x_t)|^2,  L2 = E 2 <v*(x_t) - v(x_t), v(x_t) - c>,
 ///     L = l1Weight L1 + L2       (eq. 4.11, 4.12)
 ///
-/// v* is the teacher. The parameters of both are frozen, and gradients pass through their inputs into the generator:
-/// with weight 1 they are those of E |v* - v_g|^2 for the generator's true flow v_g; with 0 the setting of the paper's
-/// large text-to-image run. `ratio` is beta / alpha of RealUID (2509.22459, eq. 12), whose L has c times that ratio.
+/// v* is the teacher. The parameters of v and v* are frozen, and gradients pass through their inputs into the
+/// generator. With weight 1 the gradients are those of E |v* - v_g|^2 for the generator's true flow v_g; weight 0 is
+/// the setting of the paper's large text-to-image run. `ratio` is beta / alpha of RealUID (2509.22459, eq. 12), whose L
+/// has c times that ratio.
 package struct FGMLoss {
     package var options = LossOptions()
     package var l1Weight = 1.0
@@ -34,38 +36,44 @@ package struct FGMLoss {
         let t = try options.times.sample(noise.shape[0], noise.dtype)
         let batch = try FlowBatch(
             data, condition, options, for: [("teacher", teacher), ("online", online)], operation: "fgm", times: (t, t))
-        let place = batch.jumps
-        let taught = try passing(through: teacher, as: "teacher") { try $0.velocity(place.x, t, place.condition) }
-        let shown = try passing(through: online, as: "online") { try $0.velocity(place.x, t, place.condition) }
+        let jumps = batch.jumps
+        let teacherVelocity = try passing(through: teacher, as: "teacher") {
+            try $0.velocity(jumps.x, t, jumps.condition)
+        }
+        let onlineVelocity = try passing(through: online, as: "online") {
+            try $0.velocity(jumps.x, t, jumps.condition)
+        }
         let known = ratio == 1 ? batch.velocity : try batch.velocity * ratio
-        let gap = try taught - shown
-        var (l1, l2) = (try sampleMean(gap.square()), try sampleMean(gap * (shown - known)) * 2)
+        let gap = try teacherVelocity - onlineVelocity
+        var l1 = try sampleMean(gap.square())
+        var l2 = try sampleMean(gap * (onlineVelocity - known)) * 2
         if isNormalised {
-            let size = try sampleMean((batch.velocity - taught).detach().abs()) + 1e-6
-            (l1, l2) = (try l1 / size, try l2 / size)
+            let size = try sampleMean((batch.velocity - teacherVelocity).detach().abs()) + 1e-6
+            l1 = try l1 / size
+            l2 = try l2 / size
         }
         var terms = Terms(options)
-        try terms.add("l1", losses: l1, batch.jumps, weight: l1Weight)
-        try terms.add("l2", losses: l2, batch.jumps)
+        try terms.add("l1", losses: l1, jumps, weight: l1Weight)
+        try terms.add("l2", losses: l2, jumps)
         return try terms.loss("fgm")
     }
 }
 
-/// What the online network of `FGMLoss` learns between the generator's steps: flow matching on generated data, and with
-/// alpha below 1 on real ones (RealUID, 2509.22459).
+/// The loss of `FGMLoss`'s online network, which learns between the generator's steps: flow matching on generated data,
+/// and with alpha below 1 on real data, too (RealUID, 2509.22459).
 ///
 ///     L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2
 package struct FGMOnlineLoss {
     package var options = LossOptions()
     /// The share of generated data.
     package var alpha = 1.0
-    /// Near alpha; alpha itself when nil.
+    /// beta of RealUID, which is near alpha; alpha itself where nil.
     package var beta: Double?
 
     package init() {}
 
     /// - Parameters:
-    ///   - noise: z [n, ...]; what the generator makes of it is a constant.
+    ///   - noise: z [n, ...]; the generator's samples for it are constants.
     ///   - data: real x1 [m, ...], for alpha below 1.
     package func callAsFunction(
         _ generator: Network, _ online: Network, _ noise: Tensor, data: Tensor? = nil, _ condition: Condition? = nil,
@@ -79,14 +87,15 @@ package struct FGMOnlineLoss {
                 "fgm_online",
                 alpha < 1 ? "alpha below 1 needs real data, x" : "x, real data, counts for nothing with alpha 1")
         }
-        let made = try withoutGradient { try generated(generator, noise, condition) }, beta = beta ?? alpha
+        let made = try withoutGradient { try generated(generator, noise, condition) }
+        let beta = beta ?? alpha
         var terms = Terms(options)
         func add(_ name: String, _ x: Tensor, _ condition: Condition?, weight: Double, factor: Double) throws {
             let t = try options.times.sample(x.shape[0], x.dtype)
             let batch = try FlowBatch(
                 x, condition, options, for: [("online", online)], operation: "fgm_online", times: (t, t))
-            let told = try acting(as: "online") { try online.velocity(batch.jumps.x, t, batch.jumps.condition) }
-            try terms.add(name, told - batch.velocity * factor, batch.jumps, weight: weight)
+            let velocity = try acting(as: "online") { try online.velocity(batch.jumps.x, t, batch.jumps.condition) }
+            try terms.add(name, velocity - batch.velocity * factor, batch.jumps, weight: weight)
         }
         try add("generated", made, condition, weight: alpha, factor: beta / alpha)
         if let data, alpha < 1 {
@@ -100,7 +109,9 @@ extension FGMLoss: LossWithOptions {
     static let method = LossMethod(
         "fgm", FGMLoss.init, given: [.generator, .online, .teacher, .generatorNoise, .labels],
         [
-            Option("l1_weight", \.l1Weight, .nonNegative, "1 is exact; 0 is the setting of the paper's large run"),
+            Option(
+                "l1_weight", \.l1Weight, .nonNegative,
+                "the weight of L1: 1 is exact, 0 is the setting of the paper's large run"),
             Option("ratio", \.ratio, .fraction(0.5...2), "beta / alpha of RealUID, which is near 1"),
             Option(
                 "normalise", \.isNormalised, .boolean,
@@ -116,8 +127,7 @@ extension FGMLoss: LossWithOptions {
     ) { loss, arguments in
         try loss(
             arguments.object("generator"), arguments.object("online"), arguments.object("teacher"),
-            arguments.tensor("z"),
-            arguments.condition("labels"))
+            arguments.tensor("z"), arguments.condition("labels"))
     }
 }
 
@@ -131,11 +141,11 @@ extension FGMOnlineLoss: LossWithOptions {
         ],
         [
             Option("alpha", \.alpha, .fraction(0.01...1), "the share of generated data (RealUID)"),
-            Option("beta", \.beta, .fraction(0...1), "near alpha; alpha when not given"),
+            Option("beta", \.beta, .fraction(0...1), "of RealUID, near alpha; alpha when not given"),
         ],
         shared: LossOptions.timing + LossOptions.onGeneratedPath + LossOptions.measure,
         Doc(
-            "What the online network learns between the generator's steps.",
+            "The loss of the online network, which learns between the generator's steps.",
             formula:
                 "L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2",
             example: LossMethod.example("fgm_online(teacher:copy(), teacher:copy(), z)"),

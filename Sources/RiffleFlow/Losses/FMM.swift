@@ -5,19 +5,21 @@ import RiffleTensor
 ///
 ///     L = E |d/dt X_{s,t}(X_{t,s}(x_t)) - (a' x0 + b' x1)|^2 + E |X_{s,t}(X_{t,s}(x_t)) - x_t|^2
 ///
-/// The student learns to jump forward and backward; s and t are drawn without order. Gradients flow everywhere.
+/// The student learns to jump forward and backward; s and t are drawn without order. All terms take gradients.
 package struct FMMLoss {
     package var options = LossOptions()
-    /// Weight of the second term, that the two directions undo one another.
+    /// The weight of the second term, by which the two directions become inverse to one another.
     package var invertibilityWeight = 1.0
 
     package init() {}
 
     /// - Parameter data: x1 [n, ...].
     package func callAsFunction(_ student: Network, _ data: Tensor, _ condition: Condition? = nil) throws -> Loss {
-        let n = try FlowBatch.count(data, "fmm"), roles = try Roles(student)
-        let (s, t) = (try options.times.sample(n, data.dtype), try options.times.sample(n, data.dtype))
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "fmm", times: (t, t))
+        let n = try FlowBatch.count(data, "fmm")
+        let roles = try Roles(student)
+        let s = try options.times.sample(n, data.dtype)
+        let t = try options.times.sample(n, data.dtype)
+        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "fmm", times: (t, t))
         let back = batch.jumps.to(s)
         let forth = try back.from(back.end(roles.student(back)), s, to: t)
         let (u, du) = try roles.alongEnd(forth)
@@ -44,7 +46,7 @@ extension FMMLoss: LossWithOptions {
             source: "Boffi, Albergo and Vanden-Eijnden 2024, 2406.07507",
             parts: [
                 Doc.Part("velocity", "the end of a jump against x1 - x0"),
-                Doc.Part("invertibility", "the way back and forth"),
+                Doc.Part("invertibility", "a jump back and forth against its start"),
             ])
     ) { loss, arguments in
         try loss(arguments.object("student"), arguments.tensor("x"), arguments.condition("labels"))

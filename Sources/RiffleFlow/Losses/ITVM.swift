@@ -6,9 +6,9 @@ import RiffleTensor
 ///
 ///     L = initialWeight E |u(x, s, s) - v_s(x)|^2 + terminalWeight E (terminal term)
 ///
-/// Of the paper the abstract is public, so the terminal term is a family. With t' = max(s, t - offset),
-/// phi(t) = x + (t - s) u(x, s, t), and sg for what takes no gradient (`target` is an average of the student, or it
-/// itself):
+/// Only the paper's abstract is public, so that the terminal term comes in several forms. The table has
+/// t' = max(s, t - offset) and phi(t) = x + (t - s) u(x, s, t). What stands in sg takes no gradient, and `target` is an
+/// average of the student, or the student itself:
 ///
 /// | terminal | term |
 /// | --- | --- |
@@ -28,9 +28,9 @@ package struct ITVMLoss {
 
     package var options = LossOptions()
     package var terminal: Terminal = .laggedQuotient
-    /// How the teacher goes from t' to t.
+    /// The solver that follows the teacher from t' to t.
     package var lastStep: FixedStepMethod = .heun
-    /// t - t', or with `isOffsetRelative` its part of t - s.
+    /// t - t'; where `isOffsetRelative`, (t - t') / (t - s).
     package var offset = 0.1
     package var isOffsetRelative = false
     package var initialWeight = 1.0
@@ -54,29 +54,29 @@ package struct ITVMLoss {
             throw RiffleError("itvm", "a relative offset is at most 1, got \(riffleFormat(offset))")
         }
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "itvm")
+        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "itvm")
         let parts = try JumpParts(batch.jumps, offset: offset, isRelative: isOffsetRelative)
         let start = initialWeight > 0 ? try batch.leading(initialFraction) : nil
-        let asksTwice = terminal == .laggedQuotient || terminal == .segmentQuotient || terminal == .segment
+        let needsEarlier = terminal == .laggedQuotient || terminal == .segmentQuotient || terminal == .segment
 
-        // One call of the student answers every question about it.
-        var questions = Gathered()
-        questions.add(batch.jumps)
-        if asksTwice { questions.add(parts.first) }
-        if let start { questions.add(start.jumps.starts) }
-        let answers = try questions.ask(roles.student)
+        // All jumps of the student are evaluated in one call.
+        var jumps = GatheredJumps()
+        jumps.add(batch.jumps)
+        if needsEarlier { jumps.add(parts.first) }
+        if let start { jumps.add(start.jumps.starts) }
+        let velocities = try jumps.evaluate(roles.student)
 
         var terms = Terms(options)
-        if let start, let u = answers.last {
+        if let start, let u = velocities.last {
             try terms.add("initial", u - roles.velocity(start), start.jumps.starts, weight: initialWeight)
         }
         let residual = try self.residual(
-            batch.jumps, parts, roles, u: answers[0], earlier: asksTwice ? answers[1] : nil)
+            batch.jumps, parts, roles, u: velocities[0], earlier: needsEarlier ? velocities[1] : nil)
         try terms.add("terminal", residual, batch.jumps, weight: terminalWeight)
         return try terms.loss("itvm")
     }
 
-    /// What the terminal term squares, [n, ...]. `u` is u(x, s, t), `earlier` u(x, s, t').
+    /// The terminal term before it is squared, [n, ...]. `u` is u(x, s, t), `earlier` is u(x, s, t').
     private func residual(_ jumps: Jumps, _ parts: JumpParts, _ roles: Roles, u: Tensor, earlier: Tensor?) throws
         -> Tensor
     {
@@ -88,7 +88,8 @@ package struct ITVMLoss {
         case .laggedQuotient, .segmentQuotient:
             let rest = try rest(from: roles.studentIsTarget ? earlier ?? u : roles.target(parts.first))
             let wanted = terminal == .laggedQuotient ? try roles.teacherAverage(rest, lastStep) : try roles.target(rest)
-            // x cancels in phi(t) - phi(t'), so the quotient is one of velocities and exact for short spans.
+            // x cancels in phi(t) - phi(t'), so that the quotient is computed from velocities and short spans lose no
+            // digits.
             return try u * (whole / last) - (earlier ?? u) * (before / last) - wanted
         case .lagged:
             let velocity = try roles.target(parts.first)
@@ -97,24 +98,26 @@ package struct ITVMLoss {
             let velocity = (earlier ?? u).detach()
             return try u * whole - (velocity * before + roles.target(rest(from: velocity)) * last)
         case .tangent:
-            let (now, then) = (try roles.target(jumps), try roles.target(parts.first))
+            let now = try roles.target(jumps)
+            let then = try roles.target(parts.first)
             let arrival = try roles.instant(jumps.x + whole * now, jumps.t, jumps.condition)
             return try u - (arrival - whole * (now - then) / last)
         }
     }
 }
 
-/// Jumps from s to t cut at a time t' where their last part begins.
+/// Jumps from s to t, cut at the time t' where their last part begins.
 private struct JumpParts {
-    /// From s to t'.
+    /// The jumps from s to t'.
     let first: Jumps
-    /// t' - s, t - t' and t - s, to go along x: the last two held above the shortest, and the first two always adding
-    /// up to the third.
+    /// t' - s, shaped to broadcast with x, as the others.
     let before: Tensor
+    /// t - t', at least the shortest span.
     let last: Tensor
+    /// t - s, always the sum of the other two.
     let whole: Tensor
 
-    /// Below this a span counts as this long, so that ratios of spans stay finite.
+    /// The shortest span: shorter ones count as this long, so that ratios of spans stay finite.
     private static let shortest = 1e-5
 
     init(_ jumps: Jumps, offset: Double, isRelative: Bool) throws {
@@ -128,11 +131,11 @@ private struct JumpParts {
 }
 
 extension ITVMLoss: LossWithOptions {
-    static let method = LossMethod.taught(
+    static let method = LossMethod.withTeacher(
         "itvm", ITVMLoss.init,
         [
             Option("terminal", \.terminal, "the form of the terminal term"),
-            Option("last_step", \.lastStep, "how the teacher goes the last part"),
+            Option("last_step", \.lastStep, "the solver that follows the teacher over the last part"),
             Option("offset", \.offset, .positive, "the length of the last part"),
             Option("relative", \.isOffsetRelative, .boolean, "whether the offset is a part of t - s"),
             Option("initial_weight", \.initialWeight, .nonNegative),
@@ -144,7 +147,7 @@ extension ITVMLoss: LossWithOptions {
             formula: "L = E |u(x_s, s, s) - v_s(x_s)|^2 + E |(phi(t) - phi(t')) / (t - t') - w|^2 (lagged_quotient)",
             source: "Khungurn et al. 2025, 2505.01169; the forms of the terminal term are explained in docs/methods.md",
             parts: [.initial, Doc.Part("terminal", "the terminal term")])
-    ) { loss, lesson, teacher in
-        try loss(lesson.student, teacher, lesson.data, target: lesson.target, lesson.condition)
+    ) { loss, given, teacher in
+        try loss(given.student, teacher, given.data, target: given.target, given.condition)
     }
 }

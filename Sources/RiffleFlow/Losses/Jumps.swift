@@ -1,7 +1,7 @@
 import RiffleNN
 import RiffleTensor
 
-/// Jumps to be made, a sample each: from x [n, ...] at times s [n] to times t [n].
+/// The jumps of n samples: from x [n, ...] at times s [n] to times t [n].
 struct Jumps {
     let x: Tensor
     let s: Tensor
@@ -10,7 +10,7 @@ struct Jumps {
 
     var count: Int { x.shape[0] }
 
-    /// t - s, to go along x.
+    /// t - s, shaped to broadcast with x.
     func span() throws -> Tensor { try (t - s).alongside(x) }
 
     func rows(_ range: Range<Int>) throws -> Jumps {
@@ -19,38 +19,39 @@ struct Jumps {
             condition: try condition?.rows(range))
     }
 
-    /// The jumps of no length at the starts.
+    /// The jumps of no length at the starts. Both times are the same tensor, which spares networks the embedding of
+    /// each length.
     var starts: Jumps { to(s) }
 
     func to(_ t: Tensor) -> Jumps { Jumps(x: x, s: s, t: t, condition: condition) }
     func from(_ x: Tensor, _ s: Tensor) -> Jumps { Jumps(x: x, s: s, t: t, condition: condition) }
     func from(_ x: Tensor, _ s: Tensor, to t: Tensor) -> Jumps { Jumps(x: x, s: s, t: t, condition: condition) }
 
-    /// Where the jumps end that go at an average velocity u.
+    /// The ends of the jumps at an average velocity u.
     func end(_ u: Tensor) throws -> Tensor { try x + span() * u }
 }
 
-/// A batch of data on its way from noise, with the times of jumps.
+/// A batch of points on the path from noise to data, with the times of jumps from there.
 struct FlowBatch {
     let noise: Tensor
     let data: Tensor
-    /// From the points of the path at s.
+    /// The jumps, which begin at the points of the path at s.
     let jumps: Jumps
     /// The path's own velocity at those points.
     let velocity: Tensor
-    /// Which part it is of a whole batch.
+    /// The part of a whole batch that this batch is.
     let share: Double
 
     /// Points x_s of the path for fresh noise, coupled as the options say.
     /// - Parameters:
-    ///   - asked: the networks that will be told the condition, by their roles; all must know the label for none where
-    ///   labels are dropped.
-    ///   - times: of the jumps, [n] each; drawn as the options say when nil.
+    ///   - networks: those that will get the condition, by their roles. All must have a label for none where labels are
+    ///   dropped.
+    ///   - times: of the jumps, [n] each; drawn as the options say where nil.
     /// - Throws: `RiffleError` where the data are no batch of floats, or labels do not match it.
     init(
-        _ data: Tensor, _ condition: Condition?, _ options: LossOptions, for asked: [(role: String, network: Network)],
-        operation: String,
-        noise: Tensor? = nil, times: (s: Tensor, t: Tensor)? = nil, share: Double = 1
+        _ data: Tensor, _ condition: Condition?, _ options: LossOptions,
+        for networks: [(role: String, network: Network)], operation: String, noise: Tensor? = nil,
+        times: (s: Tensor, t: Tensor)? = nil, share: Double = 1
     ) throws {
         let n = try Self.count(data, operation)
         let times = try times ?? options.times.pairs(n, data.dtype)
@@ -65,8 +66,9 @@ struct FlowBatch {
             throw RiffleError(operation, "label_dropout drops labels, and none were given")
         }
         self.noise = try noise ?? options.coupling.pair(.randn(data.shape, data.dtype), with: data)
-        (self.data, self.share) = (data, share)
-        let condition = try condition.map { try $0.dropping(options.labelDropout, asked) }
+        self.data = data
+        self.share = share
+        let condition = try condition.map { try $0.dropping(options.labelDropout, networks) }
         jumps = Jumps(
             x: try options.path.point(self.noise, data, times.s), s: times.s, t: times.t, condition: condition)
         velocity = try options.path.velocity(self.noise, data, times.s)
@@ -74,15 +76,17 @@ struct FlowBatch {
 
     /// Some rows of a batch.
     private init(_ batch: FlowBatch, _ range: Range<Int>) throws {
-        (noise, data) = (try batch.noise.sliced(0, range), try batch.data.sliced(0, range))
-        (jumps, velocity) = (try batch.jumps.rows(range), try batch.velocity.sliced(0, range))
+        noise = try batch.noise.sliced(0, range)
+        data = try batch.data.sliced(0, range)
+        jumps = try batch.jumps.rows(range)
+        velocity = try batch.velocity.sliced(0, range)
         share = Double(range.count) / Double(batch.count)
     }
 
     var count: Int { jumps.count }
 
-    /// How many of n samples a fraction is: where it is neither 0 nor 1, neither none nor all of two or more, and one
-    /// sample with that chance.
+    /// The number of samples that a fraction of n is. For a fraction between 0 and 1 that is at least 1 and less than
+    /// n, and a single sample counts with the fraction as its probability.
     static func part(_ fraction: Double, of n: Int) throws -> Int {
         guard fraction > 0, fraction < 1 else { return fraction > 0 ? n : 0 }
         guard n > 1 else { return try Tensor.rand([1], .float64).item() < fraction ? n : 0 }
@@ -95,7 +99,7 @@ struct FlowBatch {
         return (k > 0 ? try FlowBatch(self, 0..<k) : nil, k < count ? try FlowBatch(self, k..<count) : nil)
     }
 
-    /// The first part of the batch, one sample at least where it is more than none.
+    /// The first part of the batch, which has at least one sample where the fraction is above 0.
     func leading(_ fraction: Double) throws -> FlowBatch? {
         count == 1 && fraction > 0 ? self : try split(fraction).first
     }
@@ -111,29 +115,30 @@ struct FlowBatch {
 }
 
 extension Condition {
-    /// With a part of the samples' conditions replaced by "none", which every network that is told must know.
-    fileprivate func dropping(_ part: Double, _ asked: [(role: String, network: Network)]) throws -> Condition {
-        for (role, network) in asked where part > 0 {
+    /// This condition with a random part of the samples conditioned on "none", which every one of the networks must
+    /// know.
+    fileprivate func dropping(_ part: Double, _ networks: [(role: String, network: Network)]) throws -> Condition {
+        for (role, network) in networks where part > 0 {
             _ = try acting(as: role) { try network.conditioning.null(like: self) }
         }
-        return try asked.first.map { try dropping(part, $0.network.conditioning) } ?? self
+        return try networks.first.map { try dropping(part, $0.network.conditioning) } ?? self
     }
 }
 
-/// Jumps of one network gathered into a single call.
-struct Gathered {
-    private var questions: [Jumps] = []
+/// Jumps of one network that are evaluated in a single call.
+struct GatheredJumps {
+    private var all: [Jumps] = []
 
-    mutating func add(_ jumps: Jumps) { questions.append(jumps) }
+    mutating func add(_ jumps: Jumps) { all.append(jumps) }
 
-    /// The network's answers in the order of the questions.
-    func ask(_ body: (Jumps) throws -> Tensor) throws -> [Tensor] {
-        if questions.count == 1 { return [try body(questions[0])] }
-        let conditions = questions.compactMap(\.condition)
-        let answer = try body(
+    /// The results of a network for each of the jumps, in the order in which the jumps were added.
+    func evaluate(_ network: (Jumps) throws -> Tensor) throws -> [Tensor] {
+        if all.count == 1 { return [try network(all[0])] }
+        let conditions = all.compactMap(\.condition)
+        let result = try network(
             Jumps(
-                x: .cat(questions.map(\.x)), s: .cat(questions.map(\.s)), t: .cat(questions.map(\.t)),
+                x: .cat(all.map(\.x)), s: .cat(all.map(\.s)), t: .cat(all.map(\.t)),
                 condition: conditions.isEmpty ? nil : .cat(conditions)))
-        return try answer.split(questions.map(\.count))
+        return try result.split(all.map(\.count))
     }
 }

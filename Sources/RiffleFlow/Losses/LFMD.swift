@@ -1,11 +1,11 @@
 import RiffleNN
 import RiffleTensor
 
-/// Whether what a loss compares with takes gradients too.
+/// Whether the value with which a loss compares takes gradients, too.
 package enum LossGradient: String, Sendable, CaseIterable {
-    /// It is a constant: the usual form, and the more stable one.
+    /// The value is a constant: the usual form, which is also more stable.
     case semi
-    /// Gradients also flow through the network into the place where it is asked.
+    /// Gradients also flow through the network into the point at which it is evaluated.
     case full
 }
 
@@ -28,14 +28,16 @@ package struct LFMDLoss {
         throws -> Loss
     {
         let roles = try Roles(student, teacher: teacher)
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: "lfmd"), jumps = batch.jumps
+        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "lfmd")
+        let jumps = batch.jumps
         var terms = Terms(options)
         if initialWeight > 0, let start = try batch.leading(initialFraction) {
             try terms.add(
                 "initial", roles.student(start.jumps.starts) - roles.velocity(start), start.jumps.starts,
                 weight: initialWeight)
         }
-        let (u, du) = try roles.alongEnd(jumps), end = try jumps.end(u)
+        let (u, du) = try roles.alongEnd(jumps)
+        let end = try jumps.end(u)
         let wanted =
             gradient == .semi
             ? try roles.instant(end, jumps.t, jumps.condition) : try roles.instantThrough(end, jumps.t, jumps.condition)
@@ -45,11 +47,11 @@ package struct LFMDLoss {
 }
 
 extension LFMDLoss: LossByTeacher {
-    static let method = LossMethod.taught(
+    static let method = LossMethod.withTeacher(
         "lfmd", LFMDLoss.init,
         [
             Option("gradient", \.gradient, "full also goes through the teacher's input"),
-            Option("initial_weight", \.initialWeight, .nonNegative, "of |u(x, s, s) - v_s(x)|^2"),
+            Option("initial_weight", \.initialWeight, .nonNegative, "the weight of |u(x, s, s) - v_s(x)|^2"),
             Option("initial_fraction", \.initialFraction, .fraction(0...1), .initialFraction),
         ],
         Doc(

@@ -1,7 +1,7 @@
 import RiffleNN
 import RiffleTensor
 
-/// A loss with the parts that it is made of, for the log.
+/// A loss and its parts, which are for the log.
 package struct Loss {
     /// A single number, to be differentiated.
     package let total: Tensor
@@ -9,7 +9,7 @@ package struct Loss {
     package let parts: [(name: String, value: Double)]
 }
 
-/// What every loss takes: how its points are drawn, and how residuals become one number.
+/// The options of every loss: how its points are drawn, and how residuals become one number.
 package struct LossOptions {
     package var times: TimeSampling = .uniform
     package var path: Path = .linear
@@ -17,12 +17,12 @@ package struct LossOptions {
     package var coupling: Coupling = .independent
     /// The part of the labels that is replaced by "none".
     package var labelDropout = 0.0
-    /// c of the pseudo-Huber norm sqrt(r^2 + c^2) - c (Song and Dhariwal 2023), r^2 the mean square over a sample's
-    /// elements; r^2 itself where nil.
+    /// c of the pseudo-Huber norm sqrt(r^2 + c^2) - c (Song and Dhariwal 2023), where r^2 is the mean square over a
+    /// sample's elements; nil for r^2 itself.
     package var huber: Double?
     /// p of the adaptive weight 1 / (l + 0.001)^p, a constant to gradients (MeanFlow, 2505.13447); 0 for none.
     package var adaptivePower = 0.0
-    /// Weighs each sample by its times, after norm and adaptive weight.
+    /// A weight of each sample by its times, which is applied after norm and adaptive weight.
     package var weight: LossWeight?
 
     package init(times: TimeSampling = .uniform) { self.times = times }
@@ -31,7 +31,7 @@ package struct LossOptions {
     func measure(_ residual: Tensor) throws -> Tensor {
         let square = try sampleMean(residual.square())
         guard let c = huber else { return square }
-        // Without the difference of near numbers.
+        // sqrt(r^2 + c^2) - c without the difference of two nearly equal numbers.
         return try square / ((square + c * c).sqrt() + c)
     }
 
@@ -50,7 +50,7 @@ struct Terms {
     init(_ options: LossOptions) { self.options = options }
 
     /// Adds the mean over a residual's samples, times `weight`.
-    /// - Parameter scale: [n], what each sample's number is multiplied with first.
+    /// - Parameter scale: [n], factors of the samples' numbers, which are applied first.
     mutating func add(_ name: String, _ residual: Tensor, _ jumps: Jumps, weight: Double = 1, scale: Tensor? = nil)
         throws
     {

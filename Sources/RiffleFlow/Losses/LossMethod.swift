@@ -13,13 +13,13 @@ package protocol LossFromData: LossWithOptions {
     ) throws -> Loss
 }
 
-/// A loss of a student that looks up to its teacher alone.
+/// A loss of a student that needs a teacher and has no target.
 package protocol LossByTeacher: LossWithOptions {
     func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition?) throws -> Loss
 }
 
-/// A loss as callers know it: its name, what it is given, its options with their defaults, and how it is computed.
-/// Every loss declares its own beside itself; `LossMethod.all` lists them.
+/// A loss as callers see it: its name, its arguments, its options with their defaults, and the function that computes
+/// it. Every loss declares its method in its own file; `LossMethod.all` lists the methods.
 package struct LossMethod: Sendable {
     package let name: String
     package private(set) var doc: Doc
@@ -31,11 +31,11 @@ package struct LossMethod: Sendable {
 
     /// - Parameters:
     ///   - usual: the loss with the defaults of its options.
-    ///   - given: the networks and data that callers hand over.
-    ///   - options: those of the loss itself.
-    ///   - shared: those that it shares with other losses.
-    ///   - doc: without the sentence on what is returned.
-    ///   - compute: of the loss, with the caller's options, and what it is given.
+    ///   - given: the arguments for networks and data.
+    ///   - options: the loss's own options.
+    ///   - shared: the options that the loss shares with others.
+    ///   - doc: the documentation without the sentence on the results.
+    ///   - compute: computes the loss, which has the caller's options, from the arguments.
     init<Method: LossWithOptions>(
         _ name: String, _ usual: @escaping @Sendable () -> Method, given: [Argument], _ options: [Option<Method>],
         shared: [Option<LossOptions>], _ doc: Doc, compute: @escaping @Sendable (Method, Arguments) throws -> Loss
@@ -43,7 +43,8 @@ package struct LossMethod: Sendable {
         self.name = name
         self.doc = doc
         self.doc.summary += " Returns the loss and its parts."
-        let path: WritableKeyPath<Method, LossOptions> & Sendable = \.options, all = options + shared.of(path)
+        let path: WritableKeyPath<Method, LossOptions> & Sendable = \.options
+        let all = options + shared.of(path)
         arguments = given + all.arguments(of: usual())
         self.compute = { arguments in try compute(all.read(arguments, into: usual()), arguments) }
     }
@@ -61,8 +62,8 @@ package struct LossMethod: Sendable {
 // MARK: - Students
 
 extension LossMethod {
-    /// What the loss of a student is given.
-    struct Lesson {
+    /// The arguments that losses of students share.
+    struct StudentArguments {
         let student: Network
         let data: Tensor
         let target: Network?
@@ -77,25 +78,25 @@ extension LossMethod {
     }
 
     /// A loss that needs a teacher.
-    static func taught<Method: LossWithOptions>(
+    static func withTeacher<Method: LossWithOptions>(
         _ name: String, _ usual: @escaping @Sendable () -> Method, student: Argument = .student,
-        target: Argument = .target,
-        _ options: [Option<Method>], shared: [Option<LossOptions>] = LossOptions.all, _ doc: Doc,
-        compute: @escaping @Sendable (Method, Lesson, _ teacher: Network) throws -> Loss
+        target: Argument = .target, _ options: [Option<Method>], shared: [Option<LossOptions>] = LossOptions.all,
+        _ doc: Doc,
+        compute: @escaping @Sendable (Method, StudentArguments, _ teacher: Network) throws -> Loss
     ) -> LossMethod {
         LossMethod(
             name, usual, given: [student, .teacher, .data, target, .labels], options, shared: shared, doc.called(name)
         ) {
-            try compute($0, Lesson($1), $1.object("teacher"))
+            try compute($0, StudentArguments($1), $1.object("teacher"))
         }
     }
 
-    /// A loss that needs a teacher, and no target.
-    static func taught<Method: LossByTeacher>(
+    /// A loss that needs a teacher and has no target.
+    static func withTeacher<Method: LossByTeacher>(
         _ name: String, _ usual: @escaping @Sendable () -> Method, student: Argument = .student,
         _ options: [Option<Method>], shared: [Option<LossOptions>] = LossOptions.all, _ doc: Doc
     ) -> LossMethod {
-        taught(name, usual, student: student, target: .unusedTarget, options, shared: shared, doc) {
+        withTeacher(name, usual, student: student, target: .unusedTarget, options, shared: shared, doc) {
             try $0($1.student, $2, $1.data, $1.condition)
         }
     }
@@ -107,9 +108,9 @@ extension LossMethod {
     ) -> LossMethod {
         let given = [student, .optionalTeacher, .data, target, .labels]
         return LossMethod(name, usual, given: given, options, shared: LossOptions.all, doc.called(name)) {
-            let lesson = Lesson($1)
+            let given = StudentArguments($1)
             return try $0(
-                lesson.student, $1.optionalObject("teacher"), lesson.data, target: lesson.target, lesson.condition)
+                given.student, $1.optionalObject("teacher"), given.data, target: given.target, given.condition)
         }
     }
 }
@@ -128,15 +129,17 @@ extension LossMethod {
 }
 
 extension Argument {
-    static let generator = Argument("generator", .object("network"), "z + v(z, 0), or with two times z + u(z, 0, 1)")
-    static let online = Argument("online", .object("network"), "a velocity, that of the generator's own flow")
+    static let generator = Argument(
+        "generator", .object("network"), "makes samples z + v(z, 0), or with two times z + u(z, 0, 1)")
+    static let online = Argument("online", .object("network"), "the velocity of the generator's own flow")
     static let generatorNoise = Argument("z", .tensor, "noise [n, ...] for the generator")
 }
 
-// MARK: - What students' losses are given
+// MARK: - Arguments of students' losses
 
 extension Doc {
-    /// With an example that calls the loss of a student; what the doc has as its example stands behind the data.
+    /// With an example that calls the loss of a student. The doc's own `example` holds the arguments that follow the
+    /// data.
     fileprivate func called(_ name: String) -> Doc {
         let call = "return riffle.flow.loss.\(name)(teacher:two_timed(), teacher, riffle.randn(8, 2)\(example)):shape()"
         var doc = self
@@ -147,7 +150,7 @@ extension Doc {
 
 extension Argument {
     static let student = Argument("student", .object("network"), "takes two times: net:two_timed()")
-    static let steppingStudent = Argument("student", .object("network"), "takes two times, or one")
+    static let steppingStudent = Argument("student", .object("network"), "takes one or two times")
     static let teacher = Argument("teacher", .object("network"), "a velocity")
     static let optionalTeacher = Argument(
         "teacher", .object("network"), "a velocity; nil to learn from the data alone", default: .none)
@@ -155,25 +158,28 @@ extension Argument {
     package static let labels = Argument(
         "labels", .tensors, "classes, int32 [n] from 1; or a text, { tokens, summary }", default: .none)
     static let target = Argument(
-        "target", .object("network"), "what the student looks up to, usually its average; itself when not given",
-        default: .none)
-    static let standingTarget = Argument(
         "target", .object("network"),
-        "what the student looks up to, usually its average; a teacher, where given, answers instead",
+        "what the student looks up to, usually its average; the student itself when not given",
+        default: .none)
+    static let targetWithoutTeacher = Argument(
+        "target", .object("network"),
+        "what the student looks up to, usually its average; not used where a teacher is given",
         default: .none)
     static let unusedTarget = Argument(
-        "target", .object("network"), "not used, and taken so that one call serves every two-timed loss", default: .none
+        "target", .object("network"), "not used; allowed so that the same call works for every two-timed loss",
+        default: .none
     )
 }
 
 extension Arguments {
-    /// What an argument of labels or texts says.
+    /// The condition that an argument of labels or texts gives; nil where the argument is not given.
     package func condition(_ name: String) -> Condition? { has(name) ? Condition(tensors(name)) : nil }
 }
 
 extension Doc.Part {
     static let initial = Doc.Part("initial", "u(x, s, s) against the teacher, where initial_weight is above 0")
-    static let velocity = Doc.Part("velocity", "u(x, s, s) against the velocity, on the samples that learn it")
+    static let velocity = Doc.Part(
+        "velocity", "u(x, s, s) against the velocity, on the samples that learn the velocity")
 }
 
 /// Summaries of options that several losses have.
@@ -186,12 +192,13 @@ extension String {
 
 extension LossOptions {
     package static let timing: [Option<LossOptions>] = TimeSampling.options.of(\.times)
-    static let route = Option<LossOptions>("path", \.path, "from noise to data")
+    static let route = Option<LossOptions>("path", \.path, "the path from noise to data")
     static let labelDropout = Option<LossOptions>(
         "label_dropout", \.labelDropout, .fraction(0...1), "the part of the labels that is replaced by none")
     /// How samples are weighed.
     static let weighing = Option<LossOptions>(
-        "weight", \.weight, .object("loss_weight"), "of each sample: a function(s, t), or learned: nn.loss_weight()")
+        "weight", \.weight, .object("loss_weight"),
+        "the weight of each sample: a function(s, t), or a learned one: nn.loss_weight()")
     /// How residuals become numbers.
     static let measure: [Option<LossOptions>] = [
         Option(
@@ -200,9 +207,9 @@ extension LossOptions {
         Option("adaptive", \.adaptivePower, .fraction(0...10), "p of the weight 1 / (r^2 + 0.001)^p, a constant"),
         weighing,
     ]
-    /// The path, what is paired on it, and which labels are told.
-    static let onPath = [route, Option("coupling", \.coupling, "of noise with data"), labelDropout]
+    /// The options of the path, of the coupling of noise with data on it, and of labels.
+    static let onPath = [route, Option("coupling", \.coupling, "how noise is paired with data"), labelDropout]
     package static let all = timing + onPath + measure
-    /// The noise that generated data are mixed with is independent of them.
+    /// The same without a coupling, for generated data, which are mixed with independent noise.
     static let onGeneratedPath = [route, labelDropout]
 }

@@ -1,16 +1,16 @@
 import RiffleNN
 import RiffleTensor
 
-/// Mean flows: an average velocity from the instantaneous one by their identity, u = v + (t - s) D u with D the
-/// derivative as the start moves along the flow.
+/// Mean flows: an average velocity from the instantaneous one by their identity, u = v + (t - s) D u, where D is the
+/// derivative along the flow at the start, (v, 1) in x and s.
 ///
 /// | form | loss |
 /// | --- | --- |
 /// | plain (Geng et al. 2505.13447, eq. 11) | E \|u(x_s, s, t) - sg (v + (t - s) D u)\|^2, D along v |
 /// | improved (iMF, 2512.02012) | E \|u(x_s, s, t) - (t - s) sg D u - v\|^2, D along sg u(x_s, s, s) |
 ///
-/// v is the path's velocity, or the teacher's where one is given. On the first part of the batch t = s, which is flow
-/// matching.
+/// v is the path's velocity, or the teacher's where a teacher is given. On the first part of the batch t = s, which is
+/// flow matching.
 package struct MeanFlowLoss {
     package var options = LossOptions()
     package var isImproved = false
@@ -20,14 +20,14 @@ package struct MeanFlowLoss {
     package init() { options.adaptivePower = 0.75 }
 
     /// - Parameters:
-    ///   - target: the derivative comes from it; from the student itself when nil.
+    ///   - target: the network that is differentiated; the student itself where nil.
     ///   - data: x1 [n, ...].
     package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let name = isImproved ? "imf" : "meanflow"
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: name)
+        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: name)
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
         if let first {
@@ -36,7 +36,8 @@ package struct MeanFlowLoss {
                 weight: first.share)
         }
         if let rest {
-            let v = try roles.velocity(rest), jumps = rest.jumps
+            let v = try roles.velocity(rest)
+            let jumps = rest.jumps
             let along = isImproved ? try roles.target(jumps.starts) : v
             let (u, _, du) = try roles.alongStartStopped(jumps, at: along)
             try terms.add(name, u - jumps.span() * du - v, jumps, weight: rest.share)

@@ -5,15 +5,16 @@ import RiffleTensor
 ///
 ///     L = E |X_{s,t}(x_s) - X^_{u_k,t}( ... X^_{s,u_1}(x_s))|^2 / (t - s)^2,  t - s <= reach
 ///
-/// In rounds, the teacher is the student of the last one and `reach` doubles; at first it is a velocity, and its jumps
-/// are steps of a solver. With `reach` 1 and a velocity it is the one-stage form.
+/// The method goes in rounds: the teacher of the first is a velocity, whose jumps are steps of a solver; the teacher of
+/// each further round is the student of the last, and `reach` doubles. A velocity and `reach` 1 give the one-stage
+/// form.
 package struct PFMMLoss {
     package var options = LossOptions()
-    /// The longest jump that is asked for.
+    /// The longest jump that is learned.
     package var reach = 1.0
-    /// Jumps or steps of the teacher for one of the student.
+    /// The teacher's jumps or steps for one jump of the student.
     package var steps = 2
-    /// How a velocity is followed.
+    /// The solver that follows a velocity.
     package var method: FixedStepMethod = .heun
 
     package init() {}
@@ -24,7 +25,7 @@ package struct PFMMLoss {
     {
         let roles = try Roles(student, teacher: teacher)
         let batch = try FlowBatch(
-            data, condition, options, for: roles.asked, operation: "pfmm",
+            data, condition, options, for: roles.conditioned, operation: "pfmm",
             times: times(FlowBatch.count(data, "pfmm"), data.dtype))
         var terms = Terms(options)
         try terms.add(
@@ -33,21 +34,24 @@ package struct PFMMLoss {
         return try terms.loss("pfmm")
     }
 
-    /// Pairs whose spans are the reach times those of the usual ones, and whose starts keep their part of the room.
+    /// Pairs of times: the spans are `reach` times those that the options draw, and each start keeps its ratio to the
+    /// latest start that its span allows.
     func times(_ n: Int, _ dtype: DType) throws -> (s: Tensor, t: Tensor) {
-        let (s, t) = try options.times.pairs(n, dtype), span = try t - s, shorter = try span * reach
+        let (s, t) = try options.times.pairs(n, dtype)
+        let span = try t - s
+        let shorter = try span * reach
         let start = try s * (1 - shorter) / (1 - span).clamp(1e-6, 1)
         return (start, try (start + shorter).minimum(.scalar(1, dtype)))
     }
 }
 
 extension PFMMLoss: LossByTeacher {
-    static let method = LossMethod.taught(
+    static let method = LossMethod.withTeacher(
         "pfmm", PFMMLoss.init,
         [
             Option("reach", \.reach, .fraction(1e-6...1), "the longest jump"),
-            Option("steps", \.steps, .integer(1...1000), "of the teacher for one of the student"),
-            Option("method", \.method, "how a velocity is followed; a two-timed teacher jumps"),
+            Option("steps", \.steps, .integer(1...1000), "the teacher's steps for one jump of the student"),
+            Option("method", \.method, "the solver that follows a velocity; a two-timed teacher jumps"),
         ],
         Doc(
             "Progressive flow map matching: one jump for several of the teacher's.",

@@ -1,11 +1,12 @@
 import RiffleNN
 import RiffleTensor
 
-/// Progressive distillation (Salimans and Ho 2202.00512) of velocities: one step for two of the teacher.
+/// Progressive distillation (Salimans and Ho 2202.00512) of velocities: one step of the student for two of the teacher.
 ///
 ///     L = E |u(x, s, s + h) - (u'(x, s, s + h/2) + u'(x', s + h/2, s + h)) / 2|^2,  s = 0, h, 2h, ... 1 - h
 ///
-/// Networks with one time step by their velocity. In rounds, `steps` halves and the teacher is the last student.
+/// Networks with one time take Euler steps along their velocity. From round to round `steps` halves, and the last
+/// student becomes the teacher.
 package struct ProgressiveLoss {
     package var options = LossOptions()
     /// The student's steps from noise to data, 1 / h.
@@ -17,13 +18,13 @@ package struct ProgressiveLoss {
     package func callAsFunction(_ student: Network, _ teacher: Network, _ data: Tensor, _ condition: Condition? = nil)
         throws -> Loss
     {
-        let n = try FlowBatch.count(data, "progressive"), h = 1 / Double(steps)
-        let s =
-            try (Tensor.rand([n], data.dtype) * Double(steps)).floor().minimum(.scalar(Double(steps - 1), data.dtype))
-            * h
+        let n = try FlowBatch.count(data, "progressive")
+        let h = 1 / Double(steps)
+        let step = try (Tensor.rand([n], data.dtype) * Double(steps)).floor()
+        let s = try step.minimum(.scalar(Double(steps - 1), data.dtype)) * h
         let roles = try Roles(student.stepping, teacher: teacher)
         let batch = try FlowBatch(
-            data, condition, options, for: roles.asked, operation: "progressive", times: (s, s + h))
+            data, condition, options, for: roles.conditioned, operation: "progressive", times: (s, s + h))
         var terms = Terms(options)
         try terms.add(
             "progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, .euler, steps: 2), batch.jumps
@@ -33,7 +34,7 @@ package struct ProgressiveLoss {
 }
 
 extension ProgressiveLoss: LossByTeacher {
-    static let method = LossMethod.taught(
+    static let method = LossMethod.withTeacher(
         "progressive", { ProgressiveLoss(steps: 1) }, student: .steppingStudent,
         [Option("steps", \.steps, .integer(1...1_000_000), "the student's, from noise to data", isRequired: true)],
         shared: LossOptions.onPath + LossOptions.measure,

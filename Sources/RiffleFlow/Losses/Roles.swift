@@ -3,62 +3,69 @@ import RiffleTensor
 
 /// The networks of a loss, each in its role, so that stop-gradients cannot be forgotten.
 ///
-/// What the student answers takes gradients. Teacher and target are asked without dropout and without recording, and
-/// what they answer is a constant.
+/// The student's results take gradients. Teacher and target are evaluated without dropout and without recording, and
+/// their results are constants.
 struct Roles {
-    private let student_: Network
-    private let teacher: Network?
-    private let target_: Network
+    private let studentNetwork: Network
+    private let teacherNetwork: Network?
+    private let targetNetwork: Network
 
     /// - Parameters:
     ///   - teacher: a velocity; nil where a method learns from data alone.
     ///   - target: what the student looks up to, usually an average of it; the student itself when nil.
     init(_ student: Network, teacher: Network? = nil, target: Network? = nil) throws {
-        (student_, self.teacher, target_) = (student, teacher, target ?? student)
-        try checkClasses(asked + (target.map { [("target", $0)] } ?? []))
+        studentNetwork = student
+        teacherNetwork = teacher
+        targetNetwork = target ?? student
+        try checkClasses(conditioned + (target.map { [("target", $0)] } ?? []))
     }
 
-    /// Those that a condition is told to.
-    var asked: [(role: String, network: Network)] {
-        [("student", student_)] + (teacher.map { [("teacher", $0)] } ?? [])
+    /// The networks that get the condition, by their roles.
+    var conditioned: [(role: String, network: Network)] {
+        [("student", studentNetwork)] + (teacherNetwork.map { [("teacher", $0)] } ?? [])
     }
-    var hasTeacher: Bool { teacher != nil }
-    /// Whether what the student just answered, held constant, stands for the target's answer.
-    var studentIsTarget: Bool { target_ === student_ }
+    var hasTeacher: Bool { teacherNetwork != nil }
+    /// Whether the student is its own target, so that its result, held constant, serves as the target's.
+    var studentIsTarget: Bool { targetNetwork === studentNetwork }
 
     /// The student's average velocity over jumps.
     func student(_ jumps: Jumps) throws -> Tensor {
-        try acting(as: "student") { try student_.average(jumps.x, jumps.s, jumps.t, jumps.condition) }
+        try acting(as: "student") { try studentNetwork.average(jumps.x, jumps.s, jumps.t, jumps.condition) }
     }
 
-    /// The target's, a constant.
+    /// The target's average velocity over jumps, a constant.
     func target(_ jumps: Jumps) throws -> Tensor {
-        try constant("target", target_) { try $0.average(jumps.x, jumps.s, jumps.t, jumps.condition) }
+        try constant("target", targetNetwork) { try $0.average(jumps.x, jumps.s, jumps.t, jumps.condition) }
     }
 
-    /// The teacher's velocity, a constant; the target's own where there is no teacher.
+    /// The network whose velocity counts as the instantaneous one: the teacher, or the target where there is no
+    /// teacher.
+    private var instantNetwork: Network { teacherNetwork ?? targetNetwork }
+    private var instantRole: String { hasTeacher ? "teacher" : "target" }
+
+    /// The teacher's velocity, or the target's where there is no teacher; a constant.
     func instant(_ x: Tensor, _ t: Tensor, _ condition: Condition?) throws -> Tensor {
-        try constant(hasTeacher ? "teacher" : "target", teacher ?? target_) { try $0.velocity(x, t, condition) }
+        try constant(instantRole, instantNetwork) { try $0.velocity(x, t, condition) }
     }
 
-    /// The velocity at a batch's points, a constant: the teacher's, or without one the path's.
+    /// The velocity at a batch's points, a constant: the teacher's, or the path's where there is no teacher.
     func velocity(_ batch: FlowBatch) throws -> Tensor {
         hasTeacher ? try instant(batch.jumps.x, batch.jumps.s, batch.jumps.condition) : batch.velocity
     }
 
-    /// The velocity where gradients pass through the network, though not to its parameters.
+    /// The same velocity as `instant`, with gradients to x but not to the network's parameters.
     func instantThrough(_ x: Tensor, _ t: Tensor, _ condition: Condition?) throws -> Tensor {
-        try passing(through: teacher ?? target_, as: hasTeacher ? "teacher" : "target") {
-            try $0.velocity(x, t, condition)
-        }
+        try passing(through: instantNetwork, as: instantRole) { try $0.velocity(x, t, condition) }
     }
 
-    /// The average velocity over jumps of the teacher: of one with two times in `steps` jumps, else in as many steps of
-    /// a solver.
+    /// The teacher's average velocity over jumps: by `steps` jumps of a teacher with two times, or by `steps` steps of
+    /// a solver along its velocity.
     func teacherAverage(_ jumps: Jumps, _ method: FixedStepMethod, steps: Int = 1) throws -> Tensor {
-        try constant(hasTeacher ? "teacher" : "target", teacher ?? target_) { network in
+        try constant(instantRole, instantNetwork) { network in
             let h = try (jumps.t - jumps.s) / Double(steps)
-            var (x, s, sum) = (jumps.x, jumps.s, nil as Tensor?)
+            var x = jumps.x
+            var s = jumps.s
+            var sum: Tensor?
             for step in 1...steps {
                 let t = step == steps ? jumps.t : try s + h
                 let u =
@@ -80,36 +87,37 @@ struct Roles {
         try jvp([jumps.t], [.ones([jumps.count], jumps.t.dtype)]) { try student(jumps.to($0[0])) }
     }
 
-    /// The student's u and its derivative as x moves at velocity v and s at rate 1, both with gradients.
+    /// The student's u and its derivative along (v, 1) in x and s, both with gradients.
     func alongStart(_ jumps: Jumps, at v: Tensor) throws -> (Tensor, Tensor) {
         try jvp([jumps.x, jumps.s], [v, .ones([jumps.count], jumps.s.dtype)]) { try student(jumps.from($0[0], $0[1])) }
     }
 
-    /// The student's u with gradients; the target's u and its derivative as x moves at velocity v and s at rate 1,
-    /// constants.
+    /// The student's u with gradients; the target's u and its derivative along (v, 1) in x and s, both constants.
     func alongStartStopped(_ jumps: Jumps, at v: Tensor) throws -> (u: Tensor, now: Tensor, du: Tensor) {
         try stopped(jumps, [jumps.x, jumps.s], [v, .ones([jumps.count], jumps.s.dtype)]) { jumps.from($0[0], $0[1]) }
     }
 
-    /// The student's u with gradients; the target's u and its derivative in t, constants.
+    /// The student's u with gradients; the target's u and its derivative in t, both constants.
     func alongEndStopped(_ jumps: Jumps) throws -> (u: Tensor, now: Tensor, du: Tensor) {
         try stopped(jumps, [jumps.t], [.ones([jumps.count], jumps.t.dtype)]) { jumps.to($0[0]) }
     }
 
-    /// One evaluation serves for both where the student is its own target.
+    /// The student's u with gradients; the target's u and its derivative along tangents of some inputs, both constants.
+    /// One evaluation gives all three where the student is its own target.
+    /// - Parameter jumpsWith: the jumps with other values of the inputs.
     private func stopped(
-        _ jumps: Jumps, _ inputs: [Tensor], _ tangents: [Tensor], _ moved: ([Tensor]) throws -> Jumps
+        _ jumps: Jumps, _ inputs: [Tensor], _ tangents: [Tensor], _ jumpsWith: ([Tensor]) throws -> Jumps
     ) throws -> (u: Tensor, now: Tensor, du: Tensor) {
         if studentIsTarget {
-            let (u, du) = try jvp(inputs, tangents, constantTangents: true) { try student(moved($0)) }
+            let (u, du) = try jvp(inputs, tangents, constantTangents: true) { try student(jumpsWith($0)) }
             return (u, u.detach(), du.detach())
         }
-        let (now, du) = try withoutGradient { try jvp(inputs, tangents) { try target(moved($0)) } }
+        let (now, du) = try withoutGradient { try jvp(inputs, tangents) { try target(jumpsWith($0)) } }
         return (try student(jumps), now, du)
     }
 }
 
-/// - Throws: `RiffleError` where networks that are told the same labels have different numbers of classes.
+/// - Throws: `RiffleError` where networks that get the same labels have different numbers of classes.
 func checkClasses(_ networks: [(role: String, network: Network)]) throws {
     let counts = networks.compactMap { role, network in
         if case .classes(let count, _) = network.conditioning { (role, count) } else { nil }
@@ -122,25 +130,24 @@ func checkClasses(_ networks: [(role: String, network: Network)]) throws {
 
 /// - Throws: `RiffleError` when one network has two roles that differ in what they learn.
 func checkApart(_ networks: [(role: String, network: Network)]) throws {
-    for (place, one) in networks.enumerated() {
-        guard let other = networks[..<place].first(where: { $0.network === one.network }) else { continue }
+    for (index, one) in networks.enumerated() {
+        guard let other = networks[..<index].first(where: { $0.network === one.network }) else { continue }
         throw RiffleError(
             "", "the \(other.role) and the \(one.role) are the same network; begin one as a copy, net:copy()")
     }
 }
 
-/// What a network answers in a role, without dropout, as a constant.
+/// A network's result in a role, without dropout, as a constant.
 func constant(_ role: String, _ network: Network, _ body: (Network) throws -> Tensor) throws -> Tensor {
     try acting(as: role) { try withoutGradient { try network.evaluating { try body(network) } } }
 }
 
-/// What a network answers in a role, without dropout; gradients pass through it to its inputs, and not to its
-/// parameters.
+/// A network's result in a role, without dropout; gradients pass to the network's inputs, and not to its parameters.
 func passing(through network: Network, as role: String, _ body: (Network) throws -> Tensor) throws -> Tensor {
     try acting(as: role) { try network.evaluating { try network.frozen { try body(network) } } }
 }
 
-/// Runs `body`; an error from inside says which role the network had.
+/// Runs `body`; an error from inside gets the network's role into its path.
 func acting<Result>(as role: String, _ body: () throws -> Result) throws -> Result {
     do {
         return try body()

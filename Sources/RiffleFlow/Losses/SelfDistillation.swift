@@ -1,8 +1,8 @@
 import RiffleNN
 import RiffleTensor
 
-/// Self-distillation of flow maps (Boffi, Albergo and Vanden-Eijnden 2505.18825): a velocity learned on the diagonal s
-/// = t, and a condition that carries it to longer jumps.
+/// Self-distillation of flow maps (Boffi, Albergo and Vanden-Eijnden 2505.18825): the student learns the velocity on
+/// the diagonal s = t, and a residual extends the velocity to longer jumps.
 ///
 ///     L = E |u(x_s, s, s) - v|^2 on a part of the batch + E |residual|^2 on the rest
 ///
@@ -14,7 +14,8 @@ import RiffleTensor
 ///
 /// The progressive form cuts a jump at m, in the middle (PSD-M) or uniformly between s and t (PSD-U).
 ///
-/// v is the path's velocity, or the teacher's where one is given; the teacher then also answers for u(., t, t).
+/// v is the path's velocity, or the teacher's where a teacher is given. The teacher's velocity then also replaces
+/// u(., t, t).
 package struct SelfDistillationLoss {
     package enum Form: Sendable, CaseIterable {
         case lagrangian, eulerian, progressive
@@ -41,13 +42,13 @@ package struct SelfDistillationLoss {
     package init(_ form: Form) { self.form = form }
 
     /// - Parameters:
-    ///   - target: what is held constant comes from it; the student itself when nil.
+    ///   - target: the network whose results are the constants; the student itself where nil.
     ///   - data: x1 [n, ...].
     package func callAsFunction(
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: roles.asked, operation: form.name)
+        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: form.name)
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
         if let first {
@@ -74,9 +75,10 @@ package struct SelfDistillationLoss {
         }
     }
 
-    /// - Parameter part: [n], how far along the jump it is cut.
+    /// - Parameter part: [n], the parts of the jumps' lengths at which they are cut.
     private func progressive(_ jumps: Jumps, _ part: Tensor, _ roles: Roles) throws -> Tensor {
-        let middle = try jumps.s + part * (jumps.t - jumps.s), first = jumps.to(middle)
+        let middle = try jumps.s + part * (jumps.t - jumps.s)
+        let first = jumps.to(middle)
         let before = try roles.target(first)
         let after = try roles.target(jumps.from(first.end(before), middle))
         let share = try part.alongside(jumps.x)
@@ -87,9 +89,9 @@ package struct SelfDistillationLoss {
 extension SelfDistillationLoss: LossFromData {
     static let methods = [
         method(
-            "lsd", .lagrangian, target: .standingTarget, [],
+            "lsd", .lagrangian, target: .targetWithoutTeacher, [],
             Doc(
-                "Lagrangian self-distillation: the velocity on the diagonal, its own answer at a jump's end.",
+                "Lagrangian self-distillation: the velocity on the diagonal, and the student's own at a jump's end.",
                 formula: "L = E |u(x, s, s) - v|^2 + E |d/dt X(t) - sg u(X(t), t, t)|^2",
                 source: "Boffi, Albergo and Vanden-Eijnden 2025, 2505.18825",
                 parts: [.velocity, Doc.Part("lsd", "the end of a jump against its own velocity")])),
@@ -99,7 +101,7 @@ extension SelfDistillationLoss: LossFromData {
                 "Eulerian self-distillation: the velocity on the diagonal, carried by the start of a jump.",
                 formula: "L = E |u(x, s, s) - v|^2 + E |d/ds X + sg (u(x, s, s) . grad) X|^2",
                 source: "Boffi, Albergo and Vanden-Eijnden 2025, 2505.18825",
-                parts: [.velocity, Doc.Part("esd", "how the end moves with the start")])),
+                parts: [.velocity, Doc.Part("esd", "how the end changes with the start")])),
         method(
             "psd", .progressive, [Option("cut", \.cut, "where a jump is cut in two: PSD-M or PSD-U")],
             Doc(

@@ -7,8 +7,8 @@ import RiffleTensor
 ///
 ///     L = E |u(x_s, s, s) - v|^2 + E |u(x_s, s, s + 2d) - sg (u*(x_s, s, s + d) + u*(x', s + d, s + 2d)) / 2|^2
 ///
-/// u* is the target, an average of the student with decay 0.999 in the paper. The shortest halves, which are never
-/// learned as jumps, are asked for as velocities.
+/// u* is the target, an average of the student with decay 0.999 in the paper. The student never learns jumps of the
+/// shortest half, so that the target's velocity stands for them.
 package struct ShortcutLoss {
     package var options = LossOptions()
     /// The part of the batch that learns jumps.
@@ -23,25 +23,26 @@ package struct ShortcutLoss {
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)
-        let n = try FlowBatch.count(data, "shortcut"), k = try FlowBatch.part(bootstrap, of: n)
+        let n = try FlowBatch.count(data, "shortcut")
+        let k = try FlowBatch.part(bootstrap, of: n)
         func batch(_ rows: Range<Int>, _ times: (s: Tensor, t: Tensor)) throws -> FlowBatch? {
             guard !rows.isEmpty else { return nil }
             return try FlowBatch(
-                data.sliced(0, rows), condition?.rows(rows), options, for: roles.asked, operation: "shortcut",
-                times: times,
-                share: Double(rows.count) / Double(n))
+                data.sliced(0, rows), condition?.rows(rows), options, for: roles.conditioned, operation: "shortcut",
+                times: times, share: Double(rows.count) / Double(n))
         }
-        let first = try batch(0..<k, jumpTimes(k, data.dtype)), s = try options.times.sample(n - k, data.dtype)
+        let first = try batch(0..<k, jumpTimes(k, data.dtype))
+        let s = try options.times.sample(n - k, data.dtype)
         let rest = try batch(k..<n, (s, s))
-        var questions = Gathered()
-        if let first { questions.add(first.jumps) }
-        if let rest { questions.add(rest.jumps.starts) }
-        let answers = try questions.ask(roles.student)
+        var jumps = GatheredJumps()
+        if let first { jumps.add(first.jumps) }
+        if let rest { jumps.add(rest.jumps.starts) }
+        let velocities = try jumps.evaluate(roles.student)
         var terms = Terms(options)
-        if let rest, let u = answers.last {
+        if let rest, let u = velocities.last {
             try terms.add("velocity", u - roles.velocity(rest), rest.jumps.starts, weight: rest.share)
         }
-        if let first, let u = answers.first {
+        if let first, let u = velocities.first {
             try terms.add("shortcut", u - halves(first.jumps, roles), first.jumps, weight: first.share)
         }
         return try terms.loss("shortcut")
@@ -49,11 +50,12 @@ package struct ShortcutLoss {
 
     /// The mean of the target's two jumps of half the length.
     private func halves(_ jumps: Jumps, _ roles: Roles) throws -> Tensor {
-        let half = try (jumps.t - jumps.s) * 0.5, middle = try jumps.s + half
+        let half = try (jumps.t - jumps.s) * 0.5
+        let middle = try jumps.s + half
         let isLearned = try half.gt(.scalar(pow(2, -Double(depth)) * 1.5, half.dtype))
         let before = try roles.target(jumps.to(jumps.s + half * isLearned))
-        let place = try jumps.to(middle).end(before)
-        return try (before + roles.target(jumps.from(place, middle, to: middle + half * isLearned))) * 0.5
+        let point = try jumps.to(middle).end(before)
+        return try (before + roles.target(jumps.from(point, middle, to: middle + half * isLearned))) * 0.5
     }
 
     /// Jumps of length 2^-k, k below `depth`, from the multiples of their length.

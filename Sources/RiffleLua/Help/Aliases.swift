@@ -1,9 +1,9 @@
 import RiffleTensor
 
-/// Names that users bring along from PyTorch, NumPy and other languages, for hints alone: no call accepts them.
+/// Names from PyTorch, NumPy and other languages, for hints: no call accepts them.
 enum Aliases {
-    /// What stands for such a name here: functions, methods, fields and options. The first that a place has is
-    /// suggested there.
+    /// Riffle's functions, methods, fields and options for such a name. A hint takes the first of them that exists
+    /// where the name was used.
     static let names: [String: [String]] = [
         "view": ["reshape"], "resize": ["reshape"], "ravel": ["flatten"], "swapaxes": ["transpose"], "T": ["transpose"],
         "mT": ["transpose"], "t": ["transpose"], "mm": ["matmul"], "bmm": ["matmul"], "dot": ["matmul"],
@@ -31,7 +31,7 @@ enum Aliases {
         "ModuleList": ["sequential"], "EMA": ["ema"], "str": ["tostring"], "range": ["arange"],
     ]
 
-    /// What to do where no name is the answer.
+    /// Hints for names that have no counterpart.
     static let notes: [String: String] = [
         "cuda": "Riffle computes on the processor", "cpu": "Riffle computes on the processor",
         "device": "Riffle computes on the processor",
@@ -53,7 +53,7 @@ enum Aliases {
         "quit": "Ctrl-D leaves a session, os.exit() ends a script", "import": "local module = require \"module\"",
     ]
 
-    /// Words behind an error about a name that is not there: the nearest one, or what stands for it here.
+    /// The end of a message about an unknown name: the nearest candidate, Riffle's own name for it, or a note.
     static func hint(for name: String, among candidates: some Sequence<String>) -> String {
         let candidates = Array(candidates)
         if !candidates.contains(where: { $0.lowercased() == name.lowercased() }) {

@@ -1,6 +1,5 @@
 extension Catalogue {
-    /// Lua's own message about a value that is no function, or should not be one, with what Lua does not know: whether
-    /// the library has a method or a field of that name.
+    /// An error message of Lua's, with a hint where a method was used as a field or a field was called as a method.
     func explained(_ message: String) -> String {
         if let match = message.firstMatch(of: /attempt to .* a function value \((?:field|method) '(\w+)'\)/) {
             let name = String(match.output.1)

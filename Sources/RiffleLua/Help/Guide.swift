@@ -1,4 +1,4 @@
-/// The guide's sections, docs/getting-started.md, which are the topics of help.
+/// The sections of the guide, docs/getting-started.md, which are the topics of help.
 struct Guide {
     struct Section {
         let title: String
@@ -20,14 +20,16 @@ struct Guide {
 }
 
 extension Guide.Section {
-    /// Adds the section as plain text: paragraphs are broken anew, rows of tables become columns, code stays.
+    /// Adds the section as plain text: paragraphs get new line breaks, rows of tables become columns, code stays as it
+    /// is.
     func add(to page: inout HelpPage) {
         page.add(title)
         var paragraph: [String] = [], rows: [(name: String, text: String)] = []
         func finish(_ page: inout HelpPage) {
             if !paragraph.isEmpty { page.add(plain(paragraph.joined(separator: " ")), indent: 2) }
             if !rows.isEmpty { page.add(rows: rows, indent: 2) }
-            (paragraph, rows) = ([], [])
+            paragraph = []
+            rows = []
         }
         for line in lines {
             if line.hasPrefix("    ") {
@@ -46,13 +48,14 @@ extension Guide.Section {
         finish(&page)
     }
 
-    /// Without the marks of Markdown; of a link its words.
+    /// Text without the marks of Markdown; of a link only its text.
     private func plain(_ text: String) -> String {
         text.replacing("`", with: "").replacing(/\[([^\]]*)\]\([^)]*\)/) { String($0.output.1) }
     }
 
-    /// Whether every word stands in the title.
+    /// Whether the title has every word.
     func isNamed(_ words: [String]) -> Bool { words.allSatisfy { title.lowercased().contains($0) } }
+    /// Whether title and text together have every word.
     func mentions(_ words: [String]) -> Bool {
         let text = ([title] + lines).joined(separator: " ").lowercased()
         return words.allSatisfy { text.contains($0) }

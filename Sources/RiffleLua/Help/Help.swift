@@ -1,9 +1,9 @@
 import RiffleTensor
 
 extension Catalogue {
-    /// What there is to say of a function, method, class, room or topic; or where the words are spoken of.
-    /// - Parameter width: columns that lines may take.
-    /// - Throws: `RiffleError` with the nearest name when nothing speaks of it.
+    /// The page of a function, method, class, namespace or topic; or a list of the pages that mention the words.
+    /// - Parameter width: the longest line in columns.
+    /// - Throws: `RiffleError` with the nearest name where no page mentions the words.
     package func help(_ topic: String, width: Int = 100) throws -> String {
         var page = HelpPage(width: width)
         let name = topic.hasPrefix("riffle.") ? String(topic.dropFirst("riffle.".count)) : topic
@@ -16,8 +16,8 @@ extension Catalogue {
         } else if let ours = Aliases.names[name]?.first(where: { lastNames.contains($0) }) {
             page.add("\(name) is called \(ours) here.")
             page.add()
-            if !addNamed(ours, to: &page) { addSpoken(of: [ours], to: &page) }
-        } else if !addSpoken(of: words, to: &page) {
+            if !addNamed(ours, to: &page) { addMentions(of: [ours], to: &page) }
+        } else if !addMentions(of: words, to: &page) {
             let hint = Aliases.hint(for: name, among: names + lastNames)
             throw RiffleError("help", "nothing is named '\(topic)' or speaks of it" + hint)
         }
@@ -30,15 +30,16 @@ extension Catalogue {
         word.count > 3 && word.hasSuffix("s") ? String(word.dropLast()) : String(word)
     }
 
-    /// Adds what has this name, or is a method of this name. False where nothing is.
+    /// Adds the page of what has this name, or of a method of this name. False where there is none.
     private func addNamed(_ topic: String, to page: inout HelpPage) -> Bool {
         var name = topic
         let kind = classes.first { $0.word == name.replacing(" ", with: "_") }
         if let entry = self[name] { add(entry, to: &page) }
-        if rooms.contains(name) { addRoom(name, to: &page) }
+        if namespaces.contains(name) { addNamespace(name, to: &page) }
         if let kind { add(kind, to: &page) }
         if !page.lines.isEmpty { return true }
-        // A method of its class's superclass, or by its name alone, a tensor's first.
+        // A method may stand under the class that its class extends, or be given without a class: tensors come first
+        // then.
         if let colon = name.firstIndex(of: ":") {
             name = String(name[name.index(after: colon)...])
             if let entry = self[name] {
@@ -54,9 +55,9 @@ extension Catalogue {
         return true
     }
 
-    /// Adds the topics of this title, and what else speaks of all the words. False where nothing does.
+    /// Adds the topics with the words in their titles, and lists all else that mentions them. False where nothing does.
     @discardableResult
-    private func addSpoken(of words: [String], to page: inout HelpPage) -> Bool {
+    private func addMentions(of words: [String], to page: inout HelpPage) -> Bool {
         let before = page.lines.count
         let named = Guide.sections.filter { $0.isNamed(words) }
         for section in named { section.add(to: &page) }
@@ -66,7 +67,7 @@ extension Catalogue {
         }
         let topics = Guide.sections.filter { $0.mentions(words) && !$0.isNamed(words) }.map(\.title)
         if !topics.isEmpty { page.add("topics that speak of it: " + topics.joined(separator: ", "), hanging: 2) }
-        // Those that say so in a name or in their sentence come before those that do in their arguments.
+        // Functions with the words in their name or summary come before those with the words in their arguments.
         let close = entries.filter { speaks([$0.title, $0.doc.summary]) }
         let isClose = Set(close.map(\.name))
         let far = entries.filter { entry in
@@ -74,7 +75,8 @@ extension Catalogue {
             return !isClose.contains(entry.name)
                 && speaks([entry.title, entry.doc.summary, entry.doc.source] + parameters)
         }
-        let shown = (close + far).prefix(24), hidden = close.count + far.count - shown.count
+        let shown = (close + far).prefix(24)
+        let hidden = close.count + far.count - shown.count
         if !shown.isEmpty {
             page.add("functions that speak of it")
             page.add(rows: shown.map { ($0.title, $0.doc.summary) }, indent: 2)
@@ -89,14 +91,15 @@ extension Catalogue {
         page.add("topics")
         page.add(Guide.sections.map { "\"\($0.title)\"" }.joined(separator: ", "), indent: 2)
         for (head, words) in [
-            ("rooms", rooms.sorted()), ("functions", entries.filter { $0.parent.isEmpty }.map(\.name).sorted()),
+            ("namespaces", namespaces.sorted()),
+            ("functions", entries.filter { $0.parent.isEmpty }.map(\.name).sorted()),
             ("classes of objects", classes.map(\.word).sorted()),
         ] {
             page.add(head)
             page.add(words.joined(separator: " "), indent: 2)
         }
         page.add()
-        page.add("help(\"name\") tells more of each; help(\"some words\") tells where they are spoken of.")
+        page.add("help(\"name\") says more about each; help(\"some words\") lists what mentions them.")
     }
 
     private func add(_ entry: Entry, to page: inout HelpPage) {
@@ -145,10 +148,10 @@ extension Catalogue {
         addListing("methods", entries.filter { $0.parent == entry.word }, to: &page)
     }
 
-    private func addRoom(_ room: String, to page: inout HelpPage) {
-        page.add("riffle.\(room)")
-        addListing("functions", entries.filter { $0.parent == room && !$0.isMethod }, to: &page)
-        let inner = rooms.filter { $0.hasPrefix(room + ".") }.sorted().map { "riffle.\($0)" }
+    private func addNamespace(_ namespace: String, to page: inout HelpPage) {
+        page.add("riffle.\(namespace)")
+        addListing("functions", entries.filter { $0.parent == namespace && !$0.isMethod }, to: &page)
+        let inner = namespaces.filter { $0.hasPrefix(namespace + ".") }.sorted().map { "riffle.\($0)" }
         if !inner.isEmpty { page.add("and " + inner.joined(separator: ", "), indent: 2) }
     }
 

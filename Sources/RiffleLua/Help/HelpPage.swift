@@ -1,4 +1,4 @@
-/// Text of help, whose lines break at words.
+/// A page of help, whose lines break between words.
 struct HelpPage {
     let width: Int
     private(set) var lines: [String] = []
@@ -7,9 +7,10 @@ struct HelpPage {
 
     var text: String { lines.joined(separator: "\n") }
 
-    /// Adds text that goes on, where it does not fit, `hanging` columns further right.
+    /// Adds text. Where it does not fit into a line, the lines that follow are indented by `hanging` more columns.
     mutating func add(_ text: String = "", indent: Int = 0, hanging: Int = 0) {
-        var line = spaces(indent), isEmpty = true
+        var line = spaces(indent)
+        var isEmpty = true
         for word in text.split(separator: " ") {
             if !isEmpty, line.count + 1 + word.count > width {
                 lines.append(line)
@@ -22,14 +23,14 @@ struct HelpPage {
         lines.append(isEmpty ? "" : line)
     }
 
-    /// Adds lines that have to stay as they are, such as code.
+    /// Adds lines that must not be broken, such as code.
     mutating func add(verbatim text: String, indent: Int) {
         for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
             lines.append(spaces(indent) + line)
         }
     }
 
-    /// Adds rows of a name and what there is to say of it: in columns, or the one below the other where names are long.
+    /// Adds rows of a name and a text: in two columns, or the text below the name where names are long.
     mutating func add(rows: [(name: String, text: String)], indent: Int) {
         let column = (rows.map(\.name.count).max() ?? 0) + 2
         for row in rows {
@@ -38,11 +39,11 @@ struct HelpPage {
                 add(row.text, indent: indent + 4)
                 continue
             }
-            // Words are split at single blanks: the blanks of the column have to be something else meanwhile.
+            // Text is split into words at blanks, so that those of the column become no-break spaces for the moment.
             let name = (row.name + spaces(column - row.name.count)).replacing(" ", with: "\u{A0}")
             let before = lines.count
             add(name + row.text, indent: indent, hanging: column)
-            for place in before..<lines.count { lines[place] = lines[place].replacing("\u{A0}", with: " ") }
+            for index in before..<lines.count { lines[index] = lines[index].replacing("\u{A0}", with: " ") }
         }
     }
 

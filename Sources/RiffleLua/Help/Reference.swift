@@ -13,15 +13,15 @@ extension Catalogue {
 
 
             """
-        let rooms = [""] + rooms.sorted()
-        text += "Rooms: " + rooms.map { "[\(heading($0))](#\(anchor(heading($0))))" }.joined(separator: ", ")
+        let namespaces = [""] + namespaces.sorted()
+        text += "Namespaces: " + namespaces.map { "[\(heading($0))](#\(anchor(heading($0))))" }.joined(separator: ", ")
         text +=
             "\n\nClasses of objects: " + classes.map { "[\($0.word)](#\(anchor($0.word)))" }.joined(separator: ", ")
             + "\n"
-        for room in rooms {
-            let inside = entries.filter { $0.parent == room && !$0.isMethod }
+        for namespace in namespaces {
+            let inside = entries.filter { $0.parent == namespace && !$0.isMethod }
             guard !inside.isEmpty else { continue }
-            text += "\n## \(heading(room))\n"
+            text += "\n## \(heading(namespace))\n"
             for entry in inside { text += section(entry) }
         }
         for entry in classes {
@@ -40,7 +40,7 @@ extension Catalogue {
         return text
     }
 
-    private func heading(_ room: String) -> String { room.isEmpty ? "riffle" : "riffle.\(room)" }
+    private func heading(_ namespace: String) -> String { namespace.isEmpty ? "riffle" : "riffle.\(namespace)" }
 
     private func anchor(_ heading: String) -> String {
         heading.lowercased().filter { $0.isLetter || $0.isNumber || $0 == "_" }

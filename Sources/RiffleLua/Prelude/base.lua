@@ -1,8 +1,8 @@
--- What the other files stand on: errors at the user's line, guards, documentation, printable lists.
+-- Functions that the other files use: guards, documentation, descriptions of values in messages, printable lists.
 local riffle, internal = ...
 
--- Lua's own functions as they are before scripts run, which may give their names to other things. The prelude takes its
--- globals from here, each file by its second line.
+-- Lua's own functions from before scripts run, which may assign other values to their names. Each file of the prelude
+-- takes its globals from here.
 internal.lua = {}
 for name, value in pairs(_G) do
   local copy = value
@@ -16,12 +16,12 @@ local _ENV = internal.lua
 
 local format = internal.format
 
--- An object whose end of scope, by whatever way, calls `finish`.
+-- An object that calls `finish` when its scope ends, be it by an error.
 local guarded = { __close = function(guard) guard.finish() end }
 function internal.guard(finish) return setmetatable({ finish = finish }, guarded) end
 
--- Ends what internal.enclosed began: `leave` gets the results, or nothing before the error goes on. A guard would not
--- do, since nobody closes those of a coroutine that fails.
+-- Takes the results of internal.enclosed: calls `leave` with them and returns them; after an error calls `leave`
+-- without any and raises the error again. A guard would stay open in a coroutine that fails.
 function internal.leaving(leave, ok, ...)
   if not ok then
     leave()
@@ -31,7 +31,7 @@ function internal.leaving(leave, ok, ...)
   return ...
 end
 
--- A function that takes no more arguments than help tells of: what nobody would look at is an error.
+-- `body` with a check of the number of arguments: more than the documentation lists are an error.
 local function counted(path, doc, body)
   local most = #doc.arguments
   if most > 0 and doc.arguments[most][1] == "..." then return body end
@@ -45,18 +45,18 @@ local function counted(path, doc, body)
   end
 end
 
--- Places a function under its path below `riffle`, or as a method `word:name`, with what help tells of it.
+-- Defines a function by its path below `riffle`, or as a method `word:name`, and documents it.
 function internal.define(path, doc, body)
   local word, method = path:match("^([%w_]+):([%w_]+)$")
   if word then
     internal.members[word][method] = body
   else
-    local place = riffle
+    local namespace = riffle
     for name in path:gmatch("([%w_]+)%.") do
-      place[name] = rawget(place, name) or {}
-      place = place[name]
+      namespace[name] = rawget(namespace, name) or {}
+      namespace = namespace[name]
     end
-    place[path:match("[%w_]+$")] = counted(path, doc, body)
+    namespace[path:match("[%w_]+$")] = counted(path, doc, body)
   end
   internal.document(path, doc)
 end
@@ -67,7 +67,7 @@ function internal.kind(value)
 end
 
 -- A value in a few words, for messages.
-function internal.told(value)
+function internal.describe(value)
   local kind = internal.kind(value)
   if kind == "nil" or kind == "boolean" then return tostring(value) end
   if kind == "number" then return value == value and tostring(value) or "nan" end
@@ -81,7 +81,7 @@ function internal.told(value)
   return ("%s %s%s"):format(article, kind:gsub("_", " "), shape and " " .. shape or "")
 end
 
--- Raises an error where an argument is not of the kind that is wanted.
+-- Raises an error where an argument is not of the wanted kind.
 function internal.expect(title, number, name, value, kind)
   local got = internal.kind(value)
   if got == kind or kind == "tensor" and got == "parameter" then return end
@@ -90,11 +90,11 @@ function internal.expect(title, number, name, value, kind)
   if kind == "function" and is_called then return end
   local article = kind:find("^[aeiou]") and "an" or "a"
   local wanted = ("riffle.%s: argument %d '%s' must be %s %s"):format(title, number, name, article, kind)
-  internal.fail(wanted .. ", got " .. internal.told(value))
+  internal.fail(wanted .. ", got " .. internal.describe(value))
 end
 
--- A value as it is printed: lists and tables by their contents, to a depth and to a number of values in all.
--- - around: the tables that the value stands in, and how many more values there is room for.
+-- A value as text for printing: lists and tables by their contents, up to a depth and a total number of values.
+-- - around: the tables around the value, and under "remaining" the number of values that may still be printed.
 local function show(value, depth, around)
   if type(value) == "string" and depth > 0 then return ("%q"):format(value) end
   if value ~= value then return "nan" end
@@ -107,12 +107,12 @@ local function show(value, depth, around)
   if depth > 6 or around[value] then return "..." end
   around[value] = true
   local parts, count = {}, #value
-  local function has_room()
-    around.room = around.room - 1
-    return around.room >= 0
+  local function is_allowed()
+    around.remaining = around.remaining - 1
+    return around.remaining >= 0
   end
   for i = 1, math.min(count, 100) do
-    if has_room() then parts[i] = show(value[i], depth + 1, around) end
+    if is_allowed() then parts[i] = show(value[i], depth + 1, around) end
   end
   if count > #parts then parts[#parts + 1] = "... " .. count - #parts .. " more" end
   local names = {}
@@ -120,9 +120,9 @@ local function show(value, depth, around)
     if not (math.type(key) == "integer" and key >= 1 and key <= count) then names[#names + 1] = key end
   end
   table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
-  for place, key in ipairs(names) do
-    if not has_room() then
-      parts[#parts + 1] = "... " .. #names - place + 1 .. " more"
+  for index, key in ipairs(names) do
+    if not is_allowed() then
+      parts[#parts + 1] = "... " .. #names - index + 1 .. " more"
       break
     end
     local is_name = type(key) == "string" and key:find("^[%a_][%w_]*$")
@@ -134,14 +134,14 @@ local function show(value, depth, around)
   return "{ " .. table.concat(parts, ", ") .. " }"
 end
 
-local function shown(value) return show(value, 0, { room = 1000 }) end
+local function shown(value) return show(value, 0, { remaining = 1000 }) end
 internal.show = shown
 
--- Lists and tables that the library returns print as what they hold.
+-- Lists and tables that the library returns print as their contents.
 internal.list_metatable.__tostring, internal.list_metatable.__name = shown, "list"
 internal.table_metatable.__tostring, internal.table_metatable.__name = shown, "table"
 
--- Numbers of bytes print in words as well.
+-- The statistics of memory print with their numbers of bytes in units, too.
 local stats_metatable = {
   __name = "memory_stats",
   __tostring = function(stats)
@@ -155,7 +155,7 @@ local stats_metatable = {
 local memory_stats = riffle.memory.stats
 function riffle.memory.stats(...) return setmetatable(memory_stats(...), stats_metatable) end
 
--- print as it is, but for a progress bar that may stand in the line, and output that is lost.
+-- Lua's print, which also clears the line of a progress bar before, and notes lost output afterwards.
 local print_line, before_output, after_output = print, internal.before_output, internal.after_output
 function _G.print(...)
   before_output()
@@ -163,18 +163,18 @@ function _G.print(...)
   after_output()
 end
 
--- os.exit as it is, but for files in the making: an exit that loses work is no success.
+-- Lua's os.exit, which also settles unfinished files: an exit that loses a file has an exit code other than 0.
 local exit, settle = os.exit, internal.settle
 local is_code = { ["nil"] = true, boolean = true, number = true }
 function _G.os.exit(code, ...)
   if not is_code[type(code)] then
-    internal.fail("os.exit: argument 1 'code' must be true, false or a number, got " .. internal.told(code))
+    internal.fail("os.exit: argument 1 'code' must be true, false or a number, got " .. internal.describe(code))
   end
   if not settle() and (code == nil or code == true or code == 0) then code = 1 end
   return exit(code, ...)
 end
 
--- A tensor's rows end a loop, although x[#x + 1] is an error.
+-- Lua's ipairs, which also goes through a tensor's rows and stops after the last, where x[#x + 1] is an error.
 local list_pairs = ipairs
 local function next_row(x, i)
   if i < #x then return i + 1, x[i + 1] end

@@ -1,8 +1,8 @@
--- What Tab offers: names, members of tables and objects, and inside a call's table the call's options.
+-- Completion by Tab: names, members of tables and objects, and inside a call's table the call's options.
 local _, internal = ...
 local _ENV = internal.lua
 
--- Adds to `found` the names that begin with `start`, each once, with `head` before them.
+-- A function that adds a name to `found`, with `head` before it, where the name begins with `start` and is new.
 local function collector(found, start, head)
   local seen = {}
   return function(name)
@@ -20,7 +20,7 @@ local function member(value, name)
   return ok and inner or nil
 end
 
--- What a path such as `riffle.memory` or `net` stands for, or nil.
+-- The value of a path such as `riffle.memory` or `net`, or nil.
 local function resolve(path)
   local value
   for name in path:gmatch("[%w_]+") do
@@ -42,41 +42,41 @@ local function add_members(value, mark, add)
   end
 end
 
--- The path that ends with the token at `place`, and whether it calls a method.
-local function path_before(tokens, place)
+-- The path that ends with the token at `index`, and whether the path calls a method.
+local function path_before(tokens, index)
   local parts, is_method = {}, false
-  while place > 0 and tokens[place].kind == "name" do
-    table.insert(parts, 1, tokens[place].text)
-    local mark = place > 1 and tokens[place - 1].text
+  while index > 0 and tokens[index].kind == "name" do
+    table.insert(parts, 1, tokens[index].text)
+    local mark = index > 1 and tokens[index - 1].text
     if mark ~= "." and mark ~= ":" then break end
     is_method = is_method or mark == ":"
-    place = place - 2
+    index = index - 2
   end
   return table.concat(parts, "."), is_method
 end
 
--- The options of the call in whose table `tokens` end: lists of a name and the words it may be. nil where there is
--- none.
+-- The options of the call in whose table `tokens` end, or nil: a list for each, of its name and the words that it
+-- takes.
 local function open_options(tokens)
   local open = {}
-  for place, token in ipairs(tokens) do
+  for index, token in ipairs(tokens) do
     local text = token.text
-    if text == "(" or text == "[" or text == "{" then open[#open + 1] = place end
+    if text == "(" or text == "[" or text == "{" then open[#open + 1] = index end
     if text == ")" or text == "]" or text == "}" then table.remove(open) end
   end
-  local place = open[#open]
-  if not place or tokens[place].text ~= "{" or place == 1 then return nil end
-  local before = tokens[place - 1]
+  local index = open[#open]
+  if not index or tokens[index].text ~= "{" or index == 1 then return nil end
+  local before = tokens[index - 1]
   if before.text == "(" or before.text == "," then
-    place = open[#open - 1]
-    if not place or tokens[place].text ~= "(" then return nil end
+    index = open[#open - 1]
+    if not index or tokens[index].text ~= "(" then return nil end
   end
-  local path, is_method = path_before(tokens, place - 1)
+  local path, is_method = path_before(tokens, index - 1)
   local title = internal.title_of(resolve(path))
   return title and internal.options_of(title, is_method)
 end
 
--- What may stand for `word`, the part of a path before the cursor; `before` is the entry up to it.
+-- The completions of `word`, the part of a path before the cursor. `before` is the entry before `word`.
 function internal.completions(before, word)
   local found, tokens = {}, internal.tokens(before)
   local path, mark, start = word:match("^(.-)([.:]?)([%w_]*)$")

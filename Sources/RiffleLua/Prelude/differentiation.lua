@@ -1,8 +1,8 @@
--- Functions that take a function: forward mode, computing without gradients, scopes.
+-- Functions that call a function in forward mode, without gradients, or in a scope of memory.
 local _, internal = ...
 local _ENV = internal.lua
 local define, expect, fail, kind = internal.define, internal.expect, internal.fail, internal.kind
-local told = internal.told
+local describe = internal.describe
 local enclosed, leaving = internal.enclosed, internal.leaving
 
 local function is_tensor(value)
@@ -10,7 +10,7 @@ local function is_tensor(value)
   return word == "tensor" or word == "parameter"
 end
 
--- The first result with its derivative; whatever else the function returned follows.
+-- The value and the derivative of the first result, followed by the other results as they are.
 local function split(level, ...)
   local y = ...
   if is_tensor(y) then
@@ -18,11 +18,11 @@ local function split(level, ...)
     return value, tangent, select(2, ...)
   end
   if type(y) ~= "table" then
-    fail("riffle.jvp: the function must return a tensor or a list of tensors, got " .. told(y))
+    fail("riffle.jvp: the function must return a tensor or a list of tensors, got " .. describe(y))
   end
   local values, tangents = {}, {}
   for i, item in ipairs(y) do
-    if not is_tensor(item) then fail(("riffle.jvp: result %d must be a tensor, got %s"):format(i, told(item))) end
+    if not is_tensor(item) then fail(("riffle.jvp: result %d must be a tensor, got %s"):format(i, describe(item))) end
     values[i], tangents[i] = internal.split(level, item)
   end
   return values, tangents, select(2, ...)
@@ -32,9 +32,9 @@ define("jvp", {
   summary = "The value of a function and its derivative along a direction, by forward mode.",
   formula = "y = f(x), dy = (df/dx) dx",
   arguments = {
-    { "fn", "function", "of a tensor, or of as many as the list x holds" },
-    { "x", "tensor or list of tensors", "where" },
-    { "dx", "tensor or list of tensors", "along what, shaped like x" },
+    { "fn", "function", "of a tensor, or of as many tensors as the list x holds" },
+    { "x", "tensor or list of tensors", "the point" },
+    { "dx", "tensor or list of tensors", "the direction, shaped like x" },
   },
   example = [[
 > riffle.jvp(function(t) return t * t end, riffle.tensor { 3 }, riffle.tensor { 1 })
@@ -73,7 +73,7 @@ tensor float32 [1]: 2]],
 end)
 
 define("scope", {
-  summary = "Calls a function and frees at once every tensor made in it, but for those it returns or keeps with "
+  summary = "Calls a function and then frees every tensor made in it, except those that it returns or keeps with "
     .. "x:keep().",
   arguments = { { "fn", "function" }, { "...", "any", "given to the function", "nil" } },
   example = "> riffle.scope(function() return riffle.ones(2) * 3 end)\ntensor float32 [2]: 3 3",
@@ -90,7 +90,7 @@ define("tensor:keep", {
 }, internal.keep)
 
 define("tensor:free", {
-  summary = "Gives the memory back now; the tensor cannot be used afterwards. `local x <close> = ...` does it at the "
+  summary = "Frees the memory now; the tensor cannot be used afterwards. `local x <close> = ...` frees it at the "
     .. "end of a block.",
   arguments = { { "x", "tensor" } },
   example = "> riffle.ones(1):free()",

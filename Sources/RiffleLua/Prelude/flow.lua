@@ -1,11 +1,13 @@
--- Loops of methods that alternate between networks or go in rounds.
+-- Loops for methods that alternate between networks or go in rounds.
 local riffle, internal = ...
 local _ENV = internal.lua
-local define, expect, fail, told = internal.define, internal.expect, internal.fail, internal.told
+local define, expect, fail, describe = internal.define, internal.expect, internal.fail, internal.describe
 
-local function whole(name, place, value)
+-- Checks that an argument is an integer from 1 on.
+-- - which: the argument's number and name, as messages write them.
+local function whole(name, which, value)
   if math.type(value) ~= "integer" or value < 1 then
-    fail(("%s: argument %s must be an integer from 1 on, got %s"):format(name, place, told(value)))
+    fail(("%s: argument %s must be an integer from 1 on, got %s"):format(name, which, describe(value)))
   end
   return value
 end
@@ -13,8 +15,8 @@ end
 define("flow.turns", {
   summary = "Goes through steps in which networks take turns, such as FGM's online network and generator.",
   arguments = {
-    { "steps", "integer", "how often all have had their turns" },
-    { "turns", "list", "names, each followed by how many turns it has in a step" },
+    { "steps", "integer", "how often all of them have their turns" },
+    { "turns", "list", "names, each followed by its number of turns in a step" },
   },
   example = [[
 > local order = {}
@@ -25,15 +27,15 @@ define("flow.turns", {
   whole("riffle.flow.turns", "1 'steps'", steps)
   if type(turns) ~= "table" or #turns == 0 or #turns % 2 == 1 then
     local wanted = "riffle.flow.turns: argument 2 'turns' must be a list such as { \"online\", 5, \"generator\", 1 }"
-    fail(wanted .. ", got " .. told(turns))
+    fail(wanted .. ", got " .. describe(turns))
   end
   local order = {}
-  for place = 1, #turns, 2 do
-    local name, item = turns[place], "2 'turns', item " .. place + 1
+  for index = 1, #turns, 2 do
+    local name, item = turns[index], "2 'turns', item " .. index + 1
     if type(name) ~= "string" then
-      fail("riffle.flow.turns: item " .. place .. " must be a name, got " .. told(name))
+      fail("riffle.flow.turns: item " .. index .. " must be a name, got " .. describe(name))
     end
-    for _ = 1, whole("riffle.flow.turns", item, turns[place + 1]) do order[#order + 1] = name end
+    for _ = 1, whole("riffle.flow.turns", item, turns[index + 1]) do order[#order + 1] = name end
   end
   local done, total = 0, steps * #order
   local function next_turn()
@@ -45,12 +47,11 @@ define("flow.turns", {
 end)
 
 define("flow.rounds", {
-  summary = "Goes through rounds in which the student of one is the teacher of the next: progressive methods and "
-    .. "reflow.",
+  summary = "Goes through rounds in which the last round's student is the teacher: for progressive methods and reflow.",
   arguments = {
-    { "count", "integer", "of rounds" },
-    { "teacher", "network", "of the first round" },
-    { "student", "network", "a frozen copy of it teaches the next round; usually its average" },
+    { "count", "integer", "the number of rounds" },
+    { "teacher", "network", "the teacher of the first round" },
+    { "student", "network", "a frozen copy of this network is the next teacher; usually the student's average" },
   },
   example = [[
 > local net, rounds = riffle.nn.mlp { width = 32 }, 0

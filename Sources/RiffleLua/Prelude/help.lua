@@ -1,20 +1,20 @@
--- help(topic): by name, or by the function, object or table itself.
+-- help(topic), where the topic is a name, or the function, object or table itself.
 local riffle, internal = ...
 local _ENV = internal.lua
 local define, fail = internal.define, internal.fail
 
 local titles = setmetatable({}, { __mode = "k" })
 
-local function collect(place, path)
-  titles[place] = path
-  for name, value in pairs(place) do
+local function collect(namespace, path)
+  titles[namespace] = path
+  for name, value in pairs(namespace) do
     local inner = path == "" and name or path .. "." .. name
     if type(value) == "function" then titles[value] = inner end
     if type(value) == "table" and not titles[value] then collect(value, inner) end
   end
 end
 
--- Called once everything is in its place.
+-- Called when all functions are defined.
 function internal.collect_titles()
   for word, members in pairs(internal.members) do
     for name, value in pairs(members) do
@@ -24,13 +24,13 @@ function internal.collect_titles()
   collect(riffle, "")
 end
 
--- What help calls a function, a room or an object's class; nil where it knows none.
+-- The title of a function, a namespace or an object's class in help; nil for other values.
 function internal.title_of(value)
   return titles[value] or type(value) == "userdata" and internal.word_of(value) or nil
 end
 
 define("help", {
-  summary = "Tells of a function, a method, a class of objects or a room: by name, or the thing itself.",
+  summary = "Describes a function, a method, a class of objects or a namespace, given by name or as a value.",
   arguments = { { "topic", "any", "such as \"matmul\", \"flow\", \"tensor\" or riffle.matmul", "nil" } },
   example = "> riffle.help(riffle.version):match(\"[^\\n]+\")\nriffle.version()",
 }, function(topic)

@@ -1,13 +1,13 @@
 -- Networks written in Lua.
 local _, internal = ...
 local _ENV = internal.lua
-local define, fail, kind, told = internal.define, internal.fail, internal.kind, internal.told
+local define, fail, kind, describe = internal.define, internal.fail, internal.kind, internal.describe
 
 -- The classes of a network's parts.
 local is_part = { module = true, network = true, loss_weight = true, parameter = true }
 
 -- Whether a value is a part of a network, or a table with parts in it.
--- - around: the tables that it stands in.
+-- - around: the tables around the value.
 local function has_parts(value, around)
   local word = kind(value)
   if is_part[word] then return true end
@@ -24,7 +24,7 @@ define("nn.module", {
   summary = "A network of your own: parts, parameters and plain fields by name, and a function forward(self, ...).",
   arguments = { {
     "definition", "table",
-    "parts may stand in tables; forward(self, x, t), or forward(self, x, s, t) with times = 2; labels follow with "
+    "parts may be in tables; forward(self, x, t), or forward(self, x, s, t) with times = 2; labels follow with "
       .. "classes = n, one more for none with null_class = true",
   } },
   example = [[
@@ -35,18 +35,18 @@ tensor float32 [1, 2]:
          1         1]],
 }, function(definition)
   if type(definition) ~= "table" then
-    fail("riffle.nn.module: argument 1 'definition' must be a table, got " .. told(definition))
+    fail("riffle.nn.module: argument 1 'definition' must be a table, got " .. describe(definition))
   end
   if type(definition.forward) ~= "function" then
-    fail("riffle.nn.module: the table needs a function forward(self, x, t), got " .. told(definition.forward))
+    fail("riffle.nn.module: the table needs a function forward(self, x, t), got " .. describe(definition.forward))
   end
   local times, classes, null_class = definition.times or 1, definition.classes, definition.null_class or false
-  if times ~= 1 and times ~= 2 then fail("riffle.nn.module: times must be 1 or 2, got " .. told(times)) end
+  if times ~= 1 and times ~= 2 then fail("riffle.nn.module: times must be 1 or 2, got " .. describe(times)) end
   if classes and not (math.type(classes) == "integer" and classes >= 1) then
-    fail("riffle.nn.module: classes must be an integer from 1 on, got " .. told(classes))
+    fail("riffle.nn.module: classes must be an integer from 1 on, got " .. describe(classes))
   end
   if type(null_class) ~= "boolean" or null_class and not classes then
-    fail("riffle.nn.module: null_class must be true or false, and true only with classes, got " .. told(null_class))
+    fail("riffle.nn.module: null_class must be true or false, and true only with classes, got " .. describe(null_class))
   end
   local parts, plain = {}, {}
   for name, value in pairs(definition) do

@@ -1,14 +1,15 @@
--- riffle.progress: a loop that shows how far it is.
+-- riffle.progress: a loop that shows its progress.
 local _, internal = ...
 local _ENV = internal.lua
-local define, fail, guard, kind, told = internal.define, internal.fail, internal.guard, internal.kind, internal.told
+local define, describe, fail = internal.define, internal.describe, internal.fail
+local guard, kind = internal.guard, internal.kind
 
 local function length(iterable)
   local ok, count = pcall(function() return #iterable end)
   return ok and math.type(count) == "integer" and count or nil
 end
 
--- Passes on what the loop below returned; a nil ends it.
+-- Passes on the values for the loop's next turn; nil ends the loop.
 local function pass(bar, step, first, ...)
   bar:advance(step)
   if first ~= nil then return first, ... end
@@ -19,12 +20,12 @@ define("progress", {
   summary = "Goes through a count or an iterable and shows step, rate, time left and the last loss on standard error.",
   arguments = {
     { "steps", "integer or iterable", "such as batches:take(n), or a list" },
-    { "label", "string", "what stands before the bar", "\"\"" },
+    { "label", "string", "the text before the bar", "\"\"" },
   },
   example = "> local sum = 0; for step in riffle.progress(3) do sum = sum + step end; return sum\n6",
 }, function(steps, label)
   if label ~= nil and type(label) ~= "string" then
-    fail("riffle.progress: argument 2 'label' must be a string, got " .. told(label))
+    fail("riffle.progress: argument 2 'label' must be a string, got " .. describe(label))
   end
   label = label or ""
   if math.type(steps) == "float" and steps == math.floor(steps) then steps = math.tointeger(steps) end
@@ -55,7 +56,7 @@ define("progress", {
   elseif internal.is_callable(steps) then
     iterate = steps
   else
-    fail("riffle.progress: argument 1 'steps' must be an integer or something to go through, got " .. told(steps))
+    fail("riffle.progress: argument 1 'steps' must be an integer or something to go through, got " .. describe(steps))
   end
   bar = internal.progress(label, length(steps))
   done = -1

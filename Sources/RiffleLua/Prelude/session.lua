@@ -1,5 +1,5 @@
--- Entries of a session: what is typed or pasted, the code of -e, and what comes through standard input. An entry sees
--- the locals that entries before it declared on their own level, and prints what it ends with.
+-- Entries of a session: typed or pasted code, the code of -e, and standard input. An entry sees the locals that entries
+-- before it declared on their own level, and prints the value that it ends with.
 local riffle, internal = ...
 local _ENV = internal.lua
 local getupvalue, stdout = debug.getupvalue, io.stdout
@@ -9,20 +9,20 @@ local locals = {}
 -- Names whose declaration ended with an error.
 local unmade = {}
 
--- Makes what a statement declared locals of the session. Entries after it share the variables themselves with the
--- closures that the statement's entry made.
--- - read: returns the variables, and has as upvalues all but those that Lua took for constants.
+-- Makes the variables that a statement declared locals of the session. Later entries share the variables themselves
+-- with the closures that the statement's entry made.
+-- - read: returns the variables. All are its upvalues but those that Lua compiled to constants.
 local function keep(declared, read)
-  local places, values, place = {}, table.pack(read()), 1
-  while getupvalue(read, place) do
-    places[getupvalue(read, place)] = place
-    place = place + 1
+  local indices, values, index = {}, table.pack(read()), 1
+  while getupvalue(read, index) do
+    indices[getupvalue(read, index)] = index
+    index = index + 1
   end
   for number, variable in ipairs(declared) do
     local name, value = variable.name, values[number]
-    -- A holder for each: what stands beside a variable in its statement may be garbage before it is.
+    -- Each variable has a holder of its own, so that one may become garbage before the others of its statement.
     local function holder() return value end
-    if places[name] then debug.upvaluejoin(holder, 1, read, places[name]) end
+    if indices[name] then debug.upvaluejoin(holder, 1, read, indices[name]) end
     locals[name], unmade[name] = { holder = holder, is_constant = variable.is_constant }, nil
   end
 end
@@ -58,18 +58,18 @@ local function is_incomplete(message) return message and message:sub(-#"<eof>") 
 
 local function is_expression(text) return load("return " .. text, "=", "t") ~= nil end
 
--- The source with calls of `_riffle_keep` behind the locals it declares. Where the entry prints, its last expression is
--- returned, and expressions on lines before it that are no statements are shown.
+-- The source with a call of `_riffle_keep` behind each declaration of locals. Where the entry prints, the source
+-- returns its last expression, and prints expressions on earlier lines that are no statements.
 local function instrumented(source, statements, prints)
-  local parts, place = {}, 1
+  local parts, position = {}, 1
   for number, statement in ipairs(statements) do
     local text, following = source:sub(statement.first, statement.last), statements[number + 1]
-    parts[#parts + 1] = source:sub(place, statement.first - 1)
-    place = statement.last + 1
-    local ends_line = following and source:sub(place, following.first - 1):find("[\n;]")
+    parts[#parts + 1] = source:sub(position, statement.first - 1)
+    position = statement.last + 1
+    local ends_line = following and source:sub(position, following.first - 1):find("[\n;]")
     if prints and is_expression(text) and (not following or ends_line and not load(text, "=", "t")) then
       text = following and "_riffle_show(" .. text .. ");" or "return " .. text
-      if not following then place = #source + 1 end
+      if not following then position = #source + 1 end
     elseif statement.locals then
       local names = {}
       for i, variable in ipairs(statement.locals) do names[i] = variable.name end
@@ -77,7 +77,7 @@ local function instrumented(source, statements, prints)
     end
     parts[#parts + 1] = text
   end
-  return table.concat(parts) .. source:sub(place)
+  return table.concat(parts) .. source:sub(position)
 end
 
 -- The function of an entry, whose upvalues are the session's locals; or nil and a message.
@@ -90,16 +90,16 @@ local function compile(body, tokens, statements, name)
   table.sort(header)
   table.move(header, 1, #header, #words + 1, words)
   local head = "local " .. table.concat(words, ", ") .. " = ...; return function(...) "
-    -- A function with a variable to close makes no tail calls, so that its lines are there for errors.
+    -- A function with a variable to close makes no tail calls, so that errors can show its lines.
     .. "local _riffle_lines <close> = nil; "
   local make, message = load(head .. body .. "\nend", name, "t")
   if not make then return nil, message end
   local entry = make(function(number, read) keep(statements[number].locals, read) end, show)
-  local place = 1
-  while getupvalue(entry, place) do
-    local cell = locals[getupvalue(entry, place)]
-    if cell then debug.upvaluejoin(entry, place, cell.holder, 1) end
-    place = place + 1
+  local index = 1
+  while getupvalue(entry, index) do
+    local cell = locals[getupvalue(entry, index)]
+    if cell then debug.upvaluejoin(entry, index, cell.holder, 1) end
+    index = index + 1
   end
   return entry
 end
@@ -114,8 +114,9 @@ local function finish(is_silent, ...)
   return "done"
 end
 
--- Runs an entry: "done", or "incomplete" or "wrong" with Lua's message where it does not compile. Errors are raised.
--- - prints: whether it prints what it ends with; a script does not.
+-- Runs an entry and returns "done"; where the entry does not compile, returns "incomplete" or "wrong" and Lua's
+-- message.
+-- - prints: whether the entry prints the value that it ends with, which a script does not.
 function internal.evaluate(source, name, prints, ...)
   local topic = prints and (source:match("^%s*%?%s*(.-)%s*$") or source:match("^%s*help%s*$") and "")
   if topic then
@@ -166,20 +167,20 @@ function internal.who()
   return table.concat(lines, "\n")
 end
 
--- What a session has as globals, beyond Lua's own.
+-- Defines the globals of a session beyond Lua's own.
 function internal.open_session()
   rawset(_G, "riffle", riffle)
   rawset(_G, "help", riffle.help)
   rawset(_G, "who", internal.who)
-  for _, room in ipairs { "nn", "flow", "optim", "data", "metrics", "image", "plot" } do
-    if rawget(riffle, room) then rawset(_G, room, riffle[room]) end
+  for _, namespace in ipairs { "nn", "flow", "optim", "data", "metrics", "image", "plot" } do
+    if rawget(riffle, namespace) then rawset(_G, namespace, riffle[namespace]) end
   end
 end
 
--- Has `require` look into a script's folder first.
+-- Makes `require` search a script's folder first.
 function internal.require_from(folder)
   if folder:find("[;?]") then
-    -- Lua's templates cannot name such a folder.
+    -- In Lua's search path ";" and "?" have another meaning.
     table.insert(_G.package.searchers, 2, function(name)
       local path = folder .. "/" .. name:gsub("%.", "/")
       for _, file in ipairs { path .. ".lua", path .. "/init.lua" } do

@@ -1,18 +1,18 @@
--- Names that do not exist are errors: functions that a room does not have, and in the user's own programs globals that
--- nobody declared. Files that a program requires or loads are Lua as ever: many libraries ask for globals to learn
--- where they run.
+-- Makes names that do not exist errors: functions that a namespace does not have, and globals in the user's own
+-- programs that nothing declared. Files that a program requires or loads are ordinary Lua: many libraries look for
+-- globals to find out where they run.
 local riffle, internal = ...
 local _ENV = internal.lua
 local fail, getinfo = internal.fail, debug.getinfo
 
-local function suggestion(name, place, more)
-  for key in next, place do
+local function suggestion(name, namespace, more)
+  for key in next, namespace do
     if type(key) == "string" and not key:find("^_") then more[#more + 1] = key end
   end
   return internal.suggest(tostring(name), more)
 end
 
--- Globals of Lua 5.1, 5.2 and LuaJIT, which tell what runs a program.
+-- Globals of Lua 5.1, 5.2 and LuaJIT, by which programs recognise the version that runs them.
 local of_other_luas = {}
 for name in ("unpack loadstring setfenv getfenv module newproxy gcinfo jit bit bit32"):gmatch("%w+") do
   of_other_luas[name] = true
@@ -45,14 +45,14 @@ setmetatable(_G, {
   end,
 })
 
--- Rooms are tables, and may be added to.
-local function close(place, path)
-  for name, value in next, place do
+-- Makes missing names of a namespace errors. Scripts may add names to it.
+local function close(namespace, path)
+  for name, value in next, namespace do
     if type(value) == "table" and not getmetatable(value) then close(value, path .. "." .. name) end
   end
-  setmetatable(place, {
+  setmetatable(namespace, {
     __index = function(_, name)
-      fail(("%s has no '%s'%s"):format(path, tostring(name), suggestion(name, place, {})))
+      fail(("%s has no '%s'%s"):format(path, tostring(name), suggestion(name, namespace, {})))
     end,
     __tostring = function() return path end,
     __name = path,

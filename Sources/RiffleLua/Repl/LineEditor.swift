@@ -2,15 +2,15 @@
 import Glibc
 import RiffleTensor
 
-/// Lines from the terminal, with editing, completion and a history that outlives the session. By libedit.
+/// Reads lines from the terminal with libedit: with editing, completion and a history that outlives the session.
 ///
-/// There is one terminal, and libedit keeps its state in globals: so does this.
+/// The state is global, as libedit's own: there is one terminal.
 enum LineEditor {
-    /// Names that may stand for the word that follows the beginning of a line.
+    /// Gives the names that may complete the word that follows the beginning of a line.
     typealias Completer = (_ line: String, _ word: String) -> [String]
 
     nonisolated(unsafe) private static var completer: Completer = { _, _ in [] }
-    /// Characters that the editor gets before those of the terminal: what was pasted, or what ends a line.
+    /// Characters that the editor gets before those of the terminal: pasted ones, or the end of a cancelled line.
     nonisolated(unsafe) private static var pending: ArraySlice<Int32> = []
     /// Bytes of the terminal that were read ahead.
     nonisolated(unsafe) private static var ahead: ArraySlice<UInt8> = []
@@ -41,7 +41,7 @@ enum LineEditor {
     /// The next line, or nil at the end of input. Ctrl-C gives an empty line and sets `wasCancelled`.
     static func read(_ prompt: String) -> String? {
         wasCancelled = false
-        // The terminal marks what is pasted, where it knows how.
+        // Asks the terminal to mark pastes, which most terminals can.
         Console.output("\u{1B}[?2004h")
         defer { Console.output("\u{1B}[?2004l") }
         guard let line = readline(prompt) else { return nil }
@@ -76,9 +76,10 @@ enum LineEditor {
     }
 
     private static let escape: UInt8 = 0x1B
-    private static let beginOfPaste = Array("[200~".utf8), endOfPaste = [escape] + Array("[201~".utf8)
+    private static let beginOfPaste = Array("[200~".utf8)
+    private static let endOfPaste = [escape] + Array("[201~".utf8)
 
-    /// Whether these bytes are what the terminal sends next, at once; they are taken then.
+    /// Whether the terminal sends these bytes next, at once. They are read then.
     private static func follows(_ wanted: [UInt8]) -> Bool {
         var seen: [UInt8] = []
         for expected in wanted {
@@ -92,8 +93,8 @@ enum LineEditor {
         return false
     }
 
-    /// What is pasted, as if it were typed: lines end with a newline, tabs stand for themselves, and there are no other
-    /// controls.
+    /// The characters of a paste as if they were typed: lines end with a newline, tabs are quoted, other control
+    /// characters are left out.
     private static func pasted() -> ArraySlice<Int32> {
         var bytes: [UInt8] = []
         while !bytes.suffix(endOfPaste.count).elementsEqual(endOfPaste), let next = byte() { bytes.append(next) }
@@ -119,7 +120,8 @@ enum LineEditor {
         }
     }
 
-    /// libedit's form of an answer: what all have in common, the names, nothing; each allocated for free().
+    /// Completions in libedit's form: the beginning that all names share, the names, a null pointer. libedit frees the
+    /// list and its strings.
     private static func matches(_ text: String) -> UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? {
         let start = UnsafeRawPointer(rl_line_buffer)
         let line = String(bytes: UnsafeRawBufferPointer(start: start, count: start == nil ? 0 : max(0, Int(rl_point))))
@@ -127,10 +129,10 @@ enum LineEditor {
         guard let first = names.first else { return nil }
         let common = names.dropFirst().reduce(first) { $0.commonPrefix(with: $1) }
         let all = names.count == 1 ? [first] : [common] + names
-        let answer = UnsafeMutableRawPointer(calloc(all.count + 1, MemoryLayout<UnsafeMutablePointer<CChar>?>.stride))?
+        let list = UnsafeMutableRawPointer(calloc(all.count + 1, MemoryLayout<UnsafeMutablePointer<CChar>?>.stride))?
             .assumingMemoryBound(to: UnsafeMutablePointer<CChar>?.self)
-        for (place, name) in all.enumerated() { answer?[place] = strdup(name.systemName) }
-        return answer
+        for (index, name) in all.enumerated() { list?[index] = strdup(name.systemName) }
+        return list
     }
 
     /// `riffle/history` in the user's state folder, which is made where it is missing.
@@ -145,7 +147,7 @@ enum LineEditor {
             path += "/\(part)"
             mkdir(path.systemName, 0o700)
         }
-        // What is no plain file would be waited for, or get the mode of one.
+        // Only a plain file: libedit would wait for a pipe, and change the mode of a device.
         let file = "\(folder)/history"
         var found = stat()
         return lstat(file.systemName, &found) != 0 || found.st_mode & S_IFMT == S_IFREG ? file : nil

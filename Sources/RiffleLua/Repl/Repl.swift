@@ -2,7 +2,7 @@ import CLuaBridge
 import Glibc
 import RiffleTensor
 
-/// The interactive session at a terminal: reads entries, has them evaluated, and survives whatever they do.
+/// The interactive session at a terminal: reads and evaluates entries, and goes on after their errors.
 package final class Repl {
     private let engine: LuaEngine
     private let session: Session
@@ -19,7 +19,7 @@ package final class Repl {
     package func run() {
         Signals.interruptsComputation(thenExits: false)
         Signals.keepTerminal()
-        Console.output("Riffle \(Version.text) with Lua 5.4. help() tells what there is, Ctrl-D leaves.\n")
+        Console.output("Riffle \(Version.text) with Lua 5.4. help() lists what there is, Ctrl-D leaves.\n")
         LineEditor.start { [unowned self] line, word in
             session.completions((entry + [line]).joined(separator: "\n"), word)
         }
@@ -29,7 +29,7 @@ package final class Repl {
                 continue
             }
             entry.append(line)
-            // A paste is one entry, whatever its lines would be alone.
+            // The lines of a paste are one entry, even where they would be complete by themselves.
             if LineEditor.isPasting { continue }
             let source = entry.joined(separator: "\n")
             if source.allSatisfy(\.isWhitespace) {
@@ -37,7 +37,7 @@ package final class Repl {
                 continue
             }
             let start = Progress.now()
-            if !answer(source) { continue }
+            if !evaluate(source) { continue }
             let seconds = Progress.now() - start
             if seconds > 0.1 { Console.output("(\(riffleFormat((seconds * 100).rounded() / 100)) s)\n") }
             remember(source)
@@ -47,8 +47,9 @@ package final class Repl {
         if !entry.isEmpty { Console.error("the input ends in the middle of a statement\n") }
     }
 
+    /// Evaluates an entry and reports its errors.
     /// - Returns: whether the entry was complete.
-    private func answer(_ source: String) -> Bool {
+    private func evaluate(_ source: String) -> Bool {
         defer { Progress.finishVisible() }
         do {
             switch try session.evaluate(source, name: "=stdin") {
@@ -73,7 +74,7 @@ package final class Repl {
         return LineEditor.read(prompt)
     }
 
-    /// An entry of several lines becomes one line of history where that means the same.
+    /// Adds an entry to the history: in one line where that means the same, or else line by line.
     private func remember(_ source: String) {
         guard source.contains("\n") else { return LineEditor.remember(source) }
         if let line = session.oneLine(source) { return LineEditor.remember(line) }

@@ -1,12 +1,12 @@
 import RiffleTensor
 
-/// What entries share, be they typed, given by `-e` or read from standard input: the locals that they declare.
+/// Runs entries, which share the locals that they declare: typed, given by `-e` or read from standard input.
 final class Session {
-    enum Answer: Equatable {
+    enum Outcome: Equatable {
         case done
-        /// More lines are needed; with Lua's message for those who have none.
+        /// More lines are needed; with Lua's message for programs, which have no more lines.
         case incomplete(String)
-        /// The entry is not Lua.
+        /// The entry is not Lua; with Lua's message.
         case wrong(String)
     }
 
@@ -22,33 +22,33 @@ final class Session {
         functions = found.compactMap(\.anyObject).compactMap { $0 as? LuaFunction }
     }
 
-    /// Gives programs the globals of a session: `riffle`, its rooms, `help` and `who`.
+    /// Defines the globals of a session: `riffle`, its namespaces, `help` and `who`.
     func open() throws { _ = try functions[3]([], results: 0) }
 
-    /// Has `require` look into a script's folder.
+    /// Makes `require` search a script's folder.
     func require(from folder: String) throws { _ = try functions[4]([.string(folder)], results: 0) }
 
     /// Runs an entry.
     /// - Parameters:
-    ///   - name: what errors call it, as Lua writes names of chunks.
-    ///   - prints: whether it prints what it ends with.
-    /// - Throws: `LuaError` where it raises an error.
-    func evaluate(_ source: String, name: String, prints: Bool = true, arguments: [Value] = []) throws -> Answer {
-        let answer = try functions[0]([.string(source), .string(name), .boolean(prints)] + arguments, results: 2)
+    ///   - name: the entry's name in errors, as Lua writes names of chunks.
+    ///   - prints: whether the entry prints the value that it ends with.
+    /// - Throws: `LuaError` where the entry raises an error.
+    func evaluate(_ source: String, name: String, prints: Bool = true, arguments: [Value] = []) throws -> Outcome {
+        let results = try functions[0]([.string(source), .string(name), .boolean(prints)] + arguments, results: 2)
             .map(\.brief)
-        switch answer[0] {
-        case "incomplete": return .incomplete(answer[1])
-        case "wrong": return .wrong(answer[1])
+        switch results[0] {
+        case "incomplete": return .incomplete(results[1])
+        case "wrong": return .wrong(results[1])
         default: return .done
         }
     }
 
-    /// What may stand for `word`, which follows the text `before` in an entry.
+    /// The names that may complete `word`, which follows the text `before` in an entry.
     func completions(_ before: String, _ word: String) -> [String] {
         (try? functions[1]([.string(before), .string(word)]))?.first?.list.map(\.brief) ?? []
     }
 
-    /// An entry in one line, where that means the same.
+    /// An entry in one line; nil where that means something else.
     func oneLine(_ entry: String) -> String? {
         guard case .string(let line)? = (try? functions[2]([.string(entry)]))?.first else { return nil }
         return line

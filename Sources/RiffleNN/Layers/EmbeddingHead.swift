@@ -1,12 +1,12 @@
 import RiffleTensor
 
-/// Times and a condition as one vector a sample, which the rest of a network is told.
+/// The embedding of times and a condition, one vector for each sample, which modulates the rest of a network.
 ///
 ///     e = time(s) [+ span(t - s)] [+ label(y) or text(summary)]
 ///
 /// The second time's last layer starts as zeros, so that a student starts as its teacher.
 struct EmbeddingHead {
-    /// How files name the parts, and the two layers of each that has two.
+    /// The names of the parts in files, and those of the two layers that parts have.
     struct Names {
         var time = "time_embed"
         var span = "span_embed"
@@ -23,12 +23,13 @@ struct EmbeddingHead {
     /// - Parameters:
     ///   - features, largest: of the times, see `TimeEmbedding`.
     ///   - start: of all weights; PyTorch's defaults where not given.
-    ///   - timeOfNoise: whether the time is told as 1 - s, which is 1 at noise.
+    ///   - timeOfNoise: whether the embedded time is 1 - s, which is 1 at noise.
     init(
         times: Int, features: Int, width: Int, largest: Double, _ conditioning: Conditioning, names: Names = Names(),
         start: Start? = nil, timeOfNoise: Bool = false
     ) throws {
-        (self.names, self.timeOfNoise) = (names, timeOfNoise)
+        self.names = names
+        self.timeOfNoise = timeOfNoise
         func embedding(zero: Bool) throws -> TimeEmbedding {
             try TimeEmbedding(
                 features: features, width: width, largest: largest, names: names.layers, start: start ?? .fanIn,
@@ -52,15 +53,15 @@ struct EmbeddingHead {
     }
 
     /// times [n], one or two -> [n, width].
-    func callAsFunction(_ times: [Tensor], _ told: Condition?) throws -> Tensor {
+    func callAsFunction(_ times: [Tensor], _ given: Condition?) throws -> Tensor {
         var e = try time(timeOfNoise ? 1 - times[0] : times[0])
         if let span {
-            // From a time to itself there is no way for any sample: one row tells all.
-            let isVelocity = times[0] === times[1]
-            e = try e + span(isVelocity ? .zeros([1], times[0].dtype) : times[1] - times[0])
+            // Without a length every sample has the same span, 0, whose embedding is computed once.
+            let length = try times.isJumpOfNoLength ? .zeros([1], times[0].dtype) : times[1] - times[0]
+            e = try e + span(length)
         }
-        // Labels are a condition's only tensor, a text's summary is its second.
-        guard let condition, let told = told?.tensors.last else { return e }
-        return try e + condition.named(names.condition) { try condition.forward([told]) }
+        // The last tensor is embedded: labels are a condition's only tensor, a text's summary is its second.
+        guard let condition, let labelsOrSummary = given?.tensors.last else { return e }
+        return try e + condition.named(names.condition) { try condition.forward([labelsOrSummary]) }
     }
 }

@@ -9,17 +9,18 @@ final class FeedForward: Module {
 
     /// - Parameters:
     ///   - names: of the two layers in files.
-    ///   - zero: whether the second layer starts as zeros, so that the whole has no effect at first.
+    ///   - zero: whether the second layer starts as zeros, so that the module gives zeros at first.
     init(
         _ inputs: Int, _ hidden: Int, _ outputs: Int, _ activation: Op, names: [String], start: Start = .fanIn,
         zero: Bool = false
     ) throws {
-        (self.activation, self.names) = (activation, names)
+        self.activation = activation
+        self.names = names
         first = try Linear(inputs, hidden, start: start)
         second = try Linear(hidden, outputs, start: zero ? .zero : start)
     }
 
-    /// The size of the last dimension of what comes out.
+    /// The size of the result's last dimension.
     var outputs: Int { second.weight.shape[0] }
 
     override var kind: String { "feed_forward" }

@@ -21,7 +21,7 @@ package final class Linear: Module {
         try Linear(weight.shape[1], weight.shape[0], bias: bias != nil, start: .zero)
     }
     package override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
-    /// - Parameter activation: gelu or silu, to put x through first.
+    /// - Parameter activation: gelu or silu, which is applied to x first.
     package func callAsFunction(_ x: Tensor, after activation: Op? = nil) throws -> Tensor {
         try x.linear(weight.tensor, bias?.tensor, after: activation)
     }
@@ -74,8 +74,10 @@ package final class GroupNorm: Module {
         guard groups >= 1, channels % groups == 0 else {
             throw RiffleError("group_norm", "\(channels) channels do not make \(groups) equal groups")
         }
-        (weight, bias) = (Parameter(try .ones([channels])), Parameter(try .zeros([channels])))
-        (self.groups, self.eps) = (groups, eps)
+        weight = Parameter(try .ones([channels]))
+        bias = Parameter(try .zeros([channels]))
+        self.groups = groups
+        self.eps = eps
     }
 
     package override var kind: String { "group_norm" }
@@ -101,7 +103,8 @@ package final class LayerNorm: Module {
     package init(_ width: Int, eps: Double = 1e-5, affine: Bool = true) throws {
         weight = affine ? Parameter(try .ones([width])) : nil
         bias = affine ? Parameter(try .zeros([width])) : nil
-        (self.width, self.eps) = (width, eps)
+        self.width = width
+        self.eps = eps
     }
 
     package override var kind: String { "layer_norm" }
@@ -178,7 +181,7 @@ package final class Activation: Module {
     package override func forward(_ inputs: [Tensor]) throws -> Tensor { try op(inputs[0]) }
 }
 
-/// Modules applied one after another, named by their places from 0, as PyTorch names them in files.
+/// Modules applied one after another, named by their indices from 0, as PyTorch names them in files.
 package final class Sequential: Module {
     package let modules: [Module]
 
@@ -194,7 +197,7 @@ package final class Sequential: Module {
     }
 }
 
-/// Modules without a function of their own, named by their places from 0.
+/// A list of modules, named by their indices from 0. The list has no function of its own.
 package final class ModuleList<Element: Module>: Module {
     package let modules: [Element]
 
@@ -205,7 +208,7 @@ package final class ModuleList<Element: Module>: Module {
     package override var children: [(name: String, module: Module)] { modules.enumerated().map { ("\($0)", $1) } }
 }
 
-/// Self-attention with several heads: one product for queries, keys and values, one for the result.
+/// Self-attention with several heads. One matrix product makes queries, keys and values, another one the result.
 package final class SelfAttention: Module {
     private let qkv: Linear
     private let projection: Linear
@@ -215,9 +218,9 @@ package final class SelfAttention: Module {
         guard heads >= 1, width % heads == 0 else {
             throw RiffleError("attention", "a width of \(width) does not make \(heads) equal heads")
         }
-        (qkv, projection, self.heads) = (
-            try Linear(width, 3 * width, start: start), try Linear(width, width, start: start), heads
-        )
+        qkv = try Linear(width, 3 * width, start: start)
+        projection = try Linear(width, width, start: start)
+        self.heads = heads
     }
 
     package override var kind: String { "attention" }

@@ -13,14 +13,16 @@ extension Tensor {
     }
 }
 
-/// What a condition makes of the branches of a residual block: linear in it, and all zeros at first, so that the block
-/// starts as the identity (adaLN-zero, Peebles and Xie 2023).
+/// Shifts, scales and gates for the branches of a residual block: linear in the conditioning, and all zeros at first,
+/// so that the block starts as the identity (adaLN-zero, Peebles and Xie 2023).
 final class Modulation: Module {
     /// One branch, x + gate f(norm(x) (1 + scale) + shift); [n, 1, width] each.
     struct Branch {
-        let shift: Tensor, scale: Tensor, gate: Tensor
+        let shift: Tensor
+        let scale: Tensor
+        let gate: Tensor
 
-        /// What the branch's function gets, of x [n, tokens, width].
+        /// The input of the branch's function f, for x [n, tokens, width].
         func input(_ x: Tensor) throws -> Tensor { try x.normalised(shift: shift, scale: scale) }
     }
 
@@ -36,14 +38,14 @@ final class Modulation: Module {
     override var summary: String { "of \(branches) branches, \(linear.summary)" }
     override var ownParameters: [NamedParameter] { linear.ownParameters }
 
-    /// told [n, width], after SiLU -> the branches.
-    func callAsFunction(_ told: Tensor) throws -> [Branch] {
-        let parts = try linear(told).parts(3 * branches)
+    /// conditioning [n, width], after SiLU -> the branches.
+    func callAsFunction(_ conditioning: Tensor) throws -> [Branch] {
+        let parts = try linear(conditioning).parts(3 * branches)
         return (0..<branches).map { Branch(shift: parts[3 * $0], scale: parts[3 * $0 + 1], gate: parts[3 * $0 + 2]) }
     }
 }
 
-/// Layer norm whose shift and scale are linear in a condition, and zeros at first.
+/// Layer norm whose shift and scale are linear in the conditioning, and zeros at first.
 final class AdaptiveNorm: Module {
     private let linear: Linear
     private let scaleFirst: Bool
@@ -58,9 +60,9 @@ final class AdaptiveNorm: Module {
     override var summary: String { linear.summary }
     override var ownParameters: [NamedParameter] { linear.ownParameters }
 
-    /// x [n, tokens, width], told [n, width] after SiLU -> as x.
-    func callAsFunction(_ x: Tensor, _ told: Tensor) throws -> Tensor {
-        let parts = try linear(told).parts(2)
+    /// x [n, tokens, width], conditioning [n, width] after SiLU -> as x.
+    func callAsFunction(_ x: Tensor, _ conditioning: Tensor) throws -> Tensor {
+        let parts = try linear(conditioning).parts(2)
         return try x.normalised(shift: parts[scaleFirst ? 1 : 0], scale: parts[scaleFirst ? 0 : 1])
     }
 }

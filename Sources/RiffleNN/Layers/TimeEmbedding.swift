@@ -14,7 +14,7 @@ package func timeFeatures(_ t: Tensor, width: Int, largest: Double) throws -> Te
 
 /// Features of a time through two linear layers with SiLU between. t [n] -> [n, width].
 ///
-/// In files the layers are `0` and `2`, as in PyTorch's Sequential of linear, SiLU, linear, or what `names` says.
+/// In files the layers are named `0` and `2`, as in PyTorch's Sequential of linear, SiLU, linear, or as `names` says.
 package final class TimeEmbedding: Module {
     private let features: Int
     private let largest: Double
@@ -32,7 +32,9 @@ package final class TimeEmbedding: Module {
         guard features >= 2, features % 2 == 0 else {
             throw RiffleError("time_embedding", "features come in pairs of cosine and sine, got \(features)")
         }
-        (self.features, self.largest, self.names) = (features, largest, names)
+        self.features = features
+        self.largest = largest
+        self.names = names
         layers = try FeedForward(features, width, width, .silu, names: names, start: start, zero: zero)
     }
 

@@ -24,7 +24,7 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
         package var image: Shape
         /// Pixels along the side of a patch.
         package var patch = 2
-        /// Decides whatever of width, depth and heads is nil.
+        /// Decides width, depth and heads where they are nil.
         package var size: Size
         package var width: Int?
         /// Blocks.
@@ -32,8 +32,7 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
         package var heads: Int?
         /// Width of a block's hidden layer, in units of `width`.
         package var ratio = 4
-        /// Whether the last layer also has the variances that diffusion learns. They are dropped: the velocity is the
-        /// rest.
+        /// Whether the last layer has outputs for the variances that diffusion learns, too. The network drops them.
         package var learnedSigma = false
         package var labels = ClassLabels(hasNull: true)
         /// Largest frequency of the time embedding, in rad.
@@ -41,7 +40,8 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
         package var times = 1
 
         package init(image: Shape, size: Size = .small) {
-            (self.image, self.size) = (image, size)
+            self.image = image
+            self.size = size
         }
 
         package var sampleShape: Shape { image }
@@ -49,7 +49,7 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
             (width ?? size.sizes.width, depth ?? size.sizes.depth, heads ?? size.sizes.heads)
         }
 
-        /// - Throws: `RiffleError` that names the setting that cannot be.
+        /// - Throws: `RiffleError` that names a setting that is not possible.
         func checked() throws -> Configuration {
             guard image.rank == 3, image.sizes.allSatisfy({ $0 > 0 }) else {
                 throw RiffleError("dit", "image must be { height, width, channels }, got \(image)")
@@ -80,7 +80,8 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
     private let last: FinalLayer
 
     package required init(_ configuration: Configuration) throws {
-        let c = try configuration.checked(), (width, depth, heads) = c.sizes
+        let c = try configuration.checked()
+        let (width, depth, heads) = c.sizes
         grid = PatchGrid(image: c.image, patch: c.patch)
         patches = try Conv2d(c.image[2], width, kernel: c.patch, stride: c.patch, padding: 0, start: .xavier)
         positions = try .positions(rows: grid.rows, columns: grid.columns, width: width)
@@ -105,12 +106,12 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
     package override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed", positions)] }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
-        let told = try head(times, condition).silu()
+        let conditioning = try head(times, condition).silu()
         var h = try named("x_embedder") { try grid.tokens(patches(x)) + positions.tensor }
-        for (place, block) in blocks.enumerated() {
-            h = try named("blocks.\(place)") { try block(h, told) }
+        for (index, block) in blocks.enumerated() {
+            h = try named("blocks.\(index)") { try block(h, conditioning) }
         }
-        return try named("final_layer") { try grid.images(last(h, told)) }
+        return try named("final_layer") { try grid.images(last(h, conditioning)) }
     }
 }
 
@@ -121,12 +122,12 @@ extension DiT {
             Option("image", \.image, .list(.integer(1...65536)), .imageSizes, isRequired: true),
             Option("patch", \.patch, .integer(1...65536), .patchSide),
             Option("size", \.size, "width, depth and heads by the published name"),
-            Option("width", \.width, .integer(4...65536), "instead of the size's"),
-            Option("depth", \.depth, .integer(1...1000), "blocks, instead of the size's"),
-            Option("heads", \.heads, .integer(1...1024), "of attention, instead of the size's"),
+            Option("width", \.width, .integer(4...65536), "instead of the width that size gives"),
+            Option("depth", \.depth, .integer(1...1000), "blocks, instead of the number that size gives"),
+            Option("heads", \.heads, .integer(1...1024), "heads of attention, instead of the number that size gives"),
             Option(
                 "learned_sigma", \.learnedSigma, .boolean,
-                "whether the last layer also has diffusion's variances, which are dropped"),
+                "whether the last layer also has outputs for diffusion's variances, which are dropped"),
             Option("frequency", \.frequency, .positive, .largestFrequency),
         ],
         Doc(
@@ -139,7 +140,7 @@ extension DiT {
             source: "Peebles and Xie 2023; Ma et al. 2024 (SiT: learned_sigma = true, frequency = 1)"))
 }
 
-/// x + gate attention(norm(x)), then x + gate mlp(norm(x)), with gates and norms that the condition decides.
+/// x + gate attention(norm(x)), then x + gate mlp(norm(x)); the conditioning decides gates and norms.
 private final class DiTBlock: Module {
     private let attention: SelfAttention
     private let mlp: FeedForward
@@ -156,15 +157,16 @@ private final class DiTBlock: Module {
         [("attn", attention), ("mlp", mlp), ("adaLN_modulation.1", modulation)]
     }
 
-    /// x [n, tokens, width], told [n, width] after SiLU -> as x.
-    func callAsFunction(_ x: Tensor, _ told: Tensor) throws -> Tensor {
-        let branches = try modulation(told), (across, within) = (branches[0], branches[1])
+    /// x [n, tokens, width], conditioning [n, width] after SiLU -> as x.
+    func callAsFunction(_ x: Tensor, _ conditioning: Tensor) throws -> Tensor {
+        let branches = try modulation(conditioning)
+        let (across, within) = (branches[0], branches[1])
         let h = try x + across.gate * attention(across.input(x))
         return try h + within.gate * mlp(within.input(h))
     }
 }
 
-/// From tokens to the numbers of their patches; zeros at first.
+/// The layer from tokens to the numbers of their patches, which are zeros at first.
 private final class FinalLayer: Module {
     private let norm: AdaptiveNorm
     private let linear: Linear
@@ -178,6 +180,6 @@ private final class FinalLayer: Module {
     override var summary: String { linear.summary }
     override var children: [(name: String, module: Module)] { [("linear", linear), ("adaLN_modulation.1", norm)] }
 
-    /// x [n, tokens, width], told [n, width] after SiLU -> [n, tokens, outputs].
-    func callAsFunction(_ x: Tensor, _ told: Tensor) throws -> Tensor { try linear(norm(x, told)) }
+    /// x [n, tokens, width], conditioning [n, width] after SiLU -> [n, tokens, outputs].
+    func callAsFunction(_ x: Tensor, _ conditioning: Tensor) throws -> Tensor { try linear(norm(x, conditioning)) }
 }

@@ -1,6 +1,6 @@
 import RiffleTensor
 
-/// What weighs the losses of samples by the times of their jumps.
+/// A weight for the loss of each sample, by the times of its jump.
 open class LossWeight: Module {
     public override init() {}
 
@@ -11,7 +11,8 @@ open class LossWeight: Module {
 }
 
 /// A learned uncertainty w(s, t), which evens out the sizes of losses at different times: exp(-w) loss + w
-/// (Karras et al. 2024, 2312.02696; Boffi et al. 2025, 2505.18825). It starts as 0 and is trained with the student.
+/// (Karras et al. 2024, 2312.02696; Boffi et al. 2025, 2505.18825). The uncertainty starts as 0 and is trained with the
+/// student.
 package final class LearnedWeight: LossWeight {
     private let features: Int
     private let linear: Linear

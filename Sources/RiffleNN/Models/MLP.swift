@@ -18,8 +18,12 @@ package final class MLP: ConfiguredNetwork<MLP.Configuration> {
             dim: Int = 2, width: Int = 256, depth: Int = 4, frequency: Double = 30, labels: ClassLabels = .init(),
             times: Int = 1
         ) {
-            (self.dim, self.width, self.depth) = (dim, width, depth)
-            (self.frequency, self.labels, self.times) = (frequency, labels, times)
+            self.dim = dim
+            self.width = width
+            self.depth = depth
+            self.frequency = frequency
+            self.labels = labels
+            self.times = times
         }
 
         package var sampleShape: Shape { [dim] }
@@ -61,8 +65,8 @@ extension MLP {
     static let form = NetworkForm(
         labelled: "mlp", MLP.self, Configuration(),
         [
-            Option("dim", \.dim, .integer(1...100_000), "of a sample"),
-            Option("width", \.width, .integer(1...100_000), "of the hidden layers"),
+            Option("dim", \.dim, .integer(1...100_000), "the numbers of a sample"),
+            Option("width", \.width, .integer(1...100_000), "the width of the hidden layers"),
             Option("depth", \.depth, .integer(1...1000), "hidden layers"),
             Option("frequency", \.frequency, .positive, .largestFrequency),
         ],

@@ -1,8 +1,8 @@
 import RiffleTensor
 
 /// The multimodal diffusion transformer of Stable Diffusion 3 (Esser et al. 2024): image and text as two streams of
-/// tokens. It has the function and the names in files of diffusers' SD3Transformer2DModel, whose settings are in
-/// quotes.
+/// tokens. Function and names in files are those of diffusers' SD3Transformer2DModel; the comments below give its names
+/// of settings in quotes.
 ///
 /// Samples are [n, height, width, channels], in practice latents; they are conditioned on a text. `span_embedder` is
 /// ours: the second time.
@@ -14,36 +14,35 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         package var patch = 2
         /// Blocks, "num_layers".
         package var depth = 12
-        /// "num_attention_heads". The width, and "caption_projection_dim", is heads x headChannels.
-        ///
-        /// As many as blocks where nil.
+        /// "num_attention_heads"; as many as there are blocks where nil. The width, and "caption_projection_dim", is
+        /// heads x headChannels.
         package var heads: Int?
         /// "attention_head_dim".
         package var headChannels = 64
-        /// Of a text's tokens, "joint_attention_dim".
+        /// Width of a text's tokens, "joint_attention_dim".
         package var tokenWidth = 4096
-        /// Of a text's summary, "pooled_projection_dim".
+        /// Width of a text's summary, "pooled_projection_dim".
         package var summaryWidth = 2048
         /// Whether each head's queries and keys are divided by their root mean square, "qk_norm".
         package var queryKeyNorm = false
-        /// Places from 0 of the blocks where the image also attends to itself alone, "dual_attention_layers".
+        /// Indices from 0 of the blocks where the image also attends to itself alone, "dual_attention_layers".
         package var dualBlocks: Set<Int> = []
-        /// The same counted from 1.
+        /// The same indices from 1, in order.
         var dualLayers: [Int] {
             get { dualBlocks.map { $0 + 1 }.sorted() }
             set { dualBlocks = Set(newValue.map { $0 - 1 }) }
         }
-        /// Rows and columns of the table of positions, from whose middle an image takes its own, "pos_embed_max_size";
-        /// as many as the image has where nil.
+        /// Rows and columns of the table of positions, "pos_embed_max_size"; as many as the image's patches where nil.
+        /// An image takes its positions from the middle of the table.
         package var tableSize: Int?
-        /// Side of the images that the table starts scaled for, "sample_size"; the image's where nil. Files bring their
-        /// own.
+        /// Side of the images for which a new table is scaled, "sample_size"; the image's where nil. Files hold the
+        /// table itself.
         package var sampleSize: Int?
         /// Largest frequency of the time embedding, in rad.
         package var frequency = 1000.0
-        /// Whether the weights are those of a network that counts time from data, as Stable Diffusion 3 does: it is
-        /// told 1 - t (its timestep / 1000), and what it answers, noise - data, is turned into our velocity, data -
-        /// noise.
+        /// Whether the weights are those of a network that counts time from data, as Stable Diffusion 3 does. Its
+        /// layers then get 1 - t (the timestep / 1000 there), and their result, noise - data, is negated to become our
+        /// velocity, data - noise.
         package var timeOfNoise = true
         package var times = 1
 
@@ -53,12 +52,13 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         var width: Int { headCount * headChannels }
         /// Rows and columns of the table of positions.
         var table: Int { tableSize ?? max(image[0], image[1]) / patch }
-        /// The step between places of the table, which spans as many patches as an image of the sample size has.
+        /// The distance between neighbours of the table, which spans as many patches as an image of the sample size
+        /// has.
         var spacing: Double { Double((sampleSize ?? max(image[0], image[1])) / patch) / Double(table) }
         package var sampleShape: Shape { image }
         package var conditioning: Conditioning { .text(tokens: tokenWidth, summary: summaryWidth) }
 
-        /// - Throws: `RiffleError` that names the setting that cannot be.
+        /// - Throws: `RiffleError` that names a setting that is not possible.
         func checked() throws -> Configuration {
             guard image.rank == 3, image.sizes.allSatisfy({ $0 > 0 }) else {
                 throw RiffleError("mmdit", "image must be { height, width, channels }, got \(image)")
@@ -101,14 +101,13 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         positions = try .positions(rows: c.table, columns: c.table, width: c.width, spacing: c.spacing)
         head = try EmbeddingHead(
             times: c.times, features: MMDiT.features, width: c.width, largest: c.frequency, c.conditioning,
-            names: MMDiT.headNames,
-            start: .normal(0.02), timeOfNoise: c.timeOfNoise)
+            names: MMDiT.headNames, start: .normal(0.02), timeOfNoise: c.timeOfNoise)
         words = try Linear(c.tokenWidth, c.width, start: .xavier)
-        blocks = try (0..<c.depth).map { place in
+        blocks = try (0..<c.depth).map { index in
             try JointBlock(
                 heads: c.headCount, headChannels: c.headChannels, queryKeyNorm: c.queryKeyNorm,
-                dual: c.dualBlocks.contains(place),
-                last: place == c.depth - 1)
+                dual: c.dualBlocks.contains(index),
+                last: index == c.depth - 1)
         }
         norm = try AdaptiveNorm(c.width, scaleFirst: true)
         last = try Linear(c.width, c.patch * c.patch * c.image[2], start: .zero)
@@ -136,21 +135,23 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
     package override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed.pos_embed", positions)] }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
-        let told = try head(times, condition).silu()
+        let conditioning = try head(times, condition).silu()
         guard let text = condition?.tensors.first else { throw RiffleError("mmdit", "a text is needed") }
         var h = try named("pos_embed") { try grid.tokens(patches(x)) + middle() }
         var context = try named("context_embedder") { try words(text) }
-        for (place, block) in blocks.enumerated() {
-            (h, context) = try named("transformer_blocks.\(place)") { try block(h, context, told) }
+        for (index, block) in blocks.enumerated() {
+            (h, context) = try named("transformer_blocks.\(index)") { try block(h, context, conditioning) }
         }
-        let images = try named("proj_out") { try grid.images(last(norm(h, told))) }
+        let images = try named("proj_out") { try grid.images(last(norm(h, conditioning))) }
         return configuration.timeOfNoise ? try -images : images
     }
 
     /// The positions of the image's patches, from the middle of the table: [1, rows x columns, width].
     private func middle() throws -> Tensor {
-        let size = configuration.table, width = configuration.width
-        let (top, left) = ((size - grid.rows) / 2, (size - grid.columns) / 2)
+        let size = configuration.table
+        let width = configuration.width
+        let top = (size - grid.rows) / 2
+        let left = (size - grid.columns) / 2
         return try positions.tensor.reshaped(to: [size, size, width])
             .sliced(0, top..<(top + grid.rows)).sliced(1, left..<(left + grid.columns))
             .reshaped(to: [1, grid.rows * grid.columns, width])
@@ -168,7 +169,7 @@ extension MMDiT {
             Option("depth", \.depth, .integer(1...1000), "blocks (num_layers)"),
             Option(
                 "heads", \.heads, .integer(1...1024),
-                "of attention; as many as blocks when not given (num_attention_heads)"),
+                "heads of attention; as many as there are blocks when not given (num_attention_heads)"),
             Option(
                 "head_channels", \.headChannels, .integer(1...65536),
                 "channels of a head; heads x head_channels is the width (attention_head_dim)"),
@@ -194,8 +195,8 @@ extension MMDiT {
                 "whether the weights count time from data and predict noise - data, as published ones do"),
         ],
         Doc(
-            "A velocity network for images and text: diffusers' SD3 transformer, with its names in files (and here in "
-                + "parentheses).",
+            "A velocity network for images and text: diffusers' SD3 transformer, with its names in files. Its names of "
+                + "settings are in parentheses.",
             shapes: "x [n, height, width, channels], t [n], tokens [n, length, tokens], summary [n, summary] -> as x",
             example: """
                 > local sizes = { depth = 2, heads = 2, head_channels = 8, tokens = 6, summary = 5 }

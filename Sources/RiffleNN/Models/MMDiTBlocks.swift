@@ -1,9 +1,9 @@
 import RiffleTensor
 
-/// A block over two streams, image and text, with weights of their own that meet in attention (Esser et al. 2024).
+/// A block over two streams, image and text, which have weights of their own and meet in attention (Esser et al. 2024).
 ///
 /// In each stream: x + gate attention(norm(x)), then x + gate feed-forward(norm(x)). In a dual block the image also
-/// attends to itself alone in between. The last block reads the text and leaves it as it is.
+/// attends to itself alone in between. The last block reads the text and does not change it.
 final class JointBlock: Module {
     private enum Text {
         case updated(Modulation, FeedForward)
@@ -44,22 +44,25 @@ final class JointBlock: Module {
         }
     }
 
-    /// x [n, tokens, width], context [n, length, width], told [n, width] after SiLU -> both streams.
-    func callAsFunction(_ x: Tensor, _ context: Tensor, _ told: Tensor) throws -> (x: Tensor, context: Tensor) {
-        let branches = try modulation(told)
+    /// x [n, tokens, width], context [n, length, width], conditioning [n, width] after SiLU -> both streams.
+    func callAsFunction(
+        _ x: Tensor, _ context: Tensor, _ conditioning: Tensor
+    ) throws -> (x: Tensor, context: Tensor) {
+        let branches = try modulation(conditioning)
         switch text {
         case .updated(let modulation, let feedForward):
-            let parts = try modulation(told), (across, within) = (parts[0], parts[1])
+            let parts = try modulation(conditioning)
+            let (across, within) = (parts[0], parts[1])
             let mixed = try attention(branches[0].input(x), across.input(context))
             let h = try context + across.gate * mixed.context
             return (try image(x, mixed.x, branches), try h + within.gate * feedForward(within.input(h)))
         case .read(let norm):
-            let mixed = try attention.image(branches[0].input(x), reading: norm(context, told))
+            let mixed = try attention.image(branches[0].input(x), reading: norm(context, conditioning))
             return (try image(x, mixed, branches), context)
         }
     }
 
-    /// The image's stream from joint attention on. The branches are joint attention, feed-forward, attention to itself.
+    /// The image's stream after joint attention. Its branches are joint attention, feed-forward, attention to itself.
     private func image(_ x: Tensor, _ mixed: Tensor, _ branches: [Modulation.Branch]) throws -> Tensor {
         var h = try x + branches[0].gate * mixed
         if let own { h = try h + branches[2].gate * own(branches[2].input(x)) }
@@ -67,12 +70,12 @@ final class JointBlock: Module {
     }
 }
 
-/// Attention of image and text together: each stream has its own projections, all positions see all positions.
+/// Attention of image and text together: each stream has its own projections, and every position attends to all.
 final class JointAttention: Module {
     private let image: AttentionStream
     private let text: AttentionStream
 
-    /// - Parameter last: whether nothing comes back to the text.
+    /// - Parameter last: whether the text has no output.
     init(heads: Int, headChannels: Int, normalised: Bool, last: Bool) throws {
         image = try AttentionStream(heads: heads, headChannels: headChannels, normalised: normalised)
         text = try AttentionStream(
@@ -82,7 +85,7 @@ final class JointAttention: Module {
     override var kind: String { "joint_attention" }
     override var children: [(name: String, module: Module)] { image.children + text.children }
 
-    /// x [n, tokens, width], context [n, length, width] -> both, as they were shaped.
+    /// x [n, tokens, width], context [n, length, width] -> both, in their shapes.
     func callAsFunction(_ x: Tensor, _ context: Tensor) throws -> (x: Tensor, context: Tensor) {
         let queries = try Tensor.cat([image.queries(x), text.queries(context)], 1)
         let mixed = try attended(queries, x, context).split([x.shape[1], context.shape[1]], 1)
@@ -100,12 +103,16 @@ final class JointAttention: Module {
     }
 }
 
-/// One stream's way into attention and out of it; by itself, attention of the stream to itself.
+/// One stream's projections into attention and out of it; called by itself, attention of the stream to itself.
 final class AttentionStream: Module {
     /// How files name the layers.
     struct Names {
-        var queries = "to_q", keys = "to_k", values = "to_v", output = "to_out.0"
-        var queryNorm = "norm_q", keyNorm = "norm_k"
+        var queries = "to_q"
+        var keys = "to_k"
+        var values = "to_v"
+        var output = "to_out.0"
+        var queryNorm = "norm_q"
+        var keyNorm = "norm_k"
 
         static let text = Names(
             queries: "add_q_proj", keys: "add_k_proj", values: "add_v_proj", output: "to_add_out",
@@ -113,21 +120,31 @@ final class AttentionStream: Module {
             keyNorm: "norm_added_k")
     }
 
-    private let toQueries: Linear, toKeys: Linear, toValues: Linear, toOutput: Linear?
-    private let queryNorm: RMSNorm?, keyNorm: RMSNorm?
-    private let heads: Int, headChannels: Int
+    private let toQueries: Linear
+    private let toKeys: Linear
+    private let toValues: Linear
+    private let toOutput: Linear?
+    private let queryNorm: RMSNorm?
+    private let keyNorm: RMSNorm?
+    private let heads: Int
+    private let headChannels: Int
     private let names: Names
 
     /// - Parameters:
     ///   - normalised: whether each head's queries and keys are divided by their root mean square.
-    ///   - returns: whether there is a layer for what comes out.
+    ///   - returns: whether there is a layer for the output.
     init(heads: Int, headChannels: Int, normalised: Bool, names: Names = Names(), returns: Bool = true) throws {
         let width = heads * headChannels
         func layer() throws -> Linear { try Linear(width, width, start: .xavier) }
-        (self.heads, self.headChannels, self.names) = (heads, headChannels, names)
-        (toQueries, toKeys, toValues) = (try layer(), try layer(), try layer())
+        self.heads = heads
+        self.headChannels = headChannels
+        self.names = names
+        toQueries = try layer()
+        toKeys = try layer()
+        toValues = try layer()
         toOutput = returns ? try layer() : nil
-        (queryNorm, keyNorm) = normalised ? (try RMSNorm(headChannels), try RMSNorm(headChannels)) : (nil, nil)
+        queryNorm = normalised ? try RMSNorm(headChannels) : nil
+        keyNorm = normalised ? try RMSNorm(headChannels) : nil
     }
 
     override var kind: String { "attention" }
@@ -143,12 +160,12 @@ final class AttentionStream: Module {
     /// x [n, positions, width] -> the same shape.
     func callAsFunction(_ x: Tensor) throws -> Tensor { try output(Tensor.attention(queries(x), keys(x), values(x))) }
 
-    /// x [n, positions, width] -> [n, positions, heads, head channels]; so do `keys` and `values`.
+    /// x [n, positions, width] -> [n, positions, heads, head channels], as `keys` and `values`.
     func queries(_ x: Tensor) throws -> Tensor { try split(x, toQueries, queryNorm) }
     func keys(_ x: Tensor) throws -> Tensor { try split(x, toKeys, keyNorm) }
     func values(_ x: Tensor) throws -> Tensor { try split(x, toValues, nil) }
 
-    /// What attention gave [n, positions, heads, head channels] -> [n, positions, width].
+    /// The result of attention [n, positions, heads, head channels] -> [n, positions, width].
     func output(_ mixed: Tensor) throws -> Tensor {
         let joined = try mixed.reshaped(to: [mixed.shape[0], mixed.shape[1], heads * headChannels])
         return try toOutput?(joined) ?? joined

@@ -12,13 +12,13 @@ package final class UNet: ConfiguredNetwork<UNet.Configuration> {
         package var multipliers = [1, 2, 2, 2]
         /// Residual blocks a level.
         package var blocks = 2
-        /// Image widths at which attention acts, each that of a level, besides the middle, where it always does.
-        /// torchcfm's choice when nil, which its checkpoints have: where the image is width / 16 times smaller, rounded
-        /// down, if there is such a level. So it acts at 16 of 32 pixels, and at 28 of 28.
+        /// The levels with attention, by the width of the image there; the middle always has attention. Where nil the
+        /// choice is torchcfm's, as in its checkpoints: the level where the image is width / 16 times smaller, rounded
+        /// down, if there is such a level. That is the level of width 16 for images of 32 pixels, and of 28 for 28.
         package var attention: [Int]?
-        /// Heads of attention, where the channels of a head do not decide.
+        /// Heads of attention; nil where the channels of a head decide.
         package var heads: Int?
-        /// Channels of a head (all of them where there are fewer); 64 where neither they nor heads are given.
+        /// Channels of a head, or all channels where there are fewer; 64 where neither these nor heads are given.
         package var headChannels: Int?
         package var dropout = 0.0
         /// Whether the time scales and shifts the second norm instead of being added before it.
@@ -34,7 +34,7 @@ package final class UNet: ConfiguredNetwork<UNet.Configuration> {
 
         package var sampleShape: Shape { image }
 
-        /// - Throws: `RiffleError` that names the setting that cannot be.
+        /// - Throws: `RiffleError` that names a setting that is not possible.
         func checked() throws -> Configuration {
             guard image.rank == 3, image.sizes.allSatisfy({ $0 > 0 }) else {
                 throw RiffleError("unet", "image must be { height, width, channels }, got \(image)")
@@ -63,7 +63,7 @@ package final class UNet: ConfiguredNetwork<UNet.Configuration> {
             }
             guard heads == nil || headChannels == nil else {
                 throw RiffleError(
-                    "unet", "heads and head_channels both tell how attention is divided; give one of them")
+                    "unet", "heads and head_channels both say how attention is divided; give one of them")
             }
             guard blocks > 0 else { throw RiffleError("unet", "blocks must be at least 1, got \(blocks)") }
             return self
@@ -93,7 +93,8 @@ package final class UNet: ConfiguredNetwork<UNet.Configuration> {
     private let last: Conv2d
 
     package required init(_ configuration: Configuration) throws {
-        let c = try configuration.checked(), width = 4 * c.channels
+        let c = try configuration.checked()
+        let width = 4 * c.channels
         head = try EmbeddingHead(
             times: c.times, features: c.channels, width: width, largest: c.frequency, c.conditioning)
         var builder = StageBuilder(configuration: c)
@@ -121,13 +122,13 @@ package final class UNet: ConfiguredNetwork<UNet.Configuration> {
         let time = try head(times, condition).silu()
         var h = x
         var skips: [Tensor] = []
-        for (place, stage) in down.enumerated() {
-            h = try stage.named("input_blocks.\(place)", h, time)
+        for (index, stage) in down.enumerated() {
+            h = try stage.named("input_blocks.\(index)", h, time)
             skips.append(h)
         }
         h = try middle.named("middle_block", h, time)
-        for (place, stage) in up.enumerated() {
-            h = try stage.named("output_blocks.\(place)", Tensor.cat([h, skips.removeLast()], 3), time)
+        for (index, stage) in up.enumerated() {
+            h = try stage.named("output_blocks.\(index)", Tensor.cat([h, skips.removeLast()], 3), time)
         }
         return try last(norm(h, silu: true))
     }
@@ -138,20 +139,19 @@ extension UNet {
         labelled: "unet", UNet.self, Configuration(image: []),
         [
             Option("image", \.image, .list(.integer(1...65536)), .imageSizes, isRequired: true),
-            Option("channels", \.channels, .integer(32...65536), "of the first level, a multiple of 32"),
+            Option("channels", \.channels, .integer(32...65536), "channels of the first level, a multiple of 32"),
             Option(
                 "multipliers", \.multipliers, .list(.integer(1...1024)),
                 "the width of each level in units of channels; { 1, 2, 2, 2 }"),
             Option("blocks", \.blocks, .integer(1...64), "residual blocks a level"),
             Option(
                 "attention", \.attention, .list(.integer(1...65536)),
-                "image widths at which it acts besides the middle, each that of a level; torchcfm's when not given: "
-                    + "where the "
-                    + "image is as many times smaller as 16 goes whole into its width, so at 16 of 32 and 28 of 28"),
-            Option("heads", \.heads, .integer(1...1024), "of attention, instead of head_channels"),
+                "the levels that have it besides the middle, by the image's width there; when not given torchcfm's "
+                    + "choice, the level that is width / 16 times smaller, rounded down: 16 of 32, 28 of 28"),
+            Option("heads", \.heads, .integer(1...1024), "heads of attention, instead of head_channels"),
             Option(
                 "head_channels", \.headChannels, .integer(1...65536),
-                "channels of a head, all of them where there are fewer; 64 when neither it nor heads is given"),
+                "channels of a head, or all channels where there are fewer; 64 when neither it nor heads is given"),
             Option("dropout", \.dropout, .fraction(0...0.999)),
             Option("scale_shift", \.scaleShift, .boolean, "whether the time scales and shifts the second norm"),
             Option(
@@ -170,7 +170,7 @@ extension UNet {
             source: "Dhariwal and Nichol 2021; Tong et al. 2023"))
 }
 
-/// Builds the stages in the order of the file's names, keeping count of channels, scale and skips.
+/// Builds the stages in the order of their names in files, and keeps count of channels, scale and skips.
 private struct StageBuilder {
     let configuration: UNet.Configuration
     private(set) var channels: Int
@@ -208,10 +208,10 @@ private struct StageBuilder {
     mutating func up() throws -> [Stage] {
         var stages: [Stage] = []
         for (level, multiplier) in configuration.multipliers.enumerated().reversed() {
-            for place in 0...configuration.blocks {
+            for index in 0...configuration.blocks {
                 var parts =
                     try residual(channels + skips.removeLast(), to: multiplier * configuration.channels) + attention()
-                if level > 0, place == configuration.blocks {
+                if level > 0, index == configuration.blocks {
                     parts.append(try resampling(.up))
                     scale /= 2
                 }

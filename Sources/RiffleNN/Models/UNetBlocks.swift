@@ -16,7 +16,7 @@ final class Stage: Module {
     override var kind: String { "stage" }
     override var children: [(name: String, module: Module)] { parts.enumerated().map { ("\($0)", $1) } }
 
-    /// The stage's function; an error tells the stage's name and the part's.
+    /// The stage's function; an error gets the stage's name and the part's into its path.
     func named(_ name: String, _ x: Tensor, _ time: Tensor) throws -> Tensor {
         try parts.enumerated().reduce(x) { h, part in
             try named("\(name).\(part.offset)") {
@@ -27,7 +27,7 @@ final class Stage: Module {
     }
 }
 
-/// x + conv(silu(norm(conv(silu(norm(x))) + time))), with a 1 x 1 convolution on the way around where widths differ.
+/// x + conv(silu(norm(conv(silu(norm(x))) + time))), where x passes a 1 x 1 convolution if the widths differ.
 final class ResidualBlock: Module {
     private let firstNorm: GroupNorm
     private let firstConv: Conv2d
@@ -43,7 +43,8 @@ final class ResidualBlock: Module {
         _ inputs: Int, _ outputs: Int, time width: Int, dropout probability: Double, scaleShift: Bool,
         resampling: Resampling?
     ) throws {
-        (self.scaleShift, self.resampling) = (scaleShift, resampling)
+        self.scaleShift = scaleShift
+        self.resampling = resampling
         firstNorm = try GroupNorm(inputs)
         firstConv = try Conv2d(inputs, outputs)
         time = try Linear(width, scaleShift ? 2 * outputs : outputs)
@@ -64,22 +65,27 @@ final class ResidualBlock: Module {
 
     /// x [n, height, width, in], time [n, 4 channels] after SiLU -> [n, height', width', out].
     func callAsFunction(_ x: Tensor, _ embedding: Tensor) throws -> Tensor {
-        var (h, around) = (try firstNorm(x, silu: true), x)
-        if let resampling { (h, around) = (try resampling(h), try resampling(x)) }
-        h = try firstConv(h)
-        let moved = try time(embedding)
-        let shift = try moved.reshaped(to: [moved.shape[0], 1, 1, moved.shape[1]])
-        if scaleShift {
-            let parts = try shift.split([h.shape.last, h.shape.last], 3)
-            h = try (secondNorm(h) * (1 + parts[0]) + parts[1]).silu()
-        } else {
-            h = try secondNorm(h + shift, silu: true)
+        var h = try firstNorm(x, silu: true)
+        var residual = x
+        if let resampling {
+            h = try resampling(h)
+            residual = try resampling(x)
         }
-        return try (skip?(around) ?? around) + secondConv(dropout(h))
+        h = try firstConv(h)
+        let projected = try time(embedding)
+        let modulation = try projected.reshaped(to: [projected.shape[0], 1, 1, projected.shape[1]])
+        if scaleShift {
+            let parts = try modulation.split([h.shape.last, h.shape.last], 3)
+            let (scale, shift) = (parts[0], parts[1])
+            h = try (secondNorm(h) * (1 + scale) + shift).silu()
+        } else {
+            h = try secondNorm(h + modulation, silu: true)
+        }
+        return try (skip?(residual) ?? residual) + secondConv(dropout(h))
     }
 }
 
-/// x + projection(attention(norm(x))) over the pixels; queries, keys and values lie head by head.
+/// x + projection(attention(norm(x))) over the pixels. Files store each head's queries, keys and values together.
 final class AttentionBlock: Module {
     private let norm: GroupNorm
     private let qkv: Linear
@@ -112,7 +118,7 @@ final class AttentionBlock: Module {
     }
 }
 
-/// A linear layer that files show as a convolution of width 1.
+/// A linear layer that files store as a convolution of width 1.
 private final class Pointwise: Module {
     private let layer: Linear
 

@@ -1,7 +1,7 @@
 import CKernels
 import RiffleTensor
 
-/// How many updates an average has had: shared by the average and its model, whose files keep the number.
+/// How often an average was updated. The average and its model share the number, and the model's files keep it.
 package final class UpdateCount {
     package static let range = 0...Int(Int32.max)
     package var updates = 0
@@ -9,7 +9,7 @@ package final class UpdateCount {
 
 /// A frozen copy of a network whose parameters follow the network's.
 struct Average {
-    /// Takes no gradients and evaluates without dropout.
+    /// The copy, which takes no gradients and is evaluated without dropout.
     let model: Module
     let count = UpdateCount()
     private let pairs: [(source: Parameter, average: Parameter)]
@@ -24,11 +24,12 @@ struct Average {
         pairs = zip(network.parameters, model.parameters).map { ($0.parameter, $1.parameter) }
     }
 
-    /// Takes the memory that `move` needs, so that several averages move or none.
+    /// Allocates what `update` needs, so that either all of several averages are updated or none.
     func prepare() throws { for (_, average) in pairs { try average.makeUnique() } }
 
-    /// average += weight (network - average), the weight told by the number of updates, this one included.
-    func move(by weight: (_ updates: Int) -> Double) throws {
+    /// average += weight (network - average).
+    /// - Parameter weight: gets the number of updates, this one included.
+    func update(weight: (_ updates: Int) -> Double) throws {
         count.updates += 1
         let weight = weight(count.updates)
         for (source, average) in pairs {

@@ -2,9 +2,9 @@ import CKernels
 import Glibc
 import RiffleTensor
 
-/// Changes parameters against their gradients. Subclasses say how one parameter moves.
+/// Changes parameters against their gradients. Subclasses define the update of one parameter.
 package class Optimizer {
-    /// What one step saw.
+    /// The numbers of one step.
     package struct Report {
         /// The loss, where the step was given one.
         package let loss: Double?
@@ -13,9 +13,9 @@ package class Optimizer {
     }
 
     package let parameters: [Parameter]
-    /// The learning rate; set it at any step.
+    /// The learning rate, which may be set before any step.
     package private(set) var learningRate: Double
-    /// The global norm to which gradients are scaled down, or nil.
+    /// The largest global norm of the gradients, to which larger ones are scaled down; nil for no limit.
     package let clip: Double?
     /// Steps done.
     package private(set) var steps = 0
@@ -43,9 +43,10 @@ package class Optimizer {
         self.learningRate = learningRate
     }
 
-    /// Differentiates the loss, where one is given, clips, moves every parameter and clears the gradients.
-    /// - Throws: `RiffleError` when no gradient is there, the loss or a gradient is not finite, or memory runs out;
-    ///   then parameters, gradients and what the rule keeps are as they were.
+    /// Differentiates the loss, where one is given, clips the gradients, updates every parameter and clears the
+    /// gradients.
+    /// - Throws: `RiffleError` when no gradient is there, the loss or a gradient is not finite, or memory runs out.
+    ///   Parameters, gradients and the optimizer's own state are unchanged then.
     @discardableResult
     package func step(_ loss: Tensor? = nil) throws -> Report {
         if let loss, loss.count != 1 {
@@ -53,31 +54,35 @@ package class Optimizer {
                 "step", "a loss is a single number, the tensor is \(loss.shape); take its sum or mean first")
         }
         let value = try loss?.item()
-        // Before the tape is spent: what is not finite can still be looked into.
+        // Before the backward pass uses the tape up, so that the user can still look for the reason.
         if let value, !value.isFinite { throw Optimizer.notFinite("loss", value) }
-        // Whatever needs memory comes first, so that all parameters move or none, and moments before the tape is spent.
-        for (place, parameter) in parameters.enumerated() where parameter.isTrainable { try prepare(place) }
+        // All allocations come before the first change, so that either all parameters are updated or none; those of
+        // moments come before the backward pass, which uses the tape up.
+        for (index, parameter) in parameters.enumerated() where parameter.isTrainable { try prepare(index) }
         let reached = try loss?.summedGradients() ?? []
         let sums = Dictionary(uniqueKeysWithValues: reached.map { (ObjectIdentifier($0.parameter), $0.gradient) })
-        let moving = try parameters.enumerated().filter(\.element.isTrainable).compactMap { place, parameter in
+        let updates = try parameters.enumerated().filter(\.element.isTrainable).compactMap { index, parameter in
             try (sums[ObjectIdentifier(parameter)] ?? parameter.gradient).map {
-                (place, parameter, try $0.converted(to: .float32))
+                (index, parameter, try $0.converted(to: .float32))
             }
         }
-        guard !moving.isEmpty else {
+        guard !updates.isEmpty else {
             throw RiffleError(
                 "step",
                 "no parameter of this optimizer has a gradient"
                     + (loss == nil
                         ? "; give the loss, or call loss:backward() before" : ": the loss does not depend on them"))
         }
-        let norm = moving.reduce(0.0) { $0 + rk_sum_squares($1.2.dtype.kernel, $1.2.pointer, $1.2.count) }.squareRoot()
+        let squares = updates.map { _, _, gradient in
+            rk_sum_squares(gradient.dtype.kernel, gradient.pointer, gradient.count)
+        }
+        let norm = squares.reduce(0, +).squareRoot()
         guard norm.isFinite else { throw Optimizer.notFinite("gradient", value) }
         let scale = clip.map { min(1, $0 / (norm + 1e-6)) } ?? 1
-        for (_, parameter, _) in moving { try parameter.makeUnique() }
+        for (_, parameter, _) in updates { try parameter.makeUnique() }
         steps += 1
-        for (place, parameter, gradient) in moving { try update(place, parameter, gradient, scale: scale) }
-        // Parameters of others keep what the loss brought them.
+        for (index, parameter, gradient) in updates { try update(index, parameter, gradient, scale: scale) }
+        // Parameters of other optimizers keep their gradients of this loss.
         for (parameter, gradient) in reached { parameter.gradient = gradient }
         clearGradients()
         return Report(loss: value, gradientNorm: norm)
@@ -87,19 +92,19 @@ package class Optimizer {
         for parameter in parameters { parameter.gradient = nil }
     }
 
-    /// Makes what the rule keeps for one parameter, before anything changes.
-    package func prepare(_ place: Int) throws {}
+    /// Allocates the state of the parameter at an index, before anything changes.
+    package func prepare(_ index: Int) throws {}
 
     /// Zeros of a parameter's shape.
-    final func zeros(like place: Int) throws -> Tensor { try .zeros(parameters[place].shape) }
+    final func zeros(like index: Int) throws -> Tensor { try .zeros(parameters[index].shape) }
 
-    /// Moves one parameter against its gradient times `scale`.
-    package func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {}
+    /// Updates the parameter at an index against its gradient times `scale`.
+    package func update(_ index: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {}
 
-    private static func notFinite(_ what: String, _ loss: Double?) -> RiffleError {
+    private static func notFinite(_ quantity: String, _ loss: Double?) -> RiffleError {
         RiffleError(
             "step",
-            "the \(what) is not finite" + (loss.map { ", the loss is \(riffleFormat($0))" } ?? "")
+            "the \(quantity) is not finite" + (loss.map { ", the loss is \(riffleFormat($0))" } ?? "")
                 + "; nothing was changed (riffle.nan_guard(true) stops at the operation where it begins)")
     }
 }
@@ -110,13 +115,13 @@ package final class AdamW: Optimizer {
     package let eps: Double
     package let weightDecay: Double
 
-    /// What the rule keeps for one parameter.
+    /// The state of one parameter.
     package struct State {
         /// The running mean of gradients.
         package fileprivate(set) var first: Tensor
         /// The running mean of their squares.
         package fileprivate(set) var second: Tensor
-        /// Steps that this parameter has had, which the correction of means that begin at 0 counts.
+        /// Updates of this parameter, by which the means are corrected, since they begin at 0.
         package fileprivate(set) var steps = 0
     }
 
@@ -125,26 +130,28 @@ package final class AdamW: Optimizer {
 
     package init(
         _ parameters: [Parameter], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
-        eps: Double = 1e-8,
-        weightDecay: Double = 0, clip: Double? = nil
+        eps: Double = 1e-8, weightDecay: Double = 0, clip: Double? = nil
     ) throws {
-        (self.betas, self.eps, self.weightDecay) = (betas, eps, weightDecay)
+        self.betas = betas
+        self.eps = eps
+        self.weightDecay = weightDecay
         try super.init(parameters, learningRate: learningRate, clip: clip)
         states = self.parameters.map { _ in nil }
     }
 
-    package override func prepare(_ place: Int) throws {
-        if states[place] == nil { states[place] = State(first: try zeros(like: place), second: try zeros(like: place)) }
+    package override func prepare(_ index: Int) throws {
+        if states[index] == nil { states[index] = State(first: try zeros(like: index), second: try zeros(like: index)) }
     }
 
-    package override func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
-        states[place]?.steps += 1
-        guard let state = states[place] else { return }
+    package override func update(_ index: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
+        states[index]?.steps += 1
+        guard let state = states[index] else { return }
         let steps = Double(state.steps)
         var settings = rk_adamw_settings(
             lr: learningRate, beta1: betas.0, beta2: betas.1, eps: eps, weight_decay: weightDecay,
             correction1: 1 - pow(betas.0, steps), correction2: 1 - pow(betas.1, steps), grad_scale: scale)
-        let (m, v) = (state.first.elements(Float.self).baseAddress, state.second.elements(Float.self).baseAddress)
+        let m = state.first.elements(Float.self).baseAddress
+        let v = state.second.elements(Float.self).baseAddress
         try parameter.update {
             rk_adamw(
                 &settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, m, v,
@@ -163,23 +170,24 @@ package final class SGD: Optimizer {
 
     package init(
         _ parameters: [Parameter], learningRate: Double, momentum: Double = 0, weightDecay: Double = 0,
-        nesterov: Bool = false,
-        clip: Double? = nil
+        nesterov: Bool = false, clip: Double? = nil
     ) throws {
         guard momentum > 0 || !nesterov else { throw RiffleError("sgd", "nesterov is a form of momentum, which is 0") }
-        (self.momentum, self.weightDecay, self.nesterov) = (momentum, weightDecay, nesterov)
+        self.momentum = momentum
+        self.weightDecay = weightDecay
+        self.nesterov = nesterov
         try super.init(parameters, learningRate: learningRate, clip: clip)
         buffers = self.parameters.map { _ in nil }
     }
 
-    package override func prepare(_ place: Int) throws {
-        if buffers[place] == nil { buffers[place] = try zeros(like: place) }
+    package override func prepare(_ index: Int) throws {
+        if buffers[index] == nil { buffers[index] = try zeros(like: index) }
     }
 
-    package override func update(_ place: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
+    package override func update(_ index: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
         var settings = rk_sgd_settings(
             lr: learningRate, momentum: momentum, weight_decay: weightDecay, grad_scale: scale, nesterov: nesterov)
-        let buffer = buffers[place]?.elements(Float.self).baseAddress
+        let buffer = buffers[index]?.elements(Float.self).baseAddress
         try parameter.update {
             rk_sgd(
                 &settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, buffer,

@@ -6,16 +6,16 @@ import RiffleTensor
 ///
 ///     average(t) = beta(t) average(t - 1) + (1 - beta(t)) network(t),   beta(t) = (1 - 1/t)^(gamma + 1)
 ///
-/// Unlike those of `EMA` they forget the start of training at every time and grow longer as it goes on. Snapshots of
-/// two lengths, taken now and then, are enough to reconstruct the average of any length at any step when training is
-/// over.
+/// Unlike those of `EMA` these averages forget the start of training at every time, and cover more steps as training
+/// goes on. Snapshots of two lengths, taken now and then, are enough to reconstruct the average of any length at any
+/// step after training.
 package final class PowerEMA {
-    /// The averages' lengths: the deviation of the steps that an average weighs, as a part of the steps so far.
+    /// The averages' lengths: the standard deviation of an average's weights over steps, as a part of the steps so far.
     package let lengths: [Double]
-    /// The averaged networks, one for each length: they take no gradients and evaluate without dropout.
+    /// The averaged networks, one for each length. They take no gradients and are evaluated without dropout.
     package var models: [Module] { averages.map(\.model) }
-    /// Updates so far: those of the average that has had most, where files of different steps were loaded into them.
-    /// Each average counts its own; its files keep the number, and loading one goes on from there.
+    /// Updates so far: the largest number of all averages, which differ where files of different steps were loaded.
+    /// Each average counts its own updates; its files keep the number, and a loaded average goes on from there.
     package var steps: Int {
         get { averages.map(\.count.updates).max() ?? 0 }
         set { for average in averages { average.count.updates = newValue } }
@@ -37,12 +37,12 @@ package final class PowerEMA {
         self.lengths = lengths
     }
 
-    /// Moves every average towards the network as it is now.
+    /// Updates every average towards the network's present parameters.
     package func update() throws {
         for average in averages { try average.prepare() }
         for (average, exponent) in zip(averages, exponents) {
-            // 1 - beta, without the cancellation.
-            try average.move { updates in -expm1((exponent + 1) * log1p(-1 / Double(updates))) }
+            // 1 - beta, computed without cancellation.
+            try average.update { updates in -expm1((exponent + 1) * log1p(-1 / Double(updates))) }
         }
     }
 }

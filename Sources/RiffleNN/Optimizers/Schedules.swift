@@ -13,7 +13,7 @@ package enum Schedule {
         return floor + (peak - floor) * 0.5 * (1 + cos(progress * .pi))
     }
 
-    /// Rises in a straight line to `peak` over `steps` steps and stays.
+    /// Rises in a straight line to `peak` over `steps` steps and stays there.
     package static func warmup(_ step: Int, peak: Double, steps: Int) -> Double {
         steps > 0 ? peak * min(1, Double(max(step, 0)) / Double(steps)) : peak
     }

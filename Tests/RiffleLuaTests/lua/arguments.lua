@@ -36,7 +36,7 @@ says("riffle.tensor: int32 holds whole numbers of less than 2^31, got 1.5", func
 says("nan", function() riffle.full({ 2 }, 0 / 0, "int32") end)
 says("got 0.5", function() riffle.arange(0, 1, 0.5, "int32") end)
 says("got 4294967296.0", function() riffle.tensor(2 ^ 32, "int32") end)
-says("heads and head_channels both tell how attention is divided", function()
+says("heads and head_channels both say how attention is divided", function()
   riffle.nn.unet { image = { 8, 8, 3 }, heads = 2, head_channels = 64 }
 end)
 says("got a function", function() riffle.exp(print) end)

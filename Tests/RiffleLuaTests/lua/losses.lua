@@ -50,7 +50,7 @@ fails("'path'", flow.loss.dmd, generator, online, teacher, riffle.randn(4, 2), {
 fails("counts for nothing", flow.loss.fgm_online, generator, online, riffle.randn(8, 2), { x = riffle.randn(4, 2) })
 fails("the generator and the online network are the same network", flow.loss.fgm, generator, generator, teacher, riffle.randn(8, 2))
 fails("'ratio' must be a number from 0.5 to 2", flow.loss.fgm, generator, online, teacher, riffle.randn(8, 2), { ratio = 1e300 })
-fails("time_mean and time_std are of times = 'logit_normal', got 'uniform'", flow.matching_loss, teacher, riffle.randn(4, 2), { time_mean = 3 })
+fails("time_mean and time_std belong to times = 'logit_normal', got 'uniform'", flow.matching_loss, teacher, riffle.randn(4, 2), { time_mean = 3 })
 fails("z must be a batch", flow.loss.fgm_online, generator, online, riffle.zeros(0, 2), { x = riffle.randn(4, 2), alpha = 0.9 })
 
 -- Classes, guidance and their mistakes.
@@ -94,7 +94,7 @@ fails("flow.turns", flow.turns, 3, { "online" })
 fails("argument 2 'teacher' must be a network", flow.rounds, 3, nil, student)
 fails("argument 3 'student' must be a network", flow.rounds, 3, student)
 fails("times must be floats", teacher, riffle.randn(4, 2), riffle.zeros({ 4 }, "int32"))
-fails("times lie from 0, noise, to 1, data; got 1.5", flow.jump, student, riffle.randn(2, 2), { times = { 0, 1.5 } })
+fails("times must be from 0, noise, to 1, data; got 1.5", flow.jump, student, riffle.randn(2, 2), { times = { 0, 1.5 } })
 fails("all rising or all falling", flow.jump, student, riffle.randn(2, 2), { times = { 0, 0.6, 0.4 } })
 fails("got -1", flow.ode, teacher, riffle.randn(2, 2), { method = "dopri5", from = -1 })
 fails("label_dropout drops labels, and none were given", flow.matching_loss, teacher, riffle.randn(3, 2), { label_dropout = 0.5 })

@@ -44,7 +44,7 @@ says("flow.log_likelihood: rtol is for dopri5 alone; heun takes steps or times",
 says("log_likelihood: times must fall from 1, the data, to 0, the noise, got 0, 1", function() flow.log_likelihood(grow, x, { times = { 0, 1 } }) end)
 says("log_likelihood: x must be a batch [n, ...] of floats (x float32 [3])", function() flow.log_likelihood(grow, riffle.ones(3)) end)
 says("must be a finite number, got inf", function() flow.ode(grow, x, { steps = 1, to = math.huge }) end)
-says("times lie from 0, noise, to 1, data; got 1.0000001", function() flow.ode(grow, x, { steps = 1, to = 1.0000001 }) end)
+says("times must be from 0, noise, to 1, data; got 1.0000001", function() flow.ode(grow, x, { steps = 1, to = 1.0000001 }) end)
 says("must be a number from 0 to 1, got 1.0000001", function() flow.guide(grow, { scale = 2, to = 1.0000001 }) end)
 says("flow.ode: give steps or times, one of the two", function() flow.ode(grow, x) end)
 says("flow.ode: give steps or times, not both", function() flow.ode(grow, x, { steps = 1, times = { 0, 1 } }) end)
