@@ -11,7 +11,8 @@ package enum Creation {
             if let tensor = arguments.optionalTensor(0) {
                 return [.tensor(try tensor.detach().cast(arguments.dtype(1)))]
             }
-            var (sizes, numbers): ([Int], [Double]) = ([], [])
+            var sizes: [Int] = []
+            var numbers: [Double] = []
             try collect(arguments[0], depth: 0, &sizes, &numbers)
             return [.tensor(try counted(Shape(sizes), arguments.dtype(1)) { numbers[$0] })]
         },
@@ -30,7 +31,7 @@ package enum Creation {
                 Argument("step", .number, default: .number(1)), dtype,
             ],
             Doc(
-                "The numbers from first on in equal steps, the last included where steps lead to it but for rounding.",
+                "The numbers from first on in equal steps; last is included where the steps reach it up to rounding.",
                 example: "> riffle.arange(1, 4)\ntensor float32 [4]: 1 2 3 4")
         ) { arguments in
             let (first, last, step) = (arguments.number(0), arguments.number(1), arguments.number(2))
@@ -106,13 +107,13 @@ package enum Creation {
         ) { [.tensor(try $0.tensor(0).dropout($0.number(1)))] },
     ]
 
-    /// Numbers made from their places, in memory of their own type from the start.
+    /// A tensor whose numbers are computed from their indices, in memory of the tensor's type from the start.
     /// - Throws: `RiffleError` at a number that a tensor of `dtype` would change beyond rounding.
     private static func counted(_ shape: Shape, _ dtype: DType, _ number: (Int) -> Double) throws -> Tensor {
         let tensor = try Tensor(uninitialized: shape.checked("tensor"), dtype)
         func fill<Element>(_ convert: (Double) throws -> Element) rethrows {
-            let places = tensor.elements(Element.self)
-            for place in places.indices { places[place] = try convert(number(place)) }
+            let elements = tensor.elements(Element.self)
+            for index in elements.indices { elements[index] = try convert(number(index)) }
         }
         switch dtype {
         case .float32: fill(Float.init)

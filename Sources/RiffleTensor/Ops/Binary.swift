@@ -46,7 +46,7 @@ extension Op {
             })
     }
 
-    /// The kernel over the broadcast shape, after both are made one type.
+    /// Runs the kernel over the broadcast shape, after both tensors are converted to one type.
     private static func broadcast(_ kernel: rk_binary_op, _ a: Tensor, _ b: Tensor, _ names: (String, String)) throws
         -> Tensor
     {
@@ -68,7 +68,7 @@ extension Op {
     private static let integerKernels: Set<UInt32> = Set(
         [RK_ADD, RK_SUB, RK_MUL, RK_MAXIMUM, RK_MINIMUM, RK_EQ, RK_NE, RK_LT, RK_LE, RK_GT, RK_GE].map(\.rawValue))
 
-    /// The sum of those that are there.
+    /// The sum of the parts that are not nil; nil where there is none.
     static func total(_ parts: [Tensor?]) throws -> Tensor? {
         try parts.compactMap { $0 }.reduce(nil as Tensor?) { sum, part in try sum.map { try $0 + part } ?? part }
     }
@@ -110,7 +110,7 @@ extension Op {
             "The quotient.", formula: "y = a / b",
             example: "> riffle.tensor({ 1, 2 }) / riffle.tensor({ 10, 20 })\ntensor float32 [2]: 0.1 0.1"),
         kernel: RK_DIV, in: 0.3...2, scalar: Scalar(behind: { try $0 / $1 }),
-        // One over b, and its square, would pass the largest number before the quotients do.
+        // 1 / b and 1 / b^2 would overflow before the quotients g / b and a / b / b do.
         vjp: { call, g in
             guard let g = g[0] else { return [nil, nil] }
             let parts = try call.floating().inputs, (a, b) = (parts[0], parts[1])
@@ -118,8 +118,8 @@ extension Op {
         },
         jvp: { call, d in
             let parts = try call.floating().inputs, (a, b) = (parts[0], parts[1])
-            let moved = try total([d[0].map { try $0 / b }, d[1].map { try -($0 * (a / b / b)) }])
-            return [try moved.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
+            let tangent = try total([d[0].map { try $0 / b }, d[1].map { try -($0 * (a / b / b)) }])
+            return [try tangent.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
         })
 
     static let pow: Op = broadcasting(
@@ -131,7 +131,7 @@ extension Op {
         slope: { call in
             let (a, b) = (call.inputs[0], call.inputs[1]),
                 (zero, one) = (try Tensor.scalar(0, a.dtype), try Tensor.scalar(1, a.dtype))
-            // 0^b stands still in b from 0 on, and 0^0 in a: said without 0 times infinity.
+            // 0^b has the slope 0 in b from b = 0 on, and 0^0 has the slope 0 in a: without 0 times infinity.
             let isZero = try a.eq(zero), base = try one.where(isZero * b.ge(zero), else: a)
             return (try b * call.again(a, b - 1 + isZero * b.eq(zero)), try call.again(base, b) * base.log())
         })
@@ -150,8 +150,8 @@ extension Op {
             formula: "y = min(a, b)", example: "> riffle.minimum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 1 3"),
         kernel: RK_MINIMUM, first: { try $0.lt($1) + $0.le($1) })
 
-    /// One of two, which takes the gradient; equal ones share it.
-    /// - Parameter first: 2 where a is taken, 1 where both are, 0 where b is.
+    /// An operation that chooses one of two numbers, which takes the gradient; equal numbers share the gradient.
+    /// - Parameter first: 2 where a is chosen, 1 where a and b are equal, 0 where b is chosen.
     private static func choice(
         _ name: String, _ doc: Doc, kernel: rk_binary_op, first: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
     ) -> Op {
@@ -167,9 +167,9 @@ extension Op {
                 return [call.wants(0) ? try g.shared(a) : nil, call.wants(1) ? try g.shared(b) : nil]
             },
             jvp: { call, d in
-                let (a, b) = try shares(call),
-                    moved = try total([d[0].map { try $0.shared(a) }, d[1].map { try $0.shared(b) }])
-                return [try moved.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
+                let (a, b) = try shares(call)
+                let tangent = try total([d[0].map { try $0.shared(a) }, d[1].map { try $0.shared(b) }])
+                return [try tangent.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
             })
     }
 
@@ -180,8 +180,8 @@ extension Op {
             example: "> riffle.atan2(riffle.tensor({ 1, -1 }), 1)\ntensor float32 [2]: 0.785398 -0.785398"),
         kernel: RK_ATAN2, in: 0.3...2,
         slope: { call in
-            // Both in units of the larger, whose square would pass the range of numbers; at the origin no direction
-            // counts.
+            // Both coordinates are in units of the larger one, whose square might overflow. At the origin the slope is
+            // 0 in every direction.
             let (zero, one) = (try Tensor.scalar(0, call.inputs[0].dtype), try Tensor.scalar(1, call.inputs[0].dtype))
             let unit = try call.inputs[0].detach().abs().maximum(call.inputs[1].detach().abs()),
                 isOrigin = try unit.eq(zero)
@@ -257,12 +257,12 @@ extension Op {
 }
 
 extension Tensor {
-    /// A part of this, 0 where the part is 0, also of what is infinite there.
+    /// This tensor times `part`: 0 where the part is 0, even where this tensor is infinite.
     func shared(_ part: Tensor) throws -> Tensor { try (self * part).where(part, else: .scalar(0, dtype)) }
 }
 
 extension Op.Call {
-    /// The same call with int32 inputs in the type of the result, as the kernel took them.
+    /// The same call with int32 inputs converted to the type of the result, as the kernel has them.
     fileprivate func floating() throws -> Op.Call {
         guard inputs.contains(where: { !$0.dtype.isFloating }) else { return self }
         return Op.Call(

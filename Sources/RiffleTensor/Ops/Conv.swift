@@ -8,17 +8,17 @@ extension Op {
         Argument("padding", .integer(0...1024), default: .integer(0)),
     ]
 
-    /// The kernel's shape for an image and a weight, both checked.
+    /// Checks the shapes of an image and a weight, and describes them for the kernel.
     private static func convShape(_ x: Shape, _ weight: Shape, stride: Int, padding: Int) throws -> rk_conv_shape {
-        func told(_ what: String) -> RiffleError {
-            RiffleError("", "\(what) (x \(x), weight \(weight), stride \(stride), padding \(padding))")
+        func mismatch(_ problem: String) -> RiffleError {
+            RiffleError("", "\(problem) (x \(x), weight \(weight), stride \(stride), padding \(padding))")
         }
         guard x.rank == 4, weight.rank == 4 else {
-            throw told("x must be [n, height, width, in] and weight [out, height, width, in]")
+            throw mismatch("x must be [n, height, width, in] and weight [out, height, width, in]")
         }
-        guard x[3] == weight[3] else { throw told("x has \(x[3]) channels, the weight takes \(weight[3])") }
+        guard x[3] == weight[3] else { throw mismatch("x has \(x[3]) channels, the weight takes \(weight[3])") }
         guard weight[1] > 0, weight[2] > 0, x[1] + 2 * padding >= weight[1], x[2] + 2 * padding >= weight[2] else {
-            throw told("the kernel is larger than the padded image")
+            throw mismatch("the kernel is larger than the padded image")
         }
         return rk_conv_shape(
             n: x[0], h: x[1], w: x[2], c_in: x[3], c_out: weight[0], kernel_h: weight[1], kernel_w: weight[2],
@@ -28,7 +28,8 @@ extension Op {
             precision: Context.current.precision.kernel)
     }
 
-    /// A convolution of any kind, those with a form of their own more often: shapes of image, weight and result.
+    /// The shapes of image, weight and result of a random convolution. Forms that have a kernel of their own come up
+    /// more often.
     private struct Drawn {
         let x: Shape, weight: Shape, y: Shape
         let stride: Int, padding: Int
@@ -178,14 +179,14 @@ extension Op {
             }
             return [gx]
         },
-        vjp: { call, moved in
-            guard let moved = moved[0] else { return [nil, nil] }
+        vjp: { call, gradients in
+            guard let gradient = gradients[0] else { return [nil, nil] }
             let (g, weight) = (call.inputs[0], call.inputs[1]), steps = Array(call.attributes.values[2...])
             return [
-                call.wants(0) ? try conv2d.apply([moved, weight], steps)[0] : nil,
+                call.wants(0) ? try conv2d.apply([gradient, weight], steps)[0] : nil,
                 call.wants(1)
                     ? try conv2dWeightGrad.apply(
-                        [moved, g], [.integer(weight.shape[1]), .integer(weight.shape[2])] + steps)[0] : nil,
+                        [gradient, g], [.integer(weight.shape[1]), .integer(weight.shape[2])] + steps)[0] : nil,
             ]
         },
         jvp: { call, d in
@@ -240,14 +241,14 @@ extension Op {
             }
             return [gw]
         },
-        vjp: { call, moved in
-            guard let moved = moved[0] else { return [nil, nil] }
+        vjp: { call, gradients in
+            guard let gradient = gradients[0] else { return [nil, nil] }
             let (x, g) = (call.inputs[0], call.inputs[1]), steps = Array(call.attributes.values[2...])
             return [
                 call.wants(0)
-                    ? try conv2dInputGrad.apply([g, moved], [.integer(x.shape[1]), .integer(x.shape[2])] + steps)[0]
+                    ? try conv2dInputGrad.apply([g, gradient], [.integer(x.shape[1]), .integer(x.shape[2])] + steps)[0]
                     : nil,
-                call.wants(1) ? try conv2d.apply([x, moved], steps)[0] : nil,
+                call.wants(1) ? try conv2d.apply([x, gradient], steps)[0] : nil,
             ]
         },
         jvp: { call, d in
@@ -258,7 +259,7 @@ extension Op {
             ]
         })
 
-    /// Images that are whole numbers of blocks.
+    /// A sample of images whose height and width are multiples of the factor.
     private static func drawPooled(_ dice: inout Dice) -> Sample {
         let small = dice.shape(ranks: 4...4), factor = dice.integer(1...4)
         let x: Shape = [small[0], small[1] * factor, small[2] * factor, small[3]]

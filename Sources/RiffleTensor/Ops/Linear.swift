@@ -45,7 +45,7 @@ extension Op {
                 !call.wants(0)
                 ? nil : try ta ? b.matmul(g, transposeA: tb, transposeB: true) : g.matmul(b, transposeB: !tb)
             guard call.wants(1) else { return [ga, nil] }
-            // One matrix against many: one product over all rows instead of a sum of products.
+            // Where a has many matrices and b is one, b's gradient is one product over all rows, not a sum of products.
             if b.rank == 2, a.rank > 2, !ta {
                 let rows = Shape(Array(a.shape.sizes.dropLast())).count
                 a = try a.reshaped(to: [rows, a.shape.last])
@@ -62,7 +62,7 @@ extension Op {
             ]
         })
 
-    /// Rows, columns and terms of a product that float64's plain loops get through too.
+    /// Rows, columns and terms of a random product that is small enough for float64's plain loops.
     private static func product(_ dice: inout Dice) -> (m: Int, n: Int, k: Int) {
         let work = dice.pick([10_000, 200_000, 200_000, 3_000_000]), first = dice.size()
         let second = dice.size(most: work / Swift.max(first, 1)),
@@ -101,7 +101,7 @@ extension Op {
         return y
     }
 
-    /// A factor as the kernel takes it: a matrix for each of the batch, or one for all.
+    /// A factor as the kernel takes it: a matrix for each product of the batch, or one matrix for all products.
     private static func operand(_ x: Tensor, _ own: Shape, _ lead: Shape, _ dtype: DType, _ stride: inout Int) throws
         -> Tensor
     {
@@ -120,11 +120,11 @@ extension Op {
             Argument("x", .tensor), Argument("weight", .tensor), Argument("bias", .tensor, default: .none),
             Argument(
                 "after", .choice(activations.map(\.name)),
-                "an activation that x is put through first; not kept for the gradient, but computed again",
+                "an activation of x; its result is computed again for the gradient, not kept",
                 default: .none),
         ],
         Doc(
-            "A linear layer's function.", formula: "y = x weight^T + bias, or of x after an activation",
+            "A linear layer's function.", formula: "y = x weight^T + bias, or after(x) weight^T + bias",
             shapes: "x [..., in], weight [out, in], bias [out] -> [..., out]",
             example: "> riffle.ones(2, 3):linear(riffle.ones(1, 3), riffle.ones(1)):reshape(2)\ntensor float32 [2]: 4 4"
         ),
@@ -179,8 +179,8 @@ extension Op {
             let (x, weight) = (call.inputs[0], call.inputs[1]), samples = Shape(Array(x.shape.sizes.dropLast())).count
             let rows = try g.reshaped(to: [samples, weight.shape[0]]), activation = try activation(call)
             var result: [Tensor?] = [call.wants(0) ? try rows.matmul(weight).reshaped(to: x.shape) : nil, nil]
-            if let activation, let moved = result[0] {
-                result[0] = try activation.vjp(activation.call([x]), [moved])[0]
+            if let activation, let gradient = result[0] {
+                result[0] = try activation.vjp(activation.call([x]), [gradient])[0]
             }
             if call.wants(1) {
                 let active = try activation?(x) ?? x
@@ -199,13 +199,14 @@ extension Op {
                 ])
             ]
         },
-        apart: { call in
+        unfused: { call in
             try activation(call).map { try call.op.apply([$0(call.inputs[0])] + call.inputs.dropFirst())[0] }
         })
 
     private static let activations = [gelu, silu]
 
-    /// What a linear layer's input is put through first. Their rules read that input alone.
+    /// The activation that is applied to a linear layer's input, if any. The rules of these activations read their
+    /// input alone.
     private static func activation(_ call: Call) throws -> Op? {
         guard let name = call.attributes.optionalString("after") else { return nil }
         guard let op = activations.first(where: { $0.name == name }) else {

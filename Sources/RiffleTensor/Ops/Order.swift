@@ -1,6 +1,6 @@
 import CKernels
 
-// What depends on the order of elements: sorted ones, the first few of them, and what stands at a part of the way.
+// Operations that depend on the order of elements: sort, topk and quantile.
 
 extension Op {
     static let orders: [Op] = [sort, topK, quantile]
@@ -12,8 +12,8 @@ extension Op {
             Argument("descending", .boolean, "the largest first", default: .boolean(false)),
         ],
         Doc(
-            "Sorts a dimension; equal ones keep their order, NaN counts as largest. Returns values and places.",
-            shapes: "x [...] -> as x, and int32 places from 1",
+            "Sorts a dimension; equal numbers keep their order, NaN is the largest. Returns values and indices.",
+            shapes: "x [...] -> as x, and int32 indices from 1",
             example: "> riffle.tensor({ 7, 5, 6 }):sort()\ntensor float32 [3]: 5 6 7\ttensor int32 [3]: 2 3 1"),
         kind: .composed, results: 2,
         samples: [
@@ -44,8 +44,8 @@ extension Op {
             Argument("largest", .boolean, "or else the smallest", default: .boolean(true)),
         ],
         Doc(
-            "The k largest along a dimension, the largest first, or the smallest. Returns values and places.",
-            shapes: "x [...] -> [..., k, ...], and int32 places from 1",
+            "The k largest along a dimension, the largest first, or the smallest. Returns values and indices.",
+            shapes: "x [...] -> [..., k, ...], and int32 indices from 1",
             example: "> riffle.tensor({ 7, 5, 6 }):topk(2)\ntensor float32 [2]: 7 6\ttensor int32 [2]: 1 3"),
         kind: .composed, results: 2,
         samples: [
@@ -75,25 +75,26 @@ extension Op {
             }
         }, vjp: { call, _ in call.inputs.map { _ in nil } }, jvp: { call, _ in call.outputs.map { _ in nil } })
 
-    /// Elements along a dimension, and their places from 1. The values are taken by their places, so that the rules are
-    /// those of `take`.
-    /// - Parameter order: writes `count` places, from 0, for each row of a tensor.
+    /// Elements along a dimension, and their indices from 1. The values are taken by their indices, so that the rules
+    /// are those of `take`.
+    /// - Parameter order: writes `count` indices, from 0, for each row of a tensor.
     private static func chosen(
         _ x: Tensor, _ dim: Int, count: Int, _ order: (Tensor, UnsafeMutablePointer<Int32>) -> Bool
     ) throws -> [Tensor] {
         guard x.count <= Int32.max else {
-            throw RiffleError("", "places of 2^31 elements and more are no int32 (x \(x.shape))")
+            throw RiffleError("", "indices of 2^31 elements and more do not fit int32 (x \(x.shape))")
         }
         let last = x.rank - 1, rows = dim == last ? x : try x.transposed(dim, last), n = rows.shape.last
-        let places = try Tensor(uninitialized: rows.shape.replacing(last, with: count), .int32)
-        let whole = try Tensor(uninitialized: places.shape, .int32)
-        let (order32, whole32) = (places.elements(Int32.self).baseAddress, whole.elements(Int32.self).baseAddress)
-        if let order32, let whole32, places.count > 0 {
+        let indices = try Tensor(uninitialized: rows.shape.replacing(last, with: count), .int32)
+        let whole = try Tensor(uninitialized: indices.shape, .int32)
+        let order32 = indices.elements(Int32.self).baseAddress
+        let whole32 = whole.elements(Int32.self).baseAddress
+        if let order32, let whole32, indices.count > 0 {
             try workspace(order(rows, order32))
-            rk_places(order32, whole32, places.count / count, count, n)
+            rk_places(order32, whole32, indices.count / count, count, n)
         }
         let values = try rows.reshaped(to: [x.count]).take(whole)
-        return try [values, places].map { dim == last ? $0 : try $0.transposed(dim, last) }
+        return try [values, indices].map { dim == last ? $0 : try $0.transposed(dim, last) }
     }
 
     static let quantile: Op = composed(
@@ -101,13 +102,13 @@ extension Op {
         [
             Argument("x", .tensor),
             Argument(
-                "q", .list(.fraction(0...1)), "0.5 for the median, or a list of parts, for a first dimension of as many"
+                "q", .list(.fraction(0...1)), "0.5 for the median; a list gives a new first dimension of its length"
             ),
             Argument("dim", .dim, "all when not given", default: .none),
             Argument("keep", .boolean, "whether the reduced dimension stays, with size 1", default: .boolean(false)),
         ],
         Doc(
-            "What stands at a part of the way through the sorted elements, in a line between neighbours.",
+            "The quantiles of the elements, with linear interpolation between neighbours.",
             shapes: "x [...] -> without the reduced dimension, behind [q] for a list",
             example: "> riffle.tensor({ 4, 1, 2, 3 }):quantile({ 0.5, 1 })\ntensor float32 [2]: 2.5 4"),
         samples: [
@@ -135,7 +136,7 @@ extension Op {
             guard n > 0 else { throw RiffleError("", "there is no element to choose from (x \(x.shape))") }
             let kept = isWhole ? Shape([Int](repeating: 1, count: x.rank)) : x.shape.replacing(dim, with: 1)
             let shape = call.attributes.boolean("keep") ? kept : isWhole ? [] : x.shape.removing(dim)
-            // NaN is sorted last, and where there is one nothing else is known.
+            // NaN is sorted last; where there is one, every quantile is NaN.
             let last = try sorted.sliced(dim, n - 1..<n), unknown = try isNaN(last)
             let found = try call.attributes.list("q").map { part in
                 try last.where(unknown, else: between(sorted, dim, Arguments([part]).number(0) * Double(n - 1)))
@@ -145,9 +146,12 @@ extension Op {
             return found[0]
         })
 
-    /// What stands at a place, from 0, along a sorted dimension. Weights in float64 keep equal neighbours as they are.
-    private static func between(_ sorted: Tensor, _ dim: Int, _ place: Double) throws -> Tensor {
-        let low = Int(place), part = place - Double(low), lower = try sorted.sliced(dim, low..<low + 1)
+    /// The value at a fractional index, from 0, along a sorted dimension. Weights in float64 leave equal neighbours
+    /// unchanged.
+    private static func between(_ sorted: Tensor, _ dim: Int, _ index: Double) throws -> Tensor {
+        let low = Int(index)
+        let part = index - Double(low)
+        let lower = try sorted.sliced(dim, low..<low + 1)
         guard part > 0 else { return lower }
         let upper = try sorted.sliced(dim, low + 1..<low + 2)
         return try (lower.cast(.float64) * (1 - part) + upper.cast(.float64) * part).cast(sorted.dtype)

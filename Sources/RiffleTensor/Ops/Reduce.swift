@@ -14,7 +14,7 @@ extension Op {
         Sample([2, 3, 4], with: [.list([.integer(-1), .integer(0)]), .boolean(true)]),
         Sample([300], with: [.integer(0)]),
     ]
-    /// A reduction over at least so many elements.
+    /// Draws a reduction over at least `least` elements.
     private static func drawReduction(over least: Int = 0) -> Draw {
         { dice in
             let x = dice.shape(least: least), dims = dice.chance(0.3) ? nil : dice.dims(of: x.rank),
@@ -37,7 +37,7 @@ extension Op {
         return dims
     }
 
-    /// The shape with reduced dimensions as 1, to which a gradient is brought before it is expanded.
+    /// The shape with reduced dimensions as 1, which a gradient gets before it is expanded.
     private static func keptShape(_ shape: Shape, _ dims: [Int]) -> Shape {
         Shape(shape.sizes.enumerated().map { dims.contains($0) ? 1 : $1 })
     }
@@ -47,7 +47,7 @@ extension Op {
         return Shape(shape.sizes.enumerated().filter { !dims.contains($0.offset) }.map(\.element))
     }
 
-    /// One kernel pass for each run of neighbouring dimensions, the last run first.
+    /// Reduces by one kernel pass for each run of neighbouring dimensions, the last run first.
     private static func reduce(_ operation: rk_reduce_op, _ x: Tensor, _ dims: [Int]) throws -> Tensor {
         var (result, rest) = (x, dims)
         while let last = rest.last {
@@ -69,7 +69,7 @@ extension Op {
         return result
     }
 
-    /// The sum over dimensions, which are kept as 1; one of int32 does not wrap.
+    /// The sum over dimensions, which are kept as 1; a sum of int32 does not wrap.
     private static func summed(_ x: Tensor, _ dims: [Int]) throws -> Tensor {
         guard x.dtype == .int32 else { return try reduce(RK_REDUCE_SUM, x, dims) }
         let sum = try reduce(RK_REDUCE_SUM, x.converted(to: .float64), dims)
@@ -123,14 +123,14 @@ extension Op {
 
     private static func extreme(_ name: String, _ operation: rk_reduce_op, _ word: String, _ example: String) -> Op {
         let rule: @Sendable (Call) throws -> Tensor = { call in
-            // 1 / (how many are equal to the extreme) at each of them, 0 elsewhere.
+            // 1 / (how many elements equal the extreme) at each of these elements, 0 elsewhere.
             let (x, dims) = (call.inputs[0].detach(), try reduced(call))
             let mask = try x.eq(call.output.detach().reshaped(to: keptShape(x.shape, dims)))
             return try mask / mask.sum(dims, keep: true)
         }
         return Op(
             name, reduceArguments,
-            Doc("The \(word) over all or some dimensions; equal ones share the gradient.", example: example),
+            Doc("The \(word) over all or some dimensions; equal numbers share the gradient.", example: example),
             keep: .everything, samples: reduceSamples, draw: drawReduction(over: 1),
             mistakes: reduceMistakes + [Sample([0, 2], with: [.integer(0)])],
             forward: { call in
@@ -220,9 +220,9 @@ extension Op {
             let dims = call.attributes.has("dim") ? call.attributes.integers("dim") : nil
             guard p > 0 else { throw RiffleError("", "p must be above 0, got \(riffleFormat(p)) (x \(x.shape))") }
             if p == 1 { return try x.abs().sum(dims, keep: keep) }
-            // From here on the number of elements tells no more, even in float64.
+            // For such p the number of elements no longer changes the result, even in float64.
             if p >= 1e18 { return try x.abs().max(dims, keep: keep) }
-            // In units of the largest, whose power would pass the range of numbers.
+            // The parts are in units of the largest, whose power might overflow.
             let unit = try x.detach().abs().unit(dims), parts = try x / unit
             let length =
                 try p == 2
@@ -266,7 +266,7 @@ extension Op {
             ]
         })
 
-    /// e^x over their sum; where the largest is infinite, those equal to it share 1, as they do on the way there.
+    /// e^x over the sum of e^x. Where the largest is infinite, the elements equal to it share 1, as in the limit.
     private static func softmax(_ x: Tensor, _ dims: [Int]) throws -> Tensor {
         let largest = try reduce(RK_REDUCE_MAX, x.detach(), dims), isKnown = try isFinite(largest)
         let zero = try Tensor.scalar(0, x.dtype), never = try Tensor.scalar(-.infinity, x.dtype)
@@ -359,7 +359,7 @@ extension Op {
     private static func argument(_ name: String, largest: Bool, _ word: String, _ example: String) -> Op {
         Op(
             notDifferentiable: name, [Argument("x", .tensor), Argument("dim", .dim, default: .integer(-1))],
-            Doc("Where the \(word) element along a dimension is, counted from 1.", example: example),
+            Doc("The index of the \(word) element along a dimension, counted from 1.", example: example),
             samples: [Sample([2, 5, 3], with: [.integer(1)]), Sample([7], with: [.integer(-1)])],
             draw: { dice in
                 let x = dice.shape(ranks: 1...4, least: 1), dim = dice.dim(of: x.rank)
@@ -376,8 +376,8 @@ extension Op {
                 rk_arg_reduce(
                     largest, x.dtype.kernel, x.pointer, y.pointer.assumingMemoryBound(to: Int32.self), outer,
                     x.shape[dim], inner)
-                let places = y.elements(Int32.self)
-                for place in places.indices { places[place] += 1 }
+                let numbers = y.elements(Int32.self)
+                for index in numbers.indices { numbers[index] += 1 }
                 return [y]
             })
     }
@@ -388,10 +388,10 @@ extension Op {
 }
 
 extension Tensor {
-    /// The square root with a slope of 0 at 0: what is at its smallest does not move with what it was made of.
+    /// The square root with a slope of 0 at 0, where a norm or a deviation is at its smallest.
     fileprivate func flatSqrt() throws -> Tensor { try whereNotZero { try $0.sqrt() } }
 
-    /// The largest over dimensions, which are kept as 1; 1 where there is none, or none but 0, infinity and NaN.
+    /// The largest over dimensions, which are kept as 1; 1 where there is none, or it is 0, infinite or NaN.
     fileprivate func unit(_ dims: [Int]?) throws -> Tensor {
         let one = try Tensor.scalar(1, dtype)
         guard count > 0 else { return one }
@@ -399,7 +399,7 @@ extension Tensor {
         return try largest.where(largest.gt(.scalar(0, dtype)) * largest.lt(.scalar(.infinity, dtype)), else: one)
     }
 
-    /// A function of what is not 0, and 0 elsewhere, where neither values nor derivatives of `body` count.
+    /// `body` of the elements that are not 0, and 0 elsewhere, where neither values nor derivatives of `body` count.
     fileprivate func whereNotZero(_ body: (Tensor) throws -> Tensor) throws -> Tensor {
         let (zero, one) = (try Tensor.scalar(0, dtype), try Tensor.scalar(1, dtype)), counts = try Op.ne(detach(), zero)
         return try body(self.where(counts, else: one)).where(counts, else: zero)

@@ -6,7 +6,7 @@ extension Op {
     ]
 
     static let reshape: Op = linearMap(
-        "reshape", [Argument("x", .tensor), Argument("shape", .shape, "one size may be -1: what is left")],
+        "reshape", [Argument("x", .tensor), Argument("shape", .shape, "one size may be -1, for all that is left")],
         Doc("The same elements in another shape.", example: "> riffle.ones(2, 3):reshape(3, -1):shape()\n[3, 2]"),
         samples: [
             Sample([2, 3], with: [.list([.integer(3), .integer(-1)])]), Sample([], with: [.list([.integer(1)])]),
@@ -121,7 +121,7 @@ extension Op {
         })
 
     static let unsqueeze: Op = Op.composed(
-        "unsqueeze", [Argument("x", .tensor), Argument("dim", .dim, "where the new dimension stands afterwards")],
+        "unsqueeze", [Argument("x", .tensor), Argument("dim", .dim, "the index that the new dimension gets")],
         Doc("Inserts a dimension of size 1.", example: "> riffle.ones(2, 3):unsqueeze(1):shape()\n[1, 2, 3]"),
         samples: [Sample([2, 3], with: [.integer(-1)]), Sample([2, 3], with: [.integer(0)])],
         draw: { dice in
@@ -171,7 +171,7 @@ extension Op {
             Argument("to", .index, "included", default: .integer(-1)),
         ],
         Doc(
-            "The part of a dimension from one place to another, both included.",
+            "The part of a dimension from one index to another, both included.",
             example: "> riffle.tensor({ 1, 2, 3, 4 }):slice(1, 2, 3)\ntensor float32 [2]: 2 3"),
         samples: [
             Sample([2, 5, 3], with: [.integer(1), .integer(1), .integer(-2)]),
@@ -206,7 +206,7 @@ extension Op {
         guard first >= 0, first <= last + 1, last < size else {
             throw RiffleError(
                 "",
-                "places \(from < 0 ? from : from + 1) to \(to < 0 ? to : to + 1) are not within dimension \(dim + 1) "
+                "indices \(from < 0 ? from : from + 1) to \(to < 0 ? to : to + 1) are not within dimension \(dim + 1) "
                     + "(x \(x.shape))"
             )
         }
@@ -272,22 +272,22 @@ extension Op {
             }
             let y = try Tensor(
                 uninitialized: first.shape.replacing(dim, with: call.inputs.reduce(0) { $0 + $1.shape[dim] }), dtype)
-            var place = 0
+            var start = 0
             for x in call.inputs {
                 y.copyStrided(
                     x.shape.sizes, from: try x.converted(to: dtype), steps: x.shape.strides, to: y.shape.strides,
-                    startingAt: place * y.shape.strides[dim])
-                place += x.shape[dim]
+                    startingAt: start * y.shape.strides[dim])
+                start += x.shape[dim]
             }
             return [y]
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             let dim = try call.inputs[0].dimension(call.attributes.integer("dim"))
-            var place = 0
+            var start = 0
             return try call.inputs.enumerated().map { index, x in
-                defer { place += x.shape[dim] }
-                return call.wants(index) ? try g.sliced(dim, place..<(place + x.shape[dim])) : nil
+                defer { start += x.shape[dim] }
+                return call.wants(index) ? try g.sliced(dim, start..<(start + x.shape[dim])) : nil
             }
         })
 
@@ -354,12 +354,12 @@ extension Op {
                 throw RiffleError(
                     "", "parts of \(Shape(sizes)) do not make up dimension \(dim + 1) (x \(x.shape))\(hint)")
             }
-            var place = 0
+            var start = 0
             return try sizes.map { size in
-                defer { place += size }
+                defer { start += size }
                 let y = try Tensor(uninitialized: x.shape.replacing(dim, with: size), x.dtype)
                 y.copyStrided(
-                    y.shape.sizes, from: x, at: place * x.shape.strides[dim], steps: x.shape.strides,
+                    y.shape.sizes, from: x, at: start * x.shape.strides[dim], steps: x.shape.strides,
                     to: y.shape.strides)
                 return y
             }
@@ -419,25 +419,25 @@ extension Op {
 }
 
 extension Tensor {
-    /// Where a new dimension stands, which may be behind the last.
+    /// The index of a new dimension, which may be behind the last.
     fileprivate func newDimension(_ dim: Int) throws -> Int {
-        let place = dim < 0 ? dim + rank + 1 : dim
-        guard place >= 0, place <= rank else {
+        let index = dim < 0 ? dim + rank + 1 : dim
+        guard index >= 0, index <= rank else {
             throw RiffleError("", "a new dimension \(dim < 0 ? dim : dim + 1) is out of range (x \(shape))")
         }
-        return place
+        return index
     }
 
     /// Copies a block of `sizes` from `source` into this fresh tensor; offsets and strides in elements.
     package func copyStrided(
         _ sizes: [Int], from source: Tensor, at start: Int = 0, steps sourceStrides: [Int], to strides: [Int],
-        startingAt place: Int = 0
+        startingAt offset: Int = 0
     ) {
         if sizes.contains(0) { return }
         withExtendedLifetime(source) {
             rk_copy_strided(
                 dtype.kernel, Int32(sizes.count), sizes, source.pointer + start * dtype.size, sourceStrides,
-                pointer + place * dtype.size, strides)
+                pointer + offset * dtype.size, strides)
         }
     }
 }
