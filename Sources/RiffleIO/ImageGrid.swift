@@ -6,7 +6,7 @@ package enum ImageGrid {
     ///
     /// - Parameters:
     ///   - images: `[n, height, width, channels]`.
-    ///   - columns: images a row, at least 1; the last row may be shorter.
+    ///   - columns: images per row, at least 1; the last row may be shorter.
     ///   - padding: pixels between and around images.
     ///   - range: the values of black and white; -1 and 1 where nil, but for int32 images, whose numbers are bytes.
     /// - Returns: float32, or int32 where the images are and no range is given, `[rows * (height + padding) + padding,
@@ -31,14 +31,14 @@ package enum ImageGrid {
         let sheet = try Shape([down * stepY + padding, across * stepX + padding, channels]).checked("grid")
         let source = holdsBytes(images, range) ? images : try images.converted(to: .float32)
         let result = try Tensor.full(sheet, holdsBytes(images, range) ? 0 : range?.lowerBound ?? -1, source.dtype)
-        // Numbers of four bytes, whatever they mean.
+        // The numbers have four bytes each, and are copied as they are.
         let (from, to) = (source.elements(UInt32.self), result.elements(UInt32.self))
         let line = width * channels
         for image in 0..<count {
             let left = (image % across) * stepX + padding, top = (image / across) * stepY + padding
             for y in 0..<height {
                 let start = ((top + y) * sheet[1] + left) * channels, first = (image * height + y) * line
-                for place in 0..<line { to[start + place] = from[first + place] }
+                for offset in 0..<line { to[start + offset] = from[first + offset] }
             }
         }
         return result
@@ -53,7 +53,7 @@ package enum ImageGrid {
     ///   - images: `[n, height, width, channels]` for a grid, or one picture `[height, width, channels]` or `[height,
     ///   width]`; 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels.
     ///   - range: the values of black and white; -1 and 1 where nil, but for int32 images, whose numbers are bytes.
-    ///   - text: what to note in the file, by key.
+    ///   - text: texts that the file keeps, by key.
     /// - Throws: `RiffleError` for other shapes, NaN, whole numbers that are no bytes, or when the file cannot be
     ///   written.
     package static func save(
@@ -87,7 +87,7 @@ package enum ImageGrid {
                 )
             }
             try PNG.write(width: width, height: height, channels: channels, text: text, to: path) { row, pixels in
-                for place in 0..<line { pixels[place] = UInt8(truncatingIfNeeded: numbers[row * line + place]) }
+                for index in 0..<line { pixels[index] = UInt8(truncatingIfNeeded: numbers[row * line + index]) }
             }
         } else {
             let floats = try sheet.converted(to: .float32), values = floats.elements(Float.self),
@@ -100,7 +100,7 @@ package enum ImageGrid {
             }
             let low = Float(range.lowerBound), scale = 1 / Float(range.upperBound - range.lowerBound)
             try PNG.write(width: width, height: height, channels: channels, text: text, to: path) { row, pixels in
-                for place in 0..<line { pixels[place] = byte((values[row * line + place] - low) * scale) }
+                for index in 0..<line { pixels[index] = byte((values[row * line + index] - low) * scale) }
             }
         }
     }
@@ -110,10 +110,10 @@ package enum ImageGrid {
         images.dtype == .int32 && range == nil
     }
 
-    /// The byte of a brightness from 0 to 1: rounded to the nearest, a half upwards. Of NaN it is 0.
+    /// The byte of a brightness from 0 to 1: rounded to the nearest, a half upwards. NaN gives 0.
     static func byte(_ brightness: Float) -> UInt8 { brightness > 0 ? UInt8(min(brightness, 1) * 255 + 0.5) : 0 }
 
-    /// What to do with channels that stand first, as PyTorch has them, or with a picture that is no list of them.
+    /// Advice where channels come first, as in PyTorch, or where one picture is given instead of a list of pictures.
     private static func hint(for shape: Shape) -> String {
         let sizes = shape.sizes, isPicture = sizes.count == 3
         guard isPicture || sizes.count == 4, let last = sizes.last else { return "" }
