@@ -3,7 +3,8 @@ import CKernels
 extension Op {
     /// The table of operations: every family's rows.
     package static let all: [Op] =
-        elementwise + binary + reductions + orders + shapes + indexing + linear + convolutions + norms + attentions
+        elementwise + binary + reductions + orders + shapes + slices + indexing + linear + convolutions + norms
+        + attentions
 
     /// The operation as a function that Lua can call: tensors first, then attributes, as the arguments are declared.
     package var function: Function {
