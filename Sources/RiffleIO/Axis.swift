@@ -62,10 +62,12 @@ struct Axis {
     // MARK: - Ticks
 
     private mutating func markSteps(_ count: Int) {
-        let rough = (high - low) / Double(max(count, 1)), decade = pow(10, floor(log10(rough)))
+        let rough = (high - low) / Double(max(count, 1))
+        let decade = pow(10, floor(log10(rough)))
         let step = decade * ([1, 2, 5, 10].first { $0 * decade >= 0.999 * rough } ?? 10)
         guard step.isFinite, step > 0 else { return }
-        let (first, last) = (ceil(low / step - 1e-9), floor(high / step + 1e-9))
+        let first = ceil(low / step - 1e-9)
+        let last = floor(high / step + 1e-9)
         guard last - first < 100 else { return }
         // Adding zero turns -0 into 0.
         let values = stride(from: first, through: last, by: 1).map { $0 * step + 0 }
@@ -73,7 +75,8 @@ struct Axis {
     }
 
     private mutating func markDecades(_ count: Int) {
-        let (first, last) = (floor(log10(low)), ceil(log10(high)))
+        let first = floor(log10(low))
+        let last = ceil(log10(high))
         guard first.isFinite, last.isFinite else { return }
         func values(_ digits: [Double]) -> [Double] {
             stride(from: first, through: last, by: 1).flatMap { decade in digits.map { $0 * pow(10, decade) } }
@@ -96,7 +99,8 @@ struct Axis {
     private static func label(_ value: Double, step: Double, largest: Double) -> String {
         if largest >= 1e5 || step < 1e-4 {
             if value == 0 { return "0" }
-            let exponent = floor(log10(abs(value)) + 1e-12), digits = value / pow(10, exponent)
+            let exponent = floor(log10(abs(value)) + 1e-12)
+            let digits = value / pow(10, exponent)
             return signed(String(format: "%.4g", digits)) + "·" + power(pow(10, exponent))
         }
         let decimals = max(0, Int(-floor(log10(step) + 1e-9)))

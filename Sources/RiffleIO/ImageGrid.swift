@@ -22,17 +22,22 @@ package enum ImageGrid {
             throw RiffleError(
                 "", "a grid has at least 1 column and a padding of 0 to 1000 pixels, got \(columns) and \(padding)")
         }
-        let (count, height, width, channels) = (images.shape[0], images.shape[1], images.shape[2], images.shape[3])
+        let count = images.shape[0]
+        let height = images.shape[1]
+        let width = images.shape[2]
+        let channels = images.shape[3]
         guard images.count > 0 else {
             throw RiffleError("", "there is nothing to show in images of the shape \(images.shape)")
         }
-        let across = min(columns, count), down = (count + across - 1) / across
+        let across = min(columns, count)
+        let down = (count + across - 1) / across
         let stepX = width + padding, stepY = height + padding
         let sheet = try Shape([down * stepY + padding, across * stepX + padding, channels]).checked("grid")
         let source = holdsBytes(images, range) ? images : try images.converted(to: .float32)
         let result = try Tensor.full(sheet, holdsBytes(images, range) ? 0 : range?.lowerBound ?? -1, source.dtype)
         // The numbers have four bytes each, and are copied as they are.
-        let (from, to) = (source.elements(UInt32.self), result.elements(UInt32.self))
+        let from = source.elements(UInt32.self)
+        let to = result.elements(UInt32.self)
         let line = width * channels
         for image in 0..<count {
             let left = (image % across) * stepX + padding, top = (image / across) * stepY + padding
@@ -76,7 +81,10 @@ package enum ImageGrid {
                     + "channels, got \(images.shape)\(hint(for: images.shape))"
             )
         }
-        let (height, width, channels) = (sheet.shape[0], sheet.shape[1], sheet.shape[2]), line = width * channels
+        let height = sheet.shape[0]
+        let width = sheet.shape[1]
+        let channels = sheet.shape[2]
+        let line = width * channels
         if holdsBytes(images, range) {
             let numbers = sheet.elements(Int32.self)
             if let stranger = numbers.first(where: { !(0...255).contains($0) }) {
@@ -90,8 +98,9 @@ package enum ImageGrid {
                 for index in 0..<line { pixels[index] = UInt8(truncatingIfNeeded: numbers[row * line + index]) }
             }
         } else {
-            let floats = try sheet.converted(to: .float32), values = floats.elements(Float.self),
-                range = range ?? -1...1
+            let floats = try sheet.converted(to: .float32)
+            let values = floats.elements(Float.self)
+            let range = range ?? -1...1
             let strangers = values.count { $0.isNaN }
             guard strangers == 0 else {
                 throw RiffleError(
@@ -115,7 +124,8 @@ package enum ImageGrid {
 
     /// Advice where channels come first, as in PyTorch, or where one picture is given instead of a list of pictures.
     private static func hint(for shape: Shape) -> String {
-        let sizes = shape.sizes, isPicture = sizes.count == 3
+        let sizes = shape.sizes
+        let isPicture = sizes.count == 3
         guard isPicture || sizes.count == 4, let last = sizes.last else { return "" }
         if (1...4).contains(sizes[sizes.count - 3]), last > 4 {
             return "; x:permute { \(isPicture ? "2, 3, 1" : "1, 3, 4, 2") } puts channels last"

@@ -112,7 +112,8 @@ private struct Header {
 
     init(_ bytes: [UInt8], _ file: InputFile) throws {
         var scanner = TextScanner(bytes) { file.error($0) }
-        var (keys, header) = (Set<String>(), (type: "", fortran: false, shape: [Int]()))
+        var keys = Set<String>()
+        var header = (type: "", fortran: false, shape: [Int]())
         try scanner.list("{", "}", trailingComma: true) { scanner in
             let key = try scanner.pythonString()
             guard keys.insert(key).inserted else { throw file.error("'\(key)' occurs twice in the header") }

@@ -20,7 +20,9 @@ package enum PNG {
         var form = ci_form()
         let picture = try stream.run(failure) { ci_png_open($0, file.size, &form, $1) }
         defer { ci_png_close(picture) }
-        let (height, width) = (Int(form.height), Int(form.width)), bits = Int(form.bits)
+        let height = Int(form.height)
+        let width = Int(form.width)
+        let bits = Int(form.bits)
         let tensor: Tensor
         do { tensor = try Tensor(uninitialized: Shape([height, width, Int(form.channels)])) } catch let error
             as RiffleError

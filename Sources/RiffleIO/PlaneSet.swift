@@ -104,7 +104,8 @@ package final class PlaneSet: Sendable {
     package static let pinwheel = PlaneSet(
         "pinwheel", "Five arms that bend as they leave the centre.", variance: SIMD2(repeating: 2.2)
     ) { u, z in
-        let (along, across) = (1 + 0.3 * z.x, 0.1 * z.y)
+        let along = 1 + 0.3 * z.x
+        let across = 0.1 * z.y
         let turn = direction((5 * u.x).rounded(.down) / 5 + 0.25 * exp(along) / (2 * Double.pi))
         return 2 * SIMD2(along * turn.x - across * turn.y, along * turn.y + across * turn.x)
     }

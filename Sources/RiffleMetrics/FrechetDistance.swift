@@ -8,8 +8,8 @@ extension Metrics {
     ///
     /// In float64. With S = F^T F and T = G^T G the last trace is the sum of the singular values of F G^T. F is the R
     /// of the samples' QR factorisation, or the samples themselves where they are fewer than the features: covariances
-    /// are never formed, so that singular and steep ones keep their digits, and few samples cost little. 4096 samples of
-    /// 2048 features take some seconds, and some twelve matrices of features x features besides the samples.
+    /// are never formed, so that singular and steep ones keep their digits, and few samples cost little. 4096 samples
+    /// of 2048 features take some seconds, and some twelve matrices of features x features besides the samples.
     ///
     /// It is biased upwards by about (features)^2 / samples: compare at equal numbers of samples, many more than
     /// features.

@@ -34,7 +34,9 @@ package enum Creation {
                 "The numbers from first on in equal steps; last is included where the steps reach it up to rounding.",
                 example: "> riffle.arange(1, 4)\ntensor float32 [4]: 1 2 3 4")
         ) { arguments in
-            let (first, last, step) = (arguments.number(0), arguments.number(1), arguments.number(2))
+            let first = arguments.number(0)
+            let last = arguments.number(1)
+            let step = arguments.number(2)
             let count = ((last - first) / step * (1 + 1e-12)).rounded(.down) + 1
             if count.isFinite, count >= 1e15 {
                 throw RiffleError(
@@ -55,7 +57,9 @@ package enum Creation {
                 "Evenly spaced numbers, both ends included.",
                 example: "> riffle.linspace(0, 1, 5)\ntensor float32 [5]: 0 0.25 0.5 0.75 1")
         ) { arguments in
-            let (first, last, count) = (arguments.number(0), arguments.number(1), arguments.integer(2))
+            let first = arguments.number(0)
+            let last = arguments.number(1)
+            let count = arguments.integer(2)
             return [
                 .tensor(
                     try counted([count], arguments.dtype(3)) {

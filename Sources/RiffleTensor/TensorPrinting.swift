@@ -13,7 +13,8 @@ extension Tensor: CustomStringConvertible {
         guard let numbers = try? doubles(), dtype.isFloating else { return "" }
         let mean = numbers.reduce(0, +) / Double(count)
         let deviation = (numbers.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count)).squareRoot()
-        let (low, high) = (numbers.min() ?? 0, numbers.max() ?? 0)
+        let low = numbers.min() ?? 0
+        let high = numbers.max() ?? 0
         let bad = nonfiniteCount
         return " mean \(short(mean)) std \(short(deviation)) min \(short(low)) max \(short(high))"
             + (bad > 0 ? ", \(bad) not finite" : "")

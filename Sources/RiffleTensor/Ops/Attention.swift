@@ -43,7 +43,9 @@ extension Op {
             Sample([3, 4], [3, 4], [3, 4]),
         ],
         forward: { call in
-            let (q, k, v) = (try call.inputs[0].floating(), call.inputs[1], call.inputs[2])
+            let q = try call.inputs[0].floating()
+            let k = call.inputs[1]
+            let v = call.inputs[2]
             guard q.rank == 4, k.rank == 4, k.shape == v.shape,
                 k.shape.replacing(1, with: 0) == q.shape.replacing(1, with: 0),
                 k.shape[1] > 0, q.dtype == k.dtype, q.dtype == v.dtype
@@ -178,7 +180,9 @@ extension Op {
         let scale: Double
 
         init(_ call: Call) throws {
-            (q, k, v) = (try call.inputs[0].swapped(), try call.inputs[1].swapped(), try call.inputs[2].swapped())
+            q = try call.inputs[0].swapped()
+            k = try call.inputs[1].swapped()
+            v = try call.inputs[2].swapped()
             scale = attentionScale(call)
             weights = try (q.matmul(k, transposeB: true) * scale).softmax()
         }
@@ -201,9 +205,9 @@ extension Op {
 
         /// Gradients of the output's tangent, from a gradient g with heads first; the formulas are the kernel's.
         func tangentGradients(_ call: Call, _ g: Tensor) throws -> [Tensor?] {
-            let (dq, dk, dv) = (
-                try call.inputs[3].swapped(), try call.inputs[4].swapped(), try call.inputs[5].swapped()
-            )
+            let dq = try call.inputs[3].swapped()
+            let dk = try call.inputs[4].swapped()
+            let dv = try call.inputs[5].swapped()
             let d = try scoresTangent(call.inputs), a = try g.matmul(v, transposeB: true)
             func mean(_ x: Tensor) throws -> Tensor { try (weights * x).sum([-1], keep: true) }
             let u = try slope(a) * scale

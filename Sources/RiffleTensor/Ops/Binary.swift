@@ -55,7 +55,8 @@ extension Op {
         }
         var dtype = a.dtype.joined(with: b.dtype)
         if dtype == .int32, !integerKernels.contains(kernel.rawValue) { dtype = .float32 }
-        let (left, right) = (try a.converted(to: dtype), try b.converted(to: dtype))
+        let left = try a.converted(to: dtype)
+        let right = try b.converted(to: dtype)
         let y = try Tensor(uninitialized: shape, dtype)
         withExtendedLifetime((left, right)) {
             rk_binary(
@@ -113,11 +114,15 @@ extension Op {
         // 1 / b and 1 / b^2 would overflow before the quotients g / b and a / b / b do.
         vjp: { call, g in
             guard let g = g[0] else { return [nil, nil] }
-            let parts = try call.floating().inputs, (a, b) = (parts[0], parts[1])
+            let parts = try call.floating().inputs
+            let a = parts[0]
+            let b = parts[1]
             return [call.wants(0) ? try g / b : nil, call.wants(1) ? try -(g * (a / b / b)) : nil]
         },
         jvp: { call, d in
-            let parts = try call.floating().inputs, (a, b) = (parts[0], parts[1])
+            let parts = try call.floating().inputs
+            let a = parts[0]
+            let b = parts[1]
             let tangent = try total([d[0].map { try $0 / b }, d[1].map { try -($0 * (a / b / b)) }])
             return [try tangent.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
         })
@@ -129,10 +134,13 @@ extension Op {
             example: "> riffle.tensor({ 2, 3 }) ^ 2\ntensor float32 [2]: 4 9"),
         kernel: RK_POW, in: 0.3...2, scalar: Scalar(behind: { try $0.pow($1) }),
         slope: { call in
-            let (a, b) = (call.inputs[0], call.inputs[1]),
-                (zero, one) = (try Tensor.scalar(0, a.dtype), try Tensor.scalar(1, a.dtype))
+            let a = call.inputs[0]
+            let b = call.inputs[1]
+            let zero = try Tensor.scalar(0, a.dtype)
+            let one = try Tensor.scalar(1, a.dtype)
             // 0^b has the slope 0 in b from b = 0 on, and 0^0 has the slope 0 in a: without 0 times infinity.
-            let isZero = try a.eq(zero), base = try one.where(isZero * b.ge(zero), else: a)
+            let isZero = try a.eq(zero)
+            let base = try one.where(isZero * b.ge(zero), else: a)
             return (try b * call.again(a, b - 1 + isZero * b.eq(zero)), try call.again(base, b) * base.log())
         })
 
@@ -156,7 +164,8 @@ extension Op {
         _ name: String, _ doc: Doc, kernel: rk_binary_op, first: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
     ) -> Op {
         let shares: @Sendable (Call) throws -> (Tensor, Tensor) = { call in
-            let inputs = try call.floating().inputs.map { $0.detach() }, part = try first(inputs[0], inputs[1]) * 0.5
+            let inputs = try call.floating().inputs.map { $0.detach() }
+            let part = try first(inputs[0], inputs[1]) * 0.5
             return (part, try 1 - part)
         }
         return broadcasting(
@@ -182,11 +191,13 @@ extension Op {
         slope: { call in
             // Both coordinates are in units of the larger one, whose square might overflow. At the origin the slope is
             // 0 in every direction.
-            let (zero, one) = (try Tensor.scalar(0, call.inputs[0].dtype), try Tensor.scalar(1, call.inputs[0].dtype))
-            let unit = try call.inputs[0].detach().abs().maximum(call.inputs[1].detach().abs()),
-                isOrigin = try unit.eq(zero)
-            let length = try one.where(isOrigin, else: unit),
-                (y, x) = (try call.inputs[0] / length, try call.inputs[1] / length)
+            let zero = try Tensor.scalar(0, call.inputs[0].dtype)
+            let one = try Tensor.scalar(1, call.inputs[0].dtype)
+            let unit = try call.inputs[0].detach().abs().maximum(call.inputs[1].detach().abs())
+            let isOrigin = try unit.eq(zero)
+            let length = try one.where(isOrigin, else: unit)
+            let y = try call.inputs[0] / length
+            let x = try call.inputs[1] / length
             let inverse = try (x.square() + y.square() + isOrigin).reciprocal() / length
             return (try x * inverse, try -(y * inverse))
         })
@@ -232,7 +243,9 @@ extension Op {
         },
         mistakes: [Sample([2], [3], [2])],
         forward: { call in
-            let (c, a, b) = (call.inputs[0], call.inputs[1], call.inputs[2])
+            let c = call.inputs[0]
+            let a = call.inputs[1]
+            let b = call.inputs[2]
             guard let values = Shape.broadcast(a.shape, b.shape), let shape = Shape.broadcast(c.shape, values) else {
                 throw RiffleError("", "the shapes do not broadcast (condition \(c.shape), a \(a.shape), b \(b.shape))")
             }

@@ -40,11 +40,16 @@ extension Op {
             stride = isPlain ? 1 : dice.integer(1...3)
             padding = isPlain ? kernel[0] / 2 : dice.integer(0...3)
             let work = dice.pick([2000, 50_000, 50_000, 1_000_000])
-            let (inputs, outputs) = (dice.size(most: 130), dice.size(most: 130)), n = dice.size(most: 5)
+            let inputs = dice.size(most: 130)
+            let outputs = dice.size(most: 130)
+            let n = dice.size(most: 5)
             let pixels = Swift.max(1, work / Swift.max(1, inputs * outputs * n))
-            let height = dice.size(1, most: Swift.min(pixels, 70)), width = dice.size(1, most: pixels / height)
-            let (h, w) = (Swift.max(height, kernel[0] - 2 * padding), Swift.max(width, kernel[1] - 2 * padding))
-            (x, weight) = ([n, h, w, inputs], Shape([outputs] + kernel + [inputs]))
+            let height = dice.size(1, most: Swift.min(pixels, 70))
+            let width = dice.size(1, most: pixels / height)
+            let h = Swift.max(height, kernel[0] - 2 * padding)
+            let w = Swift.max(width, kernel[1] - 2 * padding)
+            x = [n, h, w, inputs]
+            weight = Shape([outputs] + kernel + [inputs])
             y = [n, (h + 2 * padding - kernel[0]) / stride + 1, (w + 2 * padding - kernel[1]) / stride + 1, outputs]
         }
 
@@ -76,7 +81,8 @@ extension Op {
             Sample([2, 3, 3, 2], [3, 1, 1, 2], [3], with: [.integer(1), .integer(0)]),
         ],
         draw: { dice in
-            let drawn = Drawn(&dice), shapes = [drawn.x, drawn.weight, [drawn.weight[0]]].prefix(dice.integer(2...3))
+            let drawn = Drawn(&dice)
+            let shapes = [drawn.x, drawn.weight, [drawn.weight[0]]].prefix(dice.integer(2...3))
             return Sample(shapes.map { .random($0, -2...2) }, drawn.steps, terms: drawn.weight.removing(0).count)
         },
         mistakes: [
@@ -86,9 +92,9 @@ extension Op {
             Sample([2, 2, 2, 3], [4, 3, 3, 3], with: [.integer(1), .integer(0)]),
         ],
         forward: { call in
-            let (x, weight, bias) = (
-                try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil
-            )
+            let x = try call.inputs[0].floating()
+            let weight = call.inputs[1]
+            let bias = call.inputs.count > 2 ? call.inputs[2] : nil
             var shape = try convShape(
                 x.shape, weight.shape, stride: call.attributes.integer("stride"),
                 padding: call.attributes.integer("padding"))
@@ -101,9 +107,9 @@ extension Op {
             }
             let dtype = x.dtype.joined(with: weight.dtype)
             let y = try Tensor(uninitialized: [shape.n, shape.out_h, shape.out_w, shape.c_out], dtype)
-            let (image, kernel, shift) = (
-                try x.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype)
-            )
+            let image = try x.converted(to: dtype)
+            let kernel = try weight.converted(to: dtype)
+            let shift = try bias?.converted(to: dtype)
             try withExtendedLifetime((image, kernel, shift)) {
                 try workspace(rk_conv2d(dtype.kernel, &shape, image.pointer, kernel.pointer, shift?.pointer, y.pointer))
             }
@@ -111,7 +117,9 @@ extension Op {
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
-            let (x, weight, steps) = (call.inputs[0], call.inputs[1], call.attributes.values)
+            let x = call.inputs[0]
+            let weight = call.inputs[1]
+            let steps = call.attributes.values
             var result: [Tensor?] = [
                 call.wants(0)
                     ? try conv2dInputGrad.apply([g, weight], [.integer(x.shape[1]), .integer(x.shape[2])] + steps)[0]
@@ -155,12 +163,15 @@ extension Op {
             Sample([1, 3, 3, 3], [3, 3, 3, 2], with: [5, 5, 2, 1].map(Value.integer)),
         ],
         draw: { dice in
-            let drawn = Drawn(&dice), size = [drawn.x[1], drawn.x[2]].map(Value.integer)
+            let drawn = Drawn(&dice)
+            let size = [drawn.x[1], drawn.x[2]].map(Value.integer)
             return Sample(drawn.y, drawn.weight, with: size + drawn.steps, terms: drawn.weight.removing(3).count)
         },
         mistakes: [Sample([2, 4, 5, 3], [4, 3, 3, 3], with: [4, 5, 1, 1].map(Value.integer))],
         forward: { call in
-            let (g, weight, steps) = (call.inputs[0], call.inputs[1], call.attributes)
+            let g = call.inputs[0]
+            let weight = call.inputs[1]
+            let steps = call.attributes
             guard g.rank == 4, weight.rank == 4 else {
                 throw RiffleError("", "g and weight must have 4 dimensions (g \(g.shape), weight \(weight.shape))")
             }
@@ -173,7 +184,8 @@ extension Op {
             }
             let dtype = g.dtype.joined(with: weight.dtype)
             let gx = try Tensor(uninitialized: x, dtype)
-            let (gradient, kernel) = (try g.converted(to: dtype), try weight.converted(to: dtype))
+            let gradient = try g.converted(to: dtype)
+            let kernel = try weight.converted(to: dtype)
             try withExtendedLifetime((gradient, kernel)) {
                 try workspace(rk_conv2d_input_grad(dtype.kernel, &shape, gradient.pointer, kernel.pointer, gx.pointer))
             }
@@ -181,7 +193,9 @@ extension Op {
         },
         vjp: { call, gradients in
             guard let gradient = gradients[0] else { return [nil, nil] }
-            let (g, weight) = (call.inputs[0], call.inputs[1]), steps = Array(call.attributes.values[2...])
+            let g = call.inputs[0]
+            let weight = call.inputs[1]
+            let steps = Array(call.attributes.values[2...])
             return [
                 call.wants(0) ? try conv2d.apply([gradient, weight], steps)[0] : nil,
                 call.wants(1)
@@ -217,12 +231,15 @@ extension Op {
             Sample([1, 5, 5, 2], [1, 3, 3, 3], with: [3, 3, 2, 1].map(Value.integer)),
         ],
         draw: { dice in
-            let drawn = Drawn(&dice), size = [drawn.weight[1], drawn.weight[2]].map(Value.integer)
+            let drawn = Drawn(&dice)
+            let size = [drawn.weight[1], drawn.weight[2]].map(Value.integer)
             return Sample(drawn.x, drawn.y, with: size + drawn.steps, terms: drawn.y.removing(3).count)
         },
         mistakes: [Sample([2, 4, 5, 3], [2, 4, 4, 4], with: [3, 3, 1, 1].map(Value.integer))],
         forward: { call in
-            let (x, g, steps) = (call.inputs[0], call.inputs[1], call.attributes)
+            let x = call.inputs[0]
+            let g = call.inputs[1]
+            let steps = call.attributes
             guard x.rank == 4, g.rank == 4 else {
                 throw RiffleError("", "x and g must have 4 dimensions (x \(x.shape), g \(g.shape))")
             }
@@ -235,7 +252,8 @@ extension Op {
             }
             let dtype = x.dtype.joined(with: g.dtype)
             let gw = try Tensor(uninitialized: weight, dtype)
-            let (image, gradient) = (try x.converted(to: dtype), try g.converted(to: dtype))
+            let image = try x.converted(to: dtype)
+            let gradient = try g.converted(to: dtype)
             try withExtendedLifetime((image, gradient)) {
                 try workspace(rk_conv2d_weight_grad(dtype.kernel, &shape, image.pointer, gradient.pointer, gw.pointer))
             }
@@ -243,7 +261,9 @@ extension Op {
         },
         vjp: { call, gradients in
             guard let gradient = gradients[0] else { return [nil, nil] }
-            let (x, g) = (call.inputs[0], call.inputs[1]), steps = Array(call.attributes.values[2...])
+            let x = call.inputs[0]
+            let g = call.inputs[1]
+            let steps = Array(call.attributes.values[2...])
             return [
                 call.wants(0)
                     ? try conv2dInputGrad.apply([g, gradient], [.integer(x.shape[1]), .integer(x.shape[2])] + steps)[0]
@@ -279,7 +299,9 @@ extension Op {
         },
         mistakes: [Sample([2, 3, 2], with: [.integer(2)])],
         forward: { call in
-            let x = try image(call.inputs[0]), factor = call.attributes.integer("factor"), s = x.shape
+            let x = try image(call.inputs[0])
+            let factor = call.attributes.integer("factor")
+            let s = x.shape
             let y = try Tensor(
                 uninitialized: Shape([s[0], s[1] * factor, s[2] * factor, s[3]]).checked("upsample"), x.dtype)
             rk_upsample_nearest(x.dtype.kernel, s[0], s[1], s[2], s[3], factor, x.pointer, y.pointer)
@@ -295,7 +317,9 @@ extension Op {
         samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], draw: { drawPooled(&$0) },
         mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
         forward: { call in
-            let x = try image(call.inputs[0]), factor = call.attributes.integer("factor"), s = x.shape
+            let x = try image(call.inputs[0])
+            let factor = call.attributes.integer("factor")
+            let s = x.shape
             guard s[1] % factor == 0, s[2] % factor == 0 else {
                 throw RiffleError("", "height and width must be multiples of \(factor) (x \(s))")
             }

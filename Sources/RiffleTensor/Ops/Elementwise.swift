@@ -194,7 +194,8 @@ extension Op {
             example: "> riffle.tensor({ 1, 2 }):affine(2, 1)\ntensor float32 [2]: 3 5"),
         keep: .nothing, isPointwise: true, samples: [Sample([3, 5], with: [.number(2), .number(-1)])],
         draw: { dice in
-            let (scale, shift) = (dice.pick([0, 1, -1, 0.3, 7]), dice.pick([0, 1, -0.7]))
+            let scale = dice.pick([0, 1, -1, 0.3, 7])
+            let shift = dice.pick([0, 1, -0.7])
             return Sample(dice.shape(), with: [.number(scale), .number(shift)])
         },
         mistakes: [],
@@ -259,7 +260,8 @@ extension Op {
         },
         mistakes: [Sample([2], with: [.number(1), .number(-1)])],
         forward: { call in
-            let (low, high) = (call.attributes.number("low"), call.attributes.number("high"))
+            let low = call.attributes.number("low")
+            let high = call.attributes.number("high")
             let x = try call.inputs[0].floating()
             guard low <= high else { throw RiffleError("clamp", "low is \(low), above high, \(high) (x \(x.shape))") }
             let y = try Tensor(uninitialized: x.shape, x.dtype)
@@ -372,13 +374,15 @@ extension Op {
             name, names: ("x", "g"), doc, kernel: kernel,
             vjp: { call, h in
                 guard let h = h[0] else { return [nil, nil] }
-                let (x, g) = (call.inputs[0], call.inputs[1])
+                let x = call.inputs[0]
+                let g = call.inputs[1]
                 return [
                     call.wants(0) ? try nextDerivative(x, g * h) : nil, call.wants(1) ? try derivative(x, h) : nil,
                 ]
             },
             jvp: { call, d in
-                let (x, g) = (call.inputs[0], call.inputs[1])
+                let x = call.inputs[0]
+                let g = call.inputs[1]
                 let tangent = try total([
                     d[0].map { try nextDerivative(x, g * $0) }, d[1].map { try derivative(x, $0) },
                 ])

@@ -23,7 +23,8 @@ extension Op {
             Sample([.random([4, 3], -2...2), .indices([0], [1])]),
         ],
         forward: { call in
-            let x = call.inputs[0], index = try indices(call.inputs[1], below: x)
+            let x = call.inputs[0]
+            let index = try indices(call.inputs[1], below: x)
             let row = x.shape.removing(0)
             let y = try Tensor(uninitialized: Shape(index.shape.sizes + row.sizes), x.dtype)
             withExtendedLifetime(index) {
@@ -79,7 +80,9 @@ extension Op {
         keep: Keep(inputs: 0b10),
         samples: [Sample([.random([2, 3, 2], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])], [.integer(4)])],
         draw: { dice in
-            let g = dice.shape(), index = Shape(Array(g.sizes.prefix(dice.integer(0...g.rank)))), rows = dice.size(1)
+            let g = dice.shape()
+            let index = Shape(Array(g.sizes.prefix(dice.integer(0...g.rank))))
+            let rows = dice.size(1)
             return Sample([.random(g, -2...2), dice.indices(1...rows, index)], [.integer(rows)], terms: index.count)
         },
         mistakes: [
@@ -87,7 +90,8 @@ extension Op {
             Sample([.random([3, 2], -2...2), .indices([1], [1])], [.integer(4)]),
         ],
         forward: { call in
-            let (g, index) = (call.inputs[0], call.inputs[1])
+            let g = call.inputs[0]
+            let index = call.inputs[1]
             guard g.shape.sizes.starts(with: index.shape.sizes) else {
                 throw RiffleError("", "g does not have a row for each index (g \(g.shape), index \(index.shape))")
             }

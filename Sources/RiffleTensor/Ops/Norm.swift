@@ -5,7 +5,8 @@ extension Op {
 
     /// A shape of images whose channels make equal groups, and the number of groups.
     static func drawGroups(_ dice: inout Dice) -> (x: Shape, groups: Int) {
-        let groups = dice.size(1, most: 40), channels = groups * dice.size(1, most: 40)
+        let groups = dice.size(1, most: 40)
+        let channels = groups * dice.size(1, most: 40)
         let pixels = dice.shape(ranks: 0...2).sizes.map { Swift.min($0, Swift.max(3, 4000 / channels)) }
         return (Shape([dice.size(most: 5)] + pixels + [channels]), groups)
     }
@@ -38,7 +39,9 @@ extension Op {
             Sample([2, 5, 4], with: [.integer(2), .number(1e-3), .boolean(true)]),
         ],
         draw: { dice in
-            let (x, groups) = drawGroups(&dice), silu = dice.chance(0.5), scale = Shape([x.last])
+            let (x, groups) = drawGroups(&dice)
+            let silu = dice.chance(0.5)
+            let scale = Shape([x.last])
             let shapes = dice.chance(0.6) ? [x, scale, scale] : [x]
             return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(1e-3), .boolean(silu)])
         },
@@ -48,7 +51,9 @@ extension Op {
             Sample([6], with: [.integer(2), .number(1e-3), .boolean(false)]),
         ],
         forward: { call in
-            let x = try call.inputs[0].floating(), channels = x.shape.last, groups = call.attributes.integer("groups")
+            let x = try call.inputs[0].floating()
+            let channels = x.shape.last
+            let groups = call.attributes.integer("groups")
             guard x.rank >= 2 else { throw RiffleError("", "x must be [n, ..., channels] (\(describe(call)))") }
             let (weight, bias) = try scaleAndShift(call, channels)
             guard channels > 0, channels % groups == 0 else {
@@ -120,7 +125,8 @@ extension Op {
             Sample([2, 3, 6], [2, 1, 6], [2, 1, 6], with: [.number(1e-3)]),
         ],
         draw: { dice in
-            let (x, scale) = drawRows(&dice), shapes = [x] + (scale.map { [$0, $0] } ?? [])
+            let (x, scale) = drawRows(&dice)
+            let shapes = [x] + (scale.map { [$0, $0] } ?? [])
             return Sample(shapes.map { .random($0, -2...2) }, [.number(1e-3)])
         },
         mistakes: [
@@ -173,7 +179,8 @@ extension Op {
                 """, source: "Zhang and Sennrich 2019"),
         samples: [Sample([3, 5], [5], with: [.number(1e-3)]), Sample([2, 4], with: [.number(1e-3)])],
         draw: { dice in
-            let x = dice.shape(ranks: 1...4), shapes = dice.chance(0.5) ? [x] : [x, [x.last]]
+            let x = dice.shape(ranks: 1...4)
+            let shapes = dice.chance(0.5) ? [x] : [x, [x.last]]
             return Sample(shapes.map { .random($0, -2...2) }, [.number(1e-3)], terms: x.last)
         },
         mistakes: [Sample([3, 5], [4], with: [.number(1e-3)])],

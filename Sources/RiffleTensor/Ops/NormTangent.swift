@@ -28,7 +28,8 @@ extension Op {
             Sample([2, 2, 3, 6], [2, 2, 3, 6], with: [.integer(3), .number(1e-3)]),
         ],
         draw: { dice in
-            let (x, groups) = drawGroups(&dice), shapes = dice.chance(0.5) ? [x, x] : [x, x, [x.last]]
+            let (x, groups) = drawGroups(&dice)
+            let shapes = dice.chance(0.5) ? [x, x] : [x, x, [x.last]]
             return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(1e-3)])
         },
         mistakes: [
@@ -37,8 +38,9 @@ extension Op {
             Sample([], [], with: [.integer(1), .number(1e-3)]),
         ],
         forward: { call in
-            let (x, d, weight) = try tangentInputs(call), channels = x.shape.last,
-                groups = call.attributes.integer("groups")
+            let (x, d, weight) = try tangentInputs(call)
+            let channels = x.shape.last
+            let groups = call.attributes.integer("groups")
             guard x.rank >= 2, channels % groups == 0, weight.map({ $0.shape == [channels] }) ?? true else {
                 throw RiffleError(
                     "",
@@ -94,7 +96,8 @@ extension Op {
             Sample([2, 3, 6], [2, 3, 6], [2, 1, 6], with: [.number(1e-3)]),
         ],
         draw: { dice in
-            let (x, scale) = drawRows(&dice), shapes = [x, x] + (scale.map { [$0] } ?? [])
+            let (x, scale) = drawRows(&dice)
+            let shapes = [x, x] + (scale.map { [$0] } ?? [])
             return Sample(shapes.map { .random($0, -2...2) }, [.number(1e-3)])
         },
         mistakes: [
@@ -151,10 +154,11 @@ extension Op.Call {
         _ g: Tensor, kernel: (Tensor, Tensor?, Tensor, Tensor, Tensor, Tensor?) -> Bool
     ) throws -> [Tensor?] {
         let x = inputs[0]
-        let (d, weight, gy) = (
-            try inputs[1].converted(to: x.dtype), try weight?.converted(to: x.dtype), try g.converted(to: x.dtype)
-        )
-        let (gx, gd) = (try Tensor(uninitialized: x.shape, x.dtype), try Tensor(uninitialized: x.shape, x.dtype))
+        let d = try inputs[1].converted(to: x.dtype)
+        let weight = try weight?.converted(to: x.dtype)
+        let gy = try g.converted(to: x.dtype)
+        let gx = try Tensor(uninitialized: x.shape, x.dtype)
+        let gd = try Tensor(uninitialized: x.shape, x.dtype)
         let gw = try weight.flatMap { wants(2) ? try Tensor(uninitialized: $0.shape, x.dtype) : nil }
         try withExtendedLifetime((d, weight, gy)) { try Op.workspace(kernel(d, weight, gy, gx, gd, gw)) }
         return [gx, gd] + (weight == nil ? [] : [gw])
@@ -196,18 +200,22 @@ struct Normalisation {
     /// -r^2 (n (<a b> - <a><b> - 3 <a n><b n>) + <b n> (a - <a>) + <a n> (b - <b>)), with n the normal x, r its factor
     /// and means over the group written < >.
     private func curve(_ x: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
-        let whole = x.shape,
-            split: Shape =
-                groups.map { [x.shape[0], x.shape.sizes[1..<(x.rank - 1)].reduce(1, *), $0, x.shape.last / $0] }
-                ?? x.shape
+        let whole = x.shape
+        let split: Shape =
+            groups.map { [x.shape[0], x.shape.sizes[1..<(x.rank - 1)].reduce(1, *), $0, x.shape.last / $0] } ?? x.shape
         let over = groups == nil ? [-1] : [1, 3]
-        let (x, a, b) = (try x.reshaped(to: split), try a.reshaped(to: split), try b.reshaped(to: split))
+        let x = try x.reshaped(to: split)
+        let a = try a.reshaped(to: split)
+        let b = try b.reshaped(to: split)
         func centred(_ x: Tensor) throws -> Tensor { try x - x.mean(over, keep: true) }
         func mean(_ a: Tensor, _ b: Tensor) throws -> Tensor { try (a * b).mean(over, keep: true) }
-        let (offset, u, v) = (try centred(x), try centred(a), try centred(b))
+        let offset = try centred(x)
+        let u = try centred(a)
+        let v = try centred(b)
         let factor = try (mean(offset, offset) + eps).rsqrt()
         let normal = try offset * factor
-        let (un, vn) = (try mean(u, normal), try mean(v, normal))
+        let un = try mean(u, normal)
+        let vn = try mean(v, normal)
         let sum = try normal * (mean(u, v) - un * vn * 3) + vn * u + un * v
         return try -(factor.square() * sum).reshaped(to: whole)
     }
@@ -238,7 +246,9 @@ struct Normalisation {
 
     /// Gradients of a norm's tangent, recorded.
     func tangentGradients(_ call: Op.Call, _ g: Tensor) throws -> [Tensor?] {
-        let (x, d) = (call.inputs[0], call.inputs[1]), weighted = try call.weight.map { try g * $0 } ?? g
+        let x = call.inputs[0]
+        let d = call.inputs[1]
+        let weighted = try call.weight.map { try g * $0 } ?? g
         let towards = [
             call.wants(0) ? try curve(x, weighted, d) : nil,
             call.wants(1) ? try along(x, weighted) : nil,
@@ -249,7 +259,8 @@ struct Normalisation {
 
     /// The tangent of a norm's tangent.
     func tangentTangent(_ call: Op.Call, _ tangents: [Tensor?]) throws -> Tensor? {
-        let (x, d) = (call.inputs[0], call.inputs[1])
+        let x = call.inputs[0]
+        let d = call.inputs[1]
         let curved = try tangents[0].map { try curve(x, d, $0) }
         return try Op.total([
             curved.map { curved in try call.weight.map { try curved * $0 } ?? curved },
