@@ -3,7 +3,7 @@ import RiffleTensor
 
 /// Writes files whole or not at all.
 package enum AtomicFile {
-    /// Takes the bytes of a file in the making.
+    /// Takes the bytes of a file that is being written.
     package final class Output {
         fileprivate let descriptor: Int32
         fileprivate init(_ descriptor: Int32) { self.descriptor = descriptor }
@@ -18,7 +18,7 @@ package enum AtomicFile {
             }
         }
 
-        /// Writes behind `offset` without moving the place of the writes above.
+        /// Writes at `offset`, and leaves the offset of the writes above alone.
         fileprivate func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
             var done = 0
             while done < bytes.count {
@@ -37,16 +37,16 @@ package enum AtomicFile {
         }
     }
 
-    /// What the system refused, without the file's name.
+    /// An error of the system, without the file's name.
     struct SystemError: Error {
         var message = systemMessage()
     }
 
-    /// Makes the file `path` out of what `body` writes.
+    /// Makes the file `path` out of the bytes that `body` writes.
     ///
     /// The bytes go into a sibling with a temporary name, to the disk, and then over `path` in one step: at every
     /// moment the path holds the older file or the whole new one. A link is followed; a device or a pipe is written to
-    /// as it is.
+    /// directly.
     ///
     /// - Throws: `RiffleError` that names the file and the system's reason (no space, no permission, no such folder).
     package static func write(to path: String, _ body: (Output) throws -> Void) throws {
@@ -68,13 +68,14 @@ package enum AtomicFile {
         /// As the user wrote it.
         let path: String
         let resolved: String
-        /// Of what is there already.
+        /// The mode of the file that is there already.
         private let mode: mode_t?
 
-        /// - Throws: `RiffleError` when a file is there that is not to be written to. Its folder would let another take
-        ///   its place, and so would its mode for the superuser.
+        /// - Throws: `RiffleError` when a file is there that may not be written to. The check is needed, as a writable
+        ///   folder lets a new file replace a read-only one, and the superuser may write to any.
         init(_ path: String) throws {
-            (self.path, resolved) = (path, try followingLinks(path))
+            self.path = path
+            resolved = try followingLinks(path)
             var status = stat()
             mode = stat(resolved.systemName, &status) == 0 ? status.st_mode : nil
             guard let mode, isReplaced else { return }
@@ -83,11 +84,11 @@ package enum AtomicFile {
             }
         }
 
-        /// Whether a whole new file takes its place: not that of a device or a pipe.
+        /// Whether a new file takes the place of the one at the path; not so for a device or a pipe.
         var isReplaced: Bool { mode.map { $0 & S_IFMT == S_IFREG } ?? true }
         var permissions: mode_t? { mode.map { $0 & 0o7777 } }
 
-        /// Runs `body`; what the system refuses is told with the file's name.
+        /// Runs `body`, and adds the file's name to errors of the system.
         func naming<Result>(_ body: () throws -> Result) throws -> Result {
             do {
                 return try body()
@@ -98,8 +99,8 @@ package enum AtomicFile {
         }
     }
 
-    /// A file in the making that stays open between writes: a sibling with a temporary name until `commit` puts it over
-    /// its path. One that is discarded or forgotten leaves nothing behind.
+    /// A file that stays open between writes: a sibling with a temporary name until `commit` puts it over its path. A
+    /// draft that is discarded or forgotten leaves nothing behind.
     package final class Draft {
         private let target: Target
         private let part: PartFile
@@ -117,12 +118,14 @@ package enum AtomicFile {
         }
 
         private init(_ target: Target, _ part: PartFile) {
-            (self.target, self.part, output) = (target, part, Output(part.descriptor))
+            self.target = target
+            self.part = part
+            output = Output(part.descriptor)
         }
 
         deinit { discard() }
 
-        /// Takes so many bytes of the disk, where the file system can: a disk that is too small tells at once.
+        /// Reserves bytes of the disk, where the file system can, so that a disk that is too small fails at once.
         package func reserve(_ bytes: Int) throws {
             try target.naming {
                 guard ftruncate(output.descriptor, off_t(bytes)) == 0 else { throw SystemError() }
@@ -136,7 +139,7 @@ package enum AtomicFile {
             try target.naming { try output.write(bytes, at: offset) }
         }
 
-        /// Puts the file in its place, on the disk. After an error there is none.
+        /// Puts the file at its path, on the disk. After an error the path is as it was.
         package func commit() throws {
             defer { discard() }
             try target.naming {
@@ -146,10 +149,10 @@ package enum AtomicFile {
             }
         }
 
-        /// Removes what there is of the file, unless it has been put in its place.
+        /// Removes the unfinished file, unless `commit` has put it at its path.
         package func discard() { part.remove() }
 
-        // The name has to reach the disk as well. Not every file system can do that, and the file is there already.
+        // The name has to reach the disk as well. Not every file system can do that, and the file is there in any case.
         private func syncFolder() {
             let descriptor = open(folder(of: target.resolved).systemName, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             guard descriptor >= 0 else { return }

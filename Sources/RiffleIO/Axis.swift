@@ -1,51 +1,57 @@
 import Foundation
 
-/// One coordinate of a plot: its limits, and where along it marks stand.
+/// One coordinate of a plot: its limits and its ticks.
 struct Axis {
     let low: Double, high: Double
     let isLogarithmic: Bool
-    /// Places with a label.
+    /// Ticks with a label.
     private(set) var ticks: [(value: Double, label: String)] = []
-    /// Places between them, without.
+    /// Ticks between them, without a label.
     private(set) var minor: [Double] = []
 
-    /// An axis between two limits, about `count` ticks long. Limits that leave no room, or none on a logarithmic axis,
-    /// give way.
+    /// An axis between two limits, with about `count` ticks. Limits that are not apart, or that a logarithmic axis
+    /// cannot have, are replaced.
     init(_ low: Double, _ high: Double, isLogarithmic: Bool = false, count: Int = 5) {
-        var (low, high) = (low.isFinite ? low : 0, high.isFinite ? high : 1)
+        var low = low.isFinite ? low : 0
+        var high = high.isFinite ? high : 1
         if isLogarithmic {
             if low <= 0 { low = high > 0 ? high / 10 : 0.1 }
             if high / low < 1.001 { (low, high) = (low / 2, low * 2) }
         } else if high - low <= 1e-9 * max(abs(low), abs(high)) || high <= low {
-            let room = max(abs(low) * 0.1, 1e-9)
-            (low, high) = (low - (low == 0 ? 1 : room), low + (low == 0 ? 1 : room))
+            let margin = low == 0 ? 1 : max(abs(low) * 0.1, 1e-9)
+            (low, high) = (low - margin, low + margin)
         }
-        (self.low, self.high, self.isLogarithmic) = (low, high, isLogarithmic)
+        self.low = low
+        self.high = high
+        self.isLogarithmic = isLogarithmic
         if isLogarithmic { markDecades(count) } else { markSteps(count) }
     }
 
-    /// An axis that holds all of the values that can stand on it, with a margin of a part of its length.
+    /// An axis that holds all values that it can show, with a margin at both ends, as a part of the axis's length.
     init(holding values: some Sequence<Double>, isLogarithmic: Bool = false, margin: Double = 0.04, count: Int = 5) {
-        var (low, high) = (Double.infinity, -Double.infinity)
+        var low = Double.infinity
+        var high = -Double.infinity
         for value in values where value.isFinite && (!isLogarithmic || value > 0) {
-            (low, high) = (min(low, value), max(high, value))
+            low = min(low, value)
+            high = max(high, value)
         }
         if low > high { (low, high) = isLogarithmic ? (0.1, 1) : (0, 1) }
         if isLogarithmic {
-            let room = pow(high / low, margin)
-            self.init(low / room, high * room, isLogarithmic: true, count: count)
-            // A few whole numbers, as of steps 1, 2, 4 and 8, are what the reader looks for.
+            let factor = pow(high / low, margin)
+            self.init(low / factor, high * factor, isLogarithmic: true, count: count)
+            // A few whole numbers, such as 1, 2, 4 and 8 steps, become the ticks: readers look for them.
             let distinct = Set(values)
             if (2...8).contains(distinct.count), distinct.allSatisfy({ $0 > 0 && $0 < 1e5 && $0 == $0.rounded() }) {
-                (ticks, minor) = (distinct.sorted().map { ($0, "\(Int($0))") }, [])
+                ticks = distinct.sorted().map { ($0, "\(Int($0))") }
+                minor = []
             }
         } else {
-            let room = margin * (high - low)
-            self.init(low - room, high + room, count: count)
+            let gap = margin * (high - low)
+            self.init(low - gap, high + gap, count: count)
         }
     }
 
-    /// The part of the axis that lies before a value; nil where the value has no place, not even outside.
+    /// A value's position, from 0 at `low` to 1 at `high`; nil for a value that no axis of this kind can show.
     func part(_ value: Double) -> Double? {
         guard value.isFinite, !isLogarithmic || value > 0 else { return nil }
         let part = isLogarithmic ? log(value / low) / log(high / low) : (value - low) / (high - low)
@@ -56,10 +62,12 @@ struct Axis {
     // MARK: - Ticks
 
     private mutating func markSteps(_ count: Int) {
-        let rough = (high - low) / Double(max(count, 1)), decade = pow(10, floor(log10(rough)))
+        let rough = (high - low) / Double(max(count, 1))
+        let decade = pow(10, floor(log10(rough)))
         let step = decade * ([1, 2, 5, 10].first { $0 * decade >= 0.999 * rough } ?? 10)
         guard step.isFinite, step > 0 else { return }
-        let (first, last) = (ceil(low / step - 1e-9), floor(high / step + 1e-9))
+        let first = ceil(low / step - 1e-9)
+        let last = floor(high / step + 1e-9)
         guard last - first < 100 else { return }
         // Adding zero turns -0 into 0.
         let values = stride(from: first, through: last, by: 1).map { $0 * step + 0 }
@@ -67,7 +75,8 @@ struct Axis {
     }
 
     private mutating func markDecades(_ count: Int) {
-        let (first, last) = (floor(log10(low)), ceil(log10(high)))
+        let first = floor(log10(low))
+        let last = ceil(log10(high))
         guard first.isFinite, last.isFinite else { return }
         func values(_ digits: [Double]) -> [Double] {
             stride(from: first, through: last, by: 1).flatMap { decade in digits.map { $0 * pow(10, decade) } }
@@ -90,7 +99,8 @@ struct Axis {
     private static func label(_ value: Double, step: Double, largest: Double) -> String {
         if largest >= 1e5 || step < 1e-4 {
             if value == 0 { return "0" }
-            let exponent = floor(log10(abs(value)) + 1e-12), digits = value / pow(10, exponent)
+            let exponent = floor(log10(abs(value)) + 1e-12)
+            let digits = value / pow(10, exponent)
             return signed(String(format: "%.4g", digits)) + "·" + power(pow(10, exponent))
         }
         let decimals = max(0, Int(-floor(log10(step) + 1e-9)))

@@ -10,14 +10,15 @@ package protocol BatchSequence: AnyObject {
 
 /// A set in batches, in an order that depends on the seed and the position alone.
 ///
-/// Epoch after epoch every sample comes once, in an order of its own. Without `repeats`, `next` returns nil at the end
-/// of each epoch and goes on with the following one; with it the epochs are one endless row and every batch is full.
+/// In each epoch every sample comes once, in an order of the epoch's own. Without `repeats`, `next` returns nil at the
+/// end of each epoch and goes on with the following epoch; with `repeats` the epochs are one endless sequence and every
+/// batch is full.
 package final class Batches: BatchSequence {
     package let set: any SampleSet
-    /// Samples a batch.
+    /// Samples per batch.
     package let size: Int
     package let seed: UInt64
-    /// How many batches were given so far. Setting it resumes a run, or goes back: what follows is the same.
+    /// How many batches were given so far. Setting the position resumes a run or goes back: the same batches follow.
     package var position: Int {
         get { given }
         set {
@@ -27,22 +28,22 @@ package final class Batches: BatchSequence {
     }
 
     private static let largest = 1_000_000
-    /// The last position, behind which numbers of samples would pass an Int.
+    /// The last position: behind it an Int would not hold the numbers of samples.
     package static let last = Int.max / largest - 2
     private let shuffles: Bool, flips: Bool, repeats: Bool, drops: Bool
     private var given = 0
-    /// Whether the end of an epoch has still to be told.
+    /// Whether `next` has still to report the end of an epoch.
     private var atEnd = false
-    /// What was drawn last: an epoch's order (numbers from 1) and which of its samples are mirrored.
+    /// The epoch that was drawn last: its order (numbers from 1) and which of its samples are mirrored.
     private var drawn: (epoch: Int, order: Tensor?, mirrored: Tensor?)?
 
     /// - Parameters:
-    ///   - size: samples a batch, at least 1.
+    ///   - size: samples per batch, at least 1.
     ///   - shuffle: whether each epoch has a random order.
-    ///   - flip: whether each sample is mirrored left to right with probability one half; of sets of images alone.
+    ///   - flip: whether each sample is mirrored left to right with probability one half; for sets of images alone.
     ///   - repeats: whether the epochs follow each other without an end.
     ///   - dropLast: whether to leave out the batch at the end of an epoch that is not full.
-    ///   - seed: the context's seed where it is nil.
+    ///   - seed: the seed of the orders; the context's seed where it is nil.
     /// - Throws: `RiffleError` when there is no batch to give.
     package init(
         _ set: any SampleSet, size: Int, shuffle: Bool = false, flip: Bool = false, repeats: Bool = false,
@@ -56,7 +57,12 @@ package final class Batches: BatchSequence {
             throw RiffleError(
                 "", "a batch of \(size) is more than the set's \(set.count) samples, and drop_last leaves none")
         }
-        (self.set, self.size, shuffles, flips, self.repeats, drops) = (set, size, shuffle, flip, repeats, dropLast)
+        self.set = set
+        self.size = size
+        shuffles = shuffle
+        flips = flip
+        self.repeats = repeats
+        drops = dropLast
         self.seed = seed ?? Context.current.random.seed
     }
 
@@ -70,31 +76,33 @@ package final class Batches: BatchSequence {
             return nil
         }
         var samples: [(number: Int, mirrored: Bool)] = []
-        var (step, ends) = (given + 1, false)
+        var step = given + 1
+        var ends = false
         if repeats {
-            for place in (given * size)..<((given + 1) * size) {
-                samples.append(try sample(epoch: place / set.count, place: place % set.count))
+            for index in (given * size)..<((given + 1) * size) {
+                samples.append(try sample(epoch: index / set.count, index: index % set.count))
             }
         } else {
             let (epoch, batch) = given.quotientAndRemainder(dividingBy: perEpoch)
-            for place in (batch * size)..<min((batch + 1) * size, set.count) {
-                samples.append(try sample(epoch: epoch, place: place))
+            for index in (batch * size)..<min((batch + 1) * size, set.count) {
+                samples.append(try sample(epoch: epoch, index: index))
             }
             step = batch + 1
             ends = step == perEpoch
         }
         let batch = try set.batch(samples)
-        (given, atEnd) = (given + 1, ends)
+        given += 1
+        atEnd = ends
         return (step, batch)
     }
 
-    /// The next `count` batches: what they give, this sequence has given.
+    /// The next `count` batches, which count as given by this sequence, too.
     package func take(_ count: Int) -> Take { Take(self, count) }
 
-    private func sample(epoch: Int, place: Int) throws -> (number: Int, mirrored: Bool) {
+    private func sample(epoch: Int, index: Int) throws -> (number: Int, mirrored: Bool) {
         if drawn?.epoch != epoch { drawn = (epoch, try order(of: epoch), try mirrored(in: epoch)) }
-        let number = drawn?.order.map { Int($0.elements(Int32.self)[place]) - 1 } ?? place
-        return (number, drawn?.mirrored.map { $0.elements(Float.self)[place] < 0.5 } ?? false)
+        let number = drawn?.order.map { Int($0.elements(Int32.self)[index]) - 1 } ?? index
+        return (number, drawn?.mirrored.map { $0.elements(Float.self)[index] < 0.5 } ?? false)
     }
 
     /// Keeps these draws apart from those of a network that is trained under the same seed.
@@ -118,7 +126,10 @@ package final class Batches: BatchSequence {
         private let limit: Int
         private var given = 0
 
-        fileprivate init(_ source: Batches, _ limit: Int) { (self.source, self.limit) = (source, max(0, limit)) }
+        fileprivate init(_ source: Batches, _ limit: Int) {
+            self.source = source
+            self.limit = max(0, limit)
+        }
 
         package var count: Int? { limit }
 

@@ -4,7 +4,7 @@ import RiffleTensor
 /// CIFAR-10 in its published binary form: records of a label's byte and 1,024 bytes each of red, green and blue, row by
 /// row.
 ///
-/// Kept in tensor memory as the files hold it, 3,073 bytes an image.
+/// The records are kept in tensor memory as the files hold them, 3,073 bytes per image.
 package final class CIFAR10: ImageSet {
     package static let splits = ["train", "test"]
 
@@ -65,7 +65,7 @@ package final class CIFAR10: ImageSet {
         }
     }
 
-    /// Bytes.
+    /// Bytes of a record.
     private static let record = 3073
 
     private static func files(_ path: String, split: String) throws -> (folder: String, files: [String]) {

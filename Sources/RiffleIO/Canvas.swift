@@ -6,12 +6,14 @@ struct Color: Sendable {
     var red: Double, green: Double, blue: Double
 
     init(_ hex: Int) {
-        (red, green, blue) = (Double(hex >> 16 & 255) / 255, Double(hex >> 8 & 255) / 255, Double(hex & 255) / 255)
+        red = Double(hex >> 16 & 255) / 255
+        green = Double(hex >> 8 & 255) / 255
+        blue = Double(hex & 255) / 255
     }
 
     static let ink = Color(0x222222), axis = Color(0x555555), grid = Color(0xE4E4E4), paper = Color(0xFFFFFF)
 
-    /// Okabe and Ito's colours, told apart by colour-blind readers; its yellow is too pale for paper.
+    /// Okabe and Ito's colours, which colour-blind readers can distinguish, without the yellow, too pale for paper.
     static let series = [0x0072B2, 0xD55E00, 0x009E73, 0xCC79A7, 0xE69F00, 0x56B4E9, 0x000000].map(Color.init)
 }
 
@@ -25,7 +27,8 @@ struct Frame {
 /// A sheet to draw on, by cairo. Lengths are in points, two pixels each.
 final class Canvas {
     private let surface: OpaquePointer
-    /// Four bytes each: blue, green and red. Tensor memory, so that they count and their lack is an error.
+    /// Four bytes per pixel: blue, green, red and an unused one. They are tensor memory, so that they are counted and
+    /// their lack is an error.
     private let pixels: Storage
     private let rowBytes: Int
     private let context: OpaquePointer
@@ -34,13 +37,12 @@ final class Canvas {
 
     /// - Throws: `RiffleError` when the sheet is too large, or memory runs out.
     init(width: Double, height: Double) throws {
-        (self.width, self.height) = (
-            Int((width * Canvas.scale).rounded(.up)), Int((height * Canvas.scale).rounded(.up))
-        )
-        // Sides of cairo's go up to 32767, and a side beyond has no stride.
+        self.width = Int((width * Canvas.scale).rounded(.up))
+        self.height = Int((height * Canvas.scale).rounded(.up))
+        // Cairo's sides go up to 32767; a longer side has no stride.
         rowBytes = max(0, Int(cairo_format_stride_for_width(CAIRO_FORMAT_RGB24, Int32(clamping: self.width))))
         pixels = try Storage(bytes: rowBytes * min(max(0, self.height), Int(Int16.max)))
-        // A surface that could not be made is one that takes no drawing: cairo never returns null.
+        // Cairo never returns null: a surface that could not be made has a status that is not success.
         surface = cairo_image_surface_create_for_data(
             pixels.pointer.assumingMemoryBound(to: UInt8.self), CAIRO_FORMAT_RGB24, Int32(clamping: self.width),
             Int32(clamping: self.height),
@@ -94,7 +96,7 @@ final class Canvas {
         }
     }
 
-    /// Draws an area with its outline, through which others behind it can be seen.
+    /// Draws a translucent area with its outline.
     func area(_ outline: [(x: Double, y: Double)], _ color: Color) {
         guard let first = outline.first else { return }
         cairo_move_to(context, first.x, first.y)
@@ -106,7 +108,7 @@ final class Canvas {
         cairo_stroke(context)
     }
 
-    /// Lets nothing that `body` draws pass the frame.
+    /// Clips the drawing of `body` to the frame.
     func clipped(to frame: Frame, _ body: () -> Void) {
         cairo_save(context)
         cairo_rectangle(context, frame.x, frame.y, frame.width, frame.height)
@@ -141,9 +143,9 @@ final class Canvas {
 
     /// Draws a line of text beside a point.
     /// - Parameters:
-    ///   - anchor: the part of the text that lies left of the point.
-    ///   - rise: the part of a capital's height that lies below it.
-    ///   - upwards: whether it is read from bottom to top.
+    ///   - anchor: the part of the text that is left of the point.
+    ///   - rise: the part of a capital's height that is below the point.
+    ///   - upwards: whether the text is read from bottom to top.
     func text(
         _ text: String, x: Double, y: Double, _ style: Style, anchor: Double = 0, rise: Double = 0,
         upwards: Bool = false

@@ -2,19 +2,27 @@ import RiffleTensor
 
 /// Points, lines or histograms in one or more panels side by side, drawn for a report.
 package struct Figure: Sendable {
-    /// Points of one name and colour; of a histogram the bins' left edges with their heights, and the last edge with 0.
+    /// Points of one name and colour. In a histogram these are the bins' left edges with their heights, and the last
+    /// edge with 0.
     package struct Series: Sendable {
         package var name: String
         package var x: [Double], y: [Double]
 
-        package init(_ name: String, x: [Double], y: [Double]) { (self.name, self.x, self.y) = (name, x, y) }
+        package init(_ name: String, x: [Double], y: [Double]) {
+            self.name = name
+            self.x = x
+            self.y = y
+        }
     }
 
     package struct Panel: Sendable {
         package var title: String
         package var series: [Series]
 
-        package init(_ title: String = "", _ series: [Series]) { (self.title, self.series) = (title, series) }
+        package init(_ title: String = "", _ series: [Series]) {
+            self.title = title
+            self.series = series
+        }
     }
 
     package enum Mark: Sendable { case points, lines, bars }
@@ -23,18 +31,21 @@ package struct Figure: Sendable {
     package var mark: Mark
     package var title = "", xLabel = "", yLabel = ""
     package var xIsLogarithmic = false, yIsLogarithmic = false
-    /// Limits of each axis, the same in all panels; what the data need where nil.
+    /// Limits of each axis, the same in all panels; where nil, limits that hold the data.
     package var xLimits: ClosedRange<Double>?, yLimits: ClosedRange<Double>?
-    /// Panels a row; all in one row, or at most four, where nil.
+    /// Panels per row; where nil, all of up to five panels in one row, else four.
     package var columns: Int?
 
-    package init(_ mark: Mark, _ panels: [Panel]) { (self.mark, self.panels) = (mark, panels) }
+    package init(_ mark: Mark, _ panels: [Panel]) {
+        self.mark = mark
+        self.panels = panels
+    }
 
     /// The most panels in a figure.
     package static let mostPanels = 64
 
     /// Draws the figure and writes it as a PNG, whole or not at all.
-    /// - Parameter text: what to note in the file, by key.
+    /// - Parameter text: texts that the file keeps, by key.
     /// - Throws: `RiffleError` when there is nothing to draw or the file cannot be written.
     package func save(to path: String, text: [String: String] = [:]) throws {
         guard (1...Figure.mostPanels).contains(panels.count) else {
@@ -47,7 +58,7 @@ package struct Figure: Sendable {
         for series in panels.flatMap(\.series) where series.x.count != series.y.count {
             throw RiffleError("", "'\(series.name)' has \(series.x.count) x and \(series.y.count) y")
         }
-        guard panels.flatMap(\.series).contains(where: { zip($0.x, $0.y).contains(where: hasPlace) }) else {
+        guard panels.flatMap(\.series).contains(where: { zip($0.x, $0.y).contains(where: canShow) }) else {
             let isLogarithmic = xIsLogarithmic || yIsLogarithmic
             throw RiffleError(
                 "",
@@ -61,7 +72,7 @@ package struct Figure: Sendable {
                 "", "a logarithmic axis begins above 0, and the limits of \(name) at \(riffleFormat(limits.lowerBound))"
             )
         }
-        // A point takes so many bytes, about, while it is drawn.
+        // A point takes about 60 bytes while it is drawn.
         try Memory.check(60 * panels.flatMap(\.series).reduce(0) { $0 + $1.x.count })
         let drawing = Drawing(self)
         let canvas = try Canvas(width: drawing.width, height: drawing.height)
@@ -69,12 +80,12 @@ package struct Figure: Sendable {
         try canvas.save(to: path, text: text)
     }
 
-    /// Whether a point can be drawn at all.
-    fileprivate func hasPlace(_ x: Double, _ y: Double) -> Bool {
+    /// Whether axes of these kinds can show a point at all.
+    fileprivate func canShow(_ x: Double, _ y: Double) -> Bool {
         x.isFinite && y.isFinite && (x > 0 || !xIsLogarithmic) && (y > 0 || !yIsLogarithmic)
     }
 
-    /// Samples in the plane, a panel each (or all in one), in the order given.
+    /// Samples in the plane, a panel for each set (or one for all), in the order given.
     /// - Parameter sets: names with samples `[n, 2]`.
     package static func scatter(_ sets: [(name: String, samples: Tensor)], together: Bool = false) throws -> Figure {
         let series = try sets.map { name, samples in
@@ -93,7 +104,7 @@ package struct Figure: Sendable {
     }
 }
 
-/// Where everything of a figure goes.
+/// The layout of a figure.
 private struct Drawing {
     let figure: Figure
     let xAxis: Axis, yAxis: Axis
@@ -120,9 +131,11 @@ private struct Drawing {
                 let middle = (axis.low + axis.high) / 2
                 return Axis(middle - half, middle + half)
             }
-            (across, down) = (widened(across), widened(down))
+            across = widened(across)
+            down = widened(down)
         }
-        (xAxis, yAxis) = (across, down)
+        xAxis = across
+        yAxis = down
 
         let count = figure.panels.count
         columns = min(count, max(1, figure.columns ?? (count <= 5 ? count : 4)))
@@ -130,7 +143,7 @@ private struct Drawing {
         legend = all.map(\.name).contains { !$0.isEmpty } ? (figure.panels.first?.series.map(\.name) ?? []) : []
         let panelWidth: Double = isScatter ? 220 : count > 1 ? 300 : 440
         let panelHeight: Double = isScatter || count > 1 ? 220 : 290
-        // Six points and a bit a letter do for what stands left and right of the panels; no text is cut off by that.
+        // Texts left and right of the panels get somewhat more than six points per letter, so that none is cut off.
         let longestTick = Double(down.ticks.map(\.label.count).max() ?? 0),
             longestName = Double(legend.map(\.count).max() ?? 0)
         let left: Double = 18 + 6.5 * longestTick + (figure.yLabel.isEmpty ? 0 : 20)
@@ -150,7 +163,7 @@ private struct Drawing {
         }
     }
 
-    /// An axis for everything that stands on it. Among samples a few far out do not squeeze the others: the axis holds
+    /// An axis that holds the values. In a scatter plot a few samples far out do not squeeze the others: the axis holds
     /// all but a thousandth of each set on either side.
     private static func axis(
         _ limits: ClosedRange<Double>?, _ values: [[Double]], _ isLogarithmic: Bool, _ isScatter: Bool, count: Int
@@ -176,26 +189,27 @@ private struct Drawing {
             // Axes are alike: the numbers stand at the left of a row and below the lowest panel of a column.
             drawAxes(on: canvas, frame, left: number % columns == 0, below: number + columns >= figure.panels.count)
             canvas.clipped(to: frame) {
-                for (place, series) in panel.series.enumerated() {
-                    draw(series, Drawing.color(place), on: canvas, frame)
+                for (index, series) in panel.series.enumerated() {
+                    draw(series, Drawing.color(index), on: canvas, frame)
                 }
             }
             canvas.text(captions[number], x: frame.x + frame.width / 2, y: frame.y - 8, .title, anchor: 0.5)
         }
         canvas.text(figure.xLabel, x: middle, y: height - 10, .label, anchor: 0.5)
         canvas.text(figure.yLabel, x: 16, y: (first.y + last.bottom) / 2, .label, anchor: 0.5, upwards: true)
-        for (place, name) in legend.enumerated() {
-            let y = first.y + 10 + 18 * Double(place), x = right + 14
+        for (index, name) in legend.enumerated() {
+            let y = first.y + 10 + 18 * Double(index)
+            let x = right + 14
             switch figure.mark {
-            case .lines: canvas.line([(x, y), (x + 16, y)], Drawing.color(place), width: 2)
-            case .points: canvas.dots([(x + 8, y)], Drawing.color(place), radius: 4)
-            case .bars: canvas.area([(x, y + 5), (x, y - 5), (x + 16, y - 5), (x + 16, y + 5)], Drawing.color(place))
+            case .lines: canvas.line([(x, y), (x + 16, y)], Drawing.color(index), width: 2)
+            case .points: canvas.dots([(x + 8, y)], Drawing.color(index), radius: 4)
+            case .bars: canvas.area([(x, y + 5), (x, y - 5), (x + 16, y - 5), (x + 16, y + 5)], Drawing.color(index))
             }
             canvas.text(name, x: x + 24, y: y, .label, rise: 0.5)
         }
     }
 
-    private static func color(_ place: Int) -> Color { Color.series[place % Color.series.count] }
+    private static func color(_ index: Int) -> Color { Color.series[index % Color.series.count] }
 
     private func drawAxes(on canvas: Canvas, _ frame: Frame, left: Bool, below: Bool) {
         func x(_ value: Double) -> Double? { xAxis.part(value).map { frame.x + $0 * frame.width } }
@@ -226,7 +240,7 @@ private struct Drawing {
         }
         switch figure.mark {
         case .points:
-            // The more there are, the smaller and fainter.
+            // The more points there are, the smaller and fainter they are drawn.
             let many = Double(max(points.count, 1))
             let opacity = min(0.85, max(0.15, 30 / many.squareRoot())),
                 radius = min(2.4, max(0.8, 40 / many.squareRoot()))
@@ -246,11 +260,12 @@ private struct Drawing {
 }
 
 extension Figure {
-    /// A panel's title, and how many of its points it cannot show.
+    /// A panel's title, and how many of the panel's points cannot be shown.
     fileprivate func caption(_ panel: Panel) -> String {
-        var (strange, low) = (0, 0)
+        var strange = 0
+        var low = 0
         for series in panel.series {
-            for (x, y) in zip(series.x, series.y) where !hasPlace(x, y) {
+            for (x, y) in zip(series.x, series.y) where !canShow(x, y) {
                 if x.isFinite, y.isFinite { low += 1 } else { strange += 1 }
             }
         }

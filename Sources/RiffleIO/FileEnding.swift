@@ -1,23 +1,23 @@
 import RiffleTensor
 
-/// Formats of files that their names tell, by what follows the last dot, in any case.
+/// Formats of files by the ending of their names: the text behind the last dot, in any case.
 package enum FileEnding: String {
     case png, npy, safetensors
 
-    /// The format that a name tells; nil where it tells none that is read or written.
+    /// The format of a file of this name; nil where the ending is of no format that is read or written.
     package init?(of path: String) { self.init(rawValue: FileEnding.text(path)) }
 
     /// Refuses to write one format under the name of another.
     /// - Parameters:
-    ///   - what: what is written, in the plural.
-    ///   - endings: those that fit. A name whose ending tells no format fits as well.
-    package static func check(_ path: String, of what: String, _ endings: [FileEnding]) throws {
+    ///   - contents: the name of what is written, in the plural.
+    ///   - endings: the endings that fit. An ending of no known format fits as well.
+    package static func check(_ path: String, of contents: String, _ endings: [FileEnding]) throws {
         let ending = text(path)
         guard endings.allSatisfy({ $0.rawValue != ending }),
             FileEnding(rawValue: ending) != nil || others.contains(ending)
         else { return }
         let fitting = endings.map { ".\($0.rawValue)" }.joined(separator: " or ")
-        throw RiffleError("", "cannot write '\(path)': \(what) are written as \(fitting), not as .\(ending)")
+        throw RiffleError("", "cannot write '\(path)': \(contents) are written as \(fitting), not as .\(ending)")
     }
 
     private static func text(_ path: String) -> String {
@@ -27,7 +27,7 @@ package enum FileEnding: String {
         return String(Substring(name[name.index(after: dot)...])).lowercased()
     }
 
-    /// Endings that tell formats which are not written.
+    /// Endings of formats that are not written.
     private static let others: Set<String> = [
         // Pictures and films.
         "jpg", "jpeg", "jpe", "jfif", "jp2", "jxl", "gif", "bmp", "tif", "tiff", "webp", "avif", "heic", "heif", "ico",

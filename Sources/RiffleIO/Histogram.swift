@@ -7,10 +7,11 @@ extension Figure {
     /// - Parameters:
     ///   - sets: names with numbers; those that are not finite, and those beyond the limits, are counted in the caption
     ///   alone.
-    ///   - bins: 1 to 10000; where nil the root of how many numbers the smallest set has, from 5 to 100.
-    ///   - limits: of the bins; what all finite numbers need where nil. A number at the upper end is in the last bin.
-    ///   - density: whether heights are parts of a set by the bins' width, so that each area is the part of its set
-    ///   within the limits, in place of counts.
+    ///   - bins: 1 to 10000; where nil, the square root of the count of the smallest set, held within 5 to 100.
+    ///   - limits: where the bins begin and end; where nil, they hold all finite numbers. A number at the upper end is
+    ///   in the last bin.
+    ///   - density: whether heights are densities instead of counts: a set's area is then the part of the set that is
+    ///   within the limits.
     /// - Throws: `RiffleError` when there is no finite number.
     package static func histogram(
         _ sets: [(name: String, values: [Double])], bins: Int? = nil, limits: ClosedRange<Double>? = nil,
@@ -33,7 +34,8 @@ extension Figure {
             )
         }
         let edges = (0...bins).map { range.lowerBound + Double($0) * width }
-        var (strange, outside) = (0, 0)
+        var strange = 0
+        var outside = 0
         let series = sets.map { name, values in
             var heights = [Double](repeating: 0, count: bins + 1)
             for value in values {
@@ -59,15 +61,17 @@ extension Figure {
     /// The most bins of a histogram.
     package static let mostBins = 10_000
 
-    /// The ends of all finite numbers, apart.
+    /// The smallest and the largest finite number, with a margin around them where they are equal.
     private static func common(_ sets: [(name: String, values: [Double])]) throws -> ClosedRange<Double> {
-        var (low, high) = (Double.infinity, -Double.infinity)
+        var low = Double.infinity
+        var high = -Double.infinity
         for value in sets.lazy.flatMap(\.values) where value.isFinite {
-            (low, high) = (min(low, value), max(high, value))
+            low = min(low, value)
+            high = max(high, value)
         }
         guard low <= high else { throw RiffleError("", "a histogram is of finite numbers, and there is none") }
         // Equal numbers stand in the middle of a bin.
-        let room = low < high ? 0 : max(abs(low) * 0.5, 0.5)
-        return low - room...high + room
+        let margin = low < high ? 0 : max(abs(low) * 0.5, 0.5)
+        return low - margin...high + margin
     }
 }

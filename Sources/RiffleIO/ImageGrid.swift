@@ -6,7 +6,7 @@ package enum ImageGrid {
     ///
     /// - Parameters:
     ///   - images: `[n, height, width, channels]`.
-    ///   - columns: images a row, at least 1; the last row may be shorter.
+    ///   - columns: images per row, at least 1; the last row may be shorter.
     ///   - padding: pixels between and around images.
     ///   - range: the values of black and white; -1 and 1 where nil, but for int32 images, whose numbers are bytes.
     /// - Returns: float32, or int32 where the images are and no range is given, `[rows * (height + padding) + padding,
@@ -22,23 +22,28 @@ package enum ImageGrid {
             throw RiffleError(
                 "", "a grid has at least 1 column and a padding of 0 to 1000 pixels, got \(columns) and \(padding)")
         }
-        let (count, height, width, channels) = (images.shape[0], images.shape[1], images.shape[2], images.shape[3])
+        let count = images.shape[0]
+        let height = images.shape[1]
+        let width = images.shape[2]
+        let channels = images.shape[3]
         guard images.count > 0 else {
             throw RiffleError("", "there is nothing to show in images of the shape \(images.shape)")
         }
-        let across = min(columns, count), down = (count + across - 1) / across
+        let across = min(columns, count)
+        let down = (count + across - 1) / across
         let stepX = width + padding, stepY = height + padding
         let sheet = try Shape([down * stepY + padding, across * stepX + padding, channels]).checked("grid")
         let source = holdsBytes(images, range) ? images : try images.converted(to: .float32)
         let result = try Tensor.full(sheet, holdsBytes(images, range) ? 0 : range?.lowerBound ?? -1, source.dtype)
-        // Numbers of four bytes, whatever they mean.
-        let (from, to) = (source.elements(UInt32.self), result.elements(UInt32.self))
+        // The numbers have four bytes each, and are copied as they are.
+        let from = source.elements(UInt32.self)
+        let to = result.elements(UInt32.self)
         let line = width * channels
         for image in 0..<count {
             let left = (image % across) * stepX + padding, top = (image / across) * stepY + padding
             for y in 0..<height {
                 let start = ((top + y) * sheet[1] + left) * channels, first = (image * height + y) * line
-                for place in 0..<line { to[start + place] = from[first + place] }
+                for offset in 0..<line { to[start + offset] = from[first + offset] }
             }
         }
         return result
@@ -53,7 +58,7 @@ package enum ImageGrid {
     ///   - images: `[n, height, width, channels]` for a grid, or one picture `[height, width, channels]` or `[height,
     ///   width]`; 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA) channels.
     ///   - range: the values of black and white; -1 and 1 where nil, but for int32 images, whose numbers are bytes.
-    ///   - text: what to note in the file, by key.
+    ///   - text: texts that the file keeps, by key.
     /// - Throws: `RiffleError` for other shapes, NaN, whole numbers that are no bytes, or when the file cannot be
     ///   written.
     package static func save(
@@ -76,7 +81,10 @@ package enum ImageGrid {
                     + "channels, got \(images.shape)\(hint(for: images.shape))"
             )
         }
-        let (height, width, channels) = (sheet.shape[0], sheet.shape[1], sheet.shape[2]), line = width * channels
+        let height = sheet.shape[0]
+        let width = sheet.shape[1]
+        let channels = sheet.shape[2]
+        let line = width * channels
         if holdsBytes(images, range) {
             let numbers = sheet.elements(Int32.self)
             if let stranger = numbers.first(where: { !(0...255).contains($0) }) {
@@ -87,11 +95,12 @@ package enum ImageGrid {
                 )
             }
             try PNG.write(width: width, height: height, channels: channels, text: text, to: path) { row, pixels in
-                for place in 0..<line { pixels[place] = UInt8(truncatingIfNeeded: numbers[row * line + place]) }
+                for index in 0..<line { pixels[index] = UInt8(truncatingIfNeeded: numbers[row * line + index]) }
             }
         } else {
-            let floats = try sheet.converted(to: .float32), values = floats.elements(Float.self),
-                range = range ?? -1...1
+            let floats = try sheet.converted(to: .float32)
+            let values = floats.elements(Float.self)
+            let range = range ?? -1...1
             let strangers = values.count { $0.isNaN }
             guard strangers == 0 else {
                 throw RiffleError(
@@ -100,7 +109,7 @@ package enum ImageGrid {
             }
             let low = Float(range.lowerBound), scale = 1 / Float(range.upperBound - range.lowerBound)
             try PNG.write(width: width, height: height, channels: channels, text: text, to: path) { row, pixels in
-                for place in 0..<line { pixels[place] = byte((values[row * line + place] - low) * scale) }
+                for index in 0..<line { pixels[index] = byte((values[row * line + index] - low) * scale) }
             }
         }
     }
@@ -110,12 +119,13 @@ package enum ImageGrid {
         images.dtype == .int32 && range == nil
     }
 
-    /// The byte of a brightness from 0 to 1: rounded to the nearest, a half upwards. Of NaN it is 0.
+    /// The byte of a brightness from 0 to 1: rounded to the nearest, a half upwards. NaN gives 0.
     static func byte(_ brightness: Float) -> UInt8 { brightness > 0 ? UInt8(min(brightness, 1) * 255 + 0.5) : 0 }
 
-    /// What to do with channels that stand first, as PyTorch has them, or with a picture that is no list of them.
+    /// Advice where channels come first, as in PyTorch, or where one picture is given instead of a list of pictures.
     private static func hint(for shape: Shape) -> String {
-        let sizes = shape.sizes, isPicture = sizes.count == 3
+        let sizes = shape.sizes
+        let isPicture = sizes.count == 3
         guard isPicture || sizes.count == 4, let last = sizes.last else { return "" }
         if (1...4).contains(sizes[sizes.count - 3]), last > 4 {
             return "; x:permute { \(isPicture ? "2, 3, 1" : "1, 3, 4, 2") } puts channels last"

@@ -2,14 +2,14 @@ import RiffleTensor
 
 /// Labelled images of one size, reached by number.
 package protocol ImageSet: SampleSet {
-    /// The shape of one: `[height, width, channels]`.
+    /// The shape of one image: `[height, width, channels]`.
     var imageShape: Shape { get }
     /// The names of the classes.
     var classes: [String] { get }
 
-    /// The class of an image, counted from 0 as both numbers are.
+    /// The class of an image; images and classes count from 0.
     func label(of image: Int) -> Int
-    /// Writes an image's pixels in [-1, 1] to where there is room for them, mirrored left to right where asked.
+    /// Writes an image's pixels in [-1, 1] to `pixels`, which has space for them; mirrored left to right where asked.
     func copy(_ image: Int, mirrored: Bool, to pixels: UnsafeMutablePointer<Float>)
 }
 
@@ -19,12 +19,13 @@ extension ImageSet {
     package func batch(_ images: [(number: Int, mirrored: Bool)]) throws -> Batch {
         let x = try Tensor(uninitialized: Shape([images.count] + imageShape.sizes))
         let y = try Tensor(uninitialized: [images.count], .int32)
-        let (pixels, labels) = (x.elements(Float.self), y.elements(Int32.self))
-        for (place, image) in images.enumerated() {
+        let pixels = x.elements(Float.self)
+        let labels = y.elements(Int32.self)
+        for (index, image) in images.enumerated() {
             if let start = pixels.baseAddress {
-                copy(image.number, mirrored: image.mirrored, to: start + place * imageShape.count)
+                copy(image.number, mirrored: image.mirrored, to: start + index * imageShape.count)
             }
-            labels[place] = Int32(label(of: image.number) + 1)
+            labels[index] = Int32(label(of: image.number) + 1)
         }
         return Batch(x: x, y: y)
     }

@@ -6,7 +6,7 @@ import RiffleTensor
 /// Whoever takes a size from the file's own bytes asks `holds` before allocating anything of that size.
 final class InputFile: Sendable {
     let path: String
-    /// Bytes.
+    /// The number of bytes.
     let size: Int
     private let descriptor: Int32
 
@@ -58,26 +58,26 @@ final class InputFile: Sendable {
         }
     }
 
-    /// Reads as many numbers as `target` has room for, converting each; a piece at a time, so that no second copy is
-    /// held.
+    /// Fills `target` with numbers, each of them converted. The file is read a piece at a time, so that no second copy
+    /// is held.
     func read<Raw: FixedWidthInteger, Element>(
         _ raw: Raw.Type, at offset: Int, into target: UnsafeMutableBufferPointer<Element>,
-        _ convert: (_ number: Raw, _ place: Int) throws -> Element
+        _ convert: (_ number: Raw, _ index: Int) throws -> Element
     ) throws {
         let piece = UnsafeMutableBufferPointer<Raw>.allocate(capacity: min(target.count, 1 << 16))
         defer { piece.deallocate() }
         for start in stride(from: 0, to: target.count, by: max(1, piece.count)) {
             let part = UnsafeMutableBufferPointer(rebasing: piece[..<min(piece.count, target.count - start)])
             try read(into: UnsafeMutableRawBufferPointer(part), at: offset + start * MemoryLayout<Raw>.size)
-            for (place, number) in part.enumerated() { target[start + place] = try convert(number, start + place) }
+            for (index, number) in part.enumerated() { target[start + index] = try convert(number, start + index) }
         }
     }
 
-    /// What is wrong with the file.
+    /// An error that names the file.
     func error(_ message: String) -> RiffleError { RiffleError("", "'\(path)': \(message)") }
 }
 
-/// A path that C reads as the user wrote it.
+/// The path, checked: C has to read it as the user wrote it.
 func checked(_ path: String) throws -> String {
     guard !path.isEmpty, !path.utf8.contains(0) else {
         throw RiffleError("", "a file's name is empty or holds a zero byte")
@@ -104,7 +104,7 @@ func namesInFolder(_ path: String) throws -> [String] {
 /// The system's words for its last error.
 func systemMessage(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
 
-/// The product of sizes read from a file; nil where it passes what an Int holds.
+/// The product of sizes read from a file; nil where an Int does not hold it.
 func checkedProduct(_ sizes: [Int]) -> Int? {
     if sizes.contains(0) { return 0 }
     var product = 1

@@ -1,11 +1,12 @@
 import RiffleNN
 import RiffleTensor
 
-/// Modules in safetensors files, as other libraries read them too.
+/// Modules in safetensors files, which other libraries can read.
 extension Module {
     private static let updatesKey = "updates"
 
-    /// Writes every parameter and buffer, the file whole or not at all. The file of an average also tells its updates.
+    /// Writes every parameter and buffer, the file whole or not at all. The file of an average also has the count of
+    /// updates.
     /// - Parameter metadata: texts that the file keeps beside the tensors.
     /// - Throws: `RiffleError` when the file cannot be written.
     package func save(to path: String, metadata: [String: String] = [:]) throws {
@@ -14,8 +15,8 @@ extension Module {
         try SafeTensors.write(state(), metadata: texts.merging(metadata) { $1 }, to: path)
     }
 
-    /// Reads every parameter and buffer: all or none. An average goes on with the updates that the file tells; where it
-    /// tells none, the average's own count stays.
+    /// Reads every parameter and buffer: all or none. An average takes over the file's count of updates; where the file
+    /// has none, the average's own count stays.
     /// - Parameter strict: whether every name has to be there, and no other.
     /// - Returns: the names that were missing and those that were unexpected.
     /// - Throws: `RiffleError` that names the file when it cannot be read or does not fit, or an average's count is no
@@ -35,7 +36,7 @@ extension Module {
         }
     }
 
-    /// Snapshots of power averages always told their updates, as their step.
+    /// The count of updates in a file's metadata, if any. Snapshots of power averages have it as their step.
     private static func updates(in metadata: [String: String]) throws -> Int? {
         let key = metadata[updatesKey] == nil && metadata["length"] != nil ? "step" : updatesKey
         guard let text = metadata[key] else { return nil }

@@ -16,7 +16,7 @@ package enum Npy {
         guard (1...3).contains(start[6]) else {
             throw file.error("expected version 1 to 3 of the npy format, found \(start[6])")
         }
-        let wide = start[6] > 1, prefix = wide ? 12 : 10
+        let prefix = start[6] > 1 ? 12 : 10
         let length = start[8..<prefix].reversed().reduce(0) { $0 << 8 | Int($1) }
         guard length <= largestHeader else {
             throw file.error("a header of \(length) bytes, expected at most \(largestHeader)")
@@ -57,7 +57,7 @@ package enum Npy {
     }
 
     private static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
-    /// What NumPy itself reads at most.
+    /// The longest header that NumPy itself reads.
     private static let largestHeader = 10_000
 
     private static func numbers(_ kind: Kind, _ shape: Shape, _ header: Header, _ file: InputFile, at offset: Int)
@@ -73,9 +73,9 @@ package enum Npy {
             return tensor
         }
         func integers<Raw: FixedWidthInteger>(_ raw: Raw.Type) throws -> Tensor {
-            try read(.int32) { (number: Raw, place) in
+            try read(.int32) { (number: Raw, index) in
                 guard let small = Int32(exactly: number) else {
-                    throw file.error("element \(place + 1) is \(number), which int32 cannot hold")
+                    throw file.error("element \(index + 1) is \(number), which int32 cannot hold")
                 }
                 return small
             }
@@ -97,14 +97,14 @@ package enum Npy {
     }
 }
 
-/// Types of elements that have a counterpart.
+/// Types of elements that have a counterpart here.
 private enum Kind: String, CaseIterable {
     case f2, f4, f8, b1, i1, i2, i4, i8, u1, u2, u4, u8
 }
 
 /// The Python dict in front of the numbers.
 private struct Header {
-    /// Such as `<f4`.
+    /// The elements' type, such as `<f4`.
     var type = ""
     var isFortran = false
     var shape: [Int] = []
@@ -112,7 +112,8 @@ private struct Header {
 
     init(_ bytes: [UInt8], _ file: InputFile) throws {
         var scanner = TextScanner(bytes) { file.error($0) }
-        var (keys, header) = (Set<String>(), (type: "", fortran: false, shape: [Int]()))
+        var keys = Set<String>()
+        var header = (type: "", fortran: false, shape: [Int]())
         try scanner.list("{", "}", trailingComma: true) { scanner in
             let key = try scanner.pythonString()
             guard keys.insert(key).inserted else { throw file.error("'\(key)' occurs twice in the header") }

@@ -20,7 +20,9 @@ package enum PNG {
         var form = ci_form()
         let picture = try stream.run(failure) { ci_png_open($0, file.size, &form, $1) }
         defer { ci_png_close(picture) }
-        let (height, width) = (Int(form.height), Int(form.width)), bits = Int(form.bits)
+        let height = Int(form.height)
+        let width = Int(form.width)
+        let bits = Int(form.bits)
         let tensor: Tensor
         do { tensor = try Tensor(uninitialized: Shape([height, width, Int(form.channels)])) } catch let error
             as RiffleError
@@ -30,12 +32,12 @@ package enum PNG {
         // The samples go to the end of the tensor's memory, where no number overwrites one that has still to be read.
         let samples = tensor.pointer + tensor.count * (4 - bits / 8)
         try stream.run(failure) { ci_png_read(picture, samples.assumingMemoryBound(to: UInt8.self), $1) ? () : nil }
-        for place in 0..<tensor.count {
+        for index in 0..<tensor.count {
             let number =
                 bits == 16
-                ? Float(samples.load(fromByteOffset: 2 * place, as: UInt16.self)) / 32767.5 - 1
-                : Float(samples.load(fromByteOffset: place, as: UInt8.self)) / 127.5 - 1
-            tensor.pointer.storeBytes(of: number, toByteOffset: 4 * place, as: Float.self)
+                ? Float(samples.load(fromByteOffset: 2 * index, as: UInt16.self)) / 32767.5 - 1
+                : Float(samples.load(fromByteOffset: index, as: UInt8.self)) / 127.5 - 1
+            tensor.pointer.storeBytes(of: number, toByteOffset: 4 * index, as: Float.self)
         }
         return tensor
     }
@@ -43,8 +45,8 @@ package enum PNG {
     /// Writes 8-bit pixels row by row; the file appears whole or not at all.
     /// - Parameters:
     ///   - channels: bytes a pixel: 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA.
-    ///   - text: what to note in the file, by key (1 to 79 ASCII characters).
-    ///   - row: writes the pixels of a row, counted from 0, to where there is room for them.
+    ///   - text: texts that the file keeps, by key (1 to 79 ASCII characters).
+    ///   - row: writes the pixels of row `number`, counted from 0, to `pixels`.
     static func write(
         width: Int, height: Int, channels: Int, text: [String: String] = [:], to path: String,
         row: (_ number: Int, _ pixels: UnsafeMutableBufferPointer<UInt8>) -> Void
@@ -75,7 +77,7 @@ package enum PNG {
         }
     }
 
-    /// What the format holds at most.
+    /// The longest side that the format holds.
     private static let largestSide = Int(Int32.max)
 
     private static func check(_ text: [String: String]) throws {
@@ -105,21 +107,22 @@ package enum PNG {
     }
 }
 
-/// A file's bytes as C takes or gives them.
+/// Gives a file's bytes to C, or takes them from C.
 private final class Stream {
-    private let move: (UnsafeMutableRawBufferPointer) throws -> Void
-    /// What went wrong in `move`.
+    private let transfer: (UnsafeMutableRawBufferPointer) throws -> Void
+    /// The error that `transfer` threw.
     private(set) var failure: (any Error)?
 
-    init(_ move: @escaping (UnsafeMutableRawBufferPointer) throws -> Void) { self.move = move }
+    init(_ transfer: @escaping (UnsafeMutableRawBufferPointer) throws -> Void) { self.transfer = transfer }
 
-    /// Runs a function of C that moves bytes through this stream and leaves a message where it fails, with nil.
+    /// Runs a function of C that reads or writes through this stream. Where it fails, it returns nil and leaves a
+    /// message.
     func run<Result>(_ error: (String) -> any Error, _ body: (ci_stream, UnsafeMutablePointer<CChar>?) -> Result?)
         throws -> Result
     {
         let callbacks = ci_stream(context: Unmanaged.passUnretained(self).toOpaque()) { context, bytes, count in
             guard let context else { return false }
-            return Unmanaged<Stream>.fromOpaque(context).takeUnretainedValue().move(bytes, count)
+            return Unmanaged<Stream>.fromOpaque(context).takeUnretainedValue().transfer(bytes, count)
         }
         var message = [CChar](repeating: 0, count: Int(CI_MESSAGE))
         return try withExtendedLifetime(self) {
@@ -130,9 +133,9 @@ private final class Stream {
         }
     }
 
-    private func move(_ bytes: UnsafeMutablePointer<UInt8>?, _ count: Int) -> Bool {
+    private func transfer(_ bytes: UnsafeMutablePointer<UInt8>?, _ count: Int) -> Bool {
         do {
-            try move(UnsafeMutableRawBufferPointer(start: bytes, count: count))
+            try transfer(UnsafeMutableRawBufferPointer(start: bytes, count: count))
             return true
         } catch {
             failure = error

@@ -16,22 +16,25 @@ package final class PairFile: SampleSet {
     /// - Throws: `RiffleError` that names the file, what was expected and what was found.
     package init(_ path: String) throws {
         file = try SafeTensors(path)
-        let found = file.names.sorted(),
-            told = found.prefix(5).joined(separator: ", ") + (found.count > 5 ? ", ..." : "")
+        let found = file.names.sorted()
+        let names = found.prefix(5).joined(separator: ", ") + (found.count > 5 ? ", ..." : "")
         guard let noise = file["noise"], let x = file["x"],
             found.count == 2 || file["labels"] != nil && found.count == 3
         else {
             throw file.error(
-                "expected pairs, the tensors noise and x and perhaps labels, found \(told.isEmpty ? "none" : told)")
+                "expected pairs, the tensors noise and x and perhaps labels, found \(names.isEmpty ? "none" : names)")
         }
-        (self.noise, self.x, labels) = (noise, x, file["labels"])
+        self.noise = noise
+        self.x = x
+        labels = file["labels"]
         guard noise.type == "F32", x.type == "F32", noise.shape == x.shape, x.shape.rank >= 1, x.shape[0] >= 1 else {
             throw file.error(
                 "expected pairs, noise and x of one shape F32 [n, ...], found noise \(noise.type) \(noise.shape), x "
                     + "\(x.type) \(x.shape)"
             )
         }
-        (count, sampleShape) = (x.shape[0], x.shape.removing(0))
+        count = x.shape[0]
+        sampleShape = x.shape.removing(0)
         if let labels, labels.type != "I32" || labels.shape != [count] {
             throw file.error("expected labels I32 [\(count)], found \(labels.type) \(labels.shape)")
         }
@@ -47,12 +50,13 @@ package final class PairFile: SampleSet {
     private func rows(_ numbers: [Int], of entry: SafeTensors.Entry, _ dtype: DType) throws -> Tensor {
         let tensor = try Tensor(uninitialized: entry.shape.replacing(0, with: numbers.count), dtype)
         let size = tensor.count / max(1, numbers.count) * dtype.size
-        var place = 0
-        while place < numbers.count {
+        var done = 0
+        while done < numbers.count {
             // Rows that follow one another are read at once.
-            let first = numbers[place], length = zip(first..., numbers[place...]).prefix { $0 == $1 }.count
-            try file.read(rows: first..<(first + length), of: entry, into: tensor.pointer + place * size)
-            place += length
+            let first = numbers[done]
+            let length = zip(first..., numbers[done...]).prefix { $0 == $1 }.count
+            try file.read(rows: first..<(first + length), of: entry, into: tensor.pointer + done * size)
+            done += length
         }
         return tensor
     }
@@ -60,8 +64,8 @@ package final class PairFile: SampleSet {
 
 /// Writes a `PairFile` batch by batch, never holding it whole.
 ///
-/// The file appears with `close`, when all of its pairs are there. One that is forgotten with all of them appears, too,
-/// and one that is forgotten before is given up and told; nothing is left of it.
+/// The file appears with `close`, when all of its pairs are there. A writer that is forgotten with all of its pairs
+/// makes the file, too; one that is forgotten before gives the file up, which is reported, and leaves nothing behind.
 package final class PairWriter {
     package let path: String
     /// How many pairs there will be.
@@ -69,19 +73,19 @@ package final class PairWriter {
     /// The shape of one sample.
     package let sampleShape: Shape
     package let isLabelled: Bool
-    /// How many there are.
+    /// How many pairs were added so far.
     package private(set) var added = 0
 
     private let draft: AtomicFile.Draft
-    /// Where the tensors lie in the file.
+    /// The bytes of the file that each tensor takes.
     private let noise: Range<Int>, x: Range<Int>, labels: Range<Int>
     package private(set) var isOpen = false
 
     /// - Parameters:
     ///   - count: pairs, at least 1.
-    ///   - shape: of one sample.
+    ///   - shape: the shape of one sample.
     ///   - labels: whether each pair has a label.
-    /// - Throws: `RiffleError` when the file cannot be made, or the disk has no room for all of it.
+    /// - Throws: `RiffleError` when the file cannot be made, or the disk has no space for all of it.
     package init(_ path: String, count: Int, shape: Shape, labels isLabelled: Bool = false) throws {
         guard count >= 1, shape.sizes.allSatisfy({ $0 >= 1 }) else {
             throw RiffleError(
@@ -89,12 +93,17 @@ package final class PairWriter {
         }
         try FileEnding.check(path, of: "pairs", [.safetensors])
         let all = try shape.inserting(count, at: 0).checked("")
-        (self.path, self.count, sampleShape, self.isLabelled) = (path, count, shape, isLabelled)
+        self.path = path
+        self.count = count
+        sampleShape = shape
+        self.isLabelled = isLabelled
         let tensors: [(name: String, dtype: DType, shape: Shape)] =
             [("noise", .float32, all), ("x", .float32, all)] + (isLabelled ? [("labels", .int32, [count])] : [])
-        let (header, places) = try SafeTensors.header(tensors, metadata: ["riffle": "pairs"], path)
-        let end = places[places.count - 1].upperBound
-        (noise, x, labels) = (places[0], places[1], isLabelled ? places[2] : end..<end)
+        let (header, ranges) = try SafeTensors.header(tensors, metadata: ["riffle": "pairs"], path)
+        let end = ranges[ranges.count - 1].upperBound
+        noise = ranges[0]
+        x = ranges[1]
+        labels = isLabelled ? ranges[2] : end..<end
         draft = try AtomicFile.Draft(path)
         try draft.reserve(end)
         try header.withUnsafeBytes { try draft.write($0, at: 0) }
@@ -105,7 +114,7 @@ package final class PairWriter {
     /// Adds pairs behind those that are there.
     /// - Parameters:
     ///   - noise: `[m, ...]` floats; written as float32.
-    ///   - x: what was made of it, of the same shape.
+    ///   - x: the samples that were made of it, of the same shape.
     ///   - labels: int32 `[m]` from 1, where the file has labels.
     /// - Throws: `RiffleError` when shapes or numbers do not fit; then nothing was added.
     package func add(_ noise: Tensor, _ x: Tensor, labels: Tensor? = nil) throws {
@@ -134,7 +143,7 @@ package final class PairWriter {
         }
         guard some <= count - added else {
             throw RiffleError(
-                "", "'\(path)' has room for \(count) pairs: \(added) are there, and \(some) more were given")
+                "", "'\(path)' has space for \(count) pairs: \(added) are there, and \(some) more were given")
         }
         try write(noise.converted(to: .float32), to: self.noise)
         try write(x.converted(to: .float32), to: self.x)
@@ -142,7 +151,7 @@ package final class PairWriter {
         added += some
     }
 
-    /// Puts the file in its place.
+    /// Puts the file at its path.
     /// - Throws: `RiffleError` when pairs are missing or the disk fails; then there is no file.
     package func close() throws {
         guard isOpen else { throw closed }
@@ -154,15 +163,15 @@ package final class PairWriter {
         try draft.commit()
     }
 
-    /// Gives up what was written, unless the file is in its place.
+    /// Gives up the file, unless `close` has put it at its path.
     package func discard() {
         if isOpen { UnfinishedWork.end(self) }
         isOpen = false
         draft.discard()
     }
 
-    /// Ends a writer that nobody closed: a file with all of its pairs is put in its place, another is given up and
-    /// told.
+    /// Ends a writer that nobody closed: a file with all of its pairs is put at its path, another is given up, which is
+    /// reported.
     func settle() {
         guard isOpen else { return }
         do {
@@ -179,8 +188,8 @@ package final class PairWriter {
 
     private var closed: RiffleError { RiffleError("", "'\(path)' is closed") }
 
-    private func write(_ rows: Tensor, to place: Range<Int>) throws {
-        let offset = place.lowerBound + added * (place.count / count)
+    private func write(_ rows: Tensor, to range: Range<Int>) throws {
+        let offset = range.lowerBound + added * (range.count / count)
         try withExtendedLifetime(rows) {
             try draft.write(
                 UnsafeRawBufferPointer(start: rows.pointer, count: rows.count * rows.dtype.size), at: offset)

@@ -2,7 +2,7 @@ import Foundation
 import RiffleTensor
 import Synchronization
 
-/// A hidden file, `.riffle-<kernel>-<process>-<number>.part`, in which another is written until it is whole.
+/// A hidden file, `.riffle-<kernel>-<process>-<number>.part`, in which a file is written until it is whole.
 ///
 /// Whoever writes it holds a lock on it (flock), which the system takes back when the process ends, however it ends. So
 /// a file that nobody has locked is left over from a process that is dead, and is removed by the next one that begins a
@@ -29,7 +29,7 @@ package final class PartFile {
             let descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
             if descriptor < 0, errno == EEXIST || errno == EINTR { continue }
             guard descriptor >= 0 else { throw AtomicFile.SystemError() }
-            // Somebody who sweeps may have been faster to lock it, and have removed it. Where nobody can lock, nobody
+            // Another process that sweeps may have locked and removed the file already. Where locks do not work, nobody
             // sweeps.
             let isTaken = flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK
             var status = stat()
@@ -38,11 +38,11 @@ package final class PartFile {
         }
     }
 
-    /// Puts the file, on the disk, in the place of `target`.
+    /// Writes the file to the disk, and renames it to `target`.
     func move(to target: String) throws {
         guard fsync(descriptor) == 0 else { throw AtomicFile.SystemError() }
-        // The lock lasts as long as the second descriptor. A network file system may tell of a full disk only when the
-        // first is closed.
+        // The lock lasts as long as the second descriptor. A network file system may report a full disk only when
+        // the first descriptor is closed.
         let lock = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
         defer { if lock >= 0 { close(lock) } }
         isOpen = false
@@ -52,21 +52,22 @@ package final class PartFile {
         PartFile.forget(path)
     }
 
-    /// Removes the file, unless it has been moved. May be called again.
+    /// Removes the file, unless it has been renamed. A second call does nothing.
     func remove() {
         if isThere {
             unlink(path)
             PartFile.forget(path)
         }
         if isOpen { close(descriptor) }
-        (isOpen, isThere) = (false, false)
+        isOpen = false
+        isThere = false
     }
 
-    // MARK: - Of dead processes
+    // MARK: - Files of dead processes
 
     private static let swept = Mutex<Set<String>>([])
 
-    /// Removes what processes that are dead have left in a folder, once in the life of this one.
+    /// Removes the files that dead processes have left in a folder, once in the life of this process.
     private static func sweep(_ folder: String) {
         guard swept.withLock({ $0.insert(folder).inserted }), let names = try? namesInFolder(folder) else { return }
         for name in names where name.hasPrefix(".riffle-") && name.hasSuffix(".part") {
@@ -86,7 +87,7 @@ package final class PartFile {
         unlink(path)
     }
 
-    /// The machine since it was started: what containers on it share, and other machines do not.
+    /// The kernel since it was started: containers on one machine share it, other machines do not.
     private static let kernel: String = {
         var bytes = [UInt8](repeating: 0, count: 8)
         let file = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)
@@ -95,9 +96,9 @@ package final class PartFile {
         return read(file, &bytes, bytes.count) == bytes.count ? String(decoding: bytes, as: UTF8.self) : "0"
     }()
 
-    // MARK: - At a signal
+    // MARK: - Signals
 
-    // What a signal's handler reads: C strings or nil. Files beyond so many are left to those who sweep.
+    // The paths that a signal's handler reads, C strings or nil. Files beyond their number are left to a later sweep.
     nonisolated(unsafe) private static let names: UnsafeMutableBufferPointer<UnsafeMutablePointer<CChar>?> = {
         let names = UnsafeMutableBufferPointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: 256)
         names.initialize(repeating: nil)
@@ -114,9 +115,9 @@ package final class PartFile {
 
     private static func forget(_ path: [CChar]) {
         writing.withLock { _ in
-            guard let place = names.firstIndex(where: { $0.map { strcmp($0, path) == 0 } ?? false }) else { return }
-            let name = names[place]
-            names[place] = nil
+            guard let index = names.firstIndex(where: { $0.map { strcmp($0, path) == 0 } ?? false }) else { return }
+            let name = names[index]
+            names[index] = nil
             free(name)
         }
     }
@@ -124,7 +125,7 @@ package final class PartFile {
     /// Makes `removeAll` ready to be called by a signal's handler.
     package static func prepareForSignals() { _ = names.count }
 
-    /// Removes every file in the making of this process, which is about to end. For signal handlers.
+    /// Removes every unfinished file of this process, which is about to end. For signal handlers.
     package static func removeAll() {
         for name in names { if let name { unlink(name) } }
     }

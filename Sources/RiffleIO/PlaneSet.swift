@@ -18,7 +18,10 @@ package final class PlaneSet: Sendable {
         _ name: String, _ summary: String, mean: SIMD2<Double> = .zero, variance: SIMD2<Double>, isScaled: Bool = true,
         _ point: @escaping @Sendable (_ u: SIMD2<Double>, _ z: SIMD2<Double>) -> SIMD2<Double>
     ) {
-        (self.name, self.summary, self.mean, self.variance) = (name, summary, mean, variance)
+        self.name = name
+        self.summary = summary
+        self.mean = mean
+        self.variance = variance
         self.isScaled = isScaled
         self.point = point
     }
@@ -33,11 +36,15 @@ package final class PlaneSet: Sendable {
         let uniform = try Context.current.random.uniform([count, 2], .float64)
         let normal = try Context.current.random.normal([count, 2], .float64)
         let result = try Tensor(uninitialized: [count, 2])
-        let (u, z, places) = (uniform.elements(Double.self), normal.elements(Double.self), result.elements(Float.self))
+        let u = uniform.elements(Double.self)
+        let z = normal.elements(Double.self)
+        let coordinates = result.elements(Float.self)
         for sample in 0..<count {
-            let (x, y) = (2 * sample, 2 * sample + 1)
-            let moved = scaled(point(SIMD2(u[x], u[y]), SIMD2(z[x], z[y])))
-            (places[x], places[y]) = (Float(moved.x), Float(moved.y))
+            let x = 2 * sample
+            let y = x + 1
+            let drawn = scaled(point(SIMD2(u[x], u[y]), SIMD2(z[x], z[y])))
+            coordinates[x] = Float(drawn.x)
+            coordinates[y] = Float(drawn.y)
         }
         return result
     }
@@ -54,7 +61,7 @@ package final class PlaneSet: Sendable {
     // MARK: - The sets
 
     package static let checkerboard = PlaneSet(
-        "checkerboard", "Uniform on the even ones of 4 x 4 squares over [-1, 1] x [-1, 1].",
+        "checkerboard", "Uniform on every other square of 4 x 4 squares over [-1, 1] x [-1, 1].",
         variance: SIMD2(repeating: 1 / 3.0)
     ) { u, _ in
         // Each of the four columns has two squares, two rows apart.
@@ -97,7 +104,8 @@ package final class PlaneSet: Sendable {
     package static let pinwheel = PlaneSet(
         "pinwheel", "Five arms that bend as they leave the centre.", variance: SIMD2(repeating: 2.2)
     ) { u, z in
-        let (along, across) = (1 + 0.3 * z.x, 0.1 * z.y)
+        let along = 1 + 0.3 * z.x
+        let across = 0.1 * z.y
         let turn = direction((5 * u.x).rounded(.down) / 5 + 0.25 * exp(along) / (2 * Double.pi))
         return 2 * SIMD2(along * turn.x - across * turn.y, along * turn.y + across * turn.x)
     }
@@ -112,7 +120,7 @@ package final class PlaneSet: Sendable {
         return t / 5 * SIMD2(cos(t), sin(t)) + 0.2 * z
     }
 
-    /// The unit vector at a part of a turn.
+    /// The unit vector at an angle, as a part of a turn.
     private static func direction(_ turn: Double) -> SIMD2<Double> {
         SIMD2(cos(2 * Double.pi * turn), sin(2 * Double.pi * turn))
     }
@@ -136,11 +144,11 @@ extension PlaneSet {
             throw RiffleError(
                 "", "exact masses are known for the checkerboard in 1 to 10000 bins a side, not for \(name) in \(bins)")
         }
-        // In units of squares: the part of each bin, in one coordinate, that lies in the even squares and in the odd
-        // ones.
+        // In units of squares: the part of each bin, in one coordinate, that is in the even and in the odd squares.
         let width = 4 / Double(bins)
         let parts = (0..<bins).map { bin in
-            let (low, high) = (Double(bin) * width, Double(bin + 1) * width)
+            let low = Double(bin) * width
+            let high = Double(bin + 1) * width
             return (0..<4).reduce(into: SIMD2<Double>.zero) { parts, square in
                 parts[square % 2] += max(0, min(high, Double(square + 1)) - max(low, Double(square)))
             }

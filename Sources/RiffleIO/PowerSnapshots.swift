@@ -13,16 +13,18 @@ extension PowerEMA {
     package func snapshot(_ prefix: String) throws -> [String] {
         let steps = models.map { $0.updateCount?.updates ?? 0 }
         guard !steps.contains(0) else { throw RiffleError("", "there is nothing to write before the first update") }
-        return try models.indices.map { place in
-            let (step, length) = (steps[place], lengths[place])
-            let profile = try PowerProfile(length: length, step: step), path = "\(prefix)-\(step)-\(length).safetensors"
-            try models[place].save(
+        return try models.indices.map { index in
+            let step = steps[index]
+            let length = lengths[index]
+            let profile = try PowerProfile(length: length, step: step)
+            let path = "\(prefix)-\(step)-\(length).safetensors"
+            try models[index].save(
                 to: path, metadata: ["step": "\(step)", "length": "\(length)", "gamma": "\(profile.exponent)"])
             return path
         }
     }
 
-    /// Sets a network's parameters to the average of any length, at any step, as snapshots tell it (EDM2, section 3.2).
+    /// Sets a network's parameters to the average of any length at any step, by snapshots (EDM2, section 3.2).
     ///
     /// Snapshots are read one tensor at a time and summed in float64. The network is unchanged when anything is wrong.
     /// - Parameters:
@@ -51,8 +53,8 @@ extension PowerEMA {
         guard mixture.error < 1 else {
             throw RiffleError(
                 "",
-                "these snapshots do not tell an average of length \(riffleFormat(length)) at step \(profile.step); "
-                    + "others nearer to it are needed"
+                "these snapshots do not determine an average of length \(riffleFormat(length)) at step "
+                    + "\(profile.step); others nearer to it are needed"
             )
         }
         try network.load(shapes: shapes) { name in
@@ -71,8 +73,8 @@ private struct PowerSnapshot {
     let profile: PowerProfile
 
     /// - Parameters:
-    ///   - kind: of the network, for messages.
-    ///   - shapes: of the network's tensors in files, by name.
+    ///   - kind: the network's kind, for messages.
+    ///   - shapes: the shapes of the network's tensors in files, by name.
     init(_ path: String, of kind: String, _ shapes: [String: Shape]) throws {
         file = try SafeTensors(path)
         guard let step = file.metadata["step"].flatMap(Int.init),
@@ -83,8 +85,8 @@ private struct PowerSnapshot {
         do { profile = try PowerProfile(length: length, step: step) } catch let error as RiffleError {
             throw RiffleError("", "'\(path)': \(error.message)")
         }
-        func misfit(_ name: String, _ what: String) -> RiffleError {
-            RiffleError("", "'\(path)' does not fit this \(kind): tensor '\(name)' \(what)")
+        func misfit(_ name: String, _ problem: String) -> RiffleError {
+            RiffleError("", "'\(path)' does not fit this \(kind): tensor '\(name)' \(problem)")
         }
         for entry in file.entries where shapes[entry.name] != entry.shape {
             throw misfit(

@@ -12,18 +12,18 @@ package final class SafeTensors: Sendable {
         /// The type's name in the file, such as `F32` or `BF16`.
         package let type: String
         package let shape: Shape
-        /// Where its bytes lie behind the header.
+        /// The range of its bytes behind the header.
         let range: Range<Int>
     }
 
-    /// The tensors in the order in which they lie in the file.
+    /// The tensors in the order of their bytes in the file.
     package let entries: [Entry]
     package let metadata: [String: String]
     package var names: [String] { entries.map(\.name) }
 
     private let file: InputFile
     private let buffer: Int
-    private let places: [String: Int]
+    private let indices: [String: Int]
 
     /// Reads and checks a file's header.
     /// - Throws: `RiffleError` that names the file, what was expected and what was found.
@@ -42,7 +42,7 @@ package final class SafeTensors: Sendable {
         guard buffer <= file.size else {
             throw file.error("the header should have \(length) bytes, found \(file.size - 8) behind its length")
         }
-        // An entry takes several times what its text does.
+        // An entry takes several times the memory of its text.
         try Memory.check(8 * Int(length))
         let header = try file.bytes(Int(length), at: 8)
         guard header.first == UInt8(ascii: "{") else {
@@ -54,7 +54,7 @@ package final class SafeTensors: Sendable {
             ($0.range.lowerBound, $0.range.upperBound) < ($1.range.lowerBound, $1.range.upperBound)
         }
         metadata = parser.metadata
-        places = Dictionary(uniqueKeysWithValues: entries.enumerated().map { ($1.name, $0) })
+        indices = Dictionary(uniqueKeysWithValues: entries.enumerated().map { ($1.name, $0) })
 
         var end = 0
         for entry in entries {
@@ -70,7 +70,7 @@ package final class SafeTensors: Sendable {
     }
 
     /// What the header says of a tensor; nil where there is none of that name.
-    package subscript(_ name: String) -> Entry? { places[name].map { entries[$0] } }
+    package subscript(_ name: String) -> Entry? { indices[name].map { entries[$0] } }
 
     /// Reads a tensor. F16 and BF16 become float32, I64 int32.
     /// - Throws: `RiffleError` when there is none of that name, its type has no counterpart, or a number passes int32.
@@ -78,8 +78,8 @@ package final class SafeTensors: Sendable {
         guard let entry = self[name] else {
             throw file.error("no tensor '\(name)'" + suggestion(for: name, among: names))
         }
-        let shape = try entry.shape.checked("'\(file.path)': tensor '\(name)'"),
-            offset = buffer + entry.range.lowerBound
+        let shape = try entry.shape.checked("'\(file.path)': tensor '\(name)'")
+        let offset = buffer + entry.range.lowerBound
         func copy(_ dtype: DType) throws -> Tensor {
             let tensor = try Tensor(uninitialized: shape, dtype)
             try file.read(
@@ -100,10 +100,10 @@ package final class SafeTensors: Sendable {
         case "F16": return try read(.float32) { (bits: UInt16, _) in Float(Float16(bitPattern: bits)) }
         case "BF16": return try read(.float32) { (bits: UInt16, _) in Float(bitPattern: UInt32(bits) << 16) }
         case "I64":
-            return try read(.int32) { (number: Int64, place) in
+            return try read(.int32) { (number: Int64, index) in
                 guard let small = Int32(exactly: number) else {
                     throw self.file.error(
-                        "element \(place + 1) of the I64 tensor '\(name)' is \(number), which int32 cannot hold")
+                        "element \(index + 1) of the I64 tensor '\(name)' is \(number), which int32 cannot hold")
                 }
                 return small
             }
@@ -121,14 +121,14 @@ package final class SafeTensors: Sendable {
             at: buffer + entry.range.lowerBound + rows.lowerBound * row)
     }
 
-    /// What is wrong with the file.
+    /// An error that names the file.
     func error(_ message: String) -> RiffleError { file.error(message) }
 
     // MARK: - Header
 
     static let largestHeader: UInt64 = 100_000_000
 
-    /// Bits an element.
+    /// Bits per element.
     static let bits = [
         "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
         "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32,
@@ -155,10 +155,10 @@ package final class SafeTensors: Sendable {
         }
     }
 
-    /// What stands in front of tensors that follow one another, and where in the file each of them begins and ends.
+    /// The header of tensors that follow one another, and the range of bytes that each tensor takes in the file.
     static func header(
         _ tensors: [(name: String, dtype: DType, shape: Shape)], metadata: [String: String], _ path: String
-    ) throws -> (bytes: [UInt8], places: [Range<Int>]) {
+    ) throws -> (bytes: [UInt8], ranges: [Range<Int>]) {
         for text in tensors.map(\.name) + metadata.flatMap({ [$0.key, $0.value] }) where !text.isUnicode {
             throw RiffleError(
                 "", "cannot write '\(path)': names and metadata of tensors are UTF-8, and '\(text)' is not")
@@ -181,7 +181,8 @@ package final class SafeTensors: Sendable {
                 case .int32: "I32"
                 }
             let sizes = shape.sizes.map(String.init).joined(separator: ",")
-            let begin = ranges.last?.upperBound ?? 0, end = begin + shape.count * dtype.size
+            let begin = ranges.last?.upperBound ?? 0
+            let end = begin + shape.count * dtype.size
             ranges.append(begin..<end)
             items.append(
                 "\(quoted(name)):{\"dtype\":\"\(type)\",\"shape\":[\(sizes)],\"data_offsets\":[\(begin),\(end)]}")
@@ -209,7 +210,9 @@ private struct HeaderParser {
     }
 
     mutating func parse() throws {
-        var (entries, metadata, names) = ([SafeTensors.Entry](), [String: String](), Set<String>())
+        var entries: [SafeTensors.Entry] = []
+        var metadata: [String: String] = [:]
+        var names: Set<String> = []
         let file = file
         try scanner.list("{", "}") { scanner in
             let name = try scanner.string()
@@ -222,7 +225,8 @@ private struct HeaderParser {
             }
         }
         if scanner.peek() != nil { throw scanner.error(expected: "the end of the header") }
-        (self.entries, self.metadata) = (entries, metadata)
+        self.entries = entries
+        self.metadata = metadata
     }
 
     private static func texts(_ scanner: inout TextScanner, _ file: InputFile) throws -> [String: String] {
@@ -240,7 +244,9 @@ private struct HeaderParser {
     private static func entry(_ name: String, _ scanner: inout TextScanner, _ file: InputFile) throws
         -> SafeTensors.Entry
     {
-        var (type, shape, offsets): (String?, [Int]?, [Int]?)
+        var type: String?
+        var shape: [Int]?
+        var offsets: [Int]?
         func once(_ value: Any?, _ key: String) throws {
             if value != nil { throw file.error("'\(key)' occurs twice for tensor '\(name)'") }
         }

@@ -3,7 +3,7 @@ import RiffleTensor
 /// Reads text of a strict grammar out of bytes, from left to right; every error says what was expected and where.
 struct TextScanner {
     private let bytes: [UInt8]
-    private(set) var place = 0
+    private var position = 0
     /// Makes the error out of the message, with the file's name in it.
     private let failure: (String) -> RiffleError
 
@@ -12,27 +12,25 @@ struct TextScanner {
         self.failure = failure
     }
 
-    var isAtEnd: Bool { place == bytes.count }
-
     /// The next byte that is not white space.
     mutating func peek() -> UInt8? {
-        while place < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[place]) { place += 1 }
-        return place < bytes.count ? bytes[place] : nil
+        while position < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[position]) { position += 1 }
+        return position < bytes.count ? bytes[position] : nil
     }
 
     func error(expected: String) -> RiffleError {
-        guard place < bytes.count else {
-            return failure("expected \(expected) at byte \(place) of the header, found its end")
+        guard position < bytes.count else {
+            return failure("expected \(expected) at byte \(position) of the header, found its end")
         }
-        let byte = bytes[place]
+        let byte = bytes[position]
         let found = (0x21...0x7E).contains(byte) ? "'\(Character(UnicodeScalar(byte)))'" : "byte \(byte)"
-        return failure("expected \(expected) at byte \(place) of the header, found \(found)")
+        return failure("expected \(expected) at byte \(position) of the header, found \(found)")
     }
 
     /// Whether `symbol` comes next; it is then read.
     mutating func accept(_ symbol: Unicode.Scalar) -> Bool {
         guard let byte = peek(), UInt32(byte) == symbol.value else { return false }
-        place += 1
+        position += 1
         return true
     }
 
@@ -40,27 +38,27 @@ struct TextScanner {
         guard accept(symbol) else { throw error(expected: "'\(symbol)'") }
     }
 
-    /// Letters, as of `True`.
+    /// A word of letters, such as `True`.
     mutating func word() throws -> String {
-        let start = peek() == nil ? bytes.count : place
-        while place < bytes.count, (0x41...0x5A).contains(bytes[place] & 0xDF) { place += 1 }
-        guard place > start else { throw error(expected: "a word") }
-        return String(decoding: bytes[start..<place], as: UTF8.self)
+        let start = peek() == nil ? bytes.count : position
+        while position < bytes.count, (0x41...0x5A).contains(bytes[position] & 0xDF) { position += 1 }
+        guard position > start else { throw error(expected: "a word") }
+        return String(decoding: bytes[start..<position], as: UTF8.self)
     }
 
     /// A whole number from 0 on, without leading zeros, that an Int holds.
     mutating func size() throws -> Int {
         guard let first = peek(), (0x30...0x39).contains(first) else { throw error(expected: "a whole number") }
-        let start = place
+        let start = position
         var number = 0
-        while place < bytes.count, (0x30...0x39).contains(bytes[place]) {
+        while position < bytes.count, (0x30...0x39).contains(bytes[position]) {
             let (tens, over) = number.multipliedReportingOverflow(by: 10)
-            let (sum, past) = tens.addingReportingOverflow(Int(bytes[place] - 0x30))
+            let (sum, past) = tens.addingReportingOverflow(Int(bytes[position] - 0x30))
             guard !over, !past else { throw failure("the number at byte \(start) of the header is too large") }
             number = sum
-            place += 1
+            position += 1
         }
-        guard first != 0x30 || place == start + 1 else {
+        guard first != 0x30 || position == start + 1 else {
             throw failure("the number at byte \(start) of the header begins with 0")
         }
         return number
@@ -83,14 +81,14 @@ struct TextScanner {
     /// A string in quotes, with JSON's escapes; UTF-8 without control characters.
     mutating func string(_ quote: Unicode.Scalar = "\"") throws -> String {
         try expect(quote)
-        let start = place
+        let start = position
         var text: [UInt8] = []
         while true {
-            guard place < bytes.count, bytes[place] >= 0x20 else {
+            guard position < bytes.count, bytes[position] >= 0x20 else {
                 throw error(expected: "the end of the string that begins at byte \(start)")
             }
-            let byte = bytes[place]
-            place += 1
+            let byte = bytes[position]
+            position += 1
             if UInt32(byte) == quote.value { break }
             if byte == UInt8(ascii: "\\") { text += try escape().utf8 } else { text.append(byte) }
         }
@@ -101,9 +99,9 @@ struct TextScanner {
     }
 
     private mutating func escape() throws -> String {
-        guard place < bytes.count else { throw error(expected: "an escape") }
-        let byte = bytes[place]
-        place += 1
+        guard position < bytes.count else { throw error(expected: "an escape") }
+        let byte = bytes[position]
+        position += 1
         switch UnicodeScalar(byte) {
         case "\"", "\\", "/": return String(UnicodeScalar(byte))
         case "b": return "\u{8}"
@@ -113,8 +111,8 @@ struct TextScanner {
         case "t": return "\t"
         case "u":
             var units = [try codeUnit()]
-            if UTF16.isLeadSurrogate(units[0]), bytes[place...].starts(with: "\\u".utf8) {
-                place += 2
+            if UTF16.isLeadSurrogate(units[0]), bytes[position...].starts(with: "\\u".utf8) {
+                position += 2
                 units.append(try codeUnit())
             }
             guard let text = String(validating: units, as: UTF16.self) else {
@@ -122,17 +120,17 @@ struct TextScanner {
             }
             return text
         default:
-            place -= 1
+            position -= 1
             throw error(expected: "an escape")
         }
     }
 
     private mutating func codeUnit() throws -> UInt16 {
-        let digits = bytes[place..<min(place + 4, bytes.count)]
+        let digits = bytes[position..<min(position + 4, bytes.count)]
         guard digits.count == 4, digits.allSatisfy({ Character(UnicodeScalar($0)).isHexDigit }),
             let unit = UInt16(String(decoding: digits, as: UTF8.self), radix: 16)
         else { throw error(expected: "four hexadecimal digits") }
-        place += 4
+        position += 4
         return unit
     }
 }

@@ -1,18 +1,20 @@
 import Synchronization
 
-/// Work that streams to a file and that nobody finished: what is whole is put in its place, the rest is given up and
-/// told.
+/// Writers that stream to a file and that nobody closed: a file that is whole is put at its path, another is given up,
+/// which is reported.
 package enum UnfinishedWork {
     private struct Writer: @unchecked Sendable { weak var writer: PairWriter? }
     private struct State {
         var open: [ObjectIdentifier: Writer] = [:]
         var hasLosses = false
-        var tell: @Sendable (String) -> Void = { _ in }
+        var report: @Sendable (String) -> Void = { _ in }
     }
     private static let state = Mutex(State())
 
-    /// Has whatever is given up from now on told, a sentence each.
-    package static func onLoss(_ tell: @escaping @Sendable (String) -> Void) { state.withLock { $0.tell = tell } }
+    /// Sets the function that is called with a sentence for each file that is given up.
+    package static func onLoss(_ report: @escaping @Sendable (String) -> Void) {
+        state.withLock { $0.report = report }
+    }
 
     /// Whether anything has been given up so far.
     package static var hasLosses: Bool { state.withLock { $0.hasLosses } }
@@ -26,10 +28,10 @@ package enum UnfinishedWork {
     static func end(_ writer: PairWriter) { state.withLock { $0.open[ObjectIdentifier(writer)] = nil } }
 
     static func lose(_ message: String) {
-        let tell = state.withLock { state in
+        let report = state.withLock { state in
             state.hasLosses = true
-            return state.tell
+            return state.report
         }
-        tell(message)
+        report(message)
     }
 }

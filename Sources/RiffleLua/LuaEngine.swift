@@ -60,7 +60,7 @@ package final class LuaEngine: @unchecked Sendable {
         for function in internals { define(RLUA_INTERNAL, function) }
         try runPrelude()
         setArguments(script, arguments)
-        Context.current.placeOfCall = { [weak self] in self?.placeOfCall ?? "" }
+        Context.current.callLocation = { [weak self] in self?.placeOfCall ?? "" }
         rlua_interruptible(pointer)
     }
 

@@ -12,7 +12,7 @@ extension Metrics {
     /// - Source: Székely and Rizzo 2013, equation 6.
     package static func energyDistance(_ a: Tensor, _ b: Tensor) throws -> Double {
         let (x, y) = try pair(a, b)
-        // Seen from the first sample, so that float32 tells apart samples that lie together far from 0.
+        // Coordinates count from the first sample, so that float32 distinguishes close samples that are far from 0.
         let origin = try x.sliced(0, 0..<1)
         let (left, right) = try withoutGradient {
             (try Columns((x - origin).converted(to: .float32)), try Columns((y - origin).converted(to: .float32)))
@@ -38,8 +38,7 @@ extension Metrics {
     }
 }
 
-/// Samples row by row and, eight at a time, coordinate by coordinate; the room behind the last one is filled with
-/// zeros.
+/// Samples row by row and, eight at a time, coordinate by coordinate; lanes behind the last sample are zeros.
 private struct Columns {
     let count: Int
     private let size: Int
@@ -48,22 +47,26 @@ private struct Columns {
 
     init(_ rows: Tensor) throws {
         try Memory.check(2 * rows.count * MemoryLayout<Float>.stride)
-        let numbers = Array(rows.elements(Float.self)), size = rows.shape[1]
+        let numbers = Array(rows.elements(Float.self))
+        let size = rows.shape[1]
         var lanes = [SIMD8<Float>](repeating: .zero, count: (rows.shape[0] + 7) / 8 * size)
-        for (place, number) in numbers.enumerated() {
-            let (sample, coordinate) = place.quotientAndRemainder(dividingBy: size)
+        for (index, number) in numbers.enumerated() {
+            let (sample, coordinate) = index.quotientAndRemainder(dividingBy: size)
             lanes[sample / 8 * size + coordinate][sample % 8] = number
         }
-        (count, self.size, self.rows, self.lanes) = (rows.shape[0], size, numbers, lanes)
+        count = rows.shape[0]
+        self.size = size
+        self.rows = numbers
+        self.lanes = lanes
     }
 
-    /// The sum of all distances to the other samples; with nil, of those between two of these.
+    /// The sum of the distances to all other samples; with nil, of the distances between each two of these samples.
     func distances(to other: Columns?) throws -> Double {
         let far = other ?? self
         var total = 0.0
         for sample in 0..<count {
             if sample % 64 == 0 { try Interrupt.check() }
-            // Among these, only samples behind this one: the others have counted their distance to it.
+            // Within one set only the samples behind this one count: the distances to those before are in the sum.
             total += rows.withUnsafeBufferPointer { rows in
                 far.sum(to: rows[(sample * size)..<((sample + 1) * size)], from: other == nil ? sample + 1 : 0)
             }

@@ -4,9 +4,9 @@ import RiffleTensor
 extension Metrics {
     /// The Kullback-Leibler divergence sum p log(p / q) of samples' histogram q from the exact masses p of its bins.
     ///
-    /// A sample outside the bounds counts in none of the bins; one sample more is spread evenly over all of them, so
-    /// that an empty one is not infinitely wrong. Exact samples give about (bins with mass) / (2 n), not 0: compare at
-    /// equal n.
+    /// A sample outside the bounds counts in none of the bins; one sample more is spread evenly over all bins, so that
+    /// an empty bin does not make the divergence infinite. Exact samples give about (bins with mass) / (2 n), not 0:
+    /// compare at equal n.
     /// - Parameters:
     ///   - samples: `[n, 2]`.
     ///   - masses: exact probabilities `[bins, bins]` of equal bins over the bounds, the first dimension along x.
@@ -20,16 +20,16 @@ extension Metrics {
         guard masses.rank == 2, masses.shape[0] == masses.shape[1], masses.count > 0 else {
             throw RiffleError("", "masses are [bins, bins], got \(masses.shape)")
         }
-        let n = samples.shape[0],
-            counts = try histogram(samples.samples("samples", as: .float64), bins: masses.shape[0], bounds)
+        let n = samples.shape[0]
+        let counts = try histogram(samples.samples("samples", as: .float64), bins: masses.shape[0], bounds)
         return zip(try masses.doubles(), counts).reduce(0) { sum, bin in
             let (mass, count) = bin
             return mass > 0 ? sum + mass * log(mass * Double(n + 1) / (Double(count) + 1 / Double(counts.count))) : sum
         }
     }
 
-    /// The same with the histogram of true samples for p, over the square that just holds them. Its own noise adds to
-    /// the result, so take many more of them than `samples`.
+    /// The same divergence with the histogram of true samples for p, over the smallest square that holds them. That
+    /// histogram's noise adds to the result, so take many more true samples than `samples`.
     package static func histogramKL(_ samples: Tensor, truth: Tensor, bins: Int) throws -> Double {
         guard truth.rank == 2, truth.shape[1] == 2, truth.shape[0] > 0 else {
             throw RiffleError("", "true samples are [m, 2], got \(truth.shape)")
@@ -41,7 +41,7 @@ extension Metrics {
             samples, masses: Tensor(counts.map { Double($0) / Double(truth.shape[0]) }, [bins, bins]), bounds: bounds)
     }
 
-    /// How many of the float64 points lie in each of bins x bins equal squares, the first number along x.
+    /// How many of the float64 points are in each of bins x bins equal squares, the first number along x.
     private static func histogram(_ points: Tensor, bins: Int, _ bounds: ClosedRange<Double>) throws -> [Int] {
         let scale = Double(bins) / (bounds.upperBound - bounds.lowerBound)
         guard scale.isFinite, scale > 0 else {

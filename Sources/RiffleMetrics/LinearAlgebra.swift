@@ -3,28 +3,30 @@ import RiffleTensor
 
 /// Factorisations of float64 matrices by LAPACK, each checked before anyone uses it.
 ///
-/// A tensor [n, m] is LAPACK's m x n matrix, whose columns lie one after another. A library that computes wrongly on a
-/// processor that it does not know is met by an error: a factorisation and its matrix have to do the same to a random
-/// vector, and singular values have to keep the sums that a matrix tells without them.
+/// A tensor [n, m] is LAPACK's m x n matrix, whose columns follow one another. There are libraries that compute wrongly
+/// on processors that they do not know, which ends in an error here: a factorisation and its matrix have to do the same
+/// to a random vector, and singular values have to keep sums of powers that the matrix gives without them.
 enum LinearAlgebra {
-    /// What a result may be off, as a part of its size, before it is an error; rounding takes 1e-13 of 2048 features.
+    /// The largest relative error that a result may have; rounding takes 1e-13 for 2048 features.
     static let tolerance = 1e-10
 
     /// R of A = Q R as a square matrix, so that R^T R = A^T A without A^T A's loss of half the digits.
     /// - Parameter a: m x n with m >= n.
     static func triangle(_ a: Tensor) throws -> Tensor {
-        let (n, m) = (a.shape[0], a.shape[1])
+        let n = a.shape[0]
+        let m = a.shape[1]
         let factors = try a.copied()
         try lapack("QR", factors, .scratch(n), .scratch(64 * n)) { numbers in
             let info = rk_lapack_qr(m, n, numbers[0], numbers[1], numbers[2])
-            // Below its diagonal, behind it in memory, a column holds parts of Q.
+            // Below the diagonal, which is behind it in memory, a column holds parts of Q.
             for column in 0..<(n - 1) {
                 (numbers[0] + column * m + column + 1).update(repeating: 0, count: n - column - 1)
             }
             return info
         }
         let r = try factors.sliced(1, 0..<n)
-        let probe = try Tensor.probe(n), size = try a.square().sum().item() * probe.length()
+        let probe = try Tensor.probe(n)
+        let size = try a.square().sum().item() * probe.length()
         func square(_ x: Tensor) throws -> Tensor { try probe.matmul(x).matmul(x, transposeB: true) }
         try agree("a QR factorisation", square(a), square(r), size: size)
         return r
@@ -36,13 +38,16 @@ enum LinearAlgebra {
     ///   - b: n x k.
     static func product(_ a: Tensor, _ b: Tensor) throws -> Tensor {
         guard a.shape[1] >= b.shape[1] else { return try product(b, a) }
-        let (m, n, k) = (a.shape[1], b.shape[1], a.shape[0])
+        let m = a.shape[1]
+        let n = b.shape[1]
+        let k = a.shape[0]
         let c = try Tensor.scratch(n, m)
         try lapack("a product", a, b, c) { numbers in
             rk_lapack_product(m, n, k, numbers[0], numbers[1], numbers[2])
             return 0
         }
-        let probe = try Tensor.probe(n), size = try a.length() * b.length() * probe.length()
+        let probe = try Tensor.probe(n)
+        let size = try a.length() * b.length() * probe.length()
         try agree("a product", probe.matmul(b, transposeB: true).matmul(a), probe.matmul(c), size: size)
         return c
     }
@@ -50,18 +55,22 @@ enum LinearAlgebra {
     /// The singular values of a matrix, largest first.
     /// - Parameter c: m x n with m >= n.
     static func singularValues(_ c: Tensor) throws -> [Double] {
-        let form = try Bidiagonal(c), n = c.shape[0]
-        let (values, above) = (try Tensor(form.diagonal, [n]), try Tensor(form.above, [n]))
+        let form = try Bidiagonal(c)
+        let n = c.shape[0]
+        let values = try Tensor(form.diagonal, [n])
+        let above = try Tensor(form.above, [n])
         try lapack("singular values", values, above, .scratch(4 * n)) {
             rk_lapack_singular_values(n, $0[0], $0[1], $0[2])
         }
-        let found = try values.doubles(), (second, fourth) = form.powerSums
+        let found = try values.doubles()
+        let (second, fourth) = form.powerSums
         try agree("singular values", second, found.reduce(0) { $0 + $1 * $1 }, size: second)
         try agree("singular values", fourth, found.reduce(0) { $0 + $1 * $1 * $1 * $1 }, size: fourth)
         return found
     }
 
-    /// Calls LAPACK with the numbers of tensors, of which it may change those that are fresh.
+    /// Calls LAPACK with pointers to the numbers of tensors. LAPACK may change the tensors that are made for
+    /// the call.
     /// - Throws: `RiffleError` where there is no LAPACK, or it returns a code that is not 0.
     fileprivate static func lapack(
         _ name: String, _ tensors: Tensor..., call: ([UnsafeMutablePointer<Double>]) -> Int32
@@ -91,23 +100,30 @@ enum LinearAlgebra {
 
 /// C = Q B P^T with Q and P orthogonal and B upper bidiagonal.
 private struct Bidiagonal {
-    /// Of B, n numbers each; the last one of those above stands for nothing.
+    /// The n numbers on B's diagonal.
     let diagonal: [Double]
+    /// The numbers to the right of the diagonal, and a 0 behind them.
     let above: [Double]
 
     /// - Parameter c: m x n with m >= n.
     init(_ c: Tensor) throws {
-        let (n, m) = (c.shape[0], c.shape[1])
-        let (factors, work) = (try c.copied(), try Tensor.scratch(64 * (m + n)))
-        let (diagonal, above) = (try Tensor.scratch(n), try Tensor.scratch(n))
-        let (tauQ, tauP) = (try Tensor.scratch(n), try Tensor.scratch(n))
+        let n = c.shape[0]
+        let m = c.shape[1]
+        let factors = try c.copied()
+        let work = try Tensor.scratch(64 * (m + n))
+        let diagonal = try Tensor.scratch(n)
+        let above = try Tensor.scratch(n)
+        let tauQ = try Tensor.scratch(n)
+        let tauP = try Tensor.scratch(n)
         try LinearAlgebra.lapack("a bidiagonal form", factors, diagonal, above, tauQ, tauP, work) {
             rk_lapack_bidiagonal(m, n, $0[0], $0[1], $0[2], $0[3], $0[4], $0[5])
         }
-        (self.diagonal, self.above) = (try diagonal.doubles(), try Array(above.doubles().dropLast()) + [0])
+        self.diagonal = try diagonal.doubles()
+        self.above = try Array(above.doubles().dropLast()) + [0]
 
         // C x = Q (B (P^T x)), and neither Q nor P changes a vector's length.
-        let probe = try Tensor.probe(n), size = try c.length() * probe.length()
+        let probe = try Tensor.probe(n)
+        let size = try c.length() * probe.length()
         let turned = try probe.copied()
         try LinearAlgebra.lapack("P", factors, tauP, turned, work) {
             rk_lapack_apply_p(m, n, $0[0], $0[1], $0[2], $0[3])
@@ -128,9 +144,10 @@ private struct Bidiagonal {
 
     /// The sums of the squared entries of B and of B^T B.
     var powerSums: (second: Double, fourth: Double) {
-        diagonal.indices.reduce(into: (0, 0)) { sums, place in
-            let before = place > 0 ? above[place - 1] : 0, beside = diagonal[place] * above[place]
-            let square = diagonal[place] * diagonal[place] + before * before
+        diagonal.indices.reduce(into: (0, 0)) { sums, index in
+            let before = index > 0 ? above[index - 1] : 0
+            let beside = diagonal[index] * above[index]
+            let square = diagonal[index] * diagonal[index] + before * before
             sums.0 += square
             sums.1 += square * square + 2 * beside * beside
         }
@@ -138,7 +155,7 @@ private struct Bidiagonal {
 }
 
 extension Tensor {
-    /// Numbers to be written to, counted as all tensors are.
+    /// A tensor to write to, counted as all tensors are.
     fileprivate static func scratch(_ sizes: Int...) throws -> Tensor {
         try Tensor(uninitialized: Shape(sizes), .float64)
     }

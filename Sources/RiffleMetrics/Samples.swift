@@ -1,8 +1,8 @@
 import RiffleTensor
 
 extension Tensor {
-    /// Samples as rows of numbers, cut off from how they were computed.
-    /// - Throws: `RiffleError` when there are none, or a number is not finite: no distance could be told.
+    /// Samples as rows of numbers, detached from how they were computed.
+    /// - Throws: `RiffleError` when there are none, or a number is not finite, so that no distance can be computed.
     func samples(_ name: String, as dtype: DType) throws -> Tensor {
         guard rank >= 2, count > 0 else {
             throw RiffleError(
@@ -20,17 +20,18 @@ extension Tensor {
 /// Two sets of samples as rows of one length and type: float64 where one of them is, else float32.
 func pair(_ a: Tensor, _ b: Tensor) throws -> (Tensor, Tensor) {
     let dtype: DType = a.dtype == .float64 || b.dtype == .float64 ? .float64 : .float32
-    let (x, y) = (try a.samples("a", as: dtype), try b.samples("b", as: dtype))
+    let x = try a.samples("a", as: dtype)
+    let y = try b.samples("b", as: dtype)
     guard x.shape[1] == y.shape[1], a.rank == b.rank else {
         throw RiffleError("", "samples differ in size (a \(a.shape), b \(b.shape))")
     }
     return (x, y)
 }
 
-/// A distance as it is told: a number below 0 by no more than rounding is 0.
+/// A distance, checked; a number below 0 by no more than rounding becomes 0.
 /// - Parameters:
-///   - size: of the parts that it is the difference of.
-///   - rounding: how much of that size may be lost.
+///   - size: the size of the parts whose difference the distance is.
+///   - rounding: how much of that size rounding may take.
 /// - Throws: `RiffleError` where the number is not finite or further below 0, and therefore no distance.
 func distance(_ value: Double, of size: Double, within rounding: Double) throws -> Double {
     guard value.isFinite, value >= -rounding * size else {

@@ -1,17 +1,17 @@
 import CKernels
 import RiffleTensor
 
-/// Distances between distributions, told from samples.
+/// Distances between distributions, computed from samples.
 package enum Metrics {
     /// The sliced Wasserstein distance of order 2: the root of the mean, over random directions, of the squared
-    /// Wasserstein distance between the samples as they lie along the direction.
+    /// Wasserstein distance between the samples' projections onto the direction.
     ///
-    /// The two may differ in their number of samples. Sorting makes it exact along each direction.
+    /// The two sets may differ in their number of samples. Sorting makes the distance along each direction exact.
     /// - Parameters:
     ///   - a: samples `[n, ...]`; all but the first dimension are coordinates.
     ///   - b: samples `[m, ...]`.
     ///   - projections: directions, at least 1.
-    ///   - seed: of the directions; the same seed gives the same ones.
+    ///   - seed: the seed of the directions; the same seed gives the same directions.
     /// - Throws: `RiffleError` when shapes do not fit or numbers are not finite.
     /// - Source: Bonneel et al. 2015; as `ot.sliced_wasserstein_distance` of POT with p = 2.
     package static func slicedWasserstein(_ a: Tensor, _ b: Tensor, projections: Int = 200, seed: UInt64 = 0) throws
@@ -28,16 +28,17 @@ package enum Metrics {
         }
     }
 
-    /// The same along given directions `[projections, size]`.
+    /// The same distance along given directions `[projections, size]`.
     package static func slicedWasserstein(_ x: Tensor, _ y: Tensor, along directions: Tensor) throws -> Double {
         let projections = directions.shape[0], n = x.shape[0], m = y.shape[0]
-        // Some directions at a time, so that projections of many samples stay within 64 MB.
+        // Directions are taken some at a time, so that projections of many samples stay within 64 MB.
         let some = max(1, min(projections, (1 << 24) / max(n, m)))
         var sum = 0.0
         for first in stride(from: 0, to: projections, by: some) {
             try Interrupt.check()
             let part = try directions.sliced(0, first..<min(first + some, projections))
-            let (along, other) = (try sortedProjections(x, part), try sortedProjections(y, part))
+            let along = try sortedProjections(x, part)
+            let other = try sortedProjections(y, part)
             for row in 0..<part.shape[0] {
                 sum +=
                     x.dtype == .float64
@@ -68,8 +69,11 @@ package enum Metrics {
     private static func squaredDistance<Number: BinaryFloatingPoint>(
         _ x: UnsafeBufferPointer<Number>, _ y: UnsafeBufferPointer<Number>
     ) -> Double {
-        let (n, m) = (x.count, y.count)
-        var (i, j, sum) = (0, 0, 0.0)
+        let n = x.count
+        let m = y.count
+        var i = 0
+        var j = 0
+        var sum = 0.0
         if n == m {
             while i < n {
                 let gap = Double(x[i]) - Double(y[i])
@@ -81,7 +85,9 @@ package enum Metrics {
         // Quantiles in units of 1/(n m), which are whole numbers.
         var quantile = 0
         while i < n, j < m {
-            let (endX, endY) = ((i + 1) * m, (j + 1) * n), end = min(endX, endY)
+            let endX = (i + 1) * m
+            let endY = (j + 1) * n
+            let end = min(endX, endY)
             let gap = Double(x[i]) - Double(y[j])
             sum += gap * gap * Double(end - quantile)
             quantile = end

@@ -2,9 +2,9 @@ import Glibc
 
 /// Bytes in strings. Names of files, arguments and Lua's strings are bytes: most often UTF-8, but not always.
 ///
-/// A byte that is no part of UTF-8 is held as one of the characters U+10FF80 to U+10FFFF, which nobody else uses, and
-/// comes out as the byte that it was; so does each byte of such a character where the bytes themselves spell one.
-/// Whatever goes in comes out unchanged, and everything in between is an ordinary string.
+/// A byte that is no part of UTF-8 is held as one of the characters U+10FF80 to U+10FFFF, which no other text uses, and
+/// becomes that byte again on the way out. Bytes that spell such a character themselves are held byte by byte, too.
+/// So whatever goes in comes out unchanged, and in between there are ordinary strings.
 extension String {
     private static let marks: ClosedRange<UInt32> = 0x10_FF80...0x10_FFFF
     /// The byte that all marks begin with in UTF-8.
@@ -30,23 +30,24 @@ extension String {
 
     private static func marked(_ bytes: UnsafeRawBufferPointer) -> String {
         var result = String.UnicodeScalarView()
-        var place = 0
+        var index = 0
         func mark(_ count: Int) {
-            for byte in bytes[place..<place + count] {
+            for byte in bytes[index..<index + count] {
                 guard byte >= 0x80, let scalar = Unicode.Scalar(0x10_FF00 + UInt32(byte)) else { continue }
                 result.append(scalar)
             }
         }
-        var (parser, rest) = (Unicode.UTF8.ForwardParser(), bytes.makeIterator())
+        var parser = Unicode.UTF8.ForwardParser()
+        var rest = bytes.makeIterator()
         while true {
             switch parser.parseScalar(from: &rest) {
             case .valid(let encoded):
                 let scalar = Unicode.UTF8.decode(encoded)
                 if marks.contains(scalar.value) { mark(encoded.count) } else { result.append(scalar) }
-                place += encoded.count
+                index += encoded.count
             case .error(let length):
                 mark(length)
-                place += length
+                index += length
             case .emptyInput: return String(result)
             }
         }
@@ -60,7 +61,7 @@ extension String {
         }
     }
 
-    /// The same for C, with a zero at the end: a file's name as the system takes it.
+    /// The bytes for C, with a zero at the end: a file's name as the system takes it.
     package var systemName: [CChar] { bytes.map(CChar.init(bitPattern:)) + [0] }
 
     /// Whether all of the bytes are UTF-8.
@@ -68,6 +69,6 @@ extension String {
         !utf8.contains(String.lead) || !unicodeScalars.contains { String.marks.contains($0.value) }
     }
 
-    /// As text for readers that know nothing but Unicode: each byte that is not part of it is shown as U+FFFD.
+    /// The text for readers that know nothing but Unicode: each byte that is no part of UTF-8 becomes U+FFFD.
     package var repaired: String { isUnicode ? self : String(decoding: bytes, as: UTF8.self) }
 }

@@ -11,7 +11,8 @@ package enum Creation {
             if let tensor = arguments.optionalTensor(0) {
                 return [.tensor(try tensor.detach().cast(arguments.dtype(1)))]
             }
-            var (sizes, numbers): ([Int], [Double]) = ([], [])
+            var sizes: [Int] = []
+            var numbers: [Double] = []
             try collect(arguments[0], depth: 0, &sizes, &numbers)
             return [.tensor(try counted(Shape(sizes), arguments.dtype(1)) { numbers[$0] })]
         },
@@ -30,10 +31,12 @@ package enum Creation {
                 Argument("step", .number, default: .number(1)), dtype,
             ],
             Doc(
-                "The numbers from first on in equal steps, the last included where steps lead to it but for rounding.",
+                "The numbers from first on in equal steps; last is included where the steps reach it up to rounding.",
                 example: "> riffle.arange(1, 4)\ntensor float32 [4]: 1 2 3 4")
         ) { arguments in
-            let (first, last, step) = (arguments.number(0), arguments.number(1), arguments.number(2))
+            let first = arguments.number(0)
+            let last = arguments.number(1)
+            let step = arguments.number(2)
             let count = ((last - first) / step * (1 + 1e-12)).rounded(.down) + 1
             if count.isFinite, count >= 1e15 {
                 throw RiffleError(
@@ -54,7 +57,9 @@ package enum Creation {
                 "Evenly spaced numbers, both ends included.",
                 example: "> riffle.linspace(0, 1, 5)\ntensor float32 [5]: 0 0.25 0.5 0.75 1")
         ) { arguments in
-            let (first, last, count) = (arguments.number(0), arguments.number(1), arguments.integer(2))
+            let first = arguments.number(0)
+            let last = arguments.number(1)
+            let count = arguments.integer(2)
             return [
                 .tensor(
                     try counted([count], arguments.dtype(3)) {
@@ -106,13 +111,13 @@ package enum Creation {
         ) { [.tensor(try $0.tensor(0).dropout($0.number(1)))] },
     ]
 
-    /// Numbers made from their places, in memory of their own type from the start.
+    /// A tensor whose numbers are computed from their indices, in memory of the tensor's type from the start.
     /// - Throws: `RiffleError` at a number that a tensor of `dtype` would change beyond rounding.
     private static func counted(_ shape: Shape, _ dtype: DType, _ number: (Int) -> Double) throws -> Tensor {
         let tensor = try Tensor(uninitialized: shape.checked("tensor"), dtype)
         func fill<Element>(_ convert: (Double) throws -> Element) rethrows {
-            let places = tensor.elements(Element.self)
-            for place in places.indices { places[place] = try convert(number(place)) }
+            let elements = tensor.elements(Element.self)
+            for index in elements.indices { elements[index] = try convert(number(index)) }
         }
         switch dtype {
         case .float32: fill(Float.init)

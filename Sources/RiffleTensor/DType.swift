@@ -9,7 +9,7 @@ package enum DType: UInt8, Sendable, CaseIterable, CustomStringConvertible {
     /// Labels and indices.
     case int32
 
-    /// Bytes an element.
+    /// Bytes per element.
     package var size: Int { self == .float64 ? 8 : 4 }
     package var isFloating: Bool { self != .int32 }
     package var description: String {

@@ -12,7 +12,7 @@ package enum Value {
     case table([String: Value])
 }
 
-/// What an argument may be. The door to Lua checks it and words the error.
+/// The type of an argument. RiffleLua checks values against the type and words the error.
 package indirect enum ArgumentType: Sendable {
     case tensor
     /// A tensor or a number.
@@ -22,8 +22,9 @@ package indirect enum ArgumentType: Sendable {
     case number
     /// A number that is neither infinite nor NaN.
     case finite
-    /// A number above zero (or from zero on), finite.
+    /// A finite number above zero.
     case positive
+    /// A finite number from zero on.
     case nonNegative
     /// A number in a closed range.
     case fraction(ClosedRange<Double>)
@@ -36,25 +37,25 @@ package indirect enum ArgumentType: Sendable {
     case choice([String])
     /// Sizes of dimensions: a list, or as many numbers as follow.
     case shape
-    /// A dimension: 1 is the first and -1 the last in Lua; arrives counted from 0, negatives unchanged.
+    /// A dimension. Lua counts from 1, with -1 for the last; the value arrives counted from 0, negatives unchanged.
     case dim
-    /// One dimension or a list of them, counted likewise.
+    /// One dimension or a list of dimensions, counted in the same way.
     case dims
-    /// A place along a dimension, counted likewise.
+    /// An index along a dimension, counted in the same way.
     case index
     case dtype
-    /// An object of a class that the door knows by this word, such as `module`.
+    /// An object of the class that RiffleLua knows by this word, such as `module`.
     case object(String)
     case list(ArgumentType)
     case table
     case any
-    /// Anything, which the function hands on without reading it: a table comes back as itself. A function with such an
+    /// Any value, which the function hands on unread: a table comes back as the same table. A function with such an
     /// argument takes no table of named options.
     case unread
 }
 
 extension ArgumentType {
-    /// Whether tensors are what it takes.
+    /// Whether an argument of this type takes tensors.
     var isOfTensors: Bool {
         switch self {
         case .tensor, .tensors, .operand: true
@@ -63,7 +64,7 @@ extension ArgumentType {
     }
 }
 
-/// One argument of a function: its name, what it may be, and what it is when not given.
+/// One argument of a function: its name, its type, and its value where the caller gives none.
 package struct Argument: Sendable {
     package enum Default: Sendable {
         case required, none
@@ -89,21 +90,21 @@ package struct Argument: Sendable {
 }
 
 extension Argument {
-    /// One of the cases of an enum.
+    /// An argument that takes one of the cases of an enum.
     package init<Choice: RawRepresentable<String> & CaseIterable>(
         _ name: String, oneOf type: Choice.Type, _ summary: String = ""
     ) {
         self.init(name, .choice(Choice.allCases.map(\.rawValue)), summary)
     }
 
-    /// One of the cases of an enum, `usual` when none is given.
+    /// An argument that takes one of the cases of an enum; `usual` where the caller gives none.
     package init<Choice: RawRepresentable<String> & CaseIterable>(_ name: String, usual: Choice, _ summary: String = "")
     {
         self.init(name, .choice(Choice.allCases.map(\.rawValue)), summary, default: .string(usual.rawValue))
     }
 }
 
-/// What a reader is told of a function: the source of help, the reference page and the editor stub.
+/// The documentation of a function: the source of help, the reference page and the editor stub.
 package struct Doc: Sendable {
     /// One sentence that ends with a period, at most 100 characters.
     package var summary: String
@@ -113,15 +114,18 @@ package struct Doc: Sendable {
     package var example: String
     /// Paper and equation.
     package let source: String
-    /// Of a loss: the numbers in the table that it returns beside itself.
+    /// The numbers in the table that a loss returns beside its value.
     package let parts: [Part]
 
-    /// A number under a name.
+    /// A named number in that table.
     package struct Part: Sendable {
         package let name: String
         package let summary: String
 
-        package init(_ name: String, _ summary: String) { (self.name, self.summary) = (name, summary) }
+        package init(_ name: String, _ summary: String) {
+            self.name = name
+            self.summary = summary
+        }
     }
 
     package init(
@@ -162,10 +166,13 @@ package struct Function: Sendable {
 /// The accessors trap on a type that the declaration rules out: that would be a mistake of the library.
 package struct Arguments {
     package let values: [Value]
-    /// What was declared, for access by name.
+    /// The declared arguments, for access by name.
     private let declared: [Argument]
 
-    package init(_ values: [Value], _ declared: [Argument] = []) { (self.values, self.declared) = (values, declared) }
+    package init(_ values: [Value], _ declared: [Argument] = []) {
+        self.values = values
+        self.declared = declared
+    }
 
     package subscript(_ index: Int) -> Value { index < values.count ? values[index] : .none }
 
@@ -226,48 +233,48 @@ package struct Arguments {
 
 /// Access by name, for functions with many options.
 extension Arguments {
-    package subscript(named name: String) -> Value { self[place(name)] }
+    package subscript(named name: String) -> Value { self[index(of: name)] }
 
-    private func place(_ name: String) -> Int {
-        guard let place = declared.firstIndex(where: { $0.name == name }) else {
+    private func index(of name: String) -> Int {
+        guard let index = declared.firstIndex(where: { $0.name == name }) else {
             preconditionFailure("no argument is declared as \(name)")
         }
-        return place
+        return index
     }
 
-    package func has(_ name: String) -> Bool { has(place(name)) }
+    package func has(_ name: String) -> Bool { has(index(of: name)) }
     package func declares(_ name: String) -> Bool { declared.contains { $0.name == name } }
-    package func tensor(_ name: String) -> Tensor { tensor(place(name)) }
-    package func optionalTensor(_ name: String) -> Tensor? { optionalTensor(place(name)) }
-    package func tensors(_ name: String) -> [Tensor] { tensors(place(name)) }
-    package func number(_ name: String) -> Double { number(place(name)) }
-    package func optionalNumber(_ name: String) -> Double? { optionalNumber(place(name)) }
-    package func integer(_ name: String) -> Int { integer(place(name)) }
-    package func optionalInteger(_ name: String) -> Int? { optionalInteger(place(name)) }
-    package func integers(_ name: String) -> [Int] { integers(place(name)) }
-    package func boolean(_ name: String) -> Bool { boolean(place(name)) }
-    package func string(_ name: String) -> String { string(place(name)) }
-    /// A choice that was declared by the cases of its enum.
+    package func tensor(_ name: String) -> Tensor { tensor(index(of: name)) }
+    package func optionalTensor(_ name: String) -> Tensor? { optionalTensor(index(of: name)) }
+    package func tensors(_ name: String) -> [Tensor] { tensors(index(of: name)) }
+    package func number(_ name: String) -> Double { number(index(of: name)) }
+    package func optionalNumber(_ name: String) -> Double? { optionalNumber(index(of: name)) }
+    package func integer(_ name: String) -> Int { integer(index(of: name)) }
+    package func optionalInteger(_ name: String) -> Int? { optionalInteger(index(of: name)) }
+    package func integers(_ name: String) -> [Int] { integers(index(of: name)) }
+    package func boolean(_ name: String) -> Bool { boolean(index(of: name)) }
+    package func string(_ name: String) -> String { string(index(of: name)) }
+    /// The value of an argument that was declared with the cases of an enum.
     package func choice<Choice: RawRepresentable<String>>(_ name: String, as type: Choice.Type = Choice.self) -> Choice
     {
         Choice(rawValue: string(name))!
     }
-    package func optionalString(_ name: String) -> String? { optionalString(place(name)) }
-    package func dtype(_ name: String) -> DType { dtype(place(name)) }
-    package func shape(_ name: String) -> Shape { shape(place(name)) }
-    package func list(_ name: String) -> [Value] { list(place(name)) }
-    package func numbers(_ name: String) -> [Double] { numbers(place(name)) }
-    package func table(_ name: String) -> [String: Value] { table(place(name)) }
+    package func optionalString(_ name: String) -> String? { optionalString(index(of: name)) }
+    package func dtype(_ name: String) -> DType { dtype(index(of: name)) }
+    package func shape(_ name: String) -> Shape { shape(index(of: name)) }
+    package func list(_ name: String) -> [Value] { list(index(of: name)) }
+    package func numbers(_ name: String) -> [Double] { numbers(index(of: name)) }
+    package func table(_ name: String) -> [String: Value] { table(index(of: name)) }
     package func object<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class {
-        object(place(name))
+        object(index(of: name))
     }
     package func optionalObject<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class? {
-        optionalObject(place(name))
+        optionalObject(index(of: name))
     }
 }
 
 extension Value {
-    /// The items of a list; of anything else but nothing, itself alone.
+    /// The items of a list; the value alone where it is no list, and nothing for `none`.
     package var list: [Value] {
         switch self {
         case .list(let values): values

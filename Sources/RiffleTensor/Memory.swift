@@ -30,10 +30,10 @@ package enum Memory {
     /// Counts the peak from now on.
     package static func resetPeak() { rk_memory_reset_peak() }
 
-    /// Runs `attempt`, which gives nil where memory ran out and has changed nothing then; a second time when the
-    /// thread's collector has freed what nobody holds.
+    /// Runs `attempt`, which returns nil where memory runs out, and then has changed nothing. In that case the thread's
+    /// collector frees the tensors that nobody holds, and `attempt` runs a second time.
     ///
-    /// Room is made where it is missing, in the middle of a call, so that no call with effects is ever run twice.
+    /// Memory is freed where it is needed, in the middle of a call, so that no call with effects ever runs twice.
     package static func taking<Result>(_ attempt: () -> Result?) -> Result? {
         if let result = attempt() { return result }
         guard let reclaim = Context.current.reclaim else { return nil }
@@ -41,15 +41,15 @@ package enum Memory {
         return attempt()
     }
 
-    /// Runs a kernel that answers false where it lacks work space, and would write the same outputs again.
+    /// Runs a kernel that returns false where it lacks work space; a second run writes the same outputs again.
     package static func taking(workspace kernel: () -> Bool) throws {
         guard taking({ kernel() ? true : nil }) != nil else {
             throw RiffleError("", "out of memory for work space", kind: .outOfMemory)
         }
     }
 
-    /// Makes sure that so many bytes, which somebody else is about to hold for a while, would fit beside the tensors:
-    /// an array that does not fit ends the process.
+    /// Makes sure that `bytes` more bytes, which an array of Swift is about to take, fit beside the tensors: an array
+    /// that does not fit would end the process.
     /// - Throws: `RiffleError` of kind `outOfMemory`.
     package static func check(_ bytes: Int) throws {
         let fits: Void? = taking {

@@ -1,16 +1,16 @@
-/// An option of a value, such as of a loss or of a network's configuration: how users name it, what it may be, and the
-/// property that it sets. The option's default is the property's, read from the value as it usually is.
+/// An option of a value, such as a loss or a network's configuration: its name, its type, and the property that the
+/// option sets. The default is the property's value in the root that `argument(of:)` gets.
 package struct Option<Root>: Sendable {
     private let declare: @Sendable (Root) -> Argument
     private let assign: @Sendable (inout Root, Arguments) -> Void
 
-    /// How the option is declared, with the default that `usual` has.
+    /// The argument that declares the option; its default is the property's value in `usual`.
     package func argument(of usual: Root) -> Argument { declare(usual) }
 
-    /// Sets the property to what the caller gave.
+    /// Sets the property to the value that the caller gave, if any.
     package func set(_ root: inout Root, to arguments: Arguments) { assign(&root, arguments) }
 
-    /// - Parameter isRequired: whether callers have to give it; then the property's own value is never used.
+    /// - Parameter isRequired: whether callers have to give the option; then the property's own value is never used.
     package init<Property: OptionValue>(
         _ name: String, _ path: WritableKeyPath<Root, Property> & Sendable, _ type: ArgumentType,
         _ summary: String = "",
@@ -22,7 +22,7 @@ package struct Option<Root>: Sendable {
         }
     }
 
-    /// A choice among the cases of an enum.
+    /// An option that chooses among the cases of an enum.
     package init<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
         _ name: String, _ path: WritableKeyPath<Root, Choice> & Sendable, _ summary: String = "",
         isRequired: Bool = false
@@ -37,7 +37,7 @@ package struct Option<Root>: Sendable {
         }
     }
 
-    /// An object that may be left out.
+    /// An option for an object, which callers may leave out.
     package init<Object: AnyObject>(
         _ name: String, _ path: WritableKeyPath<Root, Object?> & Sendable, _ type: ArgumentType, _ summary: String = ""
     ) {
@@ -48,10 +48,11 @@ package struct Option<Root>: Sendable {
     private init(
         declare: @escaping @Sendable (Root) -> Argument, assign: @escaping @Sendable (inout Root, Arguments) -> Void
     ) {
-        (self.declare, self.assign) = (declare, assign)
+        self.declare = declare
+        self.assign = assign
     }
 
-    /// The same option of a value that holds this one's.
+    /// The same option of an outer value, which holds this option's root at `path`.
     package func of<Outer>(_ path: WritableKeyPath<Outer, Root> & Sendable) -> Option<Outer> {
         Option<Outer>(
             declare: { [declare] in declare($0[keyPath: path]) }, assign: { [assign] in assign(&$0[keyPath: path], $1) }
@@ -60,24 +61,24 @@ package struct Option<Root>: Sendable {
 }
 
 extension Array {
-    /// The options of a value that holds theirs.
+    /// The same options of an outer value, which holds the options' root at `path`.
     package func of<Root, Outer>(_ path: WritableKeyPath<Outer, Root> & Sendable) -> [Option<Outer>]
     where Element == Option<Root> {
         map { $0.of(path) }
     }
 
-    /// How they are declared, with the defaults that `usual` has.
+    /// The arguments that declare the options; their defaults are the values in `usual`.
     package func arguments<Root>(of usual: Root) -> [Argument] where Element == Option<Root> {
         map { $0.argument(of: usual) }
     }
 
-    /// `usual` with what the caller gave.
+    /// A copy of `usual` with the values that the caller gave.
     package func read<Root>(_ arguments: Arguments, into usual: Root) -> Root where Element == Option<Root> {
         reduce(into: usual) { $1.set(&$0, to: arguments) }
     }
 }
 
-/// A property's value that an argument can hold.
+/// A value of a property that an argument can hold.
 package protocol OptionValue: SendableMetatype {
     /// Nil where the caller gave nothing.
     init?(_ value: Value)
@@ -108,7 +109,7 @@ extension Bool: OptionValue {
     package var asDefault: Argument.Default { .boolean(self) }
 }
 
-/// A list has no default of its own; what the property holds stays where none is given.
+/// An argument for a list declares no default; the property keeps its value where the caller gives no list.
 extension [Int]: OptionValue {
     package init?(_ value: Value) {
         guard case .list = value else { return nil }

@@ -47,27 +47,27 @@ package struct RandomSource: Sendable {
             throw RiffleError("randint", "the largest number must be in 1 to \(Int32.max), got \(bound)")
         }
         let tensor = try Tensor(uninitialized: shape, .int32)
-        let places = tensor.elements(Int32.self)
+        let numbers = tensor.elements(Int32.self)
         rk_random_integers(
             seed, next(), 0, UInt32(bound), tensor.pointer.assumingMemoryBound(to: Int32.self), tensor.count)
-        for place in places.indices { places[place] += 1 }
+        for index in numbers.indices { numbers[index] += 1 }
         return tensor
     }
 
     /// The numbers 1 to count in random order.
     package mutating func permutation(_ count: Int) throws -> Tensor {
         let order = try Tensor(uninitialized: [count], .int32)
-        let places = order.elements(Int32.self)
-        for place in places.indices { places[place] = Int32(place + 1) }
+        let numbers = order.elements(Int32.self)
+        for index in numbers.indices { numbers[index] = Int32(index + 1) }
         var words: (UInt32, UInt32, UInt32, UInt32) = (0, 0, 0, 0)
         let stream = next()
-        for place in stride(from: count - 1, to: 0, by: -1) {
+        for index in stride(from: count - 1, to: 0, by: -1) {
             withUnsafeMutableBytes(of: &words) { bytes in
                 guard let base = bytes.bindMemory(to: UInt32.self).baseAddress else { return }
-                rk_philox(seed, stream, UInt64(place), base)
+                rk_philox(seed, stream, UInt64(index), base)
             }
             let draw = UInt64(words.0) << 32 | UInt64(words.1)
-            places.swapAt(place, Int(draw.multipliedFullWidth(by: UInt64(place + 1)).high))
+            numbers.swapAt(index, Int(draw.multipliedFullWidth(by: UInt64(index + 1)).high))
         }
         return order
     }

@@ -1,6 +1,6 @@
-/// A mistake in words: what was asked, what is wrong with it, with names and shapes.
+/// An error in words, with names and shapes: what the caller asked for, and what is wrong with that.
 ///
-/// Everything in Riffle that can fail for a reason outside its own code throws this and nothing else.
+/// Everything in Riffle that can fail for a reason outside its own code throws a `RiffleError` and nothing else.
 package struct RiffleError: Error, CustomStringConvertible, Sendable {
     package enum Kind: Sendable {
         case mistake
@@ -14,7 +14,7 @@ package struct RiffleError: Error, CustomStringConvertible, Sendable {
     /// The operation or function, such as `matmul`; empty when the message stands alone.
     package var operation: String
     package let message: String
-    /// Names of the modules it happened in, outermost first.
+    /// Names of the modules in which the error happened, outermost first.
     package private(set) var path: [String] = []
 
     package init(_ operation: String = "", _ message: String, kind: Kind = .mistake) {
@@ -31,7 +31,7 @@ package struct RiffleError: Error, CustomStringConvertible, Sendable {
     }
 
     package var description: String {
-        let place = path.isEmpty ? "" : " in \(path.joined(separator: "."))"
-        return (operation.isEmpty ? message : "\(operation): \(message)") + place
+        let location = path.isEmpty ? "" : " in \(path.joined(separator: "."))"
+        return (operation.isEmpty ? message : "\(operation): \(message)") + location
     }
 }

@@ -40,7 +40,7 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
         return Shape(sizes)
     }
 
-    /// The same sizes behind leading ones, up to `rank` dimensions.
+    /// The sizes behind leading ones, `rank` sizes in all.
     package func padded(to rank: Int) -> [Int] {
         rank == self.rank ? sizes : [Int](repeating: 1, count: max(0, rank - self.rank)) + sizes
     }
@@ -49,7 +49,8 @@ public struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomString
     package static func broadcast(_ a: Shape, _ b: Shape) -> Shape? {
         if a == b { return a }
         let rank = max(a.rank, b.rank)
-        let (left, right) = (a.padded(to: rank), b.padded(to: rank))
+        let left = a.padded(to: rank)
+        let right = b.padded(to: rank)
         var sizes = [Int](repeating: 0, count: rank)
         for dim in 0..<rank {
             if left[dim] == right[dim] || right[dim] == 1 {

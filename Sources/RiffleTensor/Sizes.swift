@@ -1,17 +1,23 @@
 import Glibc
 
-private let decimal = ["bytes", "kB", "MB", "GB", "TB"], binary = ["bytes", "KiB", "MiB", "GiB", "TiB"]
+private let decimal = ["bytes", "kB", "MB", "GB", "TB"]
+private let binary = ["bytes", "KiB", "MiB", "GiB", "TiB"]
 
 /// Bytes in words, such as `4.0 MB`.
 package func readable(bytes: Int) -> String {
-    var (value, unit) = (Double(bytes), 0)
-    while value >= 1000, unit < decimal.count - 1 { (value, unit) = (value / 1000, unit + 1) }
+    var value = Double(bytes)
+    var unit = 0
+    while value >= 1000, unit < decimal.count - 1 {
+        value /= 1000
+        unit += 1
+    }
     if unit == 0 { return "\(bytes) bytes" }
     let tenths = Int((value * 10).rounded())
     return "\(tenths / 10).\(tenths % 10) \(decimal[unit])"
 }
 
-/// The bytes that a size in words says, such as `500 MB`, `1.5GiB` or `64 bytes`; nil where it is none.
+/// The number of bytes that a size in words names, such as `500 MB`, `1.5GiB` or `64 bytes`; nil where the text is no
+/// size.
 ///
 /// kB, MB, GB and TB are powers of 1000, KiB, MiB, GiB and TiB of 1024. Large and small letters are the same.
 package func bytes(readable text: String) -> Int? {

@@ -17,7 +17,7 @@ package final class Storage: @unchecked Sendable {
         bytes = 0
     }
 
-    /// What a tensor has whose numbers were not kept.
+    /// The storage of a tensor whose numbers the tape does not keep.
     package static let none = Storage()
 
     deinit { rk_free(pointer, bytes) }

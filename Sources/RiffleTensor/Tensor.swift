@@ -7,7 +7,7 @@ public final class Tensor: @unchecked Sendable {
     package let shape: Shape
     package let dtype: DType
     package let storage: Storage
-    /// What a gradient that reaches this tensor goes on to.
+    /// Where a gradient that reaches this tensor goes next.
     package private(set) var origin: Origin = .constant
     /// The derivative that forward mode carries along with the value.
     package private(set) var dual: Dual?
@@ -32,7 +32,7 @@ public final class Tensor: @unchecked Sendable {
     /// The same numbers in another shape of as many elements, without origin.
     package func viewed(as shape: Shape) -> Tensor { Tensor(storage: storage, shape: shape, dtype: dtype) }
 
-    /// Makes this fresh output an output of a record on the tape.
+    /// Makes this tensor, which nobody else has seen, an output of a record on the tape.
     package func attach(_ node: Node) {
         node.tape.retain(node.index)
         origin = .node(node)
@@ -40,7 +40,7 @@ public final class Tensor: @unchecked Sendable {
 
     package func attach(_ parameter: Parameter) { origin = .leaf(parameter) }
 
-    /// This value carrying `tangent` at a level of forward mode.
+    /// This value with `tangent` at a level of forward mode.
     package func dual(_ level: Int, tangent: Tensor) -> Tensor {
         let result = viewed(as: shape)
         result.dual = Dual(level: level, primal: self, tangent: tangent)
@@ -72,7 +72,8 @@ package enum Origin {
     case node(Node)
 }
 
-/// One output of one record. It keeps the tape, which holds no tensors: a tensor may outlive the thread that made it.
+/// One output of one record. A node keeps the tape alive, since a tensor may outlive its thread; there is no cycle, as
+/// the tape holds no tensors.
 package struct Node {
     package let tape: Tape
     package let index: Int
@@ -147,7 +148,7 @@ extension Tensor {
     /// How many numbers are NaN or infinite; int32 holds none.
     package var nonfiniteCount: Int { dtype.isFloating ? Int(rk_count_nonfinite(dtype.kernel, pointer, count)) : 0 }
 
-    /// The elements where they lie. `Element` has to be the type that `dtype` says.
+    /// The elements in the tensor's own memory. `Element` has to be the type that `dtype` names.
     ///
     /// Valid while the tensor lives: bind the tensor to a name first, since a temporary dies before its pointer is
     /// used.
@@ -162,12 +163,12 @@ extension Tensor {
         return element(0)
     }
 
-    /// The element at a place in row-major order.
-    package func element(_ place: Int) -> Double {
+    /// The element at an index in row-major order.
+    package func element(_ index: Int) -> Double {
         switch dtype {
-        case .float32: Double(pointer.load(fromByteOffset: 4 * place, as: Float.self))
-        case .float64: pointer.load(fromByteOffset: 8 * place, as: Double.self)
-        case .int32: Double(pointer.load(fromByteOffset: 4 * place, as: Int32.self))
+        case .float32: Double(pointer.load(fromByteOffset: 4 * index, as: Float.self))
+        case .float64: pointer.load(fromByteOffset: 8 * index, as: Double.self)
+        case .int32: Double(pointer.load(fromByteOffset: 4 * index, as: Int32.self))
         }
     }
 }

@@ -1,4 +1,4 @@
-// The operations as Swift writes them: one line each, the rows of the table say the rest.
+// The operations as methods and operators of Swift, a line each; the rows of the table document them.
 
 extension Tensor {
     package static func + (a: Tensor, b: Tensor) throws -> Tensor { try Op.add(a, b) }
@@ -30,7 +30,7 @@ extension Tensor {
     package func le(_ other: Tensor) throws -> Tensor { try Op.le(self, other) }
     package func gt(_ other: Tensor) throws -> Tensor { try Op.gt(self, other) }
     package func ge(_ other: Tensor) throws -> Tensor { try Op.ge(self, other) }
-    /// This where `condition` is not zero, else the other.
+    /// This tensor where `condition` is not zero, else `other`.
     package func `where`(_ condition: Tensor, else other: Tensor) throws -> Tensor {
         try Op.where(condition, self, other)
     }
@@ -117,7 +117,7 @@ extension Tensor {
     package func matmul(_ other: Tensor, transposeA: Bool = false, transposeB: Bool = false) throws -> Tensor {
         try Op.matmul(self, other, with: .boolean(transposeA), .boolean(transposeB))
     }
-    /// - Parameter activation: gelu or silu, to put this tensor through first.
+    /// - Parameter activation: gelu or silu, which is applied to this tensor first.
     package func linear(_ weight: Tensor, _ bias: Tensor?, after activation: Op? = nil) throws -> Tensor {
         try Op.dense.apply([self, weight] + (bias.map { [$0] } ?? []), [activation.map { .string($0.name) } ?? .none])[
             0]

@@ -13,43 +13,44 @@ extension Tensor: CustomStringConvertible {
         guard let numbers = try? doubles(), dtype.isFloating else { return "" }
         let mean = numbers.reduce(0, +) / Double(count)
         let deviation = (numbers.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count)).squareRoot()
-        let (low, high) = (numbers.min() ?? 0, numbers.max() ?? 0)
+        let low = numbers.min() ?? 0
+        let high = numbers.max() ?? 0
         let bad = nonfiniteCount
         return " mean \(short(mean)) std \(short(deviation)) min \(short(low)) max \(short(high))"
             + (bad > 0 ? ", \(bad) not finite" : "")
     }
 
-    /// Lines of rows that are shown of one tensor, if there have to be so few.
+    /// How many rows a tensor is printed in before fewer elements of each dimension are printed.
     private static let fewLines = 32
 
-    /// How many are shown at each end of a dimension whose middle is left out: 3, or fewer where rows of many
-    /// dimensions would fill a screen.
+    /// How many elements are printed at each end of a dimension whose middle is left out: 3, or fewer where rows of
+    /// many dimensions would fill a screen.
     private var ends: Int {
-        for ends in [3, 2] where shape.sizes.dropLast().reduce(1, { $0 * shown($1, ends).count }) <= Tensor.fewLines {
+        for ends in [3, 2] where shape.sizes.dropLast().reduce(1, { $0 * printed($1, ends).count }) <= Tensor.fewLines {
             return ends
         }
         return 1
     }
 
-    /// Which places of a dimension are shown; -1 stands for those left out.
-    private func shown(_ count: Int, _ ends: Int) -> [Int] {
+    /// The indices of a dimension that are printed; -1 stands for the indices left out.
+    private func printed(_ count: Int, _ ends: Int) -> [Int] {
         count <= 2 * ends + 2 ? Array(0..<count) : Array(0..<ends) + [-1] + Array(count - ends..<count)
     }
 
-    /// Numbers from one place on, the middle of long rows left out.
-    private func row(_ place: Int, _ count: Int, width: Int = 0) -> String {
-        shown(count, 3).map { index in
-            let text = index < 0 ? "..." : short(element(place + index))
+    /// `count` numbers from the element `start` on, the middle of long rows left out.
+    private func row(_ start: Int, _ count: Int, width: Int = 0) -> String {
+        printed(count, 3).map { index in
+            let text = index < 0 ? "..." : short(element(start + index))
             return String(repeating: " ", count: Swift.max(0, width - text.count)) + text
         }.joined(separator: " ")
     }
 
-    private func block(_ dim: Int, _ place: Int, _ ends: Int, indent: Int) -> String {
+    private func block(_ dim: Int, _ start: Int, _ ends: Int, indent: Int) -> String {
         let margin = String(repeating: " ", count: indent)
-        if dim == rank - 1 { return margin + row(place, shape[dim], width: 9) }
+        if dim == rank - 1 { return margin + row(start, shape[dim], width: 9) }
         let step = shape.strides[dim]
-        return shown(shape[dim], ends).map {
-            $0 < 0 ? margin + "..." : block(dim + 1, place + $0 * step, ends, indent: indent)
+        return printed(shape[dim], ends).map {
+            $0 < 0 ? margin + "..." : block(dim + 1, start + $0 * step, ends, indent: indent)
         }
         .joined(separator: dim == rank - 2 ? "\n" : "\n\n")
     }
@@ -68,8 +69,8 @@ package func riffleFormat(_ number: Double) -> String {
     return String(decoding: buffer.prefix(Int(length)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
 }
 
-/// A number in six significant digits where these tell it from every other, else in as many as it takes: for messages
-/// of numbers that are just out of range.
+/// A number in six significant digits where these identify the number, else in as many digits as that takes: for
+/// messages about numbers that are just out of range.
 package func riffleExact(_ number: Double) -> String {
     let short = riffleFormat(number)
     return Double(short) == number || !number.isFinite ? short : "\(number)"

@@ -114,7 +114,7 @@ import Testing
         try writer.add(a, a.cast(.float64), labels: labels)
         #expect(
             message { try writer.add(a, a, labels: labels) }.contains(
-                "has room for 4 pairs: 3 are there, and 3 more were given"))
+                "has space for 4 pairs: 3 are there, and 3 more were given"))
         #expect(writer.added == 3)
         let plain = try PairWriter(path, count: 4, shape: [2])
         #expect(message { try plain.add(a, a, labels: labels) }.contains("'\(path)' was begun without labels"))

@@ -159,6 +159,6 @@ import Testing
                 layer.state(), metadata: ["step": "\(1_000_000 + place)", "length": "0.05"], to: file)
         }
         #expect(told(layer, [plain, plain], 0.05, 2).contains("two snapshots or more are needed"))
-        #expect(told(layer, late, 0.05, 2).contains("do not tell an average of length 0.05 at step 2"))
+        #expect(told(layer, late, 0.05, 2).contains("do not determine an average of length 0.05 at step 2"))
     }
 }

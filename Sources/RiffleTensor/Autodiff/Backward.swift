@@ -2,13 +2,13 @@ extension Tensor {
     /// Adds to each trainable parameter's gradient the derivative of this tensor, which has one element.
     ///
     /// What the tape saved for the computation is dropped on the way, unless `retain` is set.
-    /// - Throws: `RiffleError` when there is more than one element, nothing to differentiate, or the tape's part is
+    /// - Throws: `RiffleError` when there is more than one element, nothing to differentiate, or the records are
     ///   spent; then the gradients are as they were.
     package func backward(retain: Bool = false) throws {
         for (parameter, sum) in try summedGradients(retain: retain) { parameter.gradient = sum }
     }
 
-    /// What `backward` makes the gradients of the parameters that it reaches, without setting any.
+    /// The gradients that `backward` would set, for each parameter that this tensor depends on.
     package func summedGradients(retain: Bool = false) throws -> [(parameter: Parameter, gradient: Tensor)] {
         let seed = try seedGradient("backward")
         var reached: [ObjectIdentifier: (parameter: Parameter, gradient: Tensor)] = [:]
@@ -32,7 +32,7 @@ extension Tensor {
         }
     }
 
-    /// A one, for the derivative of a number by itself.
+    /// A tensor of 1, the derivative of a number by itself.
     fileprivate func seedGradient(_ operation: String) throws -> Tensor {
         guard count == 1 else {
             throw RiffleError(
@@ -55,8 +55,8 @@ package func gradients(
     guard seed.shape == result.shape else {
         throw RiffleError("grad", "the cotangent is \(seed.shape), the result \(result.shape)")
     }
-    if let place = inputs.firstIndex(where: { !$0.needsGradient }) {
-        throw RiffleError("grad", "input \(place + 1) takes no gradients; make it a parameter, or compute it from one")
+    if let index = inputs.firstIndex(where: { !$0.needsGradient }) {
+        throw RiffleError("grad", "input \(index + 1) takes no gradients; make it a parameter, or compute it from one")
     }
     let context = Context.current
     let before = context.isRecording
@@ -71,30 +71,32 @@ package func gradients(
     return try inputs.map { input in
         switch input.innermost.origin {
         case .leaf(let parameter): try leaves[ObjectIdentifier(parameter)] ?? .zeros(input.shape, input.dtype)
-        case .node(let node): try sweep.watched[Place(node)] ?? .zeros(input.shape, input.dtype)
+        case .node(let node): try sweep.watched[OutputKey(node)] ?? .zeros(input.shape, input.dtype)
         case .constant: try .zeros(input.shape, input.dtype)
         }
     }
 }
 
-/// An output of a record.
-private struct Place: Hashable {
+/// Identifies an output of a record.
+private struct OutputKey: Hashable {
     let index: Int
     let output: Int
 
-    init(_ node: Node) { (index, output) = (node.index, node.output) }
-    init(_ saved: Saved) { (index, output) = (saved.node, saved.output) }
+    init(_ node: Node) {
+        index = node.index
+        output = node.output
+    }
 }
 
-/// One walk down the tape from a result, handing gradients from outputs to inputs.
+/// One walk back along the tape from a result, which passes gradients from outputs to inputs.
 private final class ReverseSweep {
     private let result: Tensor
     private let retain: Bool
     private let recording: Bool
-    /// Gradients that wait for their record, by index.
+    /// Gradients of outputs that wait until their record is visited, by the record's index.
     private var pending: [Int: [Tensor?]] = [:]
     /// Gradients of the tensors that were asked for.
-    private(set) var watched: [Place: Tensor] = [:]
+    private(set) var watched: [OutputKey: Tensor] = [:]
     private let seed: Tensor
     private var spent: [Int] = []
 
@@ -113,8 +115,8 @@ private final class ReverseSweep {
     }
 
     func run(watching inputs: [Tensor] = [], leaf: (Parameter, Tensor) throws -> Void) throws {
-        let places = Set(
-            inputs.compactMap { if case .node(let node) = $0.innermost.origin { Place(node) } else { nil } })
+        let wanted = Set(
+            inputs.compactMap { if case .node(let node) = $0.innermost.origin { OutputKey(node) } else { nil } })
         switch result.origin {
         case .constant:
             throw RiffleError(
@@ -126,12 +128,12 @@ private final class ReverseSweep {
             // Serial numbers grow in the order of computation, so the record with the highest one is always ready.
             var heap = RecordHeap()
             heap.push(node.index, on: node.tape)
-            defer { node.tape.cutLoose(spent) }
+            defer { node.tape.releaseInputs(of: spent) }
             while let index = heap.pop() {
                 guard let gradients = pending.removeValue(forKey: index) else { continue }
                 for (output, gradient) in gradients.enumerated() {
-                    let place = Place(Node(tape: node.tape, index: index, output: output))
-                    if places.contains(place) { watched[place] = gradient }
+                    let key = OutputKey(Node(tape: node.tape, index: index, output: output))
+                    if wanted.contains(key) { watched[key] = gradient }
                 }
                 try visit(index, gradients, on: node.tape, heap: &heap, leaf: leaf)
             }
@@ -165,7 +167,7 @@ private final class ReverseSweep {
         }
         let results = try multiplying(in: record.precision) {
             try context.guardsAgainstNaN
-                ? record.op.guardingAgainstNaN(padded, place: record.place, rule) : rule()
+                ? record.op.guardingAgainstNaN(padded, location: record.location, rule) : rule()
         }
         if !retain {
             tape.spend(index)
@@ -194,7 +196,7 @@ private final class ReverseSweep {
 }
 
 extension Tensor {
-    /// A record's tensor brought back, tied to where it came from so that it can be differentiated again.
+    /// A tensor rebuilt from a record, with its origin, so that the tensor can be differentiated again.
     fileprivate convenience init(saved: Saved, on tape: Tape) {
         self.init(storage: saved.storage ?? .none, shape: saved.shape, dtype: saved.dtype)
         if let parameter = saved.parameter {
@@ -205,7 +207,7 @@ extension Tensor {
     }
 }
 
-/// Records that wait for their turn, the latest on top.
+/// A heap of records that wait to be visited, the latest record on top.
 private struct RecordHeap {
     private var items: [(serial: Int, index: Int)] = []
 

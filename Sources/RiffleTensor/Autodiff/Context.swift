@@ -7,19 +7,19 @@ package final class Context {
     package var isRecording = true
     /// Whether every operation checks its result for NaN and infinity.
     package var guardsAgainstNaN = false
-    /// Tells where in the user's code the running operation was called, empty where nobody knows; for records that are
-    /// made while NaN is guarded against.
-    package var placeOfCall: () -> String = { "" }
+    /// Returns the line of the user's code that called the running operation, or an empty text where the line is
+    /// unknown. Records that are made while NaN is guarded against keep the line.
+    package var callLocation: () -> String = { "" }
     package var random = RandomSource()
-    /// How matrix products, attention and convolutions multiply; derivatives take what their operation had.
+    /// How matrix products, attention and convolutions multiply; derivatives use their operation's precision.
     package var precision = Precision.float32
-    /// Where operations tell their time, while someone asks.
+    /// Where operations report their time while a measurement runs.
     package var profiler: Profiler?
-    /// Frees tensors that nobody needs any more, where there is someone who can: asked when memory runs out.
+    /// Frees tensors that nobody needs any more. Called when memory runs out; nil where there is no collector.
     package var reclaim: (() -> Void)?
-    /// Forward-mode levels that are open, innermost last; numbers are never used twice.
+    /// Numbers of the forward-mode levels that are open, innermost last; no number is used twice.
     private(set) var levels: [Int] = []
-    /// Those of them whose tangents are constants to reverse mode.
+    /// The open levels whose tangents are constants to reverse mode.
     private(set) var constantLevels: Set<Int> = []
     private var nextLevel = 1
 
@@ -40,7 +40,7 @@ package final class Context {
         return nextLevel
     }
 
-    /// Closes a level and those left open inside it.
+    /// Closes a level and the levels that were left open inside it.
     func close(_ level: Int) {
         while let last = levels.last, last >= level { constantLevels.remove(levels.removeLast()) }
     }
@@ -49,8 +49,8 @@ package final class Context {
 /// How numbers of type float32 are multiplied by matrix products, attention and convolutions. Sums are float32 in both.
 package enum Precision: String, Sendable, CaseIterable {
     case float32
-    /// Factors are rounded to bfloat16 (8 bits), on processors with matrix tiles (AMX); elsewhere, in small products
-    /// and in 3 x 3 convolutions of stride 1 it is float32.
+    /// Factors are rounded to bfloat16 (8 bits) on processors with matrix tiles (AMX). On other processors, in small
+    /// products and in 3 x 3 convolutions of stride 1 factors stay float32.
     case bfloat16 = "bf16"
 
     var kernel: rk_precision { self == .bfloat16 ? RK_BFLOAT16 : RK_FLOAT32 }

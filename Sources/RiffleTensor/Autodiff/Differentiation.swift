@@ -1,4 +1,4 @@
-/// Functions of differentiation that Lua calls; those that take a Lua function are built on them.
+/// Functions of differentiation for Lua. Functions that take a function of Lua, such as jvp, are built on them.
 package enum Differentiation {
     package static let functions: [Function] = [
         Function(
@@ -11,7 +11,7 @@ package enum Differentiation {
             "tensor:backward",
             [
                 Argument("x", .tensor),
-                Argument("retain", .boolean, "keeps what was saved for another pass", default: .boolean(false)),
+                Argument("retain", .boolean, "keeps the saved values for another pass", default: .boolean(false)),
             ],
             Doc(
                 "Adds the derivative of this number to the gradient of each parameter that it depends on.",
@@ -33,7 +33,7 @@ package enum Differentiation {
                 Argument(
                     "recording", .boolean, "whether the gradients can be differentiated again", default: .boolean(false)
                 ),
-                Argument("retain", .boolean, "keeps what was saved for another pass", default: .boolean(false)),
+                Argument("retain", .boolean, "keeps the saved values for another pass", default: .boolean(false)),
             ],
             Doc(
                 "The derivatives of a number for each of the inputs, as a list.",
@@ -59,7 +59,7 @@ package enum Differentiation {
         Function(
             "autodiff.dual",
             [Argument("level", .object("forward_level")), Argument("x", .tensor), Argument("tangent", .tensor)],
-            Doc("x moving at the rate of the tangent.")
+            Doc("x with a tangent.")
         ) { [.tensor(try $0.object(0, as: ForwardLevel.self).dual($0.tensor(1), $0.tensor(2)))] },
         Function(
             "autodiff.split", [Argument("level", .object("forward_level")), Argument("y", .tensor)],
@@ -78,7 +78,7 @@ package enum Differentiation {
         Function(
             "nan_guard", [Argument("on", .boolean, default: .boolean(true))],
             Doc(
-                "Whether every operation, and its gradient, stops with an error when it makes NaN or infinity.",
+                "Sets whether an operation or gradient that gives NaN or infinity stops with an error.",
                 example: "> riffle.nan_guard(false)")
         ) {
             Context.current.guardsAgainstNaN = $0.boolean(0)

@@ -27,16 +27,16 @@ extension Tensor {
     }
 }
 
-/// One level of forward mode: makes inputs with tangents and takes outputs apart again.
+/// One level of forward mode: gives inputs their tangents, and splits outputs into values and tangents.
 ///
-/// Levels nest, and everything computed inside is recorded, so that reverse mode runs over forward mode; of a level
-/// with constant tangents the values alone are, which costs less where the derivative takes no gradient.
+/// Levels nest, and everything computed inside is recorded, so that reverse mode runs over forward mode. A level with
+/// constant tangents records the values alone, which costs less where the derivative takes no gradient.
 package final class ForwardLevel {
     private let number: Int
 
     package init(constantTangents: Bool = false) { number = Context.current.openLevel(constant: constantTangents) }
 
-    /// `value` moving at the rate `tangent`.
+    /// `value` with `tangent` at this level.
     /// - Throws: `RiffleError` when shapes or types differ.
     package func dual(_ value: Tensor, _ tangent: Tensor) throws -> Tensor {
         guard value.shape == tangent.shape, value.dtype == tangent.dtype else {
@@ -49,20 +49,20 @@ package final class ForwardLevel {
         return value.dual(number, tangent: tangent)
     }
 
-    /// The value and its derivative: zeros where it does not depend on the inputs.
+    /// The value and its derivative, which is zeros where the value does not depend on the inputs.
     package func split(_ result: Tensor) throws -> (value: Tensor, tangent: Tensor) {
         let result = Context.current.withoutClosedLevels(result)
         let value = result.primal(at: number)
         return (value, try result.tangent(at: number) ?? Tensor.zeros(value.shape, value.dtype))
     }
 
-    /// Ends the level; tensors that still carry its tangents count as plain ones.
+    /// Ends the level; tensors that still carry its tangents count as plain tensors.
     package func close() { Context.current.close(number) }
 }
 
 /// The value of `body` at `inputs` and its derivative along `tangents` (a Jacobian-vector product).
 ///
-/// Both are differentiable; the value alone where `constantTangents`.
+/// Both can be differentiated; with `constantTangents` the value alone can.
 package func jvp(
     _ inputs: [Tensor], _ tangents: [Tensor], constantTangents: Bool = false, _ body: ([Tensor]) throws -> Tensor
 ) throws -> (value: Tensor, tangent: Tensor) {

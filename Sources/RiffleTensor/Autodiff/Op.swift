@@ -2,43 +2,44 @@ import CKernels
 
 /// One differentiable operation: the single source for Swift, Lua, help, documentation and tests.
 package final class Op: Sendable {
-    /// What a rule sees of one application.
+    /// One application of an operation, as a rule sees it.
     package struct Call {
         /// The row that is applied.
         let op: Op
         let inputs: [Tensor]
-        /// What is no tensor, by the names that the row declares.
+        /// The arguments that are no tensors, by the names that the row declares.
         let attributes: Arguments
         var outputs: [Tensor] = []
-        /// Which inputs a gradient is wanted for; in `vjp` only.
+        /// Whether a gradient is wanted, for each input; set in `vjp` only.
         var wanted: [Bool] = []
 
         /// The only output, or the first.
         var output: Tensor { outputs[0] }
-        /// The same operation of other tensors, with the same attributes.
+        /// The same operation applied to other tensors, with the same attributes.
         func again(_ inputs: Tensor...) throws -> Tensor { try op.apply(inputs, attributes.values)[0] }
         func wants(_ input: Int) -> Bool { wanted[input] }
     }
 
-    /// Which tensors a rule reads the numbers of, so that the tape keeps those alone. Shapes are always kept.
+    /// The tensors whose numbers the rules read, and which the tape keeps. Shapes are always kept.
     package struct Keep: Sendable {
-        /// A bit for each.
+        /// A bit for each input.
         var inputs: UInt32 = 0
+        /// A bit for each output.
         var outputs: UInt32 = 0
 
         static let nothing = Keep()
         static let inputs = Keep(inputs: .max)
         static let outputs = Keep(outputs: .max)
         static let everything = Keep(inputs: .max, outputs: .max)
-        func contains(input place: Int) -> Bool { inputs & (1 << UInt32(place)) != 0 }
-        func contains(output place: Int) -> Bool { outputs & (1 << UInt32(place)) != 0 }
+        func contains(input index: Int) -> Bool { inputs & (1 << UInt32(index)) != 0 }
+        func contains(output index: Int) -> Bool { outputs & (1 << UInt32(index)) != 0 }
     }
 
-    /// The operation where one of two tensors is a plain number.
+    /// The operation for a tensor and a plain number.
     package struct Scalar: Sendable {
-        /// With the number behind the tensor.
+        /// For a number behind the tensor.
         let behind: @Sendable (Tensor, Double) throws -> Tensor
-        /// With the number before it; nil where it takes a tensor of its own.
+        /// For a number before the tensor; nil where the number has to be made a tensor.
         var before: (@Sendable (Double, Tensor) throws -> Tensor)?
     }
 
@@ -52,19 +53,19 @@ package final class Op: Sendable {
     }
 
     package typealias Forward = @Sendable (Call) throws -> [Tensor]
-    /// Gradients of the outputs to gradients of the inputs; nil is zero. Broadcast inputs may get the broadcast
+    /// Turns gradients of the outputs into gradients of the inputs; nil is zero. Broadcast inputs may get the broadcast
     /// gradient.
     package typealias VJP = @Sendable (Call, [Tensor?]) throws -> [Tensor?]
-    /// Tangents of the inputs to tangents of the outputs; nil is zero. Written in operations, so that it can be
-    /// differentiated.
+    /// Turns tangents of the inputs into tangents of the outputs; nil is zero. Written in operations, so that tangents
+    /// can be differentiated.
     package typealias JVP = @Sendable (Call, [Tensor?]) throws -> [Tensor?]
-    /// A plausible application, for tests.
+    /// Draws an application for tests.
     package typealias Draw = @Sendable (inout Dice) -> Sample
 
     package let name: String
     package let arguments: [Argument]
     package let doc: Doc
-    /// Those of the arguments that are no tensors.
+    /// The arguments that are no tensors.
     private let attributes: [Argument]
     package let keep: Keep
     package let kind: Kind
@@ -73,11 +74,11 @@ package final class Op: Sendable {
     package let forward: Forward
     package let vjp: VJP
     package let jvp: JVP
-    /// For an operation that fuses several: the same made of these where tangents are to pass, with one output and the
-    /// same errors; nil where it fuses nothing.
-    package let apart: @Sendable (Call) throws -> Tensor?
+    /// For an operation that fuses several others: the same result by these others, for forward mode, with one output
+    /// and the same errors. Nil where the operation fuses nothing.
+    package let unfused: @Sendable (Call) throws -> Tensor?
     package let samples: [Sample]
-    /// Applications of all sizes and options, from which the fuzzer takes its own.
+    /// Draws applications of all sizes and options for the fuzzer.
     package let draw: Draw?
     /// Arithmetic with a plain number, which needs no second tensor.
     package let scalar: Scalar?
@@ -90,7 +91,7 @@ package final class Op: Sendable {
         results: Int = 1, isPointwise: Bool = false,
         scalar: Scalar? = nil, samples: [Sample], draw: Draw? = nil, mistakes: [Sample], forward: @escaping Forward,
         vjp: @escaping VJP,
-        jvp: @escaping JVP, apart: @escaping @Sendable (Call) throws -> Tensor? = { _ in nil }
+        jvp: @escaping JVP, unfused: @escaping @Sendable (Call) throws -> Tensor? = { _ in nil }
     ) {
         self.kind = kind
         self.results = results
@@ -107,10 +108,10 @@ package final class Op: Sendable {
         self.forward = forward
         self.vjp = vjp
         self.jvp = jvp
-        self.apart = apart
+        self.unfused = unfused
     }
 
-    /// An operation whose results are constants: whole numbers, comparisons, values cut off.
+    /// An operation whose results are constants: whole numbers, comparisons, detached values.
     package convenience init(
         notDifferentiable name: String, _ arguments: [Argument], _ doc: Doc, isPointwise: Bool = false,
         samples: [Sample], draw: Draw? = nil, mistakes: [Sample], forward: @escaping Forward
@@ -144,7 +145,7 @@ package final class Op: Sendable {
             wanted: wanted)
     }
 
-    /// The operation with one output.
+    /// Applies an operation that has one output.
     package func callAsFunction(_ inputs: Tensor..., with attributes: Value...) throws -> Tensor {
         try apply(inputs, attributes)[0]
     }
@@ -164,7 +165,7 @@ package final class Op: Sendable {
         if inputs.contains(where: { $0.dual != nil }) {
             let inputs = inputs.map(context.withoutClosedLevels)
             if let level = inputs.compactMap({ $0.dual?.level }).max() {
-                if let parts = try apart(call(inputs, attributes)) { return [parts] }
+                if let result = try unfused(call(inputs, attributes)) { return [result] }
                 return try applyForwardMode(level, inputs, attributes)
             }
             return try dispatch(context, inputs, attributes)
@@ -174,7 +175,7 @@ package final class Op: Sendable {
         if kind == .primitive, context.isRecording, inputs.contains(where: \.needsGradient) {
             context.tape.append(
                 self, attributes, inputs: inputs, outputs: outputs, precision: context.precision,
-                place: context.guardsAgainstNaN ? context.placeOfCall() : "")
+                location: context.guardsAgainstNaN ? context.callLocation() : "")
         }
         return outputs
     }
@@ -183,7 +184,7 @@ package final class Op: Sendable {
         do {
             return try forward(call(inputs, attributes))
         } catch var error as RiffleError {
-            // A composed operation speaks for its parts: the user called it, not them.
+            // The error names the composed operation, which the user called, rather than one of its parts.
             if kind == .composed || error.operation.isEmpty { error.operation = name }
             throw error
         }
@@ -210,12 +211,12 @@ extension Op {
         for output in outputs where output.dtype.isFloating {
             let bad = output.nonfiniteCount
             guard bad > 0 else { continue }
-            let told = zip(arguments, inputs).map { argument, input in
+            let shapes = zip(arguments, inputs).map { argument, input in
                 let nonfinite = input.nonfiniteCount
                 return "\(argument.name) \(input.shape)" + (nonfinite > 0 ? " with \(nonfinite) not finite" : "")
             }
             throw RiffleError(
-                name, "\(bad) of \(output.count) results are NaN or infinite (\(told.joined(separator: ", ")))")
+                name, "\(bad) of \(output.count) results are NaN or infinite (\(shapes.joined(separator: ", ")))")
         }
     }
 }
@@ -223,11 +224,14 @@ extension Op {
 extension Op {
     /// Stops where a rule makes NaN or infinity out of finite gradients, also in its fused kernels.
     /// - Parameters:
-    ///   - place: where in the user's code the operation was recorded; empty where nobody knows.
-    ///   - rule: the gradients of the inputs.
-    func guardingAgainstNaN(_ gradients: [Tensor?], place: String, _ rule: () throws -> [Tensor?]) throws -> [Tensor?] {
+    ///   - location: the line of the user's code that recorded the operation; empty where the line is unknown.
+    ///   - rule: computes the gradients of the inputs.
+    func guardingAgainstNaN(_ gradients: [Tensor?], location: String, _ rule: () throws -> [Tensor?]) throws
+        -> [Tensor?]
+    {
         func recorded(_ problem: String) -> RiffleError {
-            RiffleError(name, "in its gradient \(problem)" + (place.isEmpty ? "" : "; it was computed at \(place)"))
+            let origin = location.isEmpty ? "" : "; it was computed at \(location)"
+            return RiffleError(name, "in its gradient \(problem)" + origin)
         }
         func isFinite(_ x: Tensor?) -> Bool { x?.nonfiniteCount ?? 0 == 0 }
         let results: [Tensor?]

@@ -5,9 +5,9 @@
 public final class Parameter: @unchecked Sendable {
     package let shape: Shape
     private var storage: Storage
-    /// The sum of what `backward` brought since the gradient was last cleared.
+    /// The sum of the gradients that `backward` computed since the gradient was last cleared.
     package var gradient: Tensor?
-    /// Whether gradients reach it. Teachers' and averages' parameters are frozen.
+    /// Whether gradients reach the parameter. Teachers' and averages' parameters are frozen.
     package var isTrainable: Bool
     package let dtype: DType
 
@@ -18,7 +18,7 @@ public final class Parameter: @unchecked Sendable {
         isTrainable = trainable
     }
 
-    /// The value, as the place where a gradient ends.
+    /// The value as a tensor at which gradients end.
     package var tensor: Tensor {
         let tensor = Tensor(storage: storage, shape: shape, dtype: dtype)
         if isTrainable { tensor.attach(self) }

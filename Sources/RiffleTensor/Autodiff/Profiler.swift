@@ -1,9 +1,9 @@
 import Glibc
 
-/// Seconds and calls of each operation, and of each operation's part of a backward pass, without what they call in
-/// turn.
+/// Seconds and calls of each operation, and of each operation's part of a backward pass, without the operations that
+/// these call in turn.
 ///
-/// Every operation passes through `measure`, where tests step in.
+/// Every operation passes through `measure`, which tests override.
 package class Profiler {
     package struct Entry: Sendable {
         package let name: String
@@ -12,11 +12,11 @@ package class Profiler {
     }
 
     private var entries: [String: Entry] = [:]
-    /// Seconds spent in what the open measurements called.
+    /// Seconds spent in the calls inside each open measurement.
     private var inner: [Double] = []
     private let begun = Profiler.now()
 
-    /// The one that was asked before this one, and learns what this one saw when it ends.
+    /// The profiler that was measuring when this one began, and that gets this one's entries at its end.
     private let outer: Profiler?
 
     package init(inside outer: Profiler? = nil) { self.outer = outer }
@@ -24,7 +24,7 @@ package class Profiler {
     /// Begins to measure the calling thread's operations.
     package static func begin() { Context.current.profiler = Profiler(inside: Context.current.profiler) }
 
-    /// Ends what `begin` began last, and returns it.
+    /// Ends the measurement that began last, and returns its profiler.
     package static func end() -> Profiler? {
         guard let profiler = Context.current.profiler else { return nil }
         Context.current.profiler = profiler.outer
@@ -39,13 +39,14 @@ package class Profiler {
         }
     }
 
-    /// Those that took longest first.
+    /// The entries, those that took longest first.
     package var report: [Entry] { entries.values.sorted { ($0.seconds, $1.name) > ($1.seconds, $0.name) } }
 
-    /// The report as text: milliseconds, share of all the time since the beginning, calls and name, a line each; last
-    /// the time outside of operations: of Lua, optimizers, averages, random numbers, files.
+    /// The report as text, a line for each entry: milliseconds, share of the time since the beginning, calls and name.
+    /// The last line is the time outside of operations: Lua, optimizers, averages, random numbers and files.
     package var table: String {
-        let whole = Profiler.now() - begun, elsewhere = max(0, whole - entries.values.reduce(0) { $0 + $1.seconds })
+        let whole = Profiler.now() - begun
+        let elsewhere = max(0, whole - entries.values.reduce(0) { $0 + $1.seconds })
         func column(_ text: String, _ width: Int) -> String {
             String(repeating: " ", count: max(0, width - text.count)) + text
         }

@@ -5,24 +5,25 @@ package struct Record {
     let inputs: [Saved]
     let outputs: [Saved]
     let precision: Precision
-    /// Where in the user's code it was made, while NaN was guarded against; else empty.
-    let place: String
-    /// Counts the records of a tape: a record's inputs have smaller ones.
+    /// The line of the user's code that made the record, while NaN was guarded against; else empty.
+    let location: String
+    /// The record's number on its tape: the records of its inputs have smaller numbers.
     let serial: Int
-    /// Tensors alive that are outputs, and records alive that have an output as input.
+    /// How many live tensors are outputs of the record, and how many live records have such an output as input.
     var users = 0
-    /// Set when a backward pass has dropped what was saved.
+    /// Whether a backward pass has dropped the saved tensors.
     var isSpent = false
 }
 
-/// A tensor as a record holds it: without keeping alive the tensor itself, which would tie a knot.
+/// A tensor as a record holds it: the tensor itself is not kept alive, which would make a cycle.
 package struct Saved {
     let storage: Storage?
     let shape: Shape
     let dtype: DType
     let parameter: Parameter?
-    /// Index of the record that made it, or -1, and which of its outputs it is.
+    /// The index of the record that made the tensor, or -1.
     let node: Int
+    /// Which of that record's outputs the tensor is.
     let output: Int
 
     init(_ tensor: Tensor, keep: Bool) {
@@ -56,18 +57,18 @@ package final class Tape {
 
     /// Adds a record and makes `outputs` its outputs.
     func append(
-        _ op: Op, _ attributes: [Value], inputs: [Tensor], outputs: [Tensor], precision: Precision, place: String
+        _ op: Op, _ attributes: [Value], inputs: [Tensor], outputs: [Tensor], precision: Precision, location: String
     ) {
         var saved: [Saved] = []
         saved.reserveCapacity(inputs.count)
-        for (place, input) in inputs.enumerated() {
-            saved.append(Saved(input, keep: op.keep.contains(input: place)))
-            if saved[place].node >= 0 { retain(saved[place].node) }
+        for (number, input) in inputs.enumerated() {
+            saved.append(Saved(input, keep: op.keep.contains(input: number)))
+            if saved[number].node >= 0 { retain(saved[number].node) }
         }
         let record = Record(
             op: op, attributes: attributes, inputs: saved,
             outputs: outputs.enumerated().map { Saved($1, keep: op.keep.contains(output: $0)) },
-            precision: precision, place: place, serial: nextSerial)
+            precision: precision, location: location, serial: nextSerial)
         nextSerial += 1
         let index: Int
         if let slot = free.popLast() {
@@ -77,12 +78,12 @@ package final class Tape {
             index = records.count
             records.append(record)
         }
-        for (place, output) in outputs.enumerated() { output.attach(Node(tape: self, index: index, output: place)) }
+        for (number, output) in outputs.enumerated() { output.attach(Node(tape: self, index: index, output: number)) }
     }
 
     package func retain(_ index: Int) { records[index]?.users += 1 }
 
-    /// Takes back one use; drops the record, and those before it that only it used, when it was the last.
+    /// Takes back one use of a record. A record without uses is dropped, and with it the records that only it used.
     package func release(_ index: Int) {
         doomed.append(index)
         while let next = doomed.popLast() {
@@ -98,17 +99,17 @@ package final class Tape {
         guard let record = records[index] else { return }
         records[index] = Record(
             op: record.op, attributes: [], inputs: record.inputs.map(\.withoutStorage), outputs: [],
-            precision: record.precision, place: record.place,
+            precision: record.precision, location: record.location,
             serial: record.serial, users: record.users, isSpent: true)
     }
 
-    /// Lets go of what spent records were computed from, once nobody walks through them any more.
-    func cutLoose(_ spent: [Int]) {
+    /// Releases the inputs of spent records, once no walk along the tape needs the records any more.
+    func releaseInputs(of spent: [Int]) {
         for index in spent {
             guard let record = records[index], record.isSpent, !record.inputs.isEmpty else { continue }
             records[index] = Record(
                 op: record.op, attributes: [], inputs: [], outputs: [], precision: record.precision,
-                place: record.place, serial: record.serial,
+                location: record.location, serial: record.serial,
                 users: record.users, isSpent: true)
             for input in record.inputs where input.node >= 0 { release(input.node) }
         }

@@ -5,7 +5,7 @@ extension Op {
 
     /// Shapes of queries and of keys, and the attributes.
     private static func drawAttention(_ dice: inout Dice) -> (q: Shape, k: Shape, attributes: [Value]) {
-        // Scores in all, which decide how long a case takes.
+        // The number of scores, which decides how long a case takes.
         let work = dice.pick([500, 10_000, 100_000]), n = dice.size(most: 3), heads = dice.size(most: 4),
             queries = dice.size()
         let keys = dice.size(1, most: work / Swift.max(1, n * heads * queries))
@@ -43,7 +43,9 @@ extension Op {
             Sample([3, 4], [3, 4], [3, 4]),
         ],
         forward: { call in
-            let (q, k, v) = (try call.inputs[0].floating(), call.inputs[1], call.inputs[2])
+            let q = try call.inputs[0].floating()
+            let k = call.inputs[1]
+            let v = call.inputs[2]
             guard q.rank == 4, k.rank == 4, k.shape == v.shape,
                 k.shape.replacing(1, with: 0) == q.shape.replacing(1, with: 0),
                 k.shape[1] > 0, q.dtype == k.dtype, q.dtype == v.dtype
@@ -83,9 +85,9 @@ extension Op {
         },
         jvp: { call, d in
             guard d.contains(where: { $0 != nil }) else { return [nil, nil] }
-            let moved = try zip(d, call.inputs).map { try $0 ?? .zeros($1.shape, $1.dtype) }
+            let tangents = try zip(d, call.inputs).map { try $0 ?? .zeros($1.shape, $1.dtype) }
             let known = call.outputs.map { $0.detach() }
-            return [try knownAttentionTangent.apply(call.inputs + moved + known, call.attributes.values)[0], nil]
+            return [try knownAttentionTangent.apply(call.inputs + tangents + known, call.attributes.values)[0], nil]
         })
 
     static let attentionTangent: Op = composed(
@@ -96,7 +98,7 @@ extension Op {
             Argument("scale", .positive, "1 / sqrt(width) when not given", default: .none),
         ],
         Doc(
-            "The derivative of attention as q, k and v move along dq, dk and dv.",
+            "The derivative of attention along the tangents dq, dk and dv of q, k and v.",
             formula: "y = dp v + p dv, p the softmax and dp its tangent",
             shapes: "as attention's; dq, dk and dv as q, k and v -> as q",
             example:
@@ -120,16 +122,16 @@ extension Op {
         body: { call in
             let x = Array(call.inputs[..<3]), d = Array(call.inputs[3...])
             guard zip(x, d).allSatisfy({ $0.shape == $1.shape && $0.dtype == $1.dtype }) else {
-                let told = zip(["q", "k", "v", "dq", "dk", "dv"], call.inputs).map { "\($0) \($1.dtype) \($1.shape)" }
+                let shapes = zip(["q", "k", "v", "dq", "dk", "dv"], call.inputs).map { "\($0) \($1.dtype) \($1.shape)" }
                     .joined(separator: ", ")
-                throw RiffleError("", "dq, dk and dv must be as q, k and v (\(told))")
+                throw RiffleError("", "dq, dk and dv must be as q, k and v (\(shapes))")
             }
             let known = try withoutGradient { try attention.apply(x.map { $0.detach() }, call.attributes.values) }
             return try knownAttentionTangent.apply(call.inputs + known, call.attributes.values)[0]
         })
 
-    /// The same where attention's results are known, which are constants to it: q, k, v, dq, dk, dv, out and lse. No
-    /// row of the table, as nobody but attention has its second result.
+    /// The tangent of attention for callers that have attention's results, which count as constants; the inputs are q,
+    /// k, v, dq, dk, dv, out and lse. The table does not list the operation, as only attention has the second result.
     private static let knownAttentionTangent: Op = Op(
         "attention_tangent",
         ["q", "k", "v", "dq", "dk", "dv", "out", "lse"].map { Argument($0, .tensor) } + [attentionTangent.arguments[6]],
@@ -162,33 +164,35 @@ extension Op {
                     gradients[2].pointer, gradients[3].pointer, gradients[4].pointer, gradients[5].pointer))
             return gradients + [nil, nil]
         },
-        jvp: { call, moved in
-            // Forward mode through its basic operations.
+        jvp: { call, tangents in
+            // The tangent of the tangent, by forward mode over basic operations.
             let level = ForwardLevel()
             defer { level.close() }
-            let inputs = try zip(call.inputs, moved).map { input, moved in
-                try moved.map { try level.dual(input, $0) } ?? input
+            let inputs = try zip(call.inputs, tangents).map { input, tangent in
+                try tangent.map { try level.dual(input, $0) } ?? input
             }
             return [try level.split(Parts(call.op.call(inputs, call.attributes.values)).tangent(inputs)).tangent, nil]
         })
 
-    /// Attention in basic operations, for derivatives of derivatives: heads before positions.
+    /// Attention in basic operations, with heads before positions, for derivatives of derivatives.
     private struct Parts {
         let q: Tensor, k: Tensor, v: Tensor, weights: Tensor
         let scale: Double
 
         init(_ call: Call) throws {
-            (q, k, v) = (try call.inputs[0].swapped(), try call.inputs[1].swapped(), try call.inputs[2].swapped())
+            q = try call.inputs[0].swapped()
+            k = try call.inputs[1].swapped()
+            v = try call.inputs[2].swapped()
             scale = attentionScale(call)
             weights = try (q.matmul(k, transposeB: true) * scale).softmax()
         }
 
-        /// What a change of the scores makes of the weights (the softmax's symmetric Jacobian).
+        /// The change of the weights for a change of the scores, by the softmax's symmetric Jacobian.
         func slope(_ change: Tensor) throws -> Tensor {
             try weights * (change - (weights * change).sum([-1], keep: true))
         }
 
-        /// How the scores move as `inputs`, q, k, v, dq, dk, dv, say.
+        /// The tangent of the scores, for `inputs` q, k, v, dq, dk and dv.
         private func scoresTangent(_ inputs: [Tensor]) throws -> Tensor {
             try (inputs[3].swapped().matmul(k, transposeB: true) + q.matmul(inputs[4].swapped(), transposeB: true))
                 * scale
@@ -199,11 +203,11 @@ extension Op {
             try (slope(scoresTangent(inputs)).matmul(v) + weights.matmul(inputs[5].swapped())).swapped()
         }
 
-        /// Gradients of the output's tangent from g, heads first; the formulas are the kernel's.
+        /// Gradients of the output's tangent, from a gradient g with heads first; the formulas are the kernel's.
         func tangentGradients(_ call: Call, _ g: Tensor) throws -> [Tensor?] {
-            let (dq, dk, dv) = (
-                try call.inputs[3].swapped(), try call.inputs[4].swapped(), try call.inputs[5].swapped()
-            )
+            let dq = try call.inputs[3].swapped()
+            let dk = try call.inputs[4].swapped()
+            let dv = try call.inputs[5].swapped()
             let d = try scoresTangent(call.inputs), a = try g.matmul(v, transposeB: true)
             func mean(_ x: Tensor) throws -> Tensor { try (weights * x).sum([-1], keep: true) }
             let u = try slope(a) * scale

@@ -46,7 +46,7 @@ extension Op {
             })
     }
 
-    /// The kernel over the broadcast shape, after both are made one type.
+    /// Runs the kernel over the broadcast shape, after both tensors are converted to one type.
     private static func broadcast(_ kernel: rk_binary_op, _ a: Tensor, _ b: Tensor, _ names: (String, String)) throws
         -> Tensor
     {
@@ -55,7 +55,8 @@ extension Op {
         }
         var dtype = a.dtype.joined(with: b.dtype)
         if dtype == .int32, !integerKernels.contains(kernel.rawValue) { dtype = .float32 }
-        let (left, right) = (try a.converted(to: dtype), try b.converted(to: dtype))
+        let left = try a.converted(to: dtype)
+        let right = try b.converted(to: dtype)
         let y = try Tensor(uninitialized: shape, dtype)
         withExtendedLifetime((left, right)) {
             rk_binary(
@@ -68,7 +69,7 @@ extension Op {
     private static let integerKernels: Set<UInt32> = Set(
         [RK_ADD, RK_SUB, RK_MUL, RK_MAXIMUM, RK_MINIMUM, RK_EQ, RK_NE, RK_LT, RK_LE, RK_GT, RK_GE].map(\.rawValue))
 
-    /// The sum of those that are there.
+    /// The sum of the parts that are not nil; nil where there is none.
     static func total(_ parts: [Tensor?]) throws -> Tensor? {
         try parts.compactMap { $0 }.reduce(nil as Tensor?) { sum, part in try sum.map { try $0 + part } ?? part }
     }
@@ -110,16 +111,20 @@ extension Op {
             "The quotient.", formula: "y = a / b",
             example: "> riffle.tensor({ 1, 2 }) / riffle.tensor({ 10, 20 })\ntensor float32 [2]: 0.1 0.1"),
         kernel: RK_DIV, in: 0.3...2, scalar: Scalar(behind: { try $0 / $1 }),
-        // One over b, and its square, would pass the largest number before the quotients do.
+        // 1 / b and 1 / b^2 would overflow before the quotients g / b and a / b / b do.
         vjp: { call, g in
             guard let g = g[0] else { return [nil, nil] }
-            let parts = try call.floating().inputs, (a, b) = (parts[0], parts[1])
+            let parts = try call.floating().inputs
+            let a = parts[0]
+            let b = parts[1]
             return [call.wants(0) ? try g / b : nil, call.wants(1) ? try -(g * (a / b / b)) : nil]
         },
         jvp: { call, d in
-            let parts = try call.floating().inputs, (a, b) = (parts[0], parts[1])
-            let moved = try total([d[0].map { try $0 / b }, d[1].map { try -($0 * (a / b / b)) }])
-            return [try moved.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
+            let parts = try call.floating().inputs
+            let a = parts[0]
+            let b = parts[1]
+            let tangent = try total([d[0].map { try $0 / b }, d[1].map { try -($0 * (a / b / b)) }])
+            return [try tangent.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
         })
 
     static let pow: Op = broadcasting(
@@ -129,10 +134,13 @@ extension Op {
             example: "> riffle.tensor({ 2, 3 }) ^ 2\ntensor float32 [2]: 4 9"),
         kernel: RK_POW, in: 0.3...2, scalar: Scalar(behind: { try $0.pow($1) }),
         slope: { call in
-            let (a, b) = (call.inputs[0], call.inputs[1]),
-                (zero, one) = (try Tensor.scalar(0, a.dtype), try Tensor.scalar(1, a.dtype))
-            // 0^b stands still in b from 0 on, and 0^0 in a: said without 0 times infinity.
-            let isZero = try a.eq(zero), base = try one.where(isZero * b.ge(zero), else: a)
+            let a = call.inputs[0]
+            let b = call.inputs[1]
+            let zero = try Tensor.scalar(0, a.dtype)
+            let one = try Tensor.scalar(1, a.dtype)
+            // 0^b has the slope 0 in b from b = 0 on, and 0^0 has the slope 0 in a: without 0 times infinity.
+            let isZero = try a.eq(zero)
+            let base = try one.where(isZero * b.ge(zero), else: a)
             return (try b * call.again(a, b - 1 + isZero * b.eq(zero)), try call.again(base, b) * base.log())
         })
 
@@ -150,13 +158,14 @@ extension Op {
             formula: "y = min(a, b)", example: "> riffle.minimum(riffle.tensor({ 1, 5 }), 3)\ntensor float32 [2]: 1 3"),
         kernel: RK_MINIMUM, first: { try $0.lt($1) + $0.le($1) })
 
-    /// One of two, which takes the gradient; equal ones share it.
-    /// - Parameter first: 2 where a is taken, 1 where both are, 0 where b is.
+    /// An operation that chooses one of two numbers, which takes the gradient; equal numbers share the gradient.
+    /// - Parameter first: 2 where a is chosen, 1 where a and b are equal, 0 where b is chosen.
     private static func choice(
         _ name: String, _ doc: Doc, kernel: rk_binary_op, first: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
     ) -> Op {
         let shares: @Sendable (Call) throws -> (Tensor, Tensor) = { call in
-            let inputs = try call.floating().inputs.map { $0.detach() }, part = try first(inputs[0], inputs[1]) * 0.5
+            let inputs = try call.floating().inputs.map { $0.detach() }
+            let part = try first(inputs[0], inputs[1]) * 0.5
             return (part, try 1 - part)
         }
         return broadcasting(
@@ -167,9 +176,9 @@ extension Op {
                 return [call.wants(0) ? try g.shared(a) : nil, call.wants(1) ? try g.shared(b) : nil]
             },
             jvp: { call, d in
-                let (a, b) = try shares(call),
-                    moved = try total([d[0].map { try $0.shared(a) }, d[1].map { try $0.shared(b) }])
-                return [try moved.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
+                let (a, b) = try shares(call)
+                let tangent = try total([d[0].map { try $0.shared(a) }, d[1].map { try $0.shared(b) }])
+                return [try tangent.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
             })
     }
 
@@ -180,13 +189,15 @@ extension Op {
             example: "> riffle.atan2(riffle.tensor({ 1, -1 }), 1)\ntensor float32 [2]: 0.785398 -0.785398"),
         kernel: RK_ATAN2, in: 0.3...2,
         slope: { call in
-            // Both in units of the larger, whose square would pass the range of numbers; at the origin no direction
-            // counts.
-            let (zero, one) = (try Tensor.scalar(0, call.inputs[0].dtype), try Tensor.scalar(1, call.inputs[0].dtype))
-            let unit = try call.inputs[0].detach().abs().maximum(call.inputs[1].detach().abs()),
-                isOrigin = try unit.eq(zero)
-            let length = try one.where(isOrigin, else: unit),
-                (y, x) = (try call.inputs[0] / length, try call.inputs[1] / length)
+            // Both coordinates are in units of the larger one, whose square might overflow. At the origin the slope is
+            // 0 in every direction.
+            let zero = try Tensor.scalar(0, call.inputs[0].dtype)
+            let one = try Tensor.scalar(1, call.inputs[0].dtype)
+            let unit = try call.inputs[0].detach().abs().maximum(call.inputs[1].detach().abs())
+            let isOrigin = try unit.eq(zero)
+            let length = try one.where(isOrigin, else: unit)
+            let y = try call.inputs[0] / length
+            let x = try call.inputs[1] / length
             let inverse = try (x.square() + y.square() + isOrigin).reciprocal() / length
             return (try x * inverse, try -(y * inverse))
         })
@@ -232,7 +243,9 @@ extension Op {
         },
         mistakes: [Sample([2], [3], [2])],
         forward: { call in
-            let (c, a, b) = (call.inputs[0], call.inputs[1], call.inputs[2])
+            let c = call.inputs[0]
+            let a = call.inputs[1]
+            let b = call.inputs[2]
             guard let values = Shape.broadcast(a.shape, b.shape), let shape = Shape.broadcast(c.shape, values) else {
                 throw RiffleError("", "the shapes do not broadcast (condition \(c.shape), a \(a.shape), b \(b.shape))")
             }
@@ -257,12 +270,12 @@ extension Op {
 }
 
 extension Tensor {
-    /// A part of this, 0 where the part is 0, also of what is infinite there.
+    /// This tensor times `part`: 0 where the part is 0, even where this tensor is infinite.
     func shared(_ part: Tensor) throws -> Tensor { try (self * part).where(part, else: .scalar(0, dtype)) }
 }
 
 extension Op.Call {
-    /// The same call with int32 inputs in the type of the result, as the kernel took them.
+    /// The same call with int32 inputs converted to the type of the result, as the kernel has them.
     fileprivate func floating() throws -> Op.Call {
         guard inputs.contains(where: { !$0.dtype.isFloating }) else { return self }
         return Op.Call(

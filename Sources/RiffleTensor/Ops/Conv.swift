@@ -8,17 +8,17 @@ extension Op {
         Argument("padding", .integer(0...1024), default: .integer(0)),
     ]
 
-    /// The kernel's shape for an image and a weight, both checked.
+    /// Checks the shapes of an image and a weight, and describes them for the kernel.
     private static func convShape(_ x: Shape, _ weight: Shape, stride: Int, padding: Int) throws -> rk_conv_shape {
-        func told(_ what: String) -> RiffleError {
-            RiffleError("", "\(what) (x \(x), weight \(weight), stride \(stride), padding \(padding))")
+        func mismatch(_ problem: String) -> RiffleError {
+            RiffleError("", "\(problem) (x \(x), weight \(weight), stride \(stride), padding \(padding))")
         }
         guard x.rank == 4, weight.rank == 4 else {
-            throw told("x must be [n, height, width, in] and weight [out, height, width, in]")
+            throw mismatch("x must be [n, height, width, in] and weight [out, height, width, in]")
         }
-        guard x[3] == weight[3] else { throw told("x has \(x[3]) channels, the weight takes \(weight[3])") }
+        guard x[3] == weight[3] else { throw mismatch("x has \(x[3]) channels, the weight takes \(weight[3])") }
         guard weight[1] > 0, weight[2] > 0, x[1] + 2 * padding >= weight[1], x[2] + 2 * padding >= weight[2] else {
-            throw told("the kernel is larger than the padded image")
+            throw mismatch("the kernel is larger than the padded image")
         }
         return rk_conv_shape(
             n: x[0], h: x[1], w: x[2], c_in: x[3], c_out: weight[0], kernel_h: weight[1], kernel_w: weight[2],
@@ -28,7 +28,8 @@ extension Op {
             precision: Context.current.precision.kernel)
     }
 
-    /// A convolution of any kind, those with a form of their own more often: shapes of image, weight and result.
+    /// The shapes of image, weight and result of a random convolution. Forms that have a kernel of their own come up
+    /// more often.
     private struct Drawn {
         let x: Shape, weight: Shape, y: Shape
         let stride: Int, padding: Int
@@ -39,11 +40,16 @@ extension Op {
             stride = isPlain ? 1 : dice.integer(1...3)
             padding = isPlain ? kernel[0] / 2 : dice.integer(0...3)
             let work = dice.pick([2000, 50_000, 50_000, 1_000_000])
-            let (inputs, outputs) = (dice.size(most: 130), dice.size(most: 130)), n = dice.size(most: 5)
+            let inputs = dice.size(most: 130)
+            let outputs = dice.size(most: 130)
+            let n = dice.size(most: 5)
             let pixels = Swift.max(1, work / Swift.max(1, inputs * outputs * n))
-            let height = dice.size(1, most: Swift.min(pixels, 70)), width = dice.size(1, most: pixels / height)
-            let (h, w) = (Swift.max(height, kernel[0] - 2 * padding), Swift.max(width, kernel[1] - 2 * padding))
-            (x, weight) = ([n, h, w, inputs], Shape([outputs] + kernel + [inputs]))
+            let height = dice.size(1, most: Swift.min(pixels, 70))
+            let width = dice.size(1, most: pixels / height)
+            let h = Swift.max(height, kernel[0] - 2 * padding)
+            let w = Swift.max(width, kernel[1] - 2 * padding)
+            x = [n, h, w, inputs]
+            weight = Shape([outputs] + kernel + [inputs])
             y = [n, (h + 2 * padding - kernel[0]) / stride + 1, (w + 2 * padding - kernel[1]) / stride + 1, outputs]
         }
 
@@ -75,7 +81,8 @@ extension Op {
             Sample([2, 3, 3, 2], [3, 1, 1, 2], [3], with: [.integer(1), .integer(0)]),
         ],
         draw: { dice in
-            let drawn = Drawn(&dice), shapes = [drawn.x, drawn.weight, [drawn.weight[0]]].prefix(dice.integer(2...3))
+            let drawn = Drawn(&dice)
+            let shapes = [drawn.x, drawn.weight, [drawn.weight[0]]].prefix(dice.integer(2...3))
             return Sample(shapes.map { .random($0, -2...2) }, drawn.steps, terms: drawn.weight.removing(0).count)
         },
         mistakes: [
@@ -85,9 +92,9 @@ extension Op {
             Sample([2, 2, 2, 3], [4, 3, 3, 3], with: [.integer(1), .integer(0)]),
         ],
         forward: { call in
-            let (x, weight, bias) = (
-                try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil
-            )
+            let x = try call.inputs[0].floating()
+            let weight = call.inputs[1]
+            let bias = call.inputs.count > 2 ? call.inputs[2] : nil
             var shape = try convShape(
                 x.shape, weight.shape, stride: call.attributes.integer("stride"),
                 padding: call.attributes.integer("padding"))
@@ -100,9 +107,9 @@ extension Op {
             }
             let dtype = x.dtype.joined(with: weight.dtype)
             let y = try Tensor(uninitialized: [shape.n, shape.out_h, shape.out_w, shape.c_out], dtype)
-            let (image, kernel, shift) = (
-                try x.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype)
-            )
+            let image = try x.converted(to: dtype)
+            let kernel = try weight.converted(to: dtype)
+            let shift = try bias?.converted(to: dtype)
             try withExtendedLifetime((image, kernel, shift)) {
                 try workspace(rk_conv2d(dtype.kernel, &shape, image.pointer, kernel.pointer, shift?.pointer, y.pointer))
             }
@@ -110,7 +117,9 @@ extension Op {
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
-            let (x, weight, steps) = (call.inputs[0], call.inputs[1], call.attributes.values)
+            let x = call.inputs[0]
+            let weight = call.inputs[1]
+            let steps = call.attributes.values
             var result: [Tensor?] = [
                 call.wants(0)
                     ? try conv2dInputGrad.apply([g, weight], [.integer(x.shape[1]), .integer(x.shape[2])] + steps)[0]
@@ -154,12 +163,15 @@ extension Op {
             Sample([1, 3, 3, 3], [3, 3, 3, 2], with: [5, 5, 2, 1].map(Value.integer)),
         ],
         draw: { dice in
-            let drawn = Drawn(&dice), size = [drawn.x[1], drawn.x[2]].map(Value.integer)
+            let drawn = Drawn(&dice)
+            let size = [drawn.x[1], drawn.x[2]].map(Value.integer)
             return Sample(drawn.y, drawn.weight, with: size + drawn.steps, terms: drawn.weight.removing(3).count)
         },
         mistakes: [Sample([2, 4, 5, 3], [4, 3, 3, 3], with: [4, 5, 1, 1].map(Value.integer))],
         forward: { call in
-            let (g, weight, steps) = (call.inputs[0], call.inputs[1], call.attributes)
+            let g = call.inputs[0]
+            let weight = call.inputs[1]
+            let steps = call.attributes
             guard g.rank == 4, weight.rank == 4 else {
                 throw RiffleError("", "g and weight must have 4 dimensions (g \(g.shape), weight \(weight.shape))")
             }
@@ -172,20 +184,23 @@ extension Op {
             }
             let dtype = g.dtype.joined(with: weight.dtype)
             let gx = try Tensor(uninitialized: x, dtype)
-            let (gradient, kernel) = (try g.converted(to: dtype), try weight.converted(to: dtype))
+            let gradient = try g.converted(to: dtype)
+            let kernel = try weight.converted(to: dtype)
             try withExtendedLifetime((gradient, kernel)) {
                 try workspace(rk_conv2d_input_grad(dtype.kernel, &shape, gradient.pointer, kernel.pointer, gx.pointer))
             }
             return [gx]
         },
-        vjp: { call, moved in
-            guard let moved = moved[0] else { return [nil, nil] }
-            let (g, weight) = (call.inputs[0], call.inputs[1]), steps = Array(call.attributes.values[2...])
+        vjp: { call, gradients in
+            guard let gradient = gradients[0] else { return [nil, nil] }
+            let g = call.inputs[0]
+            let weight = call.inputs[1]
+            let steps = Array(call.attributes.values[2...])
             return [
-                call.wants(0) ? try conv2d.apply([moved, weight], steps)[0] : nil,
+                call.wants(0) ? try conv2d.apply([gradient, weight], steps)[0] : nil,
                 call.wants(1)
                     ? try conv2dWeightGrad.apply(
-                        [moved, g], [.integer(weight.shape[1]), .integer(weight.shape[2])] + steps)[0] : nil,
+                        [gradient, g], [.integer(weight.shape[1]), .integer(weight.shape[2])] + steps)[0] : nil,
             ]
         },
         jvp: { call, d in
@@ -216,12 +231,15 @@ extension Op {
             Sample([1, 5, 5, 2], [1, 3, 3, 3], with: [3, 3, 2, 1].map(Value.integer)),
         ],
         draw: { dice in
-            let drawn = Drawn(&dice), size = [drawn.weight[1], drawn.weight[2]].map(Value.integer)
+            let drawn = Drawn(&dice)
+            let size = [drawn.weight[1], drawn.weight[2]].map(Value.integer)
             return Sample(drawn.x, drawn.y, with: size + drawn.steps, terms: drawn.y.removing(3).count)
         },
         mistakes: [Sample([2, 4, 5, 3], [2, 4, 4, 4], with: [3, 3, 1, 1].map(Value.integer))],
         forward: { call in
-            let (x, g, steps) = (call.inputs[0], call.inputs[1], call.attributes)
+            let x = call.inputs[0]
+            let g = call.inputs[1]
+            let steps = call.attributes
             guard x.rank == 4, g.rank == 4 else {
                 throw RiffleError("", "x and g must have 4 dimensions (x \(x.shape), g \(g.shape))")
             }
@@ -234,20 +252,23 @@ extension Op {
             }
             let dtype = x.dtype.joined(with: g.dtype)
             let gw = try Tensor(uninitialized: weight, dtype)
-            let (image, gradient) = (try x.converted(to: dtype), try g.converted(to: dtype))
+            let image = try x.converted(to: dtype)
+            let gradient = try g.converted(to: dtype)
             try withExtendedLifetime((image, gradient)) {
                 try workspace(rk_conv2d_weight_grad(dtype.kernel, &shape, image.pointer, gradient.pointer, gw.pointer))
             }
             return [gw]
         },
-        vjp: { call, moved in
-            guard let moved = moved[0] else { return [nil, nil] }
-            let (x, g) = (call.inputs[0], call.inputs[1]), steps = Array(call.attributes.values[2...])
+        vjp: { call, gradients in
+            guard let gradient = gradients[0] else { return [nil, nil] }
+            let x = call.inputs[0]
+            let g = call.inputs[1]
+            let steps = Array(call.attributes.values[2...])
             return [
                 call.wants(0)
-                    ? try conv2dInputGrad.apply([g, moved], [.integer(x.shape[1]), .integer(x.shape[2])] + steps)[0]
+                    ? try conv2dInputGrad.apply([g, gradient], [.integer(x.shape[1]), .integer(x.shape[2])] + steps)[0]
                     : nil,
-                call.wants(1) ? try conv2d.apply([x, moved], steps)[0] : nil,
+                call.wants(1) ? try conv2d.apply([x, gradient], steps)[0] : nil,
             ]
         },
         jvp: { call, d in
@@ -258,7 +279,7 @@ extension Op {
             ]
         })
 
-    /// Images that are whole numbers of blocks.
+    /// A sample of images whose height and width are multiples of the factor.
     private static func drawPooled(_ dice: inout Dice) -> Sample {
         let small = dice.shape(ranks: 4...4), factor = dice.integer(1...4)
         let x: Shape = [small[0], small[1] * factor, small[2] * factor, small[3]]
@@ -278,7 +299,9 @@ extension Op {
         },
         mistakes: [Sample([2, 3, 2], with: [.integer(2)])],
         forward: { call in
-            let x = try image(call.inputs[0]), factor = call.attributes.integer("factor"), s = x.shape
+            let x = try image(call.inputs[0])
+            let factor = call.attributes.integer("factor")
+            let s = x.shape
             let y = try Tensor(
                 uninitialized: Shape([s[0], s[1] * factor, s[2] * factor, s[3]]).checked("upsample"), x.dtype)
             rk_upsample_nearest(x.dtype.kernel, s[0], s[1], s[2], s[3], factor, x.pointer, y.pointer)
@@ -294,7 +317,9 @@ extension Op {
         samples: [Sample([2, 4, 6, 2], with: [.integer(2)])], draw: { drawPooled(&$0) },
         mistakes: [Sample([1, 3, 4, 2], with: [.integer(2)])],
         forward: { call in
-            let x = try image(call.inputs[0]), factor = call.attributes.integer("factor"), s = x.shape
+            let x = try image(call.inputs[0])
+            let factor = call.attributes.integer("factor")
+            let s = x.shape
             guard s[1] % factor == 0, s[2] % factor == 0 else {
                 throw RiffleError("", "height and width must be multiples of \(factor) (x \(s))")
             }

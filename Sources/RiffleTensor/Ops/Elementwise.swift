@@ -14,7 +14,7 @@ extension Op {
                 > riffle.tensor({ 1, -2 }):neg()
                 tensor float32 [2]: -1 2
                 """),
-        kernel: RK_NEG, keep: .nothing, rule: { _, moved in [try moved[0].map { try -$0 }] })
+        kernel: RK_NEG, keep: .nothing, rule: { _, incoming in [try incoming[0].map { try -$0 }] })
 
     static let abs: Op = elementwise(
         "abs",
@@ -111,9 +111,9 @@ extension Op {
             "x where it is positive, else 0.", formula: "y = max(x, 0)",
             example: "> riffle.tensor({ 3, -2 }):relu()\ntensor float32 [2]: 3 0"),
         kernel: RK_RELU, in: 0.2...2,
-        rule: { call, moved in
+        rule: { call, incoming in
             let zero = try Tensor.scalar(0, call.output.dtype)
-            return [try moved[0].map { try zero.where(call.inputs[0].le(zero), else: $0) }]
+            return [try incoming[0].map { try zero.where(call.inputs[0].le(zero), else: $0) }]
         })
 
     package static let silu: Op = elementwise(
@@ -121,7 +121,7 @@ extension Op {
         Doc(
             "The SiLU, or swish, activation.", formula: "y = x sigmoid(x)",
             example: "> riffle.tensor({ 0, 1 }):silu()\ntensor float32 [2]: 0 0.731059"),
-        kernel: RK_SILU, rule: { call, moved in [try moved[0].map { try siluGrad(call.inputs[0], $0) }] })
+        kernel: RK_SILU, rule: { call, incoming in [try incoming[0].map { try siluGrad(call.inputs[0], $0) }] })
 
     package static let gelu: Op = elementwise(
         "gelu",
@@ -129,7 +129,7 @@ extension Op {
             "The GELU activation in its tanh form.", formula: "y = x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))",
             example: "> riffle.tensor({ 0, 1 }):gelu()\ntensor float32 [2]: 0 0.841192",
             source: "Hendrycks and Gimpel 2016"),
-        kernel: RK_GELU, rule: { call, moved in [try moved[0].map { try geluGrad(call.inputs[0], $0) }] })
+        kernel: RK_GELU, rule: { call, incoming in [try incoming[0].map { try geluGrad(call.inputs[0], $0) }] })
 
     package static let geluErf: Op = elementwise(
         "gelu_erf",
@@ -139,7 +139,7 @@ extension Op {
             source: "Hendrycks and Gimpel 2016"),
         kernel: RK_GELU_ERF,
         derivative: { x, _ in
-            let x = try x.clamp(-40, 40)  // 0 or 1 beyond, without infinity times 0
+            let x = try x.clamp(-40, 40)  // beyond, the derivative is 0 or 1; infinity times 0 is avoided
             let cumulative = try (x * 0.7071067811865476).erf() * 0.5 + 0.5
             return try cumulative + x * (x.square() * -0.5).exp() * 0.3989422804014327
         })
@@ -194,7 +194,8 @@ extension Op {
             example: "> riffle.tensor({ 1, 2 }):affine(2, 1)\ntensor float32 [2]: 3 5"),
         keep: .nothing, isPointwise: true, samples: [Sample([3, 5], with: [.number(2), .number(-1)])],
         draw: { dice in
-            let (scale, shift) = (dice.pick([0, 1, -1, 0.3, 7]), dice.pick([0, 1, -0.7]))
+            let scale = dice.pick([0, 1, -1, 0.3, 7])
+            let shift = dice.pick([0, 1, -0.7])
             return Sample(dice.shape(), with: [.number(scale), .number(shift)])
         },
         mistakes: [],
@@ -230,10 +231,10 @@ extension Op {
         vjp: { call, gradients in try powerRule(call, gradients) },
         jvp: { call, tangents in try powerRule(call, tangents) })
 
-    private static func powerRule(_ call: Call, _ moved: [Tensor?]) throws -> [Tensor?] {
+    private static func powerRule(_ call: Call, _ incoming: [Tensor?]) throws -> [Tensor?] {
         let exponent = call.attributes.number("exponent")
         if exponent == 0 { return [nil] }
-        return [try moved[0].map { try $0 * call.inputs[0].pow(exponent - 1) * exponent }]
+        return [try incoming[0].map { try $0 * call.inputs[0].pow(exponent - 1) * exponent }]
     }
 
     static let clamp: Op = Op(
@@ -243,7 +244,7 @@ extension Op {
             Argument("high", .number, default: .number(.infinity)),
         ],
         Doc(
-            "Holds x between two numbers; the gradient is zero where it was held, and at both ends.",
+            "Limits x to the range between two numbers; the gradient is zero outside of it and at both ends.",
             formula: "y = min(max(x, low), high)",
             example: "> riffle.tensor({ -3, 0.5, 3 }):clamp(-1, 1)\ntensor float32 [3]: -1 0.5 1"),
         isPointwise: true,
@@ -259,7 +260,8 @@ extension Op {
         },
         mistakes: [Sample([2], with: [.number(1), .number(-1)])],
         forward: { call in
-            let (low, high) = (call.attributes.number("low"), call.attributes.number("high"))
+            let low = call.attributes.number("low")
+            let high = call.attributes.number("high")
             let x = try call.inputs[0].floating()
             guard low <= high else { throw RiffleError("clamp", "low is \(low), above high, \(high) (x \(x.shape))") }
             let y = try Tensor(uninitialized: x.shape, x.dtype)
@@ -269,14 +271,14 @@ extension Op {
         vjp: { call, gradients in try clampRule(call, gradients) },
         jvp: { call, tangents in try clampRule(call, tangents) })
 
-    private static func clampRule(_ call: Call, _ moved: [Tensor?]) throws -> [Tensor?] {
-        guard let moved = moved[0] else { return [nil] }
-        let (low, high, zero) = (
-            call.attributes.number("low"), call.attributes.number("high"), try Tensor.scalar(0, moved.dtype)
-        )
+    private static func clampRule(_ call: Call, _ incoming: [Tensor?]) throws -> [Tensor?] {
+        guard let incoming = incoming[0] else { return [nil] }
+        let low = call.attributes.number("low")
+        let high = call.attributes.number("high")
+        let zero = try Tensor.scalar(0, incoming.dtype)
         let x = call.inputs[0].detach()
         let outside = try x.le(.scalar(low, x.dtype)).maximum(x.ge(.scalar(high, x.dtype)))
-        return [try zero.where(outside, else: moved)]
+        return [try zero.where(outside, else: incoming)]
     }
 
     static let cast: Op = Op(
@@ -308,66 +310,83 @@ extension Op {
         isPointwise: true, samples: [Sample([3])], draw: { dice in Sample(dice.shape()) }, mistakes: [],
         forward: { call in [call.inputs[0].detach()] })
 
-    // What the rules of activations are made of, fused because training spends its time in them.
-    static let siluGrad: Op = slope(
+    // The derivatives of activations are fused operations of their own, because training spends its time in them.
+    static let siluGrad: Op = activationDerivative(
         "silu_grad", RK_SILU_GRAD,
         Doc(
             "The gradient of silu.", formula: "y = g silu'(x)",
             example: "> riffle.silu_grad(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 0.927671"),
-        of: { try siluGrad($0, $1) }, next: { try siluCurve($0, $1) })
+        derivative: { try siluGrad($0, $1) }, nextDerivative: { try siluCurve($0, $1) })
 
-    static let geluGrad: Op = slope(
+    static let geluGrad: Op = activationDerivative(
         "gelu_grad", RK_GELU_GRAD,
         Doc(
             "The gradient of gelu.", formula: "y = g gelu'(x)",
             example: "> riffle.gelu_grad(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 1.08296"),
-        of: { try geluGrad($0, $1) }, next: { try geluCurve($0, $1) })
+        derivative: { try geluGrad($0, $1) }, nextDerivative: { try geluCurve($0, $1) })
 
-    static let siluCurve: Op = slope(
+    static let siluCurve: Op = activationDerivative(
         "silu_curve", RK_SILU_CURVE,
         Doc(
             "The second derivative of silu.", formula: "y = g silu''(x)",
             example: "> riffle.silu_curve(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.5 0.302366"),
-        of: { try siluCurve($0, $1) },
-        next: { x, g in
-            let x = try x.clamp(-800, 800), s = try x.sigmoid(), p = try s * (1 - s), turn = try 1 - s * 2
+        derivative: { try siluCurve($0, $1) },
+        nextDerivative: { x, g in
+            let x = try x.clamp(-800, 800)
+            let s = try x.sigmoid()
+            let p = try s * (1 - s)
+            let turn = try 1 - s * 2
             return try g * (p * (turn * (3 + x * turn) - x * p * 2))
         })
 
-    static let geluCurve: Op = slope(
+    static let geluCurve: Op = activationDerivative(
         "gelu_curve", RK_GELU_CURVE,
         Doc(
             "The second derivative of gelu.", formula: "y = g gelu''(x)",
             example:
                 "> riffle.gelu_curve(riffle.tensor({ 0, 1 }), riffle.ones(2))\ntensor float32 [2]: 0.797885 0.242148"),
-        of: { try geluCurve($0, $1) },
-        next: { x, g in
+        derivative: { try geluCurve($0, $1) },
+        nextDerivative: { x, g in
             // Derivatives of x / 2 (1 + tanh(u)), u a cubic with the derivatives du, ddu and dddu.
-            let (c, a) = (0.7978845608028654, 0.044715), x = try x.clamp(-40, 40)
-            let t = try ((x + x.pow(3) * a) * c).tanh(), flat = try 1 - t.square()
-            let du = try x.square() * (3 * a * c) + c, ddu = try x * (6 * a * c), dddu = 6 * a * c
+            let c = 0.7978845608028654
+            let a = 0.044715
+            let x = try x.clamp(-40, 40)
+            let t = try ((x + x.pow(3) * a) * c).tanh()
+            let flat = try 1 - t.square()
+            let du = try x.square() * (3 * a * c) + c
+            let ddu = try x * (6 * a * c)
+            let dddu = 6 * a * c
             let first = try ddu * 1.5 - t * du.square() * 3
             let second = try dddu - t * du * ddu * 6 + du.pow(3) * (t.square() * 6 - 2)
             return try g * flat * (first + x * second * 0.5)
         })
 
-    /// A derivative of an activation times g, linear in g; `next` is the one after it.
-    private static func slope(
+    /// A derivative of an activation at x times g.
+    /// - Parameters:
+    ///   - derivative: the operation itself.
+    ///   - nextDerivative: the following derivative at x times g.
+    private static func activationDerivative(
         _ name: String, _ kernel: rk_binary_op, _ doc: Doc,
-        of this: @escaping @Sendable (Tensor, Tensor) throws -> Tensor,
-        next: @escaping @Sendable (Tensor, Tensor) throws -> Tensor
+        derivative: @escaping @Sendable (_ x: Tensor, _ g: Tensor) throws -> Tensor,
+        nextDerivative: @escaping @Sendable (_ x: Tensor, _ g: Tensor) throws -> Tensor
     ) -> Op {
         broadcasting(
             name, names: ("x", "g"), doc, kernel: kernel,
             vjp: { call, h in
                 guard let h = h[0] else { return [nil, nil] }
-                let (x, g) = (call.inputs[0], call.inputs[1])
-                return [call.wants(0) ? try next(x, g * h) : nil, call.wants(1) ? try this(x, h) : nil]
+                let x = call.inputs[0]
+                let g = call.inputs[1]
+                return [
+                    call.wants(0) ? try nextDerivative(x, g * h) : nil, call.wants(1) ? try derivative(x, h) : nil,
+                ]
             },
             jvp: { call, d in
-                let (x, g) = (call.inputs[0], call.inputs[1])
-                let moved = try total([d[0].map { try next(x, g * $0) }, d[1].map { try this(x, $0) }])
-                return [try moved.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
+                let x = call.inputs[0]
+                let g = call.inputs[1]
+                let tangent = try total([
+                    d[0].map { try nextDerivative(x, g * $0) }, d[1].map { try derivative(x, $0) },
+                ])
+                return [try tangent.map { try $0.expanded(to: call.output.shape).cast(call.output.dtype) }]
             })
     }
 }

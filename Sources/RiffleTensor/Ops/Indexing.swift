@@ -23,7 +23,8 @@ extension Op {
             Sample([.random([4, 3], -2...2), .indices([0], [1])]),
         ],
         forward: { call in
-            let x = call.inputs[0], index = try indices(call.inputs[1], below: x)
+            let x = call.inputs[0]
+            let index = try indices(call.inputs[1], below: x)
             let row = x.shape.removing(0)
             let y = try Tensor(uninitialized: Shape(index.shape.sizes + row.sizes), x.dtype)
             withExtendedLifetime(index) {
@@ -41,7 +42,7 @@ extension Op {
     static let nonzero: Op = Op(
         notDifferentiable: "nonzero", [Argument("x", .tensor)],
         Doc(
-            "The places of elements that are not 0, a row of int32 numbers from 1 for each.",
+            "The indices of the elements that are not 0, a row of int32 numbers from 1 for each element.",
             shapes: "x [...] -> [count, x's dimensions]",
             example: "> riffle.tensor({ 0, 7, 7 }):nonzero():tolist()\n[[2], [3]]"),
         samples: [
@@ -51,14 +52,14 @@ extension Op {
         forward: { call in
             let x = call.inputs[0]
             guard x.shape.sizes.allSatisfy({ $0 <= Int32.max }) else {
-                throw RiffleError("", "places of 2^31 and more are no int32 (x \(x.shape))")
+                throw RiffleError("", "indices of 2^31 and more do not fit int32 (x \(x.shape))")
             }
-            let places = try Tensor(
+            let found = try Tensor(
                 uninitialized: [rk_count_nonzero(x.dtype.kernel, x.pointer, x.count), x.rank], .int32)
-            if let first = places.elements(Int32.self).baseAddress {
+            if let first = found.elements(Int32.self).baseAddress {
                 rk_nonzero(x.dtype.kernel, x.pointer, Int32(x.rank), x.shape.sizes, first)
             }
-            return [places]
+            return [found]
         })
 
     static let putAdd: Op = Op(
@@ -68,7 +69,7 @@ extension Op {
             Argument("rows", .integer(0...1 << 40)),
         ],
         Doc(
-            "Adds each row of g to the row of zeros that the index names: the transpose of take.",
+            "Adds each row of g to a row of zeros, whose number is in index: the transpose of take.",
             shapes: "g [index's shape, ...] -> [rows, ...]",
             example:
                 """
@@ -79,7 +80,9 @@ extension Op {
         keep: Keep(inputs: 0b10),
         samples: [Sample([.random([2, 3, 2], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])], [.integer(4)])],
         draw: { dice in
-            let g = dice.shape(), index = Shape(Array(g.sizes.prefix(dice.integer(0...g.rank)))), rows = dice.size(1)
+            let g = dice.shape()
+            let index = Shape(Array(g.sizes.prefix(dice.integer(0...g.rank))))
+            let rows = dice.size(1)
             return Sample([.random(g, -2...2), dice.indices(1...rows, index)], [.integer(rows)], terms: index.count)
         },
         mistakes: [
@@ -87,16 +90,17 @@ extension Op {
             Sample([.random([3, 2], -2...2), .indices([1], [1])], [.integer(4)]),
         ],
         forward: { call in
-            let (g, index) = (call.inputs[0], call.inputs[1])
+            let g = call.inputs[0]
+            let index = call.inputs[1]
             guard g.shape.sizes.starts(with: index.shape.sizes) else {
                 throw RiffleError("", "g does not have a row for each index (g \(g.shape), index \(index.shape))")
             }
             let row = Shape(Array(g.shape.sizes.dropFirst(index.rank)))
             let y = try Tensor.zeros(row.inserting(call.attributes.integer("rows"), at: 0), g.dtype)
-            let places = try indices(index, below: y, named: "g \(g.shape)")
-            withExtendedLifetime(places) {
+            let rows = try indices(index, below: y, named: "g \(g.shape)")
+            withExtendedLifetime(rows) {
                 rk_scatter_add_rows(
-                    g.dtype.kernel, g.pointer, places.pointer.assumingMemoryBound(to: Int32.self), y.pointer,
+                    g.dtype.kernel, g.pointer, rows.pointer.assumingMemoryBound(to: Int32.self), y.pointer,
                     index.count, row.count)
             }
             return [y]
@@ -119,16 +123,17 @@ extension Op {
         forward: { call in
             let index = call.inputs[0], classes = call.attributes.integer("classes")
             let y = try Tensor.zeros(Shape(index.shape.sizes + [classes]))
-            let places = try indices(
+            let columns = try indices(
                 index, below: y.viewed(as: [classes, y.count / classes]), named: "classes \(classes)")
-            let (ones, from) = (y.elements(Float.self), places.elements(Int32.self))
-            withExtendedLifetime(places) {
+            let ones = y.elements(Float.self)
+            let from = columns.elements(Int32.self)
+            withExtendedLifetime(columns) {
                 for row in 0..<index.count { ones[row * classes + Int(from[row])] = 1 }
             }
             return [y]
         })
 
-    /// Indices counted from 0, all within the rows of x.
+    /// The indices, checked to be rows of x, as an int32 tensor that counts from 0.
     private static func indices(_ index: Tensor, below x: Tensor, named: String? = nil) throws -> Tensor {
         guard index.dtype == .int32 else {
             throw RiffleError(
@@ -138,7 +143,8 @@ extension Op {
             )
         }
         guard x.rank > 0 else { throw RiffleError("", "a single number has no rows (x \(x.shape))") }
-        var (lowest, highest): (Int32, Int32) = (0, 0)
+        var lowest: Int32 = 0
+        var highest: Int32 = 0
         rk_index_range(index.pointer.assumingMemoryBound(to: Int32.self), index.count, &lowest, &highest)
         if index.count > 0, lowest < 1 || highest > x.shape[0] {
             let hint = lowest == 0 && highest <= 1 ? "; a mask of 0 and 1 is of floats" : ""
@@ -148,31 +154,33 @@ extension Op {
                     + "index \(index.shape))\(hint)"
             )
         }
-        let places = try Tensor(uninitialized: index.shape, .int32)
-        let (from, to) = (index.elements(Int32.self), places.elements(Int32.self))
-        for place in to.indices { to[place] = from[place] - 1 }
-        return places
+        let rows = try Tensor(uninitialized: index.shape, .int32)
+        let from = index.elements(Int32.self)
+        let to = rows.elements(Int32.self)
+        for element in to.indices { to[element] = from[element] - 1 }
+        return rows
     }
 }
 
 extension Tensor {
     /// The rows or numbers where a mask over the first dimensions is 1: [..., rest] by [...] gives [count, rest].
     /// - Parameter mask: 0 and 1 as floats, as comparisons give them; int32 tensors are numbers of rows.
-    /// - Throws: `RiffleError` when the mask holds other numbers or has not the sizes of the first dimensions.
+    /// - Throws: `RiffleError` when the mask holds other numbers or does not have the sizes of the first dimensions.
     package func masked(_ mask: Tensor) throws -> Tensor {
-        let told = "(x \(shape), mask \(mask.shape))"
+        let shapes = "(x \(shape), mask \(mask.shape))"
         guard mask.dtype.isFloating else {
-            throw RiffleError("mask", "a mask holds 0 and 1 as floats, an int32 tensor the numbers of rows \(told)")
+            throw RiffleError("mask", "a mask holds 0 and 1 as floats, an int32 tensor the numbers of rows \(shapes)")
         }
         guard rk_is_mask(mask.dtype.kernel, mask.pointer, mask.count) else {
             throw RiffleError(
-                "mask", "a mask holds 0 and 1 alone \(told); numbers of rows are int32: riffle.tensor(list, \"int32\")")
+                "mask",
+                "a mask holds 0 and 1 alone \(shapes); numbers of rows are int32: riffle.tensor(list, \"int32\")")
         }
         guard mask.rank > 0, shape.sizes.starts(with: mask.shape.sizes) else {
-            throw RiffleError("mask", "the mask needs the sizes of x's first dimensions \(told)")
+            throw RiffleError("mask", "the mask needs the sizes of x's first dimensions \(shapes)")
         }
-        let places = try Op.nonzero(mask.detach().viewed(as: [mask.count]))
+        let rows = try Op.nonzero(mask.detach().viewed(as: [mask.count]))
         return try reshaped(to: Shape([mask.count] + shape.sizes.dropFirst(mask.rank))).take(
-            places.viewed(as: [places.count]))
+            rows.viewed(as: [rows.count]))
     }
 }

@@ -22,11 +22,14 @@ extension Op {
             Sample([2, 0], [0, 3]),
         ],
         draw: { dice in
-            let (m, n, k) = product(&dice), (ta, tb) = (dice.chance(0.4), dice.chance(0.4))
+            let (m, n, k) = product(&dice)
+            let ta = dice.chance(0.4)
+            let tb = dice.chance(0.4)
             let lead =
                 dice.chance(0.5)
                 ? [[], []] : dice.broadcasting(2, ranks: 0...2).map { $0.sizes.map { Swift.min($0, 5) } }
-            let (a, b) = (Shape(lead[0] + (ta ? [k, m] : [m, k])), Shape(lead[1] + (tb ? [n, k] : [k, n])))
+            let a = Shape(lead[0] + (ta ? [k, m] : [m, k]))
+            let b = Shape(lead[1] + (tb ? [n, k] : [k, n]))
             return Sample(a, b, with: [.boolean(ta), .boolean(tb)], terms: k)
         },
         mistakes: [Sample([8, 64], [32, 10]), Sample([3], [3, 2]), Sample([2, 3, 4], [3, 4, 5])],
@@ -39,13 +42,16 @@ extension Op {
         },
         vjp: { call, g in
             guard let g = g[0] else { return [nil, nil] }
-            var (a, b, gradient) = (call.inputs[0], call.inputs[1], g)
-            let (ta, tb) = (call.attributes.boolean("transpose_a"), call.attributes.boolean("transpose_b"))
+            var a = call.inputs[0]
+            var b = call.inputs[1]
+            var gradient = g
+            let ta = call.attributes.boolean("transpose_a")
+            let tb = call.attributes.boolean("transpose_b")
             let ga =
                 !call.wants(0)
                 ? nil : try ta ? b.matmul(g, transposeA: tb, transposeB: true) : g.matmul(b, transposeB: !tb)
             guard call.wants(1) else { return [ga, nil] }
-            // One matrix against many: one product over all rows instead of a sum of products.
+            // Where a has many matrices and b is one, b's gradient is one product over all rows, not a sum of products.
             if b.rank == 2, a.rank > 2, !ta {
                 let rows = Shape(Array(a.shape.sizes.dropLast())).count
                 a = try a.reshaped(to: [rows, a.shape.last])
@@ -62,11 +68,11 @@ extension Op {
             ]
         })
 
-    /// Rows, columns and terms of a product that float64's plain loops get through too.
+    /// Rows, columns and terms of a random product that is small enough for float64's plain loops.
     private static func product(_ dice: inout Dice) -> (m: Int, n: Int, k: Int) {
         let work = dice.pick([10_000, 200_000, 200_000, 3_000_000]), first = dice.size()
-        let second = dice.size(most: work / Swift.max(first, 1)),
-            third = dice.size(most: work / Swift.max(first * second, 1))
+        let second = dice.size(most: work / Swift.max(first, 1))
+        let third = dice.size(most: work / Swift.max(first * second, 1))
         let sizes = dice.order(of: 3).map { [first, second, third][$0] }
         return (sizes[0], sizes[1], sizes[2])
     }
@@ -76,14 +82,20 @@ extension Op {
             throw RiffleError("", "both must have at least 2 dimensions (a \(a.shape), b \(b.shape))")
         }
         let dtype = try a.floating().dtype.joined(with: b.floating().dtype)
-        let (rowsA, columnsA, rowsB, columnsB) = (a.shape[a.rank - 2], a.shape.last, b.shape[b.rank - 2], b.shape.last)
-        let (m, k, n) = (ta ? columnsA : rowsA, ta ? rowsA : columnsA, tb ? rowsB : columnsB)
+        let rowsA = a.shape[a.rank - 2]
+        let columnsA = a.shape.last
+        let rowsB = b.shape[b.rank - 2]
+        let columnsB = b.shape.last
+        let m = ta ? columnsA : rowsA
+        let k = ta ? rowsA : columnsA
+        let n = tb ? rowsB : columnsB
         guard k == (tb ? columnsB : rowsB) else {
             let how = ta || tb ? ", after transposing" : ""
             throw RiffleError(
                 "", "inner sizes differ, \(k) and \(tb ? columnsB : rowsB)\(how) (a \(a.shape), b \(b.shape))")
         }
-        let (leadA, leadB) = (Shape(Array(a.shape.sizes.dropLast(2))), Shape(Array(b.shape.sizes.dropLast(2))))
+        let leadA = Shape(Array(a.shape.sizes.dropLast(2)))
+        let leadB = Shape(Array(b.shape.sizes.dropLast(2)))
         guard let lead = Shape.broadcast(leadA, leadB) else {
             throw RiffleError("", "leading dimensions do not broadcast (a \(a.shape), b \(b.shape))")
         }
@@ -101,7 +113,7 @@ extension Op {
         return y
     }
 
-    /// A factor as the kernel takes it: a matrix for each of the batch, or one for all.
+    /// A factor as the kernel takes it: a matrix for each product of the batch, or one matrix for all products.
     private static func operand(_ x: Tensor, _ own: Shape, _ lead: Shape, _ dtype: DType, _ stride: inout Int) throws
         -> Tensor
     {
@@ -120,11 +132,11 @@ extension Op {
             Argument("x", .tensor), Argument("weight", .tensor), Argument("bias", .tensor, default: .none),
             Argument(
                 "after", .choice(activations.map(\.name)),
-                "an activation that x is put through first; not kept for the gradient, but computed again",
+                "an activation of x; its result is computed again for the gradient, not kept",
                 default: .none),
         ],
         Doc(
-            "A linear layer's function.", formula: "y = x weight^T + bias, or of x after an activation",
+            "A linear layer's function.", formula: "y = x weight^T + bias, or after(x) weight^T + bias",
             shapes: "x [..., in], weight [out, in], bias [out] -> [..., out]",
             example: "> riffle.ones(2, 3):linear(riffle.ones(1, 3), riffle.ones(1)):reshape(2)\ntensor float32 [2]: 4 4"
         ),
@@ -135,7 +147,8 @@ extension Op {
             Sample([2, 4], [3, 4], [3], with: [.string("gelu")]), Sample([2, 3, 4], [5, 4], with: [.string("silu")]),
         ],
         draw: { dice in
-            let (m, n, k) = product(&dice), lead = dice.pick([[m], [1, m], [m, 1], []])
+            let (m, n, k) = product(&dice)
+            let lead = dice.pick([[m], [1, m], [m, 1], []])
             let inputs = [Shape(lead + [k]), [n, k], [n]].prefix(dice.integer(2...3)).map {
                 Sample.Input.random($0, -2...2)
             }
@@ -144,9 +157,9 @@ extension Op {
         },
         mistakes: [Sample([2, 4], [3, 5], [3]), Sample([2, 4], [3, 4], [4])],
         forward: { call in
-            let (x, weight, bias) = (
-                try call.inputs[0].floating(), call.inputs[1], call.inputs.count > 2 ? call.inputs[2] : nil
-            )
+            let x = try call.inputs[0].floating()
+            let weight = call.inputs[1]
+            let bias = call.inputs.count > 2 ? call.inputs[2] : nil
             guard weight.rank == 2, x.rank >= 1, x.shape.last == weight.shape[1],
                 bias.map({ $0.shape == [weight.shape[0]] }) ?? true
             else {
@@ -158,9 +171,9 @@ extension Op {
             let active = try withoutGradient { try activation(call)?(x) ?? x }
             let dtype = x.dtype.joined(with: weight.dtype)
             let y = try Tensor(uninitialized: x.shape.replacing(x.rank - 1, with: weight.shape[0]), dtype)
-            let (left, right, shift) = (
-                try active.converted(to: dtype), try weight.converted(to: dtype), try bias?.converted(to: dtype)
-            )
+            let left = try active.converted(to: dtype)
+            let right = try weight.converted(to: dtype)
+            let shift = try bias?.converted(to: dtype)
             var shape = rk_gemm_shape()
             shape.precision = Context.current.precision.kernel
             (shape.batch, shape.m, shape.n, shape.k) = (
@@ -176,11 +189,13 @@ extension Op {
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
-            let (x, weight) = (call.inputs[0], call.inputs[1]), samples = Shape(Array(x.shape.sizes.dropLast())).count
+            let x = call.inputs[0]
+            let weight = call.inputs[1]
+            let samples = Shape(Array(x.shape.sizes.dropLast())).count
             let rows = try g.reshaped(to: [samples, weight.shape[0]]), activation = try activation(call)
             var result: [Tensor?] = [call.wants(0) ? try rows.matmul(weight).reshaped(to: x.shape) : nil, nil]
-            if let activation, let moved = result[0] {
-                result[0] = try activation.vjp(activation.call([x]), [moved])[0]
+            if let activation, let gradient = result[0] {
+                result[0] = try activation.vjp(activation.call([x]), [gradient])[0]
             }
             if call.wants(1) {
                 let active = try activation?(x) ?? x
@@ -190,7 +205,8 @@ extension Op {
             return result
         },
         jvp: { call, d in
-            let (x, weight) = (call.inputs[0], call.inputs[1])
+            let x = call.inputs[0]
+            let weight = call.inputs[1]
             let bias = d.count > 2 ? d[2] : nil
             return [
                 try total([
@@ -199,13 +215,14 @@ extension Op {
                 ])
             ]
         },
-        apart: { call in
+        unfused: { call in
             try activation(call).map { try call.op.apply([$0(call.inputs[0])] + call.inputs.dropFirst())[0] }
         })
 
     private static let activations = [gelu, silu]
 
-    /// What a linear layer's input is put through first. Their rules read that input alone.
+    /// The activation that is applied to a linear layer's input, if any. The rules of these activations read their
+    /// input alone.
     private static func activation(_ call: Call) throws -> Op? {
         guard let name = call.attributes.optionalString("after") else { return nil }
         guard let op = activations.first(where: { $0.name == name }) else {

@@ -3,9 +3,10 @@ import CKernels
 extension Op {
     static let norms: [Op] = [groupNorm, layerNorm, groupNormTangent, layerNormTangent, rmsNorm, softmax, logSoftmax]
 
-    /// Images with channels in equal groups, and how many of those.
+    /// A shape of images whose channels make equal groups, and the number of groups.
     static func drawGroups(_ dice: inout Dice) -> (x: Shape, groups: Int) {
-        let groups = dice.size(1, most: 40), channels = groups * dice.size(1, most: 40)
+        let groups = dice.size(1, most: 40)
+        let channels = groups * dice.size(1, most: 40)
         let pixels = dice.shape(ranks: 0...2).sizes.map { Swift.min($0, Swift.max(3, 4000 / channels)) }
         return (Shape([dice.size(most: 5)] + pixels + [channels]), groups)
     }
@@ -38,7 +39,9 @@ extension Op {
             Sample([2, 5, 4], with: [.integer(2), .number(1e-3), .boolean(true)]),
         ],
         draw: { dice in
-            let (x, groups) = drawGroups(&dice), silu = dice.chance(0.5), scale = Shape([x.last])
+            let (x, groups) = drawGroups(&dice)
+            let silu = dice.chance(0.5)
+            let scale = Shape([x.last])
             let shapes = dice.chance(0.6) ? [x, scale, scale] : [x]
             return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(1e-3), .boolean(silu)])
         },
@@ -48,11 +51,13 @@ extension Op {
             Sample([6], with: [.integer(2), .number(1e-3), .boolean(false)]),
         ],
         forward: { call in
-            let x = try call.inputs[0].floating(), channels = x.shape.last, groups = call.attributes.integer("groups")
-            guard x.rank >= 2 else { throw RiffleError("", "x must be [n, ..., channels] (\(told(call)))") }
+            let x = try call.inputs[0].floating()
+            let channels = x.shape.last
+            let groups = call.attributes.integer("groups")
+            guard x.rank >= 2 else { throw RiffleError("", "x must be [n, ..., channels] (\(describe(call)))") }
             let (weight, bias) = try scaleAndShift(call, channels)
             guard channels > 0, channels % groups == 0 else {
-                throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (\(told(call)))")
+                throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (\(describe(call)))")
             }
             let n = x.shape[0], pixels = x.count / Swift.max(n * channels, 1)
             let y = try Tensor(uninitialized: x.shape, x.dtype)
@@ -89,11 +94,11 @@ extension Op {
             }
         },
         jvp: { call, d in [try Normalisation(inGroups: call).tangent(call, d), nil, nil] },
-        apart: { call in
+        unfused: { call in
             call.attributes.boolean("silu") ? try Normalisation(inGroups: call).normal(call.inputs).silu() : nil
         })
 
-    /// Rows, and weights for their channels or for those of each sample; nil: none.
+    /// A shape of rows, and one of weights for the channels of all rows or of each sample; nil for no weights.
     static func drawRows(_ dice: inout Dice) -> (x: Shape, scale: Shape?) {
         let x = dice.shape(ranks: 1...4)
         let own = Shape(x.sizes.indices.map { $0 == 0 || $0 == x.rank - 1 ? x[$0] : 1 })
@@ -120,7 +125,8 @@ extension Op {
             Sample([2, 3, 6], [2, 1, 6], [2, 1, 6], with: [.number(1e-3)]),
         ],
         draw: { dice in
-            let (x, scale) = drawRows(&dice), shapes = [x] + (scale.map { [$0, $0] } ?? [])
+            let (x, scale) = drawRows(&dice)
+            let shapes = [x] + (scale.map { [$0, $0] } ?? [])
             return Sample(shapes.map { .random($0, -2...2) }, [.number(1e-3)])
         },
         mistakes: [
@@ -130,7 +136,7 @@ extension Op {
         ],
         forward: { call in
             let x = try call.inputs[0].floating(), width = x.shape.last, rows = x.count / Swift.max(width, 1)
-            guard x.rank >= 1 else { throw RiffleError("", "x must be [..., width] (\(told(call)))") }
+            guard x.rank >= 1 else { throw RiffleError("", "x must be [..., width] (\(describe(call)))") }
             let (weight, bias) = try scaleAndShift(call, width, perSample: true)
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
@@ -173,7 +179,8 @@ extension Op {
                 """, source: "Zhang and Sennrich 2019"),
         samples: [Sample([3, 5], [5], with: [.number(1e-3)]), Sample([2, 4], with: [.number(1e-3)])],
         draw: { dice in
-            let x = dice.shape(ranks: 1...4), shapes = dice.chance(0.5) ? [x] : [x, [x.last]]
+            let x = dice.shape(ranks: 1...4)
+            let shapes = dice.chance(0.5) ? [x] : [x, [x.last]]
             return Sample(shapes.map { .random($0, -2...2) }, [.number(1e-3)], terms: x.last)
         },
         mistakes: [Sample([3, 5], [4], with: [.number(1e-3)])],
@@ -191,19 +198,21 @@ extension Op {
             return try normal * call.inputs[1]
         })
 
-    /// Weight and bias of a norm: both or neither, a number for each channel, or `perSample` for each channel of each
-    /// sample.
+    /// Weight and bias of a norm, both or neither: a number for each channel or, where `perSample` allows that, for
+    /// each channel of each sample.
     private static func scaleAndShift(_ call: Call, _ channels: Int, perSample: Bool = false) throws -> (
         Tensor?, Tensor?
     ) {
         guard call.inputs.count > 1 else { return (nil, nil) }
         let x = call.inputs[0]
-        guard call.inputs.count == 3 else { throw RiffleError("", "give weight and bias, or neither (\(told(call)))") }
+        guard call.inputs.count == 3 else {
+            throw RiffleError("", "give weight and bias, or neither (\(describe(call)))")
+        }
         guard call.inputs[1].shape == call.inputs[2].shape, isScale(call.inputs[1].shape, of: x, perSample: perSample)
         else {
             let each = perSample ? ", or for each channel of each sample" : ""
             throw RiffleError(
-                "", "weight and bias need a number for each of \(channels) channels\(each) (\(told(call)))")
+                "", "weight and bias need a number for each of \(channels) channels\(each) (\(describe(call)))")
         }
         return (try call.inputs[1].converted(to: x.dtype), try call.inputs[2].converted(to: x.dtype))
     }
@@ -217,7 +226,8 @@ extension Op {
     /// How many sets of channels a layer norm's weight holds.
     static func sets(_ weight: Tensor?) -> Int { weight.map { $0.count / Swift.max($0.shape.last, 1) } ?? 1 }
 
-    static func told(_ call: Call, as names: [String] = ["x", "weight", "bias"]) -> String {
+    /// Names and shapes of a call's inputs, for messages.
+    static func describe(_ call: Call, as names: [String] = ["x", "weight", "bias"]) -> String {
         zip(names, call.inputs).map { "\($0) \($1.shape)" }.joined(separator: ", ")
     }
 
@@ -268,7 +278,7 @@ extension Op {
 }
 
 extension Op.Call {
-    /// Gradients of a norm with scale and shift, by its fused kernel.
+    /// The gradients of a norm's input, weight and bias, by the norm's fused kernel.
     fileprivate func normGradients(kernel: (Tensor, Tensor?, Tensor?) -> Bool) throws -> [Tensor?] {
         let x = inputs[0], affine = inputs.count > 1 && (wants(1) || wants(2))
         let gx = try Tensor(uninitialized: x.shape, x.dtype)

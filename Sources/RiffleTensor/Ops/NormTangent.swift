@@ -1,7 +1,7 @@
 import CKernels
 
-// The tangents of norms are operations of their own, with fused gradients: what is differentiated through a derivative
-// in time (LFMD and its kin) would otherwise spend a third of a U-Net's time in them.
+// The tangents of norms are operations of their own, with fused gradients: losses that differentiate through a
+// derivative in time (LFMD and its kin) would otherwise spend a third of a U-Net's time in the norms.
 
 extension Op {
     static let groupNormTangent: Op = Op(
@@ -12,7 +12,7 @@ extension Op {
             Argument("eps", .positive, default: .number(1e-5)),
         ],
         Doc(
-            "The derivative of group_norm as x moves along d.",
+            "The derivative of group_norm along the tangent d of x.",
             formula: "y = weight (d - mean(d) - n mean(d n)) / sqrt(var(x) + eps), n the normal x",
             shapes: "x and d [n, ..., channels], weight [channels] -> as x",
             example:
@@ -28,7 +28,8 @@ extension Op {
             Sample([2, 2, 3, 6], [2, 2, 3, 6], with: [.integer(3), .number(1e-3)]),
         ],
         draw: { dice in
-            let (x, groups) = drawGroups(&dice), shapes = dice.chance(0.5) ? [x, x] : [x, x, [x.last]]
+            let (x, groups) = drawGroups(&dice)
+            let shapes = dice.chance(0.5) ? [x, x] : [x, x, [x.last]]
             return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(1e-3)])
         },
         mistakes: [
@@ -37,13 +38,14 @@ extension Op {
             Sample([], [], with: [.integer(1), .number(1e-3)]),
         ],
         forward: { call in
-            let (x, d, weight) = try tangentInputs(call), channels = x.shape.last,
-                groups = call.attributes.integer("groups")
+            let (x, d, weight) = try tangentInputs(call)
+            let channels = x.shape.last
+            let groups = call.attributes.integer("groups")
             guard x.rank >= 2, channels % groups == 0, weight.map({ $0.shape == [channels] }) ?? true else {
                 throw RiffleError(
                     "",
                     "x must be [n, ..., channels], with channels for \(groups) equal groups and a weight for each "
-                        + "(\(toldTangent(call)))"
+                        + "(\(describeTangent(call)))"
                 )
             }
             let n = x.shape[0]
@@ -72,7 +74,7 @@ extension Op {
                     gd.pointer, gw?.pointer)
             }
         },
-        jvp: { call, moved in [try Normalisation(inGroups: call).tangentTangent(call, moved), nil, nil] })
+        jvp: { call, tangents in [try Normalisation(inGroups: call).tangentTangent(call, tangents), nil, nil] })
 
     static let layerNormTangent: Op = Op(
         "layer_norm_tangent",
@@ -81,7 +83,7 @@ extension Op {
             Argument("eps", .positive, default: .number(1e-5)),
         ],
         Doc(
-            "The derivative of layer_norm as x moves along d.",
+            "The derivative of layer_norm along the tangent d of x.",
             formula: "y = weight (d - mean(d) - n mean(d n)) / sqrt(var(x) + eps), n the normal x",
             shapes: "x and d [..., width], weight [width], or [n, 1, ..., width] for each of n samples its own -> as x",
             example: """
@@ -94,7 +96,8 @@ extension Op {
             Sample([2, 3, 6], [2, 3, 6], [2, 1, 6], with: [.number(1e-3)]),
         ],
         draw: { dice in
-            let (x, scale) = drawRows(&dice), shapes = [x, x] + (scale.map { [$0] } ?? [])
+            let (x, scale) = drawRows(&dice)
+            let shapes = [x, x] + (scale.map { [$0] } ?? [])
             return Sample(shapes.map { .random($0, -2...2) }, [.number(1e-3)])
         },
         mistakes: [
@@ -105,7 +108,7 @@ extension Op {
             let (x, d, weight) = try tangentInputs(call), width = x.shape.last, rows = x.count / Swift.max(width, 1)
             guard x.rank >= 1, weight.map({ isScale($0.shape, of: x, perSample: true) }) ?? true else {
                 throw RiffleError(
-                    "", "x must be [..., width], with a weight for each of \(width) (\(toldTangent(call)))")
+                    "", "x must be [..., width], with a weight for each of \(width) (\(describeTangent(call)))")
             }
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
@@ -128,32 +131,34 @@ extension Op {
                     call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gd.pointer, gw?.pointer)
             }
         },
-        jvp: { call, moved in [try Normalisation(rows: call).tangentTangent(call, moved), nil, nil] })
+        jvp: { call, tangents in [try Normalisation(rows: call).tangentTangent(call, tangents), nil, nil] })
 
     /// x, d and the weight in x's type.
     private static func tangentInputs(_ call: Call) throws -> (x: Tensor, d: Tensor, weight: Tensor?) {
         let x = try call.inputs[0].floating()
         guard call.inputs[1].shape == x.shape else {
-            throw RiffleError("", "x and d need one shape (\(toldTangent(call)))")
+            throw RiffleError("", "x and d need one shape (\(describeTangent(call)))")
         }
         return (x, try call.inputs[1].converted(to: x.dtype), try call.weight?.converted(to: x.dtype))
     }
 
-    private static func toldTangent(_ call: Call) -> String { told(call, as: ["x", "d", "weight"]) }
+    private static func describeTangent(_ call: Call) -> String { describe(call, as: ["x", "d", "weight"]) }
 }
 
 extension Op.Call {
     fileprivate var weight: Tensor? { inputs.count > 2 ? inputs[2] : nil }
 
-    /// Gradients of a norm's tangent, by its fused kernel: of d, weight, gy into gx, gd, gweight.
+    /// The gradients of a norm's tangent for x, d and weight, by the tangent's fused kernel. The kernel takes d, weight
+    /// and the result's gradient, and writes the three gradients.
     fileprivate func tangentGradients(
         _ g: Tensor, kernel: (Tensor, Tensor?, Tensor, Tensor, Tensor, Tensor?) -> Bool
     ) throws -> [Tensor?] {
         let x = inputs[0]
-        let (d, weight, gy) = (
-            try inputs[1].converted(to: x.dtype), try weight?.converted(to: x.dtype), try g.converted(to: x.dtype)
-        )
-        let (gx, gd) = (try Tensor(uninitialized: x.shape, x.dtype), try Tensor(uninitialized: x.shape, x.dtype))
+        let d = try inputs[1].converted(to: x.dtype)
+        let weight = try weight?.converted(to: x.dtype)
+        let gy = try g.converted(to: x.dtype)
+        let gx = try Tensor(uninitialized: x.shape, x.dtype)
+        let gd = try Tensor(uninitialized: x.shape, x.dtype)
         let gw = try weight.flatMap { wants(2) ? try Tensor(uninitialized: $0.shape, x.dtype) : nil }
         try withExtendedLifetime((d, weight, gy)) { try Op.workspace(kernel(d, weight, gy, gx, gd, gw)) }
         return [gx, gd] + (weight == nil ? [] : [gw])
@@ -164,16 +169,23 @@ extension Op.Call {
 ///
 /// Its Jacobian J is symmetric, and so is its second derivative: gradients and tangents are the same functions.
 struct Normalisation {
-    /// Groups of channels whose numbers in one sample are normalised; nil: the last dimension is.
+    /// How many groups of channels are normalised, each within a sample; nil where the last dimension is normalised.
     let groups: Int?
     let eps: Double
 
-    init(inGroups call: Op.Call) { (groups, eps) = (call.attributes.integer("groups"), call.attributes.number("eps")) }
-    init(rows call: Op.Call) { (groups, eps) = (nil, call.attributes.number("eps")) }
+    init(inGroups call: Op.Call) {
+        groups = call.attributes.integer("groups")
+        eps = call.attributes.number("eps")
+    }
+
+    init(rows call: Op.Call) {
+        groups = nil
+        eps = call.attributes.number("eps")
+    }
 
     private var settings: [Value] { (groups.map { [.integer($0)] } ?? []) + [.number(eps)] }
 
-    /// The norm of x, and weight and bias where they are given; no silu follows.
+    /// The norm of x, with weight and bias where they are given, and without silu.
     func normal(_ inputs: [Tensor]) throws -> Tensor {
         try (groups == nil ? Op.layerNorm : Op.groupNorm).apply(inputs, settings)[0]
     }
@@ -184,21 +196,26 @@ struct Normalisation {
             [x, d] + [weight].compactMap { $0 }, settings)[0]
     }
 
-    /// How J a changes as x moves along b: -r^2 (n (<a b> - <a><b> - 3 <a n><b n>) + <b n> (a - <a>) + <a n> (b -
-    /// <b>)), with n the normal x, r its factor and means over the group written < >.
+    /// The derivative of J a along the tangent b of x:
+    /// -r^2 (n (<a b> - <a><b> - 3 <a n><b n>) + <b n> (a - <a>) + <a n> (b - <b>)), with n the normal x, r its factor
+    /// and means over the group written < >.
     private func curve(_ x: Tensor, _ a: Tensor, _ b: Tensor) throws -> Tensor {
-        let whole = x.shape,
-            split: Shape =
-                groups.map { [x.shape[0], x.shape.sizes[1..<(x.rank - 1)].reduce(1, *), $0, x.shape.last / $0] }
-                ?? x.shape
+        let whole = x.shape
+        let split: Shape =
+            groups.map { [x.shape[0], x.shape.sizes[1..<(x.rank - 1)].reduce(1, *), $0, x.shape.last / $0] } ?? x.shape
         let over = groups == nil ? [-1] : [1, 3]
-        let (x, a, b) = (try x.reshaped(to: split), try a.reshaped(to: split), try b.reshaped(to: split))
+        let x = try x.reshaped(to: split)
+        let a = try a.reshaped(to: split)
+        let b = try b.reshaped(to: split)
         func centred(_ x: Tensor) throws -> Tensor { try x - x.mean(over, keep: true) }
         func mean(_ a: Tensor, _ b: Tensor) throws -> Tensor { try (a * b).mean(over, keep: true) }
-        let (offset, u, v) = (try centred(x), try centred(a), try centred(b))
+        let offset = try centred(x)
+        let u = try centred(a)
+        let v = try centred(b)
         let factor = try (mean(offset, offset) + eps).rsqrt()
         let normal = try offset * factor
-        let (un, vn) = (try mean(u, normal), try mean(v, normal))
+        let un = try mean(u, normal)
+        let vn = try mean(v, normal)
         let sum = try normal * (mean(u, v) - un * vn * 3) + vn * u + un * v
         return try -(factor.square() * sum).reshaped(to: whole)
     }
@@ -218,17 +235,20 @@ struct Normalisation {
 
     /// The tangent of a norm.
     func tangent(_ call: Op.Call, _ d: [Tensor?]) throws -> Tensor? {
-        let x = call.inputs[0], moved = try d[0].map { try along(x, $0, call.inputs.count > 1 ? call.inputs[1] : nil) }
-        guard d.count > 1 else { return moved }
+        let x = call.inputs[0]
+        let direct = try d[0].map { try along(x, $0, call.inputs.count > 1 ? call.inputs[1] : nil) }
+        guard d.count > 1 else { return direct }
         let affine =
             try d[1].map { try normal([x, $0, d[2] ?? .zeros($0.shape, $0.dtype)]) }
             ?? d[2].map { try $0.expanded(to: x.shape) }
-        return try Op.total([moved, affine])
+        return try Op.total([direct, affine])
     }
 
     /// Gradients of a norm's tangent, recorded.
     func tangentGradients(_ call: Op.Call, _ g: Tensor) throws -> [Tensor?] {
-        let (x, d) = (call.inputs[0], call.inputs[1]), weighted = try call.weight.map { try g * $0 } ?? g
+        let x = call.inputs[0]
+        let d = call.inputs[1]
+        let weighted = try call.weight.map { try g * $0 } ?? g
         let towards = [
             call.wants(0) ? try curve(x, weighted, d) : nil,
             call.wants(1) ? try along(x, weighted) : nil,
@@ -238,13 +258,14 @@ struct Normalisation {
     }
 
     /// The tangent of a norm's tangent.
-    func tangentTangent(_ call: Op.Call, _ moved: [Tensor?]) throws -> Tensor? {
-        let (x, d) = (call.inputs[0], call.inputs[1])
-        let curved = try moved[0].map { try curve(x, d, $0) }
+    func tangentTangent(_ call: Op.Call, _ tangents: [Tensor?]) throws -> Tensor? {
+        let x = call.inputs[0]
+        let d = call.inputs[1]
+        let curved = try tangents[0].map { try curve(x, d, $0) }
         return try Op.total([
             curved.map { curved in try call.weight.map { try curved * $0 } ?? curved },
-            moved[1].map { try along(x, $0, call.weight) },
-            moved.count > 2 ? moved[2].map { try along(x, d, $0) } : nil,
+            tangents[1].map { try along(x, $0, call.weight) },
+            tangents.count > 2 ? tangents[2].map { try along(x, d, $0) } : nil,
         ])
     }
 }

@@ -2,7 +2,7 @@ import CKernels
 
 extension Op {
     static let reductions: [Op] = [
-        sum, mean, max, min, variance, deviation, norm, logSumExp, sumTo, expand, cumsum, argmax, argmin,
+        sum, mean, max, min, variance, deviation, norm, logSumExp, sumTo, expand,
     ]
 
     private static let reduceArguments = [
@@ -14,11 +14,12 @@ extension Op {
         Sample([2, 3, 4], with: [.list([.integer(-1), .integer(0)]), .boolean(true)]),
         Sample([300], with: [.integer(0)]),
     ]
-    /// A reduction over at least so many elements.
+    /// Draws a reduction over at least `least` elements.
     private static func drawReduction(over least: Int = 0) -> Draw {
         { dice in
-            let x = dice.shape(least: least), dims = dice.chance(0.3) ? nil : dice.dims(of: x.rank),
-                keep = dice.chance(0.5)
+            let x = dice.shape(least: least)
+            let dims = dice.chance(0.3) ? nil : dice.dims(of: x.rank)
+            let keep = dice.chance(0.5)
             let reduced = dims?.map { $0 < 0 ? $0 + x.rank : $0 } ?? Array(0..<x.rank)
             return Sample(x, with: [.dims(dims), .boolean(keep)], terms: reducedCount(x, reduced))
         }
@@ -37,7 +38,7 @@ extension Op {
         return dims
     }
 
-    /// The shape with reduced dimensions as 1, to which a gradient is brought before it is expanded.
+    /// The shape with reduced dimensions as 1, which a gradient gets before it is expanded.
     private static func keptShape(_ shape: Shape, _ dims: [Int]) -> Shape {
         Shape(shape.sizes.enumerated().map { dims.contains($0) ? 1 : $1 })
     }
@@ -47,9 +48,10 @@ extension Op {
         return Shape(shape.sizes.enumerated().filter { !dims.contains($0.offset) }.map(\.element))
     }
 
-    /// One kernel pass for each run of neighbouring dimensions, the last run first.
+    /// Reduces by one kernel pass for each run of neighbouring dimensions, the last run first.
     private static func reduce(_ operation: rk_reduce_op, _ x: Tensor, _ dims: [Int]) throws -> Tensor {
-        var (result, rest) = (x, dims)
+        var result = x
+        var rest = dims
         while let last = rest.last {
             var first = last
             rest.removeLast()
@@ -69,7 +71,7 @@ extension Op {
         return result
     }
 
-    /// The sum over dimensions, which are kept as 1; one of int32 does not wrap.
+    /// The sum over dimensions, which are kept as 1; a sum of int32 does not wrap.
     private static func summed(_ x: Tensor, _ dims: [Int]) throws -> Tensor {
         guard x.dtype == .int32 else { return try reduce(RK_REDUCE_SUM, x, dims) }
         let sum = try reduce(RK_REDUCE_SUM, x.converted(to: .float64), dims)
@@ -91,7 +93,8 @@ extension Op {
             return [try summed(call.inputs[0], dims).viewed(as: finalShape(call, dims))]
         },
         vjp: { call, g in
-            let (shape, dims) = (call.inputs[0].shape, try reduced(call))
+            let shape = call.inputs[0].shape
+            let dims = try reduced(call)
             return [try g[0].map { try $0.reshaped(to: keptShape(shape, dims)).expanded(to: shape) }]
         },
         jvp: { call, d in [try d[0].map { try call.again($0) }] })
@@ -104,7 +107,8 @@ extension Op {
             example: "> riffle.tensor({ { 1, 2 }, { 3, 4 } }):mean(1)\ntensor float32 [2]: 2 3"),
         keep: .nothing, samples: reduceSamples, draw: drawReduction(over: 1), mistakes: reduceMistakes,
         forward: { call in
-            let (x, dims) = (try call.inputs[0].floating(), try reduced(call))
+            let x = try call.inputs[0].floating()
+            let dims = try reduced(call)
             let sum = try summed(x, dims)
             let y = try Tensor(uninitialized: finalShape(call, dims), x.dtype)
             withExtendedLifetime(sum) {
@@ -113,7 +117,8 @@ extension Op {
             return [y]
         },
         vjp: { call, g in
-            let (shape, dims) = (call.inputs[0].shape, try reduced(call))
+            let shape = call.inputs[0].shape
+            let dims = try reduced(call)
             let scale = 1 / Double(reducedCount(shape, dims))
             return [try g[0].map { try ($0 * scale).reshaped(to: keptShape(shape, dims)).expanded(to: shape) }]
         },
@@ -123,18 +128,20 @@ extension Op {
 
     private static func extreme(_ name: String, _ operation: rk_reduce_op, _ word: String, _ example: String) -> Op {
         let rule: @Sendable (Call) throws -> Tensor = { call in
-            // 1 / (how many are equal to the extreme) at each of them, 0 elsewhere.
-            let (x, dims) = (call.inputs[0].detach(), try reduced(call))
+            // 1 / (how many elements equal the extreme) at each of these elements, 0 elsewhere.
+            let x = call.inputs[0].detach()
+            let dims = try reduced(call)
             let mask = try x.eq(call.output.detach().reshaped(to: keptShape(x.shape, dims)))
             return try mask / mask.sum(dims, keep: true)
         }
         return Op(
             name, reduceArguments,
-            Doc("The \(word) over all or some dimensions; equal ones share the gradient.", example: example),
+            Doc("The \(word) over all or some dimensions; equal numbers share the gradient.", example: example),
             keep: .everything, samples: reduceSamples, draw: drawReduction(over: 1),
             mistakes: reduceMistakes + [Sample([0, 2], with: [.integer(0)])],
             forward: { call in
-                let (x, dims) = (call.inputs[0], try reduced(call))
+                let x = call.inputs[0]
+                let dims = try reduced(call)
                 guard reducedCount(x.shape, dims) > 0 || x.count == 0 && finalShape(call, dims).count == 0 else {
                     throw RiffleError("", "there is no element to choose from (x \(x.shape))")
                 }
@@ -205,8 +212,10 @@ extension Op {
             Sample([3, 4], with: [.number(.infinity), .integer(1), .boolean(false)]),
         ],
         draw: { dice in
-            let x = dice.shape(least: 1), p = dice.pick([1, 2, 3, .infinity]),
-                dims = dice.chance(0.3) ? nil : dice.dims(of: x.rank), keep = dice.chance(0.5)
+            let x = dice.shape(least: 1)
+            let p = dice.pick([1, 2, 3, .infinity])
+            let dims = dice.chance(0.3) ? nil : dice.dims(of: x.rank)
+            let keep = dice.chance(0.5)
             return Sample(x, with: [.number(p), .dims(dims), .boolean(keep)], terms: x.count)
         },
         mistakes: [
@@ -214,16 +223,17 @@ extension Op {
             Sample([2, 3], with: [.number(.nan)]),
         ],
         body: { call in
-            let (x, p, keep) = (
-                try call.inputs[0].floating(), call.attributes.number("p"), call.attributes.boolean("keep")
-            )
+            let x = try call.inputs[0].floating()
+            let p = call.attributes.number("p")
+            let keep = call.attributes.boolean("keep")
             let dims = call.attributes.has("dim") ? call.attributes.integers("dim") : nil
             guard p > 0 else { throw RiffleError("", "p must be above 0, got \(riffleFormat(p)) (x \(x.shape))") }
             if p == 1 { return try x.abs().sum(dims, keep: keep) }
-            // From here on the number of elements tells no more, even in float64.
+            // For such p the number of elements no longer changes the result, even in float64.
             if p >= 1e18 { return try x.abs().max(dims, keep: keep) }
-            // In units of the largest, whose power would pass the range of numbers.
-            let unit = try x.detach().abs().unit(dims), parts = try x / unit
+            // The parts are in units of the largest, whose power might overflow.
+            let unit = try x.detach().abs().unit(dims)
+            let parts = try x / unit
             let length =
                 try p == 2
                 ? parts.square().sum(dims, keep: true).flatSqrt()
@@ -240,10 +250,13 @@ extension Op {
             example: "> riffle.tensor({ 1000, 1000 }):logsumexp()\ntensor float32 []: 1000.69"),
         samples: reduceSamples, draw: drawReduction(), mistakes: reduceMistakes,
         forward: { call in
-            let (x, dims) = (try call.inputs[0].floating(), try reduced(call)), shape = finalShape(call, dims)
+            let x = try call.inputs[0].floating()
+            let dims = try reduced(call)
+            let shape = finalShape(call, dims)
             guard reducedCount(x.shape, dims) > 0 else { return [try .full(shape, -.infinity, x.dtype)] }
             return try withoutGradient {
-                let x = x.detach(), largest = try reduce(RK_REDUCE_MAX, x, dims)
+                let x = x.detach()
+                let largest = try reduce(RK_REDUCE_MAX, x, dims)
                 // The largest may be infinite, and its distance from itself is 0 all the same.
                 let parts = try Tensor.scalar(1, x.dtype).where(x.eq(largest), else: (x - largest).exp())
                 return [try (parts.sum(dims, keep: true).log() + largest).viewed(as: shape)]
@@ -266,9 +279,10 @@ extension Op {
             ]
         })
 
-    /// e^x over their sum; where the largest is infinite, those equal to it share 1, as they do on the way there.
+    /// e^x over the sum of e^x. Where the largest is infinite, the elements equal to it share 1, as in the limit.
     private static func softmax(_ x: Tensor, _ dims: [Int]) throws -> Tensor {
-        let largest = try reduce(RK_REDUCE_MAX, x.detach(), dims), isKnown = try isFinite(largest)
+        let largest = try reduce(RK_REDUCE_MAX, x.detach(), dims)
+        let isKnown = try isFinite(largest)
         let zero = try Tensor.scalar(0, x.dtype), never = try Tensor.scalar(-.infinity, x.dtype)
         let distance = try (x - largest).where(isKnown, else: zero.where(x.detach().eq(largest), else: never))
         let parts = try distance.exp()
@@ -282,13 +296,14 @@ extension Op {
             example: "> riffle.ones(2, 3):sum_to({ 3 })\ntensor float32 [3]: 2 2 2"),
         samples: [Sample([4, 2, 3], with: [.list([.integer(1), .integer(3)])])],
         draw: { dice in
-            let x = dice.shape(),
-                shape = Shape(x.sizes.suffix(dice.integer(0...x.rank)).map { dice.chance(0.4) ? 1 : $0 })
+            let x = dice.shape()
+            let shape = Shape(x.sizes.suffix(dice.integer(0...x.rank)).map { dice.chance(0.4) ? 1 : $0 })
             return Sample(x, with: [.shape(shape)], terms: x.count / Swift.max(shape.count, 1))
         },
         mistakes: [Sample([2, 3], with: [.list([.integer(2), .integer(2)])])],
         forward: { call in
-            let (x, shape) = (call.inputs[0], call.attributes.shape("shape"))
+            let x = call.inputs[0]
+            let shape = call.attributes.shape("shape")
             guard Shape.broadcast(x.shape, shape) == x.shape else {
                 throw RiffleError("", "\(shape) does not broadcast to x \(x.shape)")
             }
@@ -308,13 +323,14 @@ extension Op {
             Sample([0, 1], with: [.list([0, 2].map(Value.integer))]),
         ],
         draw: { dice in
-            let shape = dice.shape(),
-                x = Shape(shape.sizes.suffix(dice.integer(0...shape.rank)).map { dice.chance(0.4) ? 1 : $0 })
+            let shape = dice.shape()
+            let x = Shape(shape.sizes.suffix(dice.integer(0...shape.rank)).map { dice.chance(0.4) ? 1 : $0 })
             return Sample(x, with: [.shape(shape)])
         },
         mistakes: [Sample([2, 3], with: [.list([.integer(2), .integer(4)])])],
         forward: { call in
-            let (x, shape) = (call.inputs[0], try call.attributes.shape("shape").checked("expand"))
+            let x = call.inputs[0]
+            let shape = try call.attributes.shape("shape").checked("expand")
             guard Shape.broadcast(x.shape, shape) == shape else {
                 throw RiffleError("", "x \(x.shape) does not broadcast to \(shape)")
             }
@@ -325,73 +341,13 @@ extension Op {
             return [y]
         },
         vjp: { call, g in [try g[0]?.reduced(to: call.inputs[0].shape)] })
-
-    static let cumsum: Op = linearMap(
-        "cumsum",
-        [
-            Argument("x", .tensor), Argument("dim", .dim, default: .integer(-1)),
-            Argument("reverse", .boolean, default: .boolean(false)),
-        ],
-        Doc(
-            "Running sums along a dimension, from the end with `reverse`.",
-            example: "> riffle.tensor({ 1, 2, 3 }):cumsum()\ntensor float32 [3]: 1 3 6"),
-        samples: [
-            Sample([2, 5, 3], with: [.integer(1), .boolean(false)]), Sample([4], with: [.integer(-1), .boolean(true)]),
-        ],
-        draw: { dice in
-            let x = dice.shape(ranks: 1...4), dim = dice.dim(of: x.rank), reverse = dice.chance(0.5)
-            return Sample(x, with: [.integer(dim), .boolean(reverse)], terms: x[dim < 0 ? dim + x.rank : dim])
-        },
-        mistakes: [Sample([2, 3], with: [.integer(2)])],
-        forward: { call in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
-            let y = try Tensor(uninitialized: x.shape, x.dtype)
-            let (outer, inner) = (x.shape.sizes[..<dim].reduce(1, *), x.shape.sizes[(dim + 1)...].reduce(1, *))
-            rk_cumsum(
-                call.attributes.boolean("reverse"), x.dtype.kernel, x.pointer, y.pointer, outer, x.shape[dim], inner)
-            return [y]
-        },
-        vjp: { call, g in
-            let attributes: [Value] = [call.attributes[named: "dim"], .boolean(!call.attributes.boolean("reverse"))]
-            return [try g[0].map { try call.op.apply([$0], attributes)[0] }]
-        })
-
-    private static func argument(_ name: String, largest: Bool, _ word: String, _ example: String) -> Op {
-        Op(
-            notDifferentiable: name, [Argument("x", .tensor), Argument("dim", .dim, default: .integer(-1))],
-            Doc("Where the \(word) element along a dimension is, counted from 1.", example: example),
-            samples: [Sample([2, 5, 3], with: [.integer(1)]), Sample([7], with: [.integer(-1)])],
-            draw: { dice in
-                let x = dice.shape(ranks: 1...4, least: 1), dim = dice.dim(of: x.rank)
-                return Sample(x, with: [.integer(dim)])
-            },
-            mistakes: [Sample([2, 3], with: [.integer(2)]), Sample([2, 0], with: [.integer(1)])],
-            forward: { call in
-                let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
-                guard x.shape[dim] > 0 else {
-                    throw RiffleError("", "there is no element to choose from (x \(x.shape))")
-                }
-                let y = try Tensor(uninitialized: x.shape.removing(dim), .int32)
-                let (outer, inner) = (x.shape.sizes[..<dim].reduce(1, *), x.shape.sizes[(dim + 1)...].reduce(1, *))
-                rk_arg_reduce(
-                    largest, x.dtype.kernel, x.pointer, y.pointer.assumingMemoryBound(to: Int32.self), outer,
-                    x.shape[dim], inner)
-                let places = y.elements(Int32.self)
-                for place in places.indices { places[place] += 1 }
-                return [y]
-            })
-    }
-    static let argmax: Op = argument(
-        "argmax", largest: true, "largest", "> riffle.tensor({ 1, 5, 3 }):argmax()\ntensor int32 []: 2")
-    static let argmin: Op = argument(
-        "argmin", largest: false, "smallest", "> riffle.tensor({ 1, 5, 3 }):argmin()\ntensor int32 []: 1")
 }
 
 extension Tensor {
-    /// The square root with a slope of 0 at 0: what is at its smallest does not move with what it was made of.
+    /// The square root with a slope of 0 at 0, where a norm or a deviation is at its smallest.
     fileprivate func flatSqrt() throws -> Tensor { try whereNotZero { try $0.sqrt() } }
 
-    /// The largest over dimensions, which are kept as 1; 1 where there is none, or none but 0, infinity and NaN.
+    /// The largest over dimensions, which are kept as 1; 1 where there is none, or it is 0, infinite or NaN.
     fileprivate func unit(_ dims: [Int]?) throws -> Tensor {
         let one = try Tensor.scalar(1, dtype)
         guard count > 0 else { return one }
@@ -399,9 +355,11 @@ extension Tensor {
         return try largest.where(largest.gt(.scalar(0, dtype)) * largest.lt(.scalar(.infinity, dtype)), else: one)
     }
 
-    /// A function of what is not 0, and 0 elsewhere, where neither values nor derivatives of `body` count.
+    /// `body` of the elements that are not 0, and 0 elsewhere, where neither values nor derivatives of `body` count.
     fileprivate func whereNotZero(_ body: (Tensor) throws -> Tensor) throws -> Tensor {
-        let (zero, one) = (try Tensor.scalar(0, dtype), try Tensor.scalar(1, dtype)), counts = try Op.ne(detach(), zero)
+        let zero = try Tensor.scalar(0, dtype)
+        let one = try Tensor.scalar(1, dtype)
+        let counts = try Op.ne(detach(), zero)
         return try body(self.where(counts, else: one)).where(counts, else: zero)
     }
 }

@@ -32,13 +32,16 @@ package struct Sample: @unchecked Sendable {
     }
 }
 
-/// What the rows of the table draw their samples with: the same seed gives the same ones (SplitMix64).
+/// Random numbers from which rows of the table draw their samples: the same seed gives the same samples (SplitMix64).
 package struct Dice: Sendable {
     private var state: UInt64
     /// The largest size that is drawn, lowered to find a smaller sample of the same kind.
     private let most: Int
 
-    package init(seed: UInt64, most: Int = .max) { (state, self.most) = (seed, most) }
+    package init(seed: UInt64, most: Int = .max) {
+        state = seed
+        self.most = most
+    }
 
     package mutating func bits() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
@@ -82,7 +85,7 @@ package struct Dice: Sendable {
         return drawn <= largest ? drawn : integer(least...Swift.min(largest, 1 << 20))
     }
 
-    /// A shape of no more elements than a kernel of one or of several threads takes, with sizes from `least` on.
+    /// A shape with sizes from `least` on. Small ones are computed by one thread, the largest by several.
     package mutating func shape(ranks: ClosedRange<Int> = 0...4, least: Int = 0) -> Shape {
         let budget = pick([100, 100, 300, 300, 1000, 1000, 1000, 5000, 20_000, 80_000])
         var sizes: [Int] = []
@@ -103,7 +106,7 @@ package struct Dice: Sendable {
         }
     }
 
-    /// A dimension of so many, counted from the front or from the back.
+    /// One of `rank` dimensions, counted from the front or from the back.
     package mutating func dim(of rank: Int) -> Int { integer(-rank...rank - 1) }
 
     /// Some of the dimensions in any order, each counted from the front or from the back.
@@ -114,7 +117,7 @@ package struct Dice: Sendable {
     /// The numbers from 0 to `count` - 1 in random order.
     package mutating func order(of count: Int) -> [Int] {
         var order = Array(0..<count)
-        for place in stride(from: count - 1, to: 0, by: -1) { order.swapAt(place, integer(0...place)) }
+        for index in stride(from: count - 1, to: 0, by: -1) { order.swapAt(index, integer(0...index)) }
         return order
     }
 

@@ -2,11 +2,11 @@ import CKernels
 
 extension Op {
     static let shapes: [Op] = [
-        reshape, transpose, permute, squeeze, unsqueeze, flatten, slice, cat, stack, split, flip, pad, `repeat`,
+        reshape, transpose, permute, squeeze, unsqueeze, flatten,
     ]
 
     static let reshape: Op = linearMap(
-        "reshape", [Argument("x", .tensor), Argument("shape", .shape, "one size may be -1: what is left")],
+        "reshape", [Argument("x", .tensor), Argument("shape", .shape, "one size may be -1, for all that is left")],
         Doc("The same elements in another shape.", example: "> riffle.ones(2, 3):reshape(3, -1):shape()\n[3, 2]"),
         samples: [
             Sample([2, 3], with: [.list([.integer(3), .integer(-1)])]), Sample([], with: [.list([.integer(1)])]),
@@ -49,24 +49,28 @@ extension Op {
             example: "> riffle.ones(2, 3, 4):permute({ 3, 1, 2 }):shape()\n[4, 2, 3]"),
         samples: [Sample([2, 3, 4], with: [.list([2, 0, 1].map(Value.integer))])],
         draw: { dice in
-            let x = dice.shape(ranks: 0...5), order = dice.order(of: x.rank).map { dice.chance(0.3) ? $0 - x.rank : $0 }
+            let x = dice.shape(ranks: 0...5)
+            let order = dice.order(of: x.rank).map { dice.chance(0.3) ? $0 - x.rank : $0 }
             return Sample(x, with: [.dims(order)])
         },
         mistakes: [
             Sample([2, 3], with: [.list([.integer(0), .integer(0)])]), Sample([2, 3], with: [.list([.integer(0)])]),
         ],
         forward: { call in
-            let x = call.inputs[0], order = try call.attributes.integers("dims").map { try x.dimension($0) }
+            let x = call.inputs[0]
+            let order = try call.attributes.integers("dims").map { try x.dimension($0) }
             guard order.sorted() == Array(0..<x.rank) else {
                 throw RiffleError("", "each of the \(x.rank) dimensions has to be named once (x \(x.shape))")
             }
-            let (sizes, strides) = (x.shape.sizes, x.shape.strides)
+            let sizes = x.shape.sizes
+            let strides = x.shape.strides
             let y = try Tensor(uninitialized: Shape(order.map { sizes[$0] }), x.dtype)
             y.copyStrided(y.shape.sizes, from: x, steps: order.map { strides[$0] }, to: y.shape.strides)
             return [y]
         },
         vjp: { call, g in
-            let x = call.inputs[0], order = try call.attributes.integers("dims").map { try x.dimension($0) }
+            let x = call.inputs[0]
+            let order = try call.attributes.integers("dims").map { try x.dimension($0) }
             var inverse = order
             for (new, old) in order.enumerated() { inverse[old] = new }
             return [try g[0]?.permuted(inverse)]
@@ -86,7 +90,9 @@ extension Op {
                 """),
         samples: [Sample([2, 3, 4], with: [.integer(0), .integer(2)])],
         draw: { dice in
-            let x = dice.shape(ranks: 1...5), (first, second) = (dice.dim(of: x.rank), dice.dim(of: x.rank))
+            let x = dice.shape(ranks: 1...5)
+            let first = dice.dim(of: x.rank)
+            let second = dice.dim(of: x.rank)
             return Sample(x, with: [.integer(first), .integer(second)])
         },
         mistakes: [Sample([2, 3], with: [.integer(0), .integer(2)])],
@@ -121,11 +127,12 @@ extension Op {
         })
 
     static let unsqueeze: Op = Op.composed(
-        "unsqueeze", [Argument("x", .tensor), Argument("dim", .dim, "where the new dimension stands afterwards")],
+        "unsqueeze", [Argument("x", .tensor), Argument("dim", .dim, "the index that the new dimension gets")],
         Doc("Inserts a dimension of size 1.", example: "> riffle.ones(2, 3):unsqueeze(1):shape()\n[1, 2, 3]"),
         samples: [Sample([2, 3], with: [.integer(-1)]), Sample([2, 3], with: [.integer(0)])],
         draw: { dice in
-            let x = dice.shape(), dim = dice.dim(of: x.rank + 1)
+            let x = dice.shape()
+            let dim = dice.dim(of: x.rank + 1)
             return Sample(x, with: [.integer(dim)])
         },
         mistakes: [Sample([2, 3], with: [.integer(3)])],
@@ -145,17 +152,17 @@ extension Op {
             example: "> riffle.ones(2, 3, 4):flatten(2):shape()\n[2, 12]"),
         samples: [Sample([2, 3, 4], with: [.integer(1), .integer(-1)])],
         draw: { dice in
-            let x = dice.shape(ranks: 1...5), first = dice.integer(0...x.rank - 1),
-                last = dice.integer(first...x.rank - 1) - x.rank
+            let x = dice.shape(ranks: 1...5)
+            let first = dice.integer(0...x.rank - 1)
+            let last = dice.integer(first...x.rank - 1) - x.rank
             return Sample(x, with: [.integer(first), .integer(last)])
         },
         mistakes: [Sample([2, 3], with: [.integer(1), .integer(0)])],
         body: { call in
             let x = call.inputs[0]
             if x.rank == 0 { return try x.reshaped(to: [1]) }
-            let (first, last) = (
-                try x.dimension(call.attributes.integer("first")), try x.dimension(call.attributes.integer("last"))
-            )
+            let first = try x.dimension(call.attributes.integer("first"))
+            let last = try x.dimension(call.attributes.integer("last"))
             guard first <= last else {
                 throw RiffleError("", "the last dimension comes before the first (x \(x.shape))")
             }
@@ -163,281 +170,28 @@ extension Op {
             return try x.reshaped(
                 to: Shape(sizes[..<first] + [sizes[first...last].reduce(1, *)] + sizes[(last + 1)...]))
         })
-
-    static let slice: Op = linearMap(
-        "slice",
-        [
-            Argument("x", .tensor), Argument("dim", .dim), Argument("from", .index),
-            Argument("to", .index, "included", default: .integer(-1)),
-        ],
-        Doc(
-            "The part of a dimension from one place to another, both included.",
-            example: "> riffle.tensor({ 1, 2, 3, 4 }):slice(1, 2, 3)\ntensor float32 [2]: 2 3"),
-        samples: [
-            Sample([2, 5, 3], with: [.integer(1), .integer(1), .integer(-2)]),
-            Sample([4], with: [.integer(0), .integer(2), .integer(2)]),
-        ],
-        draw: { dice in
-            let x = dice.shape(ranks: 1...4, least: 1), dim = dice.integer(0...x.rank - 1)
-            let from = dice.integer(0...x[dim] - 1),
-                to = dice.integer(from...x[dim] - 1) - (dice.chance(0.3) ? x[dim] : 0)
-            return Sample(x, with: [.integer(dim), .integer(from), .integer(to)])
-        },
-        mistakes: [Sample([2, 3], with: [.integer(1), .integer(1), .integer(3)])],
-        forward: { call in
-            let x = call.inputs[0]
-            let (dim, range) = try sliceRange(call, x)
-            let y = try Tensor(uninitialized: x.shape.replacing(dim, with: range.count), x.dtype)
-            y.copyStrided(
-                y.shape.sizes, from: x, at: range.lowerBound * x.shape.strides[dim], steps: x.shape.strides,
-                to: y.shape.strides)
-            return [y]
-        },
-        vjp: { call, g in
-            let x = call.inputs[0]
-            let (dim, range) = try sliceRange(call, x)
-            return [try g[0]?.padded(dim, before: range.lowerBound, after: x.shape[dim] - range.upperBound)]
-        })
-
-    private static func sliceRange(_ call: Call, _ x: Tensor) throws -> (Int, Range<Int>) {
-        let dim = try x.dimension(call.attributes.integer("dim")), size = x.shape[dim]
-        let (from, to) = (call.attributes.integer("from"), call.attributes.integer("to"))
-        let (first, last) = (from < 0 ? from + size : from, to < 0 ? to + size : to)
-        guard first >= 0, first <= last + 1, last < size else {
-            throw RiffleError(
-                "",
-                "places \(from < 0 ? from : from + 1) to \(to < 0 ? to : to + 1) are not within dimension \(dim + 1) "
-                    + "(x \(x.shape))"
-            )
-        }
-        return (dim, first..<(last + 1))
-    }
-
-    static let pad: Op = linearMap(
-        "pad",
-        [
-            Argument("x", .tensor), Argument("dim", .dim), Argument("before", .integer(0...1 << 40)),
-            Argument("after", .integer(0...1 << 40), default: .integer(0)),
-        ],
-        Doc(
-            "Puts zeros before and after along a dimension.",
-            example: "> riffle.ones(2):pad(1, 1, 2)\ntensor float32 [5]: 0 1 1 0 0"),
-        samples: [Sample([2, 3], with: [.integer(1), .integer(1), .integer(2)])],
-        draw: { dice in
-            let x = dice.shape(ranks: 1...4), dim = dice.dim(of: x.rank),
-                (before, after) = (dice.integer(0...9), dice.integer(0...9))
-            return Sample(x, with: [.integer(dim), .integer(before), .integer(after)])
-        },
-        mistakes: [Sample([2, 3], with: [.integer(2), .integer(1), .integer(0)])],
-        forward: { call in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
-            let (before, after) = (call.attributes.integer("before"), call.attributes.integer("after"))
-            let y = try Tensor.zeros(
-                x.shape.replacing(dim, with: x.shape[dim] + before + after).checked("pad"), x.dtype)
-            y.copyStrided(
-                x.shape.sizes, from: x, steps: x.shape.strides, to: y.shape.strides,
-                startingAt: before * y.shape.strides[dim])
-            return [y]
-        },
-        vjp: { call, g in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
-            let before = call.attributes.integer("before")
-            return [try g[0]?.sliced(dim, before..<(before + x.shape[dim]))]
-        })
-
-    static let cat: Op = linearMap(
-        "cat", [Argument("tensors", .tensors), Argument("dim", .dim, default: .integer(0))],
-        Doc(
-            "Puts tensors one after another along a dimension.",
-            example: "> riffle.cat({ riffle.ones(2), riffle.zeros(1) })\ntensor float32 [3]: 1 1 0"),
-        samples: [Sample([2, 3], [2, 1], [2, 2], with: [.integer(1)]), Sample([2], with: [.integer(0)])],
-        draw: { dice in
-            let first = dice.shape(ranks: 1...4), dim = dice.integer(0...first.rank - 1)
-            let parts = [first] + (0..<dice.integer(0...3)).map { _ in first.replacing(dim, with: dice.size(most: 20)) }
-            let named = dice.chance(0.3) ? dim - first.rank : dim
-            return Sample(parts.map { .random($0, -2...2) }, [.integer(named)])
-        },
-        mistakes: [Sample([2, 3], [3, 3], with: [.integer(1)]), Sample([2, 3], [2], with: [.integer(0)])],
-        forward: { call in
-            guard let first = call.inputs.first else { throw RiffleError("", "there are no tensors to join") }
-            let dim = try first.dimension(call.attributes.integer("dim"))
-            let dtype = call.inputs.map(\.dtype).reduce(first.dtype) { $0.joined(with: $1) }
-            for x in call.inputs
-            where x.rank != first.rank || x.shape.replacing(dim, with: 0) != first.shape.replacing(dim, with: 0) {
-                throw RiffleError(
-                    "",
-                    "the shapes differ in more than dimension \(dim + 1) "
-                        + "(\(call.inputs.map(\.shape.description).joined(separator: ", ")))"
-                )
-            }
-            let y = try Tensor(
-                uninitialized: first.shape.replacing(dim, with: call.inputs.reduce(0) { $0 + $1.shape[dim] }), dtype)
-            var place = 0
-            for x in call.inputs {
-                y.copyStrided(
-                    x.shape.sizes, from: try x.converted(to: dtype), steps: x.shape.strides, to: y.shape.strides,
-                    startingAt: place * y.shape.strides[dim])
-                place += x.shape[dim]
-            }
-            return [y]
-        },
-        vjp: { call, g in
-            guard let g = g[0] else { return call.inputs.map { _ in nil } }
-            let dim = try call.inputs[0].dimension(call.attributes.integer("dim"))
-            var place = 0
-            return try call.inputs.enumerated().map { index, x in
-                defer { place += x.shape[dim] }
-                return call.wants(index) ? try g.sliced(dim, place..<(place + x.shape[dim])) : nil
-            }
-        })
-
-    static let stack: Op = Op.composed(
-        "stack", [Argument("tensors", .tensors), Argument("dim", .dim, "the new dimension", default: .integer(0))],
-        Doc(
-            "Puts tensors of one shape side by side along a new dimension.",
-            example: "> riffle.stack({ riffle.ones(2), riffle.zeros(2) }, 2):tolist()[2][1]\n1.0"),
-        samples: [Sample([2, 3], [2, 3], with: [.integer(1)]), Sample([2], [2], with: [.integer(-1)])],
-        draw: { dice in
-            let x = dice.shape(), dim = dice.dim(of: x.rank + 1), count = dice.integer(1...4)
-            return Sample([Sample.Input](repeating: .random(x, -2...2), count: count), [.integer(dim)])
-        },
-        mistakes: [Sample([2, 3], [3, 2], with: [.integer(0)])],
-        body: { call in
-            guard let first = call.inputs.first else { throw RiffleError("", "there are no tensors to stack") }
-            if let other = call.inputs.first(where: { $0.shape != first.shape }) {
-                throw RiffleError("", "the shapes differ (\(first.shape), \(other.shape))")
-            }
-            let dim = try first.newDimension(call.attributes.integer("dim"))
-            return try Tensor.cat(call.inputs.map { try $0.unsqueezed(dim) }, dim)
-        })
-
-    static let split: Op = Op(
-        "split",
-        [
-            Argument("x", .tensor),
-            Argument("sizes", .list(.integer(0...1 << 40)), "the size of each part, or one size for all"),
-            Argument("dim", .dim, default: .integer(0)),
-        ],
-        Doc(
-            "Cuts a dimension into parts of the given sizes.",
-            example: "> riffle.tensor({ 1, 2, 3 }):split({ 1, 2 })[2]\ntensor float32 [2]: 2 3"),
-        keep: .nothing, results: .max,
-        samples: [
-            Sample([5, 2], with: [.list([.integer(2), .integer(3)]), .integer(0)]),
-            Sample([2, 4], with: [.integer(2), .integer(1)]),
-        ],
-        draw: { dice in
-            let part = dice.shape(ranks: 1...4), dim = dice.integer(0...part.rank - 1), count = dice.integer(1...4)
-            if part[dim] > 0, dice.chance(0.3) {
-                return Sample(part.replacing(dim, with: count * part[dim]), with: [.integer(part[dim]), .integer(dim)])
-            }
-            let sizes = [part[dim]] + (1..<count).map { _ in dice.size(most: 20) }
-            return Sample(part.replacing(dim, with: sizes.reduce(0, +)), with: [.dims(sizes), .integer(dim)])
-        },
-        mistakes: [
-            Sample([5, 2], with: [.list([.integer(2), .integer(2)]), .integer(0)]),
-            Sample([5, 2], with: [.integer(2), .integer(0)]),
-        ],
-        forward: { call in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
-            var sizes = call.attributes.integers("sizes")
-            if case .integer(let size) = call.attributes[named: "sizes"], size > 0, x.shape[dim] % size == 0 {
-                let parts = Swift.max(1, x.shape[dim] / size)
-                try Memory.check(parts * MemoryLayout<Int>.stride)
-                sizes = [Int](repeating: Swift.min(size, x.shape[dim]), count: parts)
-            }
-            guard sizes.reduce(0, +) == x.shape[dim] else {
-                let hint =
-                    if case .integer = call.attributes[named: "sizes"] {
-                        "; name the size of every part where they differ"
-                    } else { "" }
-                throw RiffleError(
-                    "", "parts of \(Shape(sizes)) do not make up dimension \(dim + 1) (x \(x.shape))\(hint)")
-            }
-            var place = 0
-            return try sizes.map { size in
-                defer { place += size }
-                let y = try Tensor(uninitialized: x.shape.replacing(dim, with: size), x.dtype)
-                y.copyStrided(
-                    y.shape.sizes, from: x, at: place * x.shape.strides[dim], steps: x.shape.strides,
-                    to: y.shape.strides)
-                return y
-            }
-        },
-        vjp: { call, g in
-            let dim = try call.inputs[0].dimension(call.attributes.integer("dim"))
-            return [try Tensor.cat(zip(g, call.outputs).map { try $0 ?? .zeros($1.shape, $1.dtype) }, dim)]
-        },
-        jvp: { call, d in
-            try d[0].map { try call.op.apply([$0], call.attributes.values) } ?? call.outputs.map { _ in nil }
-        })
-
-    static let flip: Op = linearMap(
-        "flip", [Argument("x", .tensor), Argument("dim", .dim)],
-        Doc("Reverses a dimension.", example: "> riffle.tensor({ 1, 2, 3 }):flip(1)\ntensor float32 [3]: 3 2 1"),
-        samples: [Sample([2, 3, 2], with: [.integer(1)])],
-        draw: { dice in
-            let x = dice.shape(ranks: 1...4), dim = dice.dim(of: x.rank)
-            return Sample(x, with: [.integer(dim)])
-        },
-        mistakes: [Sample([2, 3], with: [.integer(2)])],
-        forward: { call in
-            let x = call.inputs[0], dim = try x.dimension(call.attributes.integer("dim"))
-            let y = try Tensor(uninitialized: x.shape, x.dtype)
-            guard x.count > 0 else { return [y] }
-            var strides = x.shape.strides
-            strides[dim] = -strides[dim]
-            y.copyStrided(
-                x.shape.sizes, from: x, at: (x.shape[dim] - 1) * x.shape.strides[dim], steps: strides,
-                to: y.shape.strides)
-            return [y]
-        },
-        vjp: { call, g in [try g[0].map { try call.again($0) }] })
-
-    static let `repeat`: Op = Op.composed(
-        "repeat_", [Argument("x", .tensor), Argument("counts", .shape, "how often, for each dimension")],
-        Doc(
-            "Repeats the whole tensor along its dimensions.",
-            example: "> riffle.tensor({ 1, 2 }):repeat_(2)\ntensor float32 [4]: 1 2 1 2"),
-        samples: [Sample([2, 3], with: [.list([.integer(2), .integer(1)])])],
-        draw: { dice in
-            let x = dice.shape(), counts = x.sizes.map { _ in dice.integer(0...3) }
-            return Sample(x, with: [.dims(counts)])
-        },
-        mistakes: [Sample([2, 3], with: [.list([.integer(2)])])],
-        body: { call in
-            let x = call.inputs[0], counts = call.attributes.integers("counts")
-            guard counts.count == x.rank, !counts.contains(where: { $0 < 0 }) else {
-                throw RiffleError("", "one count for each dimension is needed, got \(Shape(counts)) (x \(x.shape))")
-            }
-            let spread = zip(x.shape.sizes, counts)
-            return try x.reshaped(to: Shape(spread.flatMap { [1, $0.0] })).expanded(
-                to: Shape(spread.flatMap { [$0.1, $0.0] })
-            )
-            .reshaped(to: Shape(spread.map { $0.0 * $0.1 }))
-        })
 }
 
 extension Tensor {
-    /// Where a new dimension stands, which may be behind the last.
-    fileprivate func newDimension(_ dim: Int) throws -> Int {
-        let place = dim < 0 ? dim + rank + 1 : dim
-        guard place >= 0, place <= rank else {
+    /// The index of a new dimension, which may be behind the last.
+    func newDimension(_ dim: Int) throws -> Int {
+        let index = dim < 0 ? dim + rank + 1 : dim
+        guard index >= 0, index <= rank else {
             throw RiffleError("", "a new dimension \(dim < 0 ? dim : dim + 1) is out of range (x \(shape))")
         }
-        return place
+        return index
     }
 
     /// Copies a block of `sizes` from `source` into this fresh tensor; offsets and strides in elements.
     package func copyStrided(
         _ sizes: [Int], from source: Tensor, at start: Int = 0, steps sourceStrides: [Int], to strides: [Int],
-        startingAt place: Int = 0
+        startingAt offset: Int = 0
     ) {
         if sizes.contains(0) { return }
         withExtendedLifetime(source) {
             rk_copy_strided(
                 dtype.kernel, Int32(sizes.count), sizes, source.pointer + start * dtype.size, sourceStrides,
-                pointer + place * dtype.size, strides)
+                pointer + offset * dtype.size, strides)
         }
     }
 }

@@ -3,7 +3,8 @@ import CKernels
 extension Op {
     /// The table of operations: every family's rows.
     package static let all: [Op] =
-        elementwise + binary + reductions + orders + shapes + indexing + linear + convolutions + norms + attentions
+        elementwise + binary + reductions + orders + shapes + slices + indexing + linear + convolutions + norms
+        + attentions
 
     /// The operation as a function that Lua can call: tensors first, then attributes, as the arguments are declared.
     package var function: Function {
@@ -11,12 +12,12 @@ extension Op {
             if let scalar = try withScalar(values) { return [.tensor(scalar)] }
             var inputs: [Tensor] = []
             var attributes: [Value] = []
-            for (place, argument) in arguments.enumerated() {
+            for (index, argument) in arguments.enumerated() {
                 switch argument.type {
-                case .tensor: if values.has(place) { inputs.append(values.tensor(place)) }
-                case .tensors: inputs += values.tensors(place)
-                case .operand: inputs.append(try values.operand(place, beside: values.values))
-                default: attributes.append(values[place])
+                case .tensor: if values.has(index) { inputs.append(values.tensor(index)) }
+                case .tensors: inputs += values.tensors(index)
+                case .operand: inputs.append(try values.operand(index, beside: values.values))
+                default: attributes.append(values[index])
                 }
             }
             let outputs = try apply(inputs, attributes).map(Value.tensor)
@@ -38,32 +39,34 @@ extension Op {
 
 extension Arguments {
     /// A tensor, or a number as a tensor of the type of the tensor beside it.
-    fileprivate func operand(_ place: Int, beside others: [Value]) throws -> Tensor {
-        if let tensor = optionalTensor(place) { return tensor }
+    fileprivate func operand(_ index: Int, beside others: [Value]) throws -> Tensor {
+        if let tensor = optionalTensor(index) { return tensor }
         let partner = others.indices.lazy.compactMap { optionalTensor($0) }.first { $0.dtype.isFloating }
-        return try .scalar(number(place), partner?.dtype ?? .float32)
+        return try .scalar(number(index), partner?.dtype ?? .float32)
     }
 }
 
 // MARK: - Rows of the commonest forms
 
 extension Op {
-    /// Runs a kernel that needs work space; its lack is the error that everyone else throws.
+    /// Runs a kernel that needs work space, and throws the usual error where memory for that runs out.
     static func workspace(_ kernel: @autoclosure () -> Bool) throws { try Memory.taking(workspace: kernel) }
 
-    /// One tensor in, one of the same shape out, each element by itself.
+    /// An operation on each element by itself: one tensor in, one of the same shape out.
     package static func elementwise(
         _ name: String, _ doc: Doc, kernel: rk_unary_op, in domain: ClosedRange<Double> = -2...2, keep: Keep = .inputs,
         derivative: @escaping @Sendable (_ x: Tensor, _ y: Tensor) throws -> Tensor?
     ) -> Op {
-        let rule: @Sendable (Call, [Tensor?]) throws -> [Tensor?] = { call, moved in
-            guard let moved = moved[0], let slope = try derivative(call.inputs[0], call.output) else { return [nil] }
-            return [try moved * slope]
+        let rule: @Sendable (Call, [Tensor?]) throws -> [Tensor?] = { call, incoming in
+            guard let incoming = incoming[0], let slope = try derivative(call.inputs[0], call.output) else {
+                return [nil]
+            }
+            return [try incoming * slope]
         }
         return elementwise(name, doc, kernel: kernel, in: domain, keep: keep, rule: rule)
     }
 
-    /// The same, with the product of derivative and gradient (or tangent) given whole.
+    /// The same, with a rule that gives the product of derivative and incoming gradient or tangent.
     package static func elementwise(
         _ name: String, _ doc: Doc, kernel: rk_unary_op, in domain: ClosedRange<Double> = -2...2, keep: Keep = .inputs,
         rule: @escaping @Sendable (Call, [Tensor?]) throws -> [Tensor?]
@@ -95,7 +98,7 @@ extension Op {
         return y
     }
 
-    /// An operation linear in all its tensors at once: its tangent is itself, of the tangents.
+    /// An operation linear in all its tensors at once: its tangent is the operation applied to the tangents.
     package static func linearMap(
         _ name: String, _ arguments: [Argument], _ doc: Doc, samples: [Sample], draw: Draw? = nil, mistakes: [Sample],
         forward: @escaping Forward, vjp: @escaping VJP
@@ -105,8 +108,8 @@ extension Op {
             vjp: vjp,
             jvp: { call, tangents in
                 guard tangents.contains(where: { $0 != nil }) else { return call.outputs.map { _ in nil } }
-                let moved = try zip(tangents, call.inputs).map { try $0 ?? Tensor.zeros($1.shape, $1.dtype) }
-                return try call.op.apply(moved, call.attributes.values)
+                let given = try zip(tangents, call.inputs).map { try $0 ?? Tensor.zeros($1.shape, $1.dtype) }
+                return try call.op.apply(given, call.attributes.values)
             })
     }
 }
@@ -121,14 +124,14 @@ extension Tensor {
         return self
     }
 
-    /// Counts a dimension from the end where it is negative. Messages count from 1, as Lua does.
+    /// The dimension counted from 0; negative numbers count from the end. Messages count from 1, as Lua does.
     package func dimension(_ dim: Int, _ operation: String = "") throws -> Int {
-        let place = dim < 0 ? dim + rank : dim
-        guard place >= 0, place < rank else {
-            let told = dim < 0 ? dim : dim + 1
+        let index = dim < 0 ? dim + rank : dim
+        guard index >= 0, index < rank else {
+            let number = dim < 0 ? dim : dim + 1
             throw RiffleError(
-                operation, "dimension \(told) is out of range for a tensor of \(rank) dimensions, \(shape)")
+                operation, "dimension \(number) is out of range for a tensor of \(rank) dimensions, \(shape)")
         }
-        return place
+        return index
     }
 }
