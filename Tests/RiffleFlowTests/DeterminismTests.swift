@@ -1,6 +1,6 @@
 import CKernels
 import RiffleFlow
-import RiffleNN
+@testable import RiffleNN
 import RiffleTensor
 import Testing
 
@@ -16,14 +16,14 @@ import Testing
         Context.current.random = RandomSource(seed: 17)
         let network = try make(), teacher = try EMA(network, decay: 0.9)
         var seen: [UInt64] = []
-        let optimizer = try AdamW(network.parameters.map(\.parameter), learningRate: 1e-3, clip: 1)
+        let optimizer = try AdamW(network.parameters.map(\.parameter), AdamW.Settings(clip: 1))
         for _ in 0..<steps {
             let report = try optimizer.step(MatchingLoss()(network, data()).total)
             seen += [(report.loss ?? 0).bitPattern, report.gradientNorm.bitPattern]
             try teacher.update()
         }
         let guide = try #require(teacher.model as? Network), student = try guide.twoTimed()
-        let distiller = try AdamW(student.parameters.map(\.parameter), learningRate: 1e-3, clip: 1)
+        let distiller = try AdamW(student.parameters.map(\.parameter), AdamW.Settings(clip: 1))
         for step in 0..<steps {
             let loss = try step % 2 == 0 ? ITVMLoss()(student, guide, data()) : LFMDLoss()(student, guide, data())
             seen.append(try (distiller.step(loss.total).loss ?? 0).bitPattern)

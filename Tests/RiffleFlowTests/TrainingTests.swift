@@ -1,7 +1,7 @@
 import RiffleFlow
 import RiffleIO
 import RiffleMetrics
-import RiffleNN
+@testable import RiffleNN
 import RiffleTensor
 import Testing
 
@@ -12,7 +12,7 @@ import Testing
     private func train(_ network: Network, steps: Int, peak: Double, _ loss: (Tensor) throws -> Loss) throws -> Network
     {
         let average = try EMA(network, decay: 0.98)
-        let optimizer = try AdamW(network.parameters.map(\.parameter), learningRate: peak, clip: 1)
+        let optimizer = try AdamW(network.parameters.map(\.parameter), AdamW.Settings(learningRate: peak, clip: 1))
         for step in 1...steps {
             try optimizer.set(learningRate: Schedule.cosine(step, peak: peak, warmup: 20, total: steps))
             try optimizer.step(loss(set.sample(256)).total)

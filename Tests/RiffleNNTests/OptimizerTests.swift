@@ -1,6 +1,6 @@
 import Foundation
 import RiffleIO
-import RiffleNN
+@testable import RiffleNN
 import RiffleTensor
 import Testing
 
@@ -30,19 +30,20 @@ import Testing
         }
     }
 
-    @Test func adamW() throws { try follow("adamw") { try AdamW($0, learningRate: 0.1, weightDecay: 0.01) } }
-    @Test func sgd() throws { try follow("sgd") { try SGD($0, learningRate: 0.1, momentum: 0.9) } }
+    @Test func adamW() throws { try follow("adamw") { try AdamW($0, .init(learningRate: 0.1, weightDecay: 0.01)) } }
+    @Test func sgd() throws { try follow("sgd") { try SGD($0, .init(learningRate: 0.1, momentum: 0.9)) } }
 
     @Test func clipping() throws {
         let w = Parameter(try Tensor([3, 4] as [Float], [2]))
-        let report = try SGD([w], learningRate: 1, clip: 1).step((w.tensor * Tensor([30, 40] as [Float], [2])).sum())
+        let report = try SGD([w], .init(learningRate: 1, clip: 1)).step(
+            (w.tensor * Tensor([30, 40] as [Float], [2])).sum())
         #expect(abs(report.gradientNorm - 50) < 1e-4)
         for (a, b) in zip(try w.value.doubles(), [3 - 0.6, 4 - 0.8]) { #expect(abs(a - b) < 1e-5) }
     }
 
     private static let rules: [@Sendable ([Parameter]) throws -> Optimizer] = [
-        { try AdamW($0, learningRate: 0.1, weightDecay: 0.01) },
-        { try SGD($0, learningRate: 0.1, momentum: 0.9, nesterov: true) },
+        { try AdamW($0, .init(learningRate: 0.1, weightDecay: 0.01)) },
+        { try SGD($0, .init(learningRate: 0.1, momentum: 0.9, nesterov: true)) },
     ]
 
     private func loss(_ parameters: [Parameter]) throws -> Tensor {
@@ -93,7 +94,7 @@ import Testing
     /// Tensors read from a parameter before an update keep their numbers.
     @Test func updatesLeaveEarlierTensorsAlone() throws {
         let w = Parameter(try Tensor([1, 2] as [Float], [2])), before = w.value
-        try SGD([w], learningRate: 1).step(w.tensor.sum())
+        try SGD([w], .init(learningRate: 1)).step(w.tensor.sum())
         #expect(try before.doubles() == [1, 2] && w.value.doubles() == [0, 1])
     }
 

@@ -4,56 +4,29 @@ import RiffleTensor
 
 /// Optimizers, averages and schedules.
 enum OptimizerLibrary {
-    private static let shared = [
-        Argument("clip", .positive, "the global norm to which gradients are scaled down", default: .none),
-        Argument("weight_decay", .nonNegative, default: .number(0)),
-    ]
     private static let parameters = Argument("parameters", .any, "a module, or a list of parameters")
     private static let step = Argument("step", .integer(0...Int.max), "counted from 1")
     private static let peak = Argument("peak", .nonNegative)
 
     static let functions: [Function] = [
         Function(
-            "optim.adamw",
-            [
-                parameters, Argument("lr", .nonNegative, "the learning rate", default: .number(1e-3)),
-                Argument("beta1", .fraction(0...0.999999), default: .number(0.9)),
-                Argument("beta2", .fraction(0...0.999999), default: .number(0.999)),
-                Argument("eps", .positive, default: .number(1e-8)),
-            ] + shared,
+            "optim.adamw", [parameters] + AdamW.Settings.options.arguments(of: .usual),
             Doc(
                 "AdamW: Adam with decoupled weight decay.",
                 example: "> riffle.optim.adamw(riffle.nn.linear(2, 1), { lr = 1e-2 }).lr\n0.01",
                 source: "Loshchilov and Hutter 2019")
         ) { arguments in
-            [
-                .object(
-                    try AdamW(
-                        read(arguments[named: "parameters"]), learningRate: arguments.number("lr"),
-                        betas: (arguments.number("beta1"), arguments.number("beta2")),
-                        eps: arguments.number("eps"), weightDecay: arguments.number("weight_decay"),
-                        clip: arguments.optionalNumber("clip")))
-            ]
+            let settings = AdamW.Settings.options.read(arguments, into: .usual)
+            return [.object(try AdamW(read(arguments[named: "parameters"]), settings))]
         },
         Function(
-            "optim.sgd",
-            [
-                parameters, Argument("lr", .nonNegative, "the learning rate"),
-                Argument("momentum", .fraction(0...0.999999), default: .number(0)),
-                Argument("nesterov", .boolean, default: .boolean(false)),
-            ] + shared,
+            "optim.sgd", [parameters] + SGD.Settings.options.arguments(of: .usual),
             Doc(
                 "Stochastic gradient descent with momentum.",
                 example: "> riffle.optim.sgd(riffle.nn.linear(2, 1), { lr = 0.1, momentum = 0.9 }).lr\n0.1")
         ) { arguments in
-            [
-                .object(
-                    try SGD(
-                        read(arguments[named: "parameters"]), learningRate: arguments.number("lr"),
-                        momentum: arguments.number("momentum"),
-                        weightDecay: arguments.number("weight_decay"), nesterov: arguments.boolean("nesterov"),
-                        clip: arguments.optionalNumber("clip")))
-            ]
+            let settings = SGD.Settings.options.read(arguments, into: .usual)
+            return [.object(try SGD(read(arguments[named: "parameters"]), settings))]
         },
         Function(
             "optim.ema",

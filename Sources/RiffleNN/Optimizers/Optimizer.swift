@@ -1,5 +1,4 @@
 import CKernels
-import Glibc
 import RiffleTensor
 
 /// Changes parameters against their gradients. Subclasses define the update of one parameter.
@@ -109,89 +108,8 @@ package class Optimizer {
     }
 }
 
-/// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019), in PyTorch's order of operations.
-package final class AdamW: Optimizer {
-    package let betas: (Double, Double)
-    package let eps: Double
-    package let weightDecay: Double
-
-    /// The state of one parameter.
-    package struct State {
-        /// The running mean of gradients.
-        package fileprivate(set) var first: Tensor
-        /// The running mean of their squares.
-        package fileprivate(set) var second: Tensor
-        /// Updates of this parameter, by which the means are corrected, since they begin at 0.
-        package fileprivate(set) var steps = 0
-    }
-
-    /// In the order of `parameters`; nil before a parameter's first step.
-    package private(set) var states: [State?] = []
-
-    package init(
-        _ parameters: [Parameter], learningRate: Double = 1e-3, betas: (Double, Double) = (0.9, 0.999),
-        eps: Double = 1e-8, weightDecay: Double = 0, clip: Double? = nil
-    ) throws {
-        self.betas = betas
-        self.eps = eps
-        self.weightDecay = weightDecay
-        try super.init(parameters, learningRate: learningRate, clip: clip)
-        states = self.parameters.map { _ in nil }
-    }
-
-    package override func prepare(_ index: Int) throws {
-        if states[index] == nil { states[index] = State(first: try zeros(like: index), second: try zeros(like: index)) }
-    }
-
-    package override func update(_ index: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
-        states[index]?.steps += 1
-        guard let state = states[index] else { return }
-        let steps = Double(state.steps)
-        var settings = rk_adamw_settings(
-            lr: learningRate, beta1: betas.0, beta2: betas.1, eps: eps, weight_decay: weightDecay,
-            correction1: 1 - pow(betas.0, steps), correction2: 1 - pow(betas.1, steps), grad_scale: scale)
-        let m = state.first.elements(Float.self).baseAddress
-        let v = state.second.elements(Float.self).baseAddress
-        try parameter.update {
-            rk_adamw(
-                &settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, m, v,
-                gradient.count)
-        }
-    }
-}
-
-/// Stochastic gradient descent with momentum, as PyTorch has it.
-package final class SGD: Optimizer {
-    package let momentum: Double
-    package let weightDecay: Double
-    package let nesterov: Bool
-    /// The running sums of gradients in the order of `parameters`; nil before a parameter's first step.
-    package private(set) var buffers: [Tensor?] = []
-
-    package init(
-        _ parameters: [Parameter], learningRate: Double, momentum: Double = 0, weightDecay: Double = 0,
-        nesterov: Bool = false, clip: Double? = nil
-    ) throws {
-        guard momentum > 0 || !nesterov else { throw RiffleError("sgd", "nesterov is a form of momentum, which is 0") }
-        self.momentum = momentum
-        self.weightDecay = weightDecay
-        self.nesterov = nesterov
-        try super.init(parameters, learningRate: learningRate, clip: clip)
-        buffers = self.parameters.map { _ in nil }
-    }
-
-    package override func prepare(_ index: Int) throws {
-        if buffers[index] == nil { buffers[index] = try zeros(like: index) }
-    }
-
-    package override func update(_ index: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {
-        var settings = rk_sgd_settings(
-            lr: learningRate, momentum: momentum, weight_decay: weightDecay, grad_scale: scale, nesterov: nesterov)
-        let buffer = buffers[index]?.elements(Float.self).baseAddress
-        try parameter.update {
-            rk_sgd(
-                &settings, $0.assumingMemoryBound(to: Float.self), gradient.elements(Float.self).baseAddress, buffer,
-                gradient.count)
-        }
-    }
+/// Summaries of options that optimizers share.
+extension String {
+    static let learningRate = "the learning rate"
+    static let clip = "the global norm to which gradients are scaled down"
 }
