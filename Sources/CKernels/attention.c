@@ -119,7 +119,7 @@ bool rk_attention(
     }
     forward_job job = {.shape = s, .q = q, .k = k, .v = v, .out = out, .lse = lse};
     job.tiles = rk_ceil_div(s->queries, TILE_QUERIES);
-    job.span = rk_max(1, rk_min(4, s->batch * s->heads * job.tiles / 8)); // four, or enough pieces for eight threads
+    job.span = rk_query_span(s);
     job.spans = rk_ceil_div(job.tiles, job.span);
     size_t grain = rk_tile_grain(s, 2.0 * (double)job.span * (double)rk_max(1, rk_ceil_div(s->keys, TILE_KEYS)));
     rk_parallel_for(s->batch * s->heads * job.spans, grain, attend_piece, &job);

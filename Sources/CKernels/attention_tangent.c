@@ -214,9 +214,7 @@ bool rk_attention_tangent(
         .lse = lse,
         .tangent = tangent,
         .mean = mean};
-    size_t tiles = rk_ceil_div(s->queries, TILE_QUERIES);
-    size_t span = rk_max(1, rk_min(4, s->batch * s->heads * tiles / 8)); // four, or enough pieces for eight threads
-    run_pieces(&job, span * TILE_QUERIES, s->keys, 5);
+    run_pieces(&job, rk_query_span(s) * TILE_QUERIES, s->keys, 5);
     return !atomic_load(&job.failed);
 }
 

@@ -14,6 +14,12 @@ static inline size_t rk_tile_grain(const rk_attention_shape *s, double products)
     return rk_max(1, (size_t)(2e6 / (products * TILE_QUERIES * TILE_KEYS * (double)rk_max(1, s->width))));
 }
 
+/// Tiles of queries of a piece, which share each tile of keys and values: four, or fewer where RK_PIECES pieces would
+/// not come about otherwise.
+static inline size_t rk_query_span(const rk_attention_shape *s) {
+    return rk_max(1, rk_min(4, s->batch * s->heads * rk_ceil_div(s->queries, TILE_QUERIES) / RK_PIECES));
+}
+
 /// Rows of one head, brought together: elsewhere they may lie so that they displace each other from the cache.
 static inline void rk_gather_rows(size_t rows, size_t width, const float *x, size_t stride, float *out) {
     for (size_t r = 0; r < rows; r++) memcpy(out + r * width, x + r * stride, width * sizeof(float));

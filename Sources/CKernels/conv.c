@@ -49,10 +49,11 @@ static void gather(const window *v, size_t tap_begin, size_t tap_end, size_t beg
     }
 }
 
-/// Grid pixels a block: the gathered matrix takes about half of the second-level cache, and there are enough blocks.
+/// Grid pixels of a block: the gathered matrix takes about half of the second-level cache, and there are RK_PIECES
+/// blocks where that leaves enough for each.
 static size_t block_pixels(size_t total, size_t depth) {
     size_t fits = rk_max(48, 131072 / rk_max(1, depth)) / 16 * 16;
-    return rk_max(32, rk_min(rk_min(fits, 1024), rk_round_up(rk_ceil_div(total, 8), 16)));
+    return rk_max(32, rk_min(rk_min(fits, 1024), rk_round_up(rk_ceil_div(total, RK_PIECES), 16)));
 }
 
 // MARK: - Forward and input gradient
@@ -295,10 +296,10 @@ static bool gathered_weight_grad(const rk_conv_shape *s, const float *x, const f
         memset(gweight, 0, count * sizeof(float));
         return true;
     }
-    job.parts = rk_max(1, rk_min(rk_min(8, rk_ceil_div(job.total, 64)), (1 << 24) / count));
+    job.parts = rk_max(1, rk_min(rk_min(RK_PIECES, rk_ceil_div(job.total, 64)), (1 << 24) / count));
     job.per_part = rk_round_up(rk_ceil_div(job.total, job.parts), 16);
     job.parts = rk_ceil_div(job.total, job.per_part);
-    job.groups = job.parts < 8 ? s->kernel_h : 1;
+    job.groups = job.parts < RK_PIECES ? s->kernel_h : 1;
     job.block = rk_min(job.per_part, block_pixels(job.total, job.depth / job.groups));
     size_t bytes = job.parts * count * sizeof(float);
     job.partial = job.parts > 1 ? rk_alloc(bytes) : gweight;

@@ -155,5 +155,5 @@ static void pack_panels(void *context, size_t begin, size_t end) {
 void rk_pack(rk_precision precision, rk_operand b, size_t k, size_t n, float *packed) {
     pack_job job = {precision, b, k, n, packed};
     size_t panel = rk_panel();
-    rk_parallel_for(rk_ceil_div(n, panel), rk_max(1, 32768 / (panel * rk_max(1, k))), pack_panels, &job);
+    rk_parallel_for(rk_ceil_div(n, panel), rk_max(1, 2 * RK_GRAIN / (panel * rk_max(1, k))), pack_panels, &job);
 }

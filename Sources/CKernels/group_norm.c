@@ -40,8 +40,8 @@ static bool prepare_groups(group_job *job) {
     size_t width = job->channels / job->groups;
     job->chunk_groups = job->groups;
     // Few samples: cut the channels too, in chunks of at least 32 so that whole cache lines are read.
-    if (job->n < 8)
-        job->chunk_groups = rk_min(job->groups, rk_max(rk_ceil_div(32, width), rk_ceil_div(job->groups, 8)));
+    if (job->n < RK_PIECES)
+        job->chunk_groups = rk_min(job->groups, rk_max(rk_ceil_div(32, width), rk_ceil_div(job->groups, RK_PIECES)));
     job->chunks = rk_ceil_div(job->groups, job->chunk_groups);
     size_t count = job->n * job->channels;
     job->bytes = count * (SUMS * sizeof(double) + COEFFICIENTS * sizeof(float));
@@ -79,7 +79,7 @@ static bool run_groups(group_job *job, void (*run)(const group_job *job, const g
     if (!prepare_groups(job)) return false;
     job->run = run;
     size_t work = job->pixels * job->channels / job->chunks;
-    rk_parallel_for(job->n * job->chunks, rk_max(1, 16384 / rk_max(1, work)), group_piece, job);
+    rk_parallel_for(job->n * job->chunks, rk_rows_of_piece(work), group_piece, job);
     return true;
 }
 

@@ -43,7 +43,7 @@ static void layer_piece(void *context, size_t begin, size_t end) {
 
 static void run_rows(layer_job *job) {
     job->each = job->rows / job->sets;
-    rk_parallel_for(job->rows, rk_max(1, 16384 / rk_max(1, job->width)), layer_piece, job);
+    rk_parallel_for(job->rows, rk_rows_of_piece(job->width), layer_piece, job);
 }
 
 static float *cleared(float *parts, const layer_job *job, size_t piece) {
@@ -77,14 +77,14 @@ static bool run_gradient(layer_job *job, float *gweight, float *gbias) {
     job->each = job->rows / job->sets;
     // Not too many rows either, whose float32 sums would lose digits.
     size_t most = rk_min(2048, rk_ceil_div(job->rows, 32));
-    job->grain = rk_min(job->each, rk_max(rk_max(1, 16384 / rk_max(1, job->width)), most));
+    job->grain = rk_min(job->each, rk_max(rk_rows_of_piece(job->width), most));
     job->parts = rk_ceil_div(job->each, job->grain);
     size_t pieces = job->sets * job->parts, part = pieces * job->width, bytes = 2 * part * sizeof(float);
     float *space = job->parts > 1 && (gweight || gbias) ? rk_alloc(bytes) : NULL;
     if (job->parts > 1 && (gweight || gbias) && !space) return false;
     job->part_weight = gweight && space ? space : gweight;
     job->part_bias = gbias && space ? space + part : gbias;
-    rk_parallel_for(pieces, rk_max(1, 16384 / rk_max(1, job->grain * job->width)), layer_grad_piece, job);
+    rk_parallel_for(pieces, rk_rows_of_piece(job->grain * job->width), layer_grad_piece, job);
     if (!space) return true;
     sum_row_parts(job, job->part_weight, gweight);
     sum_row_parts(job, job->part_bias, gbias);

@@ -25,7 +25,7 @@ static void sum_piece(void *context, size_t begin, size_t end) {
 
 void rk_sum_parts(size_t parts, size_t count, const float *part, bool accumulate, float *y) {
     sum_job job = {parts, count, part, accumulate, y};
-    rk_parallel_for(count, 16384, sum_piece, &job);
+    rk_parallel_for(count, RK_GRAIN, sum_piece, &job);
 }
 
 // MARK: - Products in blocks
@@ -38,8 +38,8 @@ typedef struct {
     size_t rows, columns, row_blocks, column_blocks, parts, depth;
 } gemm_job;
 
-/// Blocks of about rk_block_rows() and this many columns; smaller ones where eight threads would otherwise go without,
-/// but none with much less than rk_piece_work() multiply-adds.
+/// Blocks have about rk_block_rows() rows and this many columns, or fewer where there would be less than RK_PIECES
+/// blocks. None has much less than rk_piece_work() multiply-adds.
 enum { BLOCK_COLUMNS = 512 };
 
 /// The size of equal parts of `count`, none larger than `most`, in multiples of `unit`.
@@ -51,7 +51,7 @@ static void cut(gemm_job *job) {
     const rk_gemm_shape *s = job->shape;
     double work = (double)s->m * (double)s->n * (double)s->k * (double)s->batch;
     double most = work / (double)rk_piece_work();
-    if (most > 8) most = 8;
+    if (most > RK_PIECES) most = RK_PIECES;
     size_t unit = rk_row_unit();
     job->rows = even_block(s->m, rk_block_rows(s->transpose_a), unit),
     job->columns = even_block(s->n, BLOCK_COLUMNS, 64);

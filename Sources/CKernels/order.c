@@ -6,9 +6,8 @@
 #include "kernels/memory.h"
 #include "kernels/reduce.h"
 #include "kernels/threads.h"
+#include "private.h"
 #include "order.h"
-
-#define GRAIN 16384
 
 typedef struct {
     bool largest, reverse;
@@ -20,7 +19,7 @@ typedef struct {
     atomic_bool *failed;
 } plan;
 
-static size_t rows_a_piece(size_t elements) { return elements < GRAIN ? GRAIN / (elements + 1) + 1 : 1; }
+static size_t rows_a_piece(size_t elements) { return elements < RK_GRAIN ? RK_GRAIN / (elements + 1) + 1 : 1; }
 
 // MARK: - Indices of extremes
 
@@ -304,7 +303,7 @@ static void places_piece(void *context, size_t begin, size_t end) {
 }
 
 void rk_places(int32_t *order, int32_t *whole, size_t rows, size_t count, size_t n) {
-    rk_parallel_for(rows * count, GRAIN, places_piece, &(places_plan){order, whole, count, n});
+    rk_parallel_for(rows * count, RK_GRAIN, places_piece, &(places_plan){order, whole, count, n});
 }
 
 #define EACH_NONZERO(type, body) \

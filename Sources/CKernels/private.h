@@ -9,10 +9,19 @@
 /// For the parts of a loop that a caller's constants and vector level are to reach.
 #define RK_INLINE static inline __attribute__((always_inline))
 
+/// Work that makes fewer pieces than this is cut finer, so that the threads of usual machines all get some. The number
+/// is the same on every machine, since sums run in the order of the pieces.
+enum { RK_PIECES = 8 };
+/// Elements of a piece of a simple loop: fewer take about as long as waking another thread.
+enum { RK_GRAIN = 16384 };
+
 static inline size_t rk_min(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t rk_max(size_t a, size_t b) { return a > b ? a : b; }
 static inline size_t rk_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 static inline size_t rk_round_up(size_t a, size_t multiple) { return rk_ceil_div(a, multiple) * multiple; }
+
+/// How many rows of so many elements make a piece of a simple loop.
+static inline size_t rk_rows_of_piece(size_t elements) { return rk_max(1, RK_GRAIN / rk_max(1, elements)); }
 
 /// A float32 matrix product's operand: row-major, `row` elements from one row to the next, perhaps to be transposed.
 typedef struct {

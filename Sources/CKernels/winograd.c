@@ -150,11 +150,12 @@ static void convolve_piece(void *context, size_t begin, size_t end) {
     rk_free(space, bytes);
 }
 
-/// Tiles a block, in rows of the product's kernel: both transformed blocks fit the second-level cache, weights that do
-/// not are read for as many tiles as that allows, and there should be eight blocks.
+/// Tiles of a block, a multiple of the rows that the product's kernel takes at once: both transformed blocks fit the
+/// second-level cache, weights that do not fit are read for as many tiles as that allows, and there are RK_PIECES blocks
+/// where the images are large enough.
 static size_t block_tiles(size_t tiles, size_t in, size_t out) {
     size_t unit = rk_row_unit(), fits = rk_max(rk_round_up(24, unit), rk_min(96, 8448 / (in + out) / unit * unit));
-    return rk_min(fits, rk_max(unit, rk_round_up(rk_ceil_div(tiles, 8), unit)));
+    return rk_min(fits, rk_max(unit, rk_round_up(rk_ceil_div(tiles, RK_PIECES), unit)));
 }
 
 static bool convolve(
@@ -268,7 +269,7 @@ bool rk_winograd_weight_grad(const rk_conv_shape *s, const float *x, const float
     weight_grad_job job = {.tiles = tile_images(s), .in = s->c_in, .out = s->c_out, .x = x, .gy = gy, .block = 64};
     job.in_blocks = rk_ceil_div(s->c_in, CHANNEL_BLOCK), job.out_blocks = rk_ceil_div(s->c_out, CHANNEL_BLOCK);
     size_t blocks = job.in_blocks * job.out_blocks, count = s->c_out * 9 * s->c_in;
-    job.parts = rk_max(1, rk_min(rk_ceil_div(8, blocks), tile_count(&job.tiles) / job.block));
+    job.parts = rk_max(1, rk_min(rk_ceil_div(RK_PIECES, blocks), tile_count(&job.tiles) / job.block));
     size_t bytes = job.parts * count * sizeof(float);
     job.partial = job.parts > 1 ? rk_alloc(bytes) : gweight;
     if (!job.partial) return false;
