@@ -1,5 +1,6 @@
 // Matrix products on one thread, float32. The kernels are our own: products of blocks that fit the cache need no
 // general library, and are the faster for it. RIFFLE_BLAS names a BLAS to be used instead.
+#include <limits.h>
 #include <string.h>
 
 #include "amx.h"
@@ -15,8 +16,8 @@ enum {
     CBLAS_TRANSPOSE = 112,
 };
 
-/// Rows of a block, which takes part of the second cache. A transposed A's block is less deep and higher: its columns
-/// and those of B are read from afar, so that each should serve many others.
+/// Rows of a block, which takes part of the second cache. The block of a transposed A has fewer inner indices and more
+/// rows: its rows and those of B are far apart in memory, so that each that is fetched should be used many times.
 enum { RK_BLOCK_ROWS = 192, RK_TURNED_ROWS = 384, RK_TURNED_DEPTH = 256 };
 
 #define RK_BODY "gemm.inc"
@@ -56,7 +57,8 @@ static void multiply(
     if (!packed && !a.transpose && (n <= 4 || (m <= 4 && b.transpose))
         && multiply_narrow(m, n, k, alpha, a, b, beta, c, ldc))
         return;
-    // Rows far apart share few cache sets and pages; copying pays where they are read often. Without memory it is left.
+    // Rows far apart share few cache sets and pages, so that copying A pays where its rows are read often. Without
+    // memory for the copy A is read in place.
     size_t bytes = RK_DISPATCH(space_floats)(a.transpose) * sizeof(float), rows = rk_block_rows(a.transpose);
     float *space = n >= 128 && m >= 24 && a.row >= (a.transpose ? 192 : 512) ? rk_alloc(bytes) : NULL;
     for (size_t i = 0; i < m; i += rows) RK_DISPATCH(gemm)
@@ -71,6 +73,11 @@ void rk_vector_gemm(
 
 static bool has_tiles(void) { return rk_cpu() == RK_CPU_AMX; }
 
+/// A BLAS takes sizes as int. Larger products run on the kernels built in.
+static bool fits_blas(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, size_t ldc) {
+    return rk_max(rk_max(m, n), rk_max(k, ldc)) <= INT_MAX && rk_max(a.row, b.row) <= INT_MAX;
+}
+
 void rk_sgemm(
     rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c,
     size_t ldc) {
@@ -79,7 +86,7 @@ void rk_sgemm(
     if (!blas && has_tiles() && alpha != 0 && rk_amx_suits(m, n, k)
         && rk_amx_gemm(precision, m, n, k, alpha, a, b, NULL, beta, c, ldc))
         return;
-    if (blas && k > 0 && alpha != 0)
+    if (blas && k > 0 && alpha != 0 && fits_blas(m, n, k, a, b, ldc))
         blas(
             CBLAS_ROW_MAJOR, a.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE,
             b.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE, (int)m, (int)n, (int)k, alpha, a.data, (int)a.row,
