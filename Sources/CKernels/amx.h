@@ -9,7 +9,7 @@ enum { RK_AMX_SIDE = 32 };
 /// Whether a product of this size is faster there.
 bool rk_amx_suits(size_t m, size_t n, size_t k);
 
-/// C = alpha op(A) op(B) + beta C on the calling thread, with B as it lies or, where `packed` is given, in panels.
+/// C = alpha op(A) op(B) + beta C on the calling thread, with B as it is stored or, where `packed` is given, in panels.
 /// False, with C as it was, where B is not packed and there is no memory for that.
 bool rk_amx_gemm(
     rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed,

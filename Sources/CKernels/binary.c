@@ -74,7 +74,7 @@ static binary_loop loop_for(rk_binary_op op, rk_dtype dtype) {
 
 // MARK: - Broadcasting
 
-// An input's place: strides in elements over the collapsed shape, 0 where it is repeated.
+// An input with its strides in elements over the collapsed shape, 0 where it is repeated.
 typedef struct {
     const char *data;
     size_t stride[RK_MAX_RANK];

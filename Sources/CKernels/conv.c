@@ -66,7 +66,7 @@ typedef struct {
     float *packed, *y;
     rk_precision precision;
     size_t total, block, depth, c_out;
-    size_t spread, y_h, y_w, first_row, first_column; // where the grid lies among y's pixels
+    size_t spread, y_h, y_w, first_row, first_column; // the grid among y's pixels
     atomic_bool failed;
 } correlation;
 

@@ -1,4 +1,4 @@
-// Copies between strided places, and of rows by index.
+// Copies between strided arrays, and of rows by index.
 #include <string.h>
 
 #include "kernels/elementwise.h"

@@ -58,8 +58,8 @@ static void cut(gemm_job *job) {
     job->parts = 1, job->depth = s->k;
     size_t blocks = rk_ceil_div(s->m, job->rows) * rk_ceil_div(s->n, job->columns);
     if (s->batch == 1 && s->k >= 2048 && s->k > 2 * rk_max(s->m, s->n)) {
-        // A long sum of few products, as in weights' gradients: cut the sum, and read A and B once. Pieces are large
-        // here: of twice as many no thread waits long for the last.
+        // A long sum of few products, as in weights' gradients: cut the sum, and read A and B once. There are up to
+        // twice RK_PIECES pieces, since these are large and threads would wait long for the last of fewer.
         size_t parts = rk_min((size_t)(2 * most) / blocks, s->k / 1024);
         job->depth = parts > 1 ? rk_round_up(rk_ceil_div(s->k, parts), 16) : s->k;
         job->parts = rk_ceil_div(s->k, job->depth);

@@ -32,20 +32,21 @@ static tiling tile_images(const rk_conv_shape *s) {
 
 static size_t tile_count(const tiling *t) { return t->n * t->down * t->across; }
 
+/// A tile's first pixel.
 typedef struct {
-    size_t image, i, j; // the tile's first pixel
-} tile_place;
+    size_t image, i, j;
+} tile_origin;
 
-static tile_place locate(const tiling *t, size_t tile) {
+static tile_origin locate(const tiling *t, size_t tile) {
     size_t image = tile / (t->down * t->across), rest = tile % (t->down * t->across);
-    return (tile_place){image, rest / t->across * TILE, rest % t->across * TILE};
+    return (tile_origin){image, rest / t->across * TILE, rest % t->across * TILE};
 }
 
 /// The addresses of a tile of side + 2 border pixels of images [n, h, w, channels]; pixels outside are `zeros`.
 static void address_tile(
     const tiling *t, size_t tile, size_t border, const float *x, size_t channels, const float *zeros,
     const float **pixels) {
-    tile_place at = locate(t, tile);
+    tile_origin at = locate(t, tile);
     size_t side = TILE + 2 * border;
     for (size_t i = 0; i < side; i++)
         for (size_t j = 0; j < side; j++) {
@@ -125,7 +126,7 @@ static void convolve_block(const forward_job *job, size_t begin, size_t count, c
             RK_FLOAT32, count, job->out, job->in, 1, (rk_operand){v + p * job->in_plane, job->in, false},
             job->weight + p * job->weight_plane, 0, m + p * job->out_plane, job->out);
     for (size_t t = 0; t < count; t++) {
-        tile_place at = locate(&job->tiles, begin + t);
+        tile_origin at = locate(&job->tiles, begin + t);
         float *y = job->y + ((at.image * job->tiles.h + at.i) * job->tiles.w + at.j) * job->out;
         size_t rows = rk_min(TILE, job->tiles.h - at.i), columns = rk_min(TILE, job->tiles.w - at.j);
         RK_DISPATCH(output_tile)
@@ -151,8 +152,8 @@ static void convolve_piece(void *context, size_t begin, size_t end) {
 }
 
 /// Tiles of a block, a multiple of the rows that the product's kernel takes at once: both transformed blocks fit the
-/// second-level cache, weights that do not fit are read for as many tiles as that allows, and there are RK_PIECES blocks
-/// where the images are large enough.
+/// second-level cache, weights that do not fit are read for as many tiles as that allows, and there are RK_PIECES
+/// blocks where the images are large enough.
 static size_t block_tiles(size_t tiles, size_t in, size_t out) {
     size_t unit = rk_row_unit(), fits = rk_max(rk_round_up(24, unit), rk_min(96, 8448 / (in + out) / unit * unit));
     return rk_min(fits, rk_max(unit, rk_round_up(rk_ceil_div(tiles, RK_PIECES), unit)));

@@ -90,7 +90,7 @@ extension Op {
         let (order32, whole32) = (places.elements(Int32.self).baseAddress, whole.elements(Int32.self).baseAddress)
         if let order32, let whole32, places.count > 0 {
             try workspace(order(rows, order32))
-            rk_places(order32, whole32, places.count / count, count, n)
+            rk_indices_from_one(order32, whole32, places.count / count, count, n)
         }
         let values = try rows.reshaped(to: [x.count]).take(whole)
         return try [values, places].map { dim == last ? $0 : try $0.transposed(dim, last) }
