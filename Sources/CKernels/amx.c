@@ -370,7 +370,8 @@ static void multiply_special(size_t parts, target t, rk_operand a, const uint16_
         size_t depth = rk_min(t.depth - p, AT_ONCE);
         unpack_columns(parts, depth, panel, b);
         rk_operand part = rk_slice(a, 0, p);
-        rk_vector_gemm(t.m, t.columns, depth, t.alpha, part, (rk_operand){b, SIDE, false}, t.beta, t.c, t.row);
+        rk_vector_gemm(
+            t.m, t.columns, depth, part, (rk_operand){b, SIDE, false}, (rk_output){t.c, t.row, t.alpha, t.beta});
     }
 }
 
@@ -385,8 +386,8 @@ static bool pack_block(rk_precision precision, rk_operand a, size_t m, size_t de
 }
 
 bool rk_amx_gemm(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed,
-    float beta, float *c, size_t ldc) {
+    rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, rk_operand b, const float *packed,
+    rk_output out) {
     size_t parts = parts_of(precision), rows_of_cells = rk_ceil_div(rk_min(m, ROWS), SIDE);
     size_t block = rows_of_cells * cells_of(rk_min(k, DEPTH)) * cell_of(parts);
     size_t bytes =
@@ -402,7 +403,9 @@ bool rk_amx_gemm(
             bool finite =
                 space && pack_block(precision, part, rows, depth, space); // without memory the slow way serves
             for (size_t j = 0; j < n; j += SIDE) {
-                target t = {rows, rk_min(n - j, SIDE), depth, alpha, p == 0 ? beta : 1, c + i * ldc + j, ldc};
+                target t = {rows,      rk_min(n - j, SIDE),   depth,
+                            out.alpha, p == 0 ? out.beta : 1, out.c + i * out.row + j,
+                            out.row};
                 const float *panel = packed ? packed + j / SIDE * rk_amx_panel_floats(precision, k) : own;
                 if (!packed) rk_amx_pack(precision, rk_slice(b, p, j), depth, t.columns, own, depth, 0);
                 size_t from = packed ? p : 0;

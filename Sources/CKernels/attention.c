@@ -53,13 +53,13 @@ static void attend_tile(
     float *out) {
     float shrink[TILE_QUERIES];
     rk_sgemm(
-        s->precision, keys, TILE_QUERIES, s->width, 1, (rk_operand){space->k, s->width, false},
-        (rk_operand){t->query, TILE_QUERIES, false}, 0, space->scores, TILE_QUERIES);
+        s->precision, keys, TILE_QUERIES, s->width, (rk_operand){space->k, s->width, false},
+        (rk_operand){t->query, TILE_QUERIES, false}, (rk_output){space->scores, TILE_QUERIES, 1, 0});
     RK_DISPATCH(exponentiate_tile)(keys, (float)s->scale, space->scores, t->largest, t->sum, shrink);
     if (!first) RK_DISPATCH(scale_tile)(rows, s->width, shrink, out, s->out.row);
     rk_sgemm(
-        s->precision, rows, s->width, keys, 1, (rk_operand){space->scores, TILE_QUERIES, true},
-        (rk_operand){space->v, s->width, false}, first ? 0 : 1, out, s->out.row);
+        s->precision, rows, s->width, keys, (rk_operand){space->scores, TILE_QUERIES, true},
+        (rk_operand){space->v, s->width, false}, (rk_output){out, s->out.row, 1, first ? 0 : 1});
 }
 
 static void finish_tile(const rk_attention_shape *s, const query_tile *t, size_t rows, float *out, float *lse) {
@@ -187,23 +187,23 @@ static void grad_tile(const grad_job *job, const grad_space *space, size_t b, si
     rk_operand columns = {space->query + at * w, TILE_QUERIES, false};
     rk_operand gout = {space->gout + at * w, TILE_QUERIES, false};
     float scale = (float)s->scale, add_key = i > 0, add_query = j > 0;
-    rk_sgemm(s->precision, keys, TILE_QUERIES, w, 1, k, columns, 0, space->p, TILE_QUERIES);
+    rk_sgemm(s->precision, keys, TILE_QUERIES, w, k, columns, (rk_output){space->p, TILE_QUERIES, 1, 0});
     RK_DISPATCH(probabilities)(keys, scale, space->lse + at, space->p);
-    rk_sgemm(s->precision, keys, TILE_QUERIES, w, 1, v, gout, 0, space->slope, TILE_QUERIES);
+    rk_sgemm(s->precision, keys, TILE_QUERIES, w, v, gout, (rk_output){space->slope, TILE_QUERIES, 1, 0});
     RK_DISPATCH(score_slopes)(keys, scale, space->p, space->mean + at, space->slope);
     if (job->want_key) {
         rk_operand rows_of_q = {space->q_rows + at * w, w, false}, rows_of_gout = {space->gout_rows + at * w, w, false};
         rk_sgemm(
-            s->precision, keys, w, rows, 1, (rk_operand){space->p, TILE_QUERIES, false}, rows_of_gout, add_key,
-            job->gv + value, s->v.row);
+            s->precision, keys, w, rows, (rk_operand){space->p, TILE_QUERIES, false}, rows_of_gout,
+            (rk_output){job->gv + value, s->v.row, 1, add_key});
         rk_sgemm(
-            s->precision, keys, w, rows, 1, (rk_operand){space->slope, TILE_QUERIES, false}, rows_of_q, add_key,
-            job->gk + key, s->k.row);
+            s->precision, keys, w, rows, (rk_operand){space->slope, TILE_QUERIES, false}, rows_of_q,
+            (rk_output){job->gk + key, s->k.row, 1, add_key});
     }
     if (job->want_query)
         rk_sgemm(
-            s->precision, rows, w, keys, 1, (rk_operand){space->slope, TILE_QUERIES, true}, k, add_query,
-            job->gq + query, s->q.row);
+            s->precision, rows, w, keys, (rk_operand){space->slope, TILE_QUERIES, true}, k,
+            (rk_output){job->gq + query, s->q.row, 1, add_query});
 }
 
 static void grad_piece(void *context, size_t begin, size_t end) {

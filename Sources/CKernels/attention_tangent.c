@@ -86,8 +86,8 @@ static void gather_keys(const tangent_job *job, tangent_space *t, size_t b, size
 /// tile (+)= x y for rows x of a tile of keys and transposed queries y.
 static void score(const rk_attention_shape *s, size_t keys, const float *x, const float *y, float add, float *tile) {
     rk_sgemm(
-        s->precision, keys, TILE_QUERIES, s->width, 1, (rk_operand){x, s->width, false},
-        (rk_operand){y, TILE_QUERIES, false}, add, tile, TILE_QUERIES);
+        s->precision, keys, TILE_QUERIES, s->width, (rk_operand){x, s->width, false},
+        (rk_operand){y, TILE_QUERIES, false}, (rk_output){tile, TILE_QUERIES, 1, add});
 }
 
 /// Probabilities, and the scores' tangents without scale.
@@ -104,8 +104,8 @@ static void to_queries(
     const rk_attention_shape *s, size_t rows, size_t keys, const float *tile, const float *x, float add, float *y,
     size_t stride) {
     rk_sgemm(
-        s->precision, rows, s->width, keys, 1, (rk_operand){tile, TILE_QUERIES, true}, (rk_operand){x, s->width, false},
-        add, y, stride);
+        s->precision, rows, s->width, keys, (rk_operand){tile, TILE_QUERIES, true}, (rk_operand){x, s->width, false},
+        (rk_output){y, stride, 1, add});
 }
 
 /// y (+)= tile x, a row for each key.
@@ -113,8 +113,8 @@ static void to_keys(
     const rk_attention_shape *s, size_t rows, size_t keys, const float *tile, const float *x, float add, float *y,
     size_t stride) {
     rk_sgemm(
-        s->precision, keys, s->width, rows, 1, (rk_operand){tile, TILE_QUERIES, false},
-        (rk_operand){x, s->width, false}, add, y, stride);
+        s->precision, keys, s->width, rows, (rk_operand){tile, TILE_QUERIES, false}, (rk_operand){x, s->width, false},
+        (rk_output){y, stride, 1, add});
 }
 
 // MARK: - Pieces

@@ -84,9 +84,10 @@ static void correlate_block(const correlation *job, size_t begin, size_t end, fl
     for (size_t p = 0; job->bias && p < count; p++) copy_floats(out + p * n, job->bias, n);
     rk_operand rows = {gathered, job->depth, false};
     if (job->packed)
-        rk_sgemm_packed(job->precision, count, n, job->depth, 1, rows, job->packed, job->bias != NULL, out, n);
+        rk_sgemm_packed(
+            job->precision, count, n, job->depth, rows, job->packed, (rk_output){out, n, 1, job->bias != NULL});
     else
-        rk_sgemm(job->precision, count, n, job->depth, 1, rows, job->weight, job->bias != NULL, out, n);
+        rk_sgemm(job->precision, count, n, job->depth, rows, job->weight, (rk_output){out, n, 1, job->bias != NULL});
     for (size_t p = 0; job->spread > 1 && p < count; p++) copy_floats(spread_pixel(job, begin + p), product + p * n, n);
 }
 
@@ -258,9 +259,8 @@ static void weight_grad_block(
     size_t run = job->view.wide * job->view.c, columns = (tap_end - tap_begin) * run;
     gather(&job->view, tap_begin, tap_end, begin, end, gathered);
     rk_sgemm(
-        job->precision, job->c_out, columns, end - begin, 1,
-        (rk_operand){job->gy + begin * job->c_out, job->c_out, true}, (rk_operand){gathered, columns, false},
-        first ? 0 : 1, out + tap_begin * run, job->depth);
+        job->precision, job->c_out, columns, end - begin, (rk_operand){job->gy + begin * job->c_out, job->c_out, true},
+        (rk_operand){gathered, columns, false}, (rk_output){out + tap_begin * run, job->depth, 1, first ? 0 : 1});
 }
 
 static void weight_grad_piece(void *context, size_t begin, size_t end) {

@@ -29,9 +29,8 @@ static void scale_rows(size_t m, size_t n, float beta, float *c, size_t ldc) {
 }
 
 /// Few rows or few columns: a product by dot products, after turning a narrow B; false without memory for that.
-static bool multiply_narrow(
-    size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc) {
-    gemm_target t = {alpha, beta, c, ldc, n};
+static bool multiply_narrow(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out) {
+    gemm_target t = {out.alpha, out.beta, out.c, out.row, n};
     if (b.transpose) {
         RK_DISPATCH(gemm_dots)(m, n, k, a, b, &t);
         return true;
@@ -47,28 +46,23 @@ static bool multiply_narrow(
 }
 
 /// `packed` holds B in panels of the vector kernel where it is given.
-static void multiply(
-    size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed, float beta, float *c,
-    size_t ldc) {
-    if (k == 0 || alpha == 0) {
-        if (beta != 1) scale_rows(m, n, beta, c, ldc);
+static void multiply(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, const float *packed, rk_output out) {
+    if (k == 0 || out.alpha == 0) {
+        if (out.beta != 1) scale_rows(m, n, out.beta, out.c, out.row);
         return;
     }
-    if (!packed && !a.transpose && (n <= 4 || (m <= 4 && b.transpose))
-        && multiply_narrow(m, n, k, alpha, a, b, beta, c, ldc))
-        return;
+    if (!packed && !a.transpose && (n <= 4 || (m <= 4 && b.transpose)) && multiply_narrow(m, n, k, a, b, out)) return;
     // Rows far apart share few cache sets and pages, so that copying A pays where its rows are read often. Without
     // memory for the copy A is read in place.
     size_t bytes = RK_DISPATCH(space_floats)(a.transpose) * sizeof(float), rows = rk_block_rows(a.transpose);
     float *space = n >= 128 && m >= 24 && a.row >= (a.transpose ? 192 : 512) ? rk_alloc(bytes) : NULL;
-    for (size_t i = 0; i < m; i += rows) RK_DISPATCH(gemm)
-    (rk_min(m - i, rows), n, k, alpha, rk_slice(a, i, 0), b, packed, beta, c + i * ldc, ldc, space);
+    for (size_t i = 0; i < m; i += rows, out.c += rows * out.row)
+        RK_DISPATCH(gemm)(rk_min(m - i, rows), n, k, rk_slice(a, i, 0), b, packed, out, space);
     if (space) rk_free(space, bytes);
 }
 
-void rk_vector_gemm(
-    size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc) {
-    multiply(m, n, k, alpha, a, b, NULL, beta, c, ldc);
+void rk_vector_gemm(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out) {
+    multiply(m, n, k, a, b, NULL, out);
 }
 
 static bool has_tiles(void) { return rk_cpu() == RK_CPU_AMX; }
@@ -78,31 +72,28 @@ static bool fits_blas(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, 
     return rk_max(rk_max(m, n), rk_max(k, ldc)) <= INT_MAX && rk_max(a.row, b.row) <= INT_MAX;
 }
 
-void rk_sgemm(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c,
-    size_t ldc) {
+void rk_sgemm(rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out) {
     if (m == 0 || n == 0) return;
     rk_cblas_sgemm blas = rk_blas_sgemm();
-    if (!blas && has_tiles() && alpha != 0 && rk_amx_suits(m, n, k)
-        && rk_amx_gemm(precision, m, n, k, alpha, a, b, NULL, beta, c, ldc))
+    if (!blas && has_tiles() && out.alpha != 0 && rk_amx_suits(m, n, k)
+        && rk_amx_gemm(precision, m, n, k, a, b, NULL, out))
         return;
-    if (blas && k > 0 && alpha != 0 && fits_blas(m, n, k, a, b, ldc))
+    if (blas && k > 0 && out.alpha != 0 && fits_blas(m, n, k, a, b, out.row))
         blas(
             CBLAS_ROW_MAJOR, a.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE,
-            b.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE, (int)m, (int)n, (int)k, alpha, a.data, (int)a.row,
-            b.data, (int)b.row, beta, c, (int)ldc);
+            b.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE, (int)m, (int)n, (int)k, out.alpha, a.data, (int)a.row,
+            b.data, (int)b.row, out.beta, out.c, (int)out.row);
     else
-        multiply(m, n, k, alpha, a, b, NULL, beta, c, ldc);
+        multiply(m, n, k, a, b, NULL, out);
 }
 
 void rk_sgemm_packed(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta,
-    float *c, size_t ldc) {
+    rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, const float *packed, rk_output out) {
     if (m == 0 || n == 0) return;
-    if (has_tiles() && k > 0 && alpha != 0)
-        rk_amx_gemm(precision, m, n, k, alpha, a, (rk_operand){0}, packed, beta, c, ldc);
+    if (has_tiles() && k > 0 && out.alpha != 0)
+        rk_amx_gemm(precision, m, n, k, a, (rk_operand){0}, packed, out);
     else
-        multiply(m, n, k, alpha, a, (rk_operand){0}, packed, beta, c, ldc);
+        multiply(m, n, k, a, (rk_operand){0}, packed, out);
 }
 
 // MARK: - Packing

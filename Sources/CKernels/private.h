@@ -42,10 +42,15 @@ static inline size_t rk_row_offset(rk_attention_stride s, size_t batch, size_t h
     return batch * s.batch + head * s.head + row * s.row;
 }
 
+/// What a product is added to: C = alpha op(A) op(B) + beta C, with `row` elements from one row of C to the next.
+typedef struct {
+    float *c;
+    size_t row;
+    float alpha, beta;
+} rk_output;
+
 /// C = alpha op(A) op(B) + beta C on the calling thread; op(A) is m x k, op(B) k x n.
-void rk_sgemm(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c,
-    size_t ldc);
+void rk_sgemm(rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out);
 
 /// A matrix k x n in panels, the order in which the product below reads it for one precision: rk_packed_floats of them.
 /// A panel holds rk_panel() columns in rk_panel_floats(k) floats; their order is up to the kernels.
@@ -60,8 +65,7 @@ size_t rk_panel_floats(rk_precision precision, size_t k);
 /// The panel that begins with a column, a multiple of rk_panel().
 const float *rk_packed_at(rk_precision precision, const float *packed, size_t k, size_t column);
 void rk_sgemm_packed(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta,
-    float *c, size_t ldc);
+    rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, const float *packed, rk_output out);
 
 /// The most rows of a block of op(A), and what their number should be a multiple of.
 size_t rk_block_rows(bool transpose_a);

@@ -123,8 +123,8 @@ static void convolve_block(const forward_job *job, size_t begin, size_t count, c
     }
     for (size_t p = 0; p < PLANES; p++)
         rk_sgemm_packed(
-            RK_FLOAT32, count, job->out, job->in, 1, (rk_operand){v + p * job->in_plane, job->in, false},
-            job->weight + p * job->weight_plane, 0, m + p * job->out_plane, job->out);
+            RK_FLOAT32, count, job->out, job->in, (rk_operand){v + p * job->in_plane, job->in, false},
+            job->weight + p * job->weight_plane, (rk_output){m + p * job->out_plane, job->out, 1, 0});
     for (size_t t = 0; t < count; t++) {
         tile_origin at = locate(&job->tiles, begin + t);
         float *y = job->y + ((at.image * job->tiles.h + at.i) * job->tiles.w + at.j) * job->out;
@@ -228,10 +228,9 @@ static void add_tiles(
     }
     for (size_t p = 0; p < PLANES; p++)
         rk_sgemm(
-            RK_FLOAT32, space->out, space->in, count, 1,
-            (rk_operand){space->gy + p * space->gy_plane, space->out, true},
-            (rk_operand){space->x + p * space->x_plane, space->in, false}, first ? 0 : 1,
-            space->sum + p * space->sum_plane, space->in);
+            RK_FLOAT32, space->out, space->in, count, (rk_operand){space->gy + p * space->gy_plane, space->out, true},
+            (rk_operand){space->x + p * space->x_plane, space->in, false},
+            (rk_output){space->sum + p * space->sum_plane, space->in, 1, first ? 0 : 1});
 }
 
 static void weight_grad_block(const weight_grad_job *job, weight_grad_space *space, size_t piece) {
