@@ -20,7 +20,7 @@ struct ci_png {
     size_t stride;
     int passes;
     uint32_t height;
-    // libpng's errors repeat what is wrong in general terms where a warning has told it before.
+    // The last warning: where a header is wrong, libpng warns of what is wrong and then fails in general terms.
     char warning[CI_MESSAGE];
     char *message;
 };

@@ -98,7 +98,7 @@ RK_INLINE size_t past(size_t count, size_t begin) { return count > begin ? count
 
 static size_t cells_of(size_t depth) { return rk_ceil_div(depth, SIDE); }
 
-/// Rows of A, [rows <= 16, depth <= 32] where they lie, in a tile of each part.
+/// Rows of A, [rows <= 16, depth <= 32] as they are stored, in a tile of each part.
 RK_INLINE bool pack_tile(size_t parts, size_t rows, size_t depth, const float *a, size_t row, uint16_t *out) {
     bool finite = true;
     __mmask16 lower = first_lanes(depth), upper = first_lanes(past(depth, HALF));
@@ -164,7 +164,7 @@ RK_INLINE bool pack_rows(size_t parts, rk_operand a, size_t m, size_t depth, uin
     return finite;
 }
 
-/// Columns of B, [depth <= 32, columns <= 32] where they lie, in a cell; missing ones become 0.
+/// Columns of B, [depth <= 32, columns <= 32] as they are stored, in a cell; missing ones become 0.
 RK_INLINE bool pack_cell(size_t parts, size_t depth, size_t columns, const float *b, size_t row, uint16_t *out) {
     bool finite = true;
     __mmask16 lanes[2] = {first_lanes(columns), first_lanes(past(columns, HALF))};
@@ -208,7 +208,7 @@ static void unpack_columns(size_t parts, size_t depth, const uint16_t *panel, fl
 
 // MARK: - Panels
 
-/// A panel of 32 columns: for each of its cells a byte that tells whether all of it is finite, then the cells.
+/// A panel of 32 columns: a byte for each of its cells, 1 where all of the cell is finite, then the cells.
 static size_t header(size_t k) { return rk_round_up(cells_of(k), 64); }
 
 size_t rk_amx_panel_floats(rk_precision precision, size_t k) {
@@ -370,12 +370,13 @@ static void multiply_special(size_t parts, target t, rk_operand a, const uint16_
         size_t depth = rk_min(t.depth - p, AT_ONCE);
         unpack_columns(parts, depth, panel, b);
         rk_operand part = rk_slice(a, 0, p);
-        rk_vector_gemm(t.m, t.columns, depth, t.alpha, part, (rk_operand){b, SIDE, false}, t.beta, t.c, t.row);
+        rk_vector_gemm(
+            t.m, t.columns, depth, part, (rk_operand){b, SIDE, false}, (rk_output){t.c, t.row, t.alpha, t.beta});
     }
 }
 
 bool rk_amx_suits(size_t m, size_t n, size_t k) {
-    // What is filled up to whole cells must not cost more than is won.
+    // The zeros that fill cells up must not cost more than the tiles save.
     return m >= HALF && n >= HALF && k >= HALF
            && rk_round_up(m, HALF) * rk_round_up(n, SIDE) * rk_round_up(k, SIDE) <= 2 * m * n * k;
 }
@@ -385,8 +386,8 @@ static bool pack_block(rk_precision precision, rk_operand a, size_t m, size_t de
 }
 
 bool rk_amx_gemm(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed,
-    float beta, float *c, size_t ldc) {
+    rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, rk_operand b, const float *packed,
+    rk_output out) {
     size_t parts = parts_of(precision), rows_of_cells = rk_ceil_div(rk_min(m, ROWS), SIDE);
     size_t block = rows_of_cells * cells_of(rk_min(k, DEPTH)) * cell_of(parts);
     size_t bytes =
@@ -402,7 +403,9 @@ bool rk_amx_gemm(
             bool finite =
                 space && pack_block(precision, part, rows, depth, space); // without memory the slow way serves
             for (size_t j = 0; j < n; j += SIDE) {
-                target t = {rows, rk_min(n - j, SIDE), depth, alpha, p == 0 ? beta : 1, c + i * ldc + j, ldc};
+                target t = {rows,      rk_min(n - j, SIDE),   depth,
+                            out.alpha, p == 0 ? out.beta : 1, out.c + i * out.row + j,
+                            out.row};
                 const float *panel = packed ? packed + j / SIDE * rk_amx_panel_floats(precision, k) : own;
                 if (!packed) rk_amx_pack(precision, rk_slice(b, p, j), depth, t.columns, own, depth, 0);
                 size_t from = packed ? p : 0;

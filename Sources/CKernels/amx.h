@@ -9,11 +9,11 @@ enum { RK_AMX_SIDE = 32 };
 /// Whether a product of this size is faster there.
 bool rk_amx_suits(size_t m, size_t n, size_t k);
 
-/// C = alpha op(A) op(B) + beta C on the calling thread, with B as it lies or, where `packed` is given, in panels.
+/// C = alpha op(A) op(B) + beta C on the calling thread, with B as it is stored or, where `packed` is given, in panels.
 /// False, with C as it was, where B is not packed and there is no memory for that.
 bool rk_amx_gemm(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed,
-    float beta, float *c, size_t ldc);
+    rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, rk_operand b, const float *packed,
+    rk_output out);
 
 /// The floats of a panel of k inner indices.
 size_t rk_amx_panel_floats(rk_precision precision, size_t k);
@@ -22,5 +22,4 @@ size_t rk_amx_panel_floats(rk_precision precision, size_t k);
 void rk_amx_pack(rk_precision precision, rk_operand b, size_t depth, size_t columns, float *panel, size_t k, size_t p);
 
 /// The product by vector instructions: in gemm.c.
-void rk_vector_gemm(
-    size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc);
+void rk_vector_gemm(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out);

@@ -53,13 +53,13 @@ static void attend_tile(
     float *out) {
     float shrink[TILE_QUERIES];
     rk_sgemm(
-        s->precision, keys, TILE_QUERIES, s->width, 1, (rk_operand){space->k, s->width, false},
-        (rk_operand){t->query, TILE_QUERIES, false}, 0, space->scores, TILE_QUERIES);
+        s->precision, keys, TILE_QUERIES, s->width, (rk_operand){space->k, s->width, false},
+        (rk_operand){t->query, TILE_QUERIES, false}, (rk_output){space->scores, TILE_QUERIES, 1, 0});
     RK_DISPATCH(exponentiate_tile)(keys, (float)s->scale, space->scores, t->largest, t->sum, shrink);
     if (!first) RK_DISPATCH(scale_tile)(rows, s->width, shrink, out, s->out.row);
     rk_sgemm(
-        s->precision, rows, s->width, keys, 1, (rk_operand){space->scores, TILE_QUERIES, true},
-        (rk_operand){space->v, s->width, false}, first ? 0 : 1, out, s->out.row);
+        s->precision, rows, s->width, keys, (rk_operand){space->scores, TILE_QUERIES, true},
+        (rk_operand){space->v, s->width, false}, (rk_output){out, s->out.row, 1, first ? 0 : 1});
 }
 
 static void finish_tile(const rk_attention_shape *s, const query_tile *t, size_t rows, float *out, float *lse) {
@@ -78,22 +78,22 @@ static void attend_span(
     for (size_t i = begin; i < end; i += TILE_QUERIES) {
         query_tile *t = tile_at(space, (i - begin) / TILE_QUERIES);
         RK_DISPATCH(transpose_tile)
-        (rk_min(TILE_QUERIES, end - i), s->width, job->q + rk_place(s->q, b, h, i), s->q.row, t->query);
+        (rk_min(TILE_QUERIES, end - i), s->width, job->q + rk_row_offset(s->q, b, h, i), s->q.row, t->query);
         for (size_t r = 0; r < TILE_QUERIES; r++) t->largest[r] = -INFINITY, t->sum[r] = 0;
     }
     for (size_t j = 0; j < s->keys; j += TILE_KEYS) {
         size_t keys = rk_min(TILE_KEYS, s->keys - j);
-        rk_gather_rows(keys, s->width, job->k + rk_place(s->k, b, h, j), s->k.row, space->k);
-        rk_gather_rows(keys, s->width, job->v + rk_place(s->v, b, h, j), s->v.row, space->v);
+        rk_gather_head_rows(keys, s->width, job->k + rk_row_offset(s->k, b, h, j), s->k.row, space->k);
+        rk_gather_head_rows(keys, s->width, job->v + rk_row_offset(s->v, b, h, j), s->v.row, space->v);
         for (size_t i = begin; i < end; i += TILE_QUERIES)
             attend_tile(
                 s, space, tile_at(space, (i - begin) / TILE_QUERIES), rk_min(TILE_QUERIES, end - i), keys, j == 0,
-                job->out + rk_place(s->out, b, h, i));
+                job->out + rk_row_offset(s->out, b, h, i));
     }
     for (size_t i = begin; i < end; i += TILE_QUERIES)
         finish_tile(
             s, tile_at(space, (i - begin) / TILE_QUERIES), rk_min(TILE_QUERIES, end - i),
-            job->out + rk_place(s->out, b, h, i), job->lse + (b * s->heads + h) * s->queries + i);
+            job->out + rk_row_offset(s->out, b, h, i), job->lse + (b * s->heads + h) * s->queries + i);
 }
 
 static void attend_piece(void *context, size_t begin, size_t end) {
@@ -111,15 +111,14 @@ static void attend_piece(void *context, size_t begin, size_t end) {
     rk_free(space.scores, space.bytes);
 }
 
-bool rk_attention(
-    rk_dtype dtype, const rk_attention_shape *s, const void *q, const void *k, const void *v, void *out, void *lse) {
+bool rk_attention(rk_dtype dtype, const rk_attention_shape *s, rk_attention_inputs in, void *out, void *lse) {
     if (dtype == RK_F64) {
-        rk_plain_attention(s, q, k, v, out, lse);
+        rk_plain_attention(s, in, out, lse);
         return true;
     }
-    forward_job job = {.shape = s, .q = q, .k = k, .v = v, .out = out, .lse = lse};
+    forward_job job = {.shape = s, .q = in.q, .k = in.k, .v = in.v, .out = out, .lse = lse};
     job.tiles = rk_ceil_div(s->queries, TILE_QUERIES);
-    job.span = rk_max(1, rk_min(4, s->batch * s->heads * job.tiles / 8)); // four, or enough pieces for eight threads
+    job.span = rk_query_span(s);
     job.spans = rk_ceil_div(job.tiles, job.span);
     size_t grain = rk_tile_grain(s, 2.0 * (double)job.span * (double)rk_max(1, rk_ceil_div(s->keys, TILE_KEYS)));
     rk_parallel_for(s->batch * s->heads * job.spans, grain, attend_piece, &job);
@@ -166,9 +165,9 @@ static void prepare_queries(
     const grad_job *job, const grad_space *space, size_t b, size_t h, size_t begin, size_t end) {
     const rk_attention_shape *s = job->shape;
     for (size_t i = begin; i < end; i += TILE_QUERIES) {
-        size_t rows = rk_min(TILE_QUERIES, end - i), at = i - begin, w = s->width, out = rk_place(s->out, b, h, i);
-        rk_gather_rows(rows, w, job->q + rk_place(s->q, b, h, i), s->q.row, space->q_rows + at * w);
-        rk_gather_rows(rows, w, job->gout + out, s->out.row, space->gout_rows + at * w);
+        size_t rows = rk_min(TILE_QUERIES, end - i), at = i - begin, w = s->width, out = rk_row_offset(s->out, b, h, i);
+        rk_gather_head_rows(rows, w, job->q + rk_row_offset(s->q, b, h, i), s->q.row, space->q_rows + at * w);
+        rk_gather_head_rows(rows, w, job->gout + out, s->out.row, space->gout_rows + at * w);
         RK_DISPATCH(transpose_tile)(rows, w, space->q_rows + at * w, w, space->query + at * w);
         RK_DISPATCH(transpose_tile)(rows, w, space->gout_rows + at * w, w, space->gout + at * w);
         memset(space->lse + at, 0, TILE_QUERIES * sizeof(float));
@@ -182,28 +181,29 @@ static void prepare_queries(
 static void grad_tile(const grad_job *job, const grad_space *space, size_t b, size_t h, size_t i, size_t at, size_t j) {
     const rk_attention_shape *s = job->shape;
     size_t rows = rk_min(TILE_QUERIES, s->queries - i), keys = rk_min(TILE_KEYS, s->keys - j), w = s->width;
-    size_t query = rk_place(s->q, b, h, i), key = rk_place(s->k, b, h, j), value = rk_place(s->v, b, h, j);
+    size_t query = rk_row_offset(s->q, b, h, i), key = rk_row_offset(s->k, b, h, j),
+           value = rk_row_offset(s->v, b, h, j);
     rk_operand k = {space->k, w, false}, v = {space->v, w, false};
     rk_operand columns = {space->query + at * w, TILE_QUERIES, false};
     rk_operand gout = {space->gout + at * w, TILE_QUERIES, false};
     float scale = (float)s->scale, add_key = i > 0, add_query = j > 0;
-    rk_sgemm(s->precision, keys, TILE_QUERIES, w, 1, k, columns, 0, space->p, TILE_QUERIES);
+    rk_sgemm(s->precision, keys, TILE_QUERIES, w, k, columns, (rk_output){space->p, TILE_QUERIES, 1, 0});
     RK_DISPATCH(probabilities)(keys, scale, space->lse + at, space->p);
-    rk_sgemm(s->precision, keys, TILE_QUERIES, w, 1, v, gout, 0, space->slope, TILE_QUERIES);
+    rk_sgemm(s->precision, keys, TILE_QUERIES, w, v, gout, (rk_output){space->slope, TILE_QUERIES, 1, 0});
     RK_DISPATCH(score_slopes)(keys, scale, space->p, space->mean + at, space->slope);
     if (job->want_key) {
         rk_operand rows_of_q = {space->q_rows + at * w, w, false}, rows_of_gout = {space->gout_rows + at * w, w, false};
         rk_sgemm(
-            s->precision, keys, w, rows, 1, (rk_operand){space->p, TILE_QUERIES, false}, rows_of_gout, add_key,
-            job->gv + value, s->v.row);
+            s->precision, keys, w, rows, (rk_operand){space->p, TILE_QUERIES, false}, rows_of_gout,
+            (rk_output){job->gv + value, s->v.row, 1, add_key});
         rk_sgemm(
-            s->precision, keys, w, rows, 1, (rk_operand){space->slope, TILE_QUERIES, false}, rows_of_q, add_key,
-            job->gk + key, s->k.row);
+            s->precision, keys, w, rows, (rk_operand){space->slope, TILE_QUERIES, false}, rows_of_q,
+            (rk_output){job->gk + key, s->k.row, 1, add_key});
     }
     if (job->want_query)
         rk_sgemm(
-            s->precision, rows, w, keys, 1, (rk_operand){space->slope, TILE_QUERIES, true}, k, add_query,
-            job->gq + query, s->q.row);
+            s->precision, rows, w, keys, (rk_operand){space->slope, TILE_QUERIES, true}, k,
+            (rk_output){job->gq + query, s->q.row, 1, add_query});
 }
 
 static void grad_piece(void *context, size_t begin, size_t end) {
@@ -221,8 +221,10 @@ static void grad_piece(void *context, size_t begin, size_t end) {
         size_t i1 = rk_min(i0 + job->query_span, s->queries), j1 = rk_min(j0 + job->key_span, s->keys);
         prepare_queries(job, &space, b, h, i0, i1);
         for (size_t j = j0; j < j1; j += TILE_KEYS) {
-            rk_gather_rows(rk_min(TILE_KEYS, j1 - j), s->width, job->k + rk_place(s->k, b, h, j), s->k.row, space.k);
-            rk_gather_rows(rk_min(TILE_KEYS, j1 - j), s->width, job->v + rk_place(s->v, b, h, j), s->v.row, space.v);
+            rk_gather_head_rows(
+                rk_min(TILE_KEYS, j1 - j), s->width, job->k + rk_row_offset(s->k, b, h, j), s->k.row, space.k);
+            rk_gather_head_rows(
+                rk_min(TILE_KEYS, j1 - j), s->width, job->v + rk_row_offset(s->v, b, h, j), s->v.row, space.v);
             for (size_t i = i0; i < i1; i += TILE_QUERIES) grad_tile(job, &space, b, h, i, i - i0, j);
         }
     }
@@ -238,20 +240,29 @@ static void run_grad(grad_job *job, size_t query_span, size_t key_span, bool wan
 }
 
 bool rk_attention_grad(
-    rk_dtype dtype, const rk_attention_shape *s, const void *q, const void *k, const void *v, const void *out,
-    const void *lse, const void *gout, void *gq, void *gk, void *gv) {
+    rk_dtype dtype, const rk_attention_shape *s, rk_attention_inputs in, rk_attention_results results, const void *gout,
+    rk_attention_grads grads) {
     if (dtype == RK_F64) {
-        rk_plain_attention_grad(s, q, k, v, out, lse, gout, gq, gk, gv);
+        rk_plain_attention_grad(s, in, results, gout, grads);
         return true;
     }
     if (s->queries == 0 || s->keys == 0) {
-        rk_clear_rows(s, s->q, s->queries, gq);
-        rk_clear_rows(s, s->k, s->keys, gk);
-        rk_clear_rows(s, s->v, s->keys, gv);
+        rk_clear_rows(s, s->q, s->queries, grads.q);
+        rk_clear_rows(s, s->k, s->keys, grads.k);
+        rk_clear_rows(s, s->v, s->keys, grads.v);
         return true;
     }
     grad_job job = {
-        .shape = s, .q = q, .k = k, .v = v, .out = out, .lse = lse, .gout = gout, .gq = gq, .gk = gk, .gv = gv};
+        .shape = s,
+        .q = in.q,
+        .k = in.k,
+        .v = in.v,
+        .out = results.out,
+        .lse = results.lse,
+        .gout = gout,
+        .gq = grads.q,
+        .gk = grads.k,
+        .gv = grads.v};
     if (s->batch * s->heads >= 6 || (s->queries <= TILE_QUERIES && s->keys <= TILE_KEYS)) {
         run_grad(&job, s->queries, s->keys, true, true);
     } else {

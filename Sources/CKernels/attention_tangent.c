@@ -1,4 +1,4 @@
-// How attention changes as q, k and v move along dq, dk and dv, and the gradients of that, in tiles: no matrix of
+// The tangent of attention where q, k and v have the tangents dq, dk and dv, and its gradients, in tiles: no matrix of
 // queries by keys is stored. With scores S = scale q k^T, probabilities P = softmax(S), their tangents D = scale (dq
 // k^T + q dk^T) and m = the sum over keys of P D:
 //
@@ -13,9 +13,6 @@
 #include "attention_tiles.h"
 #include "kernels/memory.h"
 #include "kernels/threads.h"
-
-#define RK_BODY "attention_tangent.inc"
-#include "simd/levels.h"
 
 typedef struct {
     const rk_attention_shape *shape;
@@ -35,6 +32,9 @@ typedef struct {
     float *lse, *mean_d, *mean_a, *mean_w;
     size_t bytes;
 } tangent_space;
+
+#define RK_BODY "attention_tangent.inc"
+#include "simd/levels.h"
 
 static bool reserve(const tangent_job *job, tangent_space *t) {
     size_t rows = rk_round_up(job->query_span, TILE_QUERIES), tile = TILE_QUERIES * TILE_KEYS,
@@ -56,17 +56,17 @@ static bool reserve(const tangent_job *job, tangent_space *t) {
 /// Queries i, i + 1, ... of a head into the tile `at` of the scratch.
 static void prepare_tile(const tangent_job *job, tangent_space *t, size_t b, size_t h, size_t i, size_t at) {
     const rk_attention_shape *s = job->shape;
-    size_t rows = rk_min(TILE_QUERIES, s->queries - i), w = s->width, query = rk_place(s->q, b, h, i);
-    size_t out = rk_place(s->out, b, h, i), number = (b * s->heads + h) * s->queries + i;
-    rk_gather_rows(rows, w, job->q + query, s->q.row, t->q_rows + at * w);
-    rk_gather_rows(rows, w, job->dq + query, s->q.row, t->dq_rows + at * w);
+    size_t rows = rk_min(TILE_QUERIES, s->queries - i), w = s->width, query = rk_row_offset(s->q, b, h, i);
+    size_t out = rk_row_offset(s->out, b, h, i), number = (b * s->heads + h) * s->queries + i;
+    rk_gather_head_rows(rows, w, job->q + query, s->q.row, t->q_rows + at * w);
+    rk_gather_head_rows(rows, w, job->dq + query, s->q.row, t->dq_rows + at * w);
     RK_DISPATCH(transpose_tile)(rows, w, t->q_rows + at * w, w, t->query + at * w);
     RK_DISPATCH(transpose_tile)(rows, w, t->dq_rows + at * w, w, t->dquery + at * w);
     float *numbers[] = {t->lse, t->mean_d, t->mean_a, t->mean_w};
     for (int n = 0; n < 4; n++) memset(numbers[n] + at, 0, TILE_QUERIES * sizeof(float));
     memcpy(t->lse + at, job->lse + number, rows * sizeof(float));
     if (!job->g) return;
-    rk_gather_rows(rows, w, job->g + out, s->out.row, t->g_rows + at * w);
+    rk_gather_head_rows(rows, w, job->g + out, s->out.row, t->g_rows + at * w);
     RK_DISPATCH(transpose_tile)(rows, w, t->g_rows + at * w, w, t->g + at * w);
     memcpy(t->mean_d + at, job->mean + number, rows * sizeof(float));
     RK_DISPATCH(row_products)(rows, w, job->out + out, job->g + out, s->out.row, t->mean_a + at);
@@ -76,18 +76,18 @@ static void prepare_tile(const tangent_job *job, tangent_space *t, size_t b, siz
 
 static void gather_keys(const tangent_job *job, tangent_space *t, size_t b, size_t h, size_t j, size_t keys) {
     const rk_attention_shape *s = job->shape;
-    size_t key = rk_place(s->k, b, h, j), value = rk_place(s->v, b, h, j);
-    rk_gather_rows(keys, s->width, job->k + key, s->k.row, t->k);
-    rk_gather_rows(keys, s->width, job->dk + key, s->k.row, t->dk);
-    rk_gather_rows(keys, s->width, job->v + value, s->v.row, t->v);
-    rk_gather_rows(keys, s->width, job->dv + value, s->v.row, t->dv);
+    size_t key = rk_row_offset(s->k, b, h, j), value = rk_row_offset(s->v, b, h, j);
+    rk_gather_head_rows(keys, s->width, job->k + key, s->k.row, t->k);
+    rk_gather_head_rows(keys, s->width, job->dk + key, s->k.row, t->dk);
+    rk_gather_head_rows(keys, s->width, job->v + value, s->v.row, t->v);
+    rk_gather_head_rows(keys, s->width, job->dv + value, s->v.row, t->dv);
 }
 
 /// tile (+)= x y for rows x of a tile of keys and transposed queries y.
 static void score(const rk_attention_shape *s, size_t keys, const float *x, const float *y, float add, float *tile) {
     rk_sgemm(
-        s->precision, keys, TILE_QUERIES, s->width, 1, (rk_operand){x, s->width, false},
-        (rk_operand){y, TILE_QUERIES, false}, add, tile, TILE_QUERIES);
+        s->precision, keys, TILE_QUERIES, s->width, (rk_operand){x, s->width, false},
+        (rk_operand){y, TILE_QUERIES, false}, (rk_output){tile, TILE_QUERIES, 1, add});
 }
 
 /// Probabilities, and the scores' tangents without scale.
@@ -104,8 +104,8 @@ static void to_queries(
     const rk_attention_shape *s, size_t rows, size_t keys, const float *tile, const float *x, float add, float *y,
     size_t stride) {
     rk_sgemm(
-        s->precision, rows, s->width, keys, 1, (rk_operand){tile, TILE_QUERIES, true}, (rk_operand){x, s->width, false},
-        add, y, stride);
+        s->precision, rows, s->width, keys, (rk_operand){tile, TILE_QUERIES, true}, (rk_operand){x, s->width, false},
+        (rk_output){y, stride, 1, add});
 }
 
 /// y (+)= tile x, a row for each key.
@@ -113,8 +113,8 @@ static void to_keys(
     const rk_attention_shape *s, size_t rows, size_t keys, const float *tile, const float *x, float add, float *y,
     size_t stride) {
     rk_sgemm(
-        s->precision, keys, s->width, rows, 1, (rk_operand){tile, TILE_QUERIES, false},
-        (rk_operand){x, s->width, false}, add, y, stride);
+        s->precision, keys, s->width, rows, (rk_operand){tile, TILE_QUERIES, false}, (rk_operand){x, s->width, false},
+        (rk_output){y, stride, 1, add});
 }
 
 // MARK: - Pieces
@@ -123,7 +123,7 @@ static void tangent_tile(
     const tangent_job *job, const tangent_space *t, size_t b, size_t h, size_t i, size_t at, size_t j) {
     const rk_attention_shape *s = job->shape;
     size_t rows = rk_min(TILE_QUERIES, s->queries - i), keys = rk_min(TILE_KEYS, s->keys - j);
-    float *y = job->tangent + rk_place(s->out, b, h, i);
+    float *y = job->tangent + rk_row_offset(s->out, b, h, i);
     score_tile(s, t, at, keys);
     RK_DISPATCH(weighted_tangents)(keys, (float)s->scale, t->p, t->d, t->mean_d + at);
     to_queries(s, rows, keys, t->d, t->v, j > 0, y, s->out.row);
@@ -131,19 +131,19 @@ static void tangent_tile(
     if (j + TILE_KEYS < s->keys) return;
     memcpy(job->mean + (b * s->heads + h) * s->queries + i, t->mean_d + at, rows * sizeof(float));
     RK_DISPATCH(subtract_scaled)
-    (rows, s->width, t->mean_d + at, job->out + rk_place(s->out, b, h, i), s->out.row, y, s->out.row);
+    (rows, s->width, t->mean_d + at, job->out + rk_row_offset(s->out, b, h, i), s->out.row, y, s->out.row);
 }
 
 static void gradient_tile(
     const tangent_job *job, const tangent_space *t, size_t b, size_t h, size_t i, size_t at, size_t j) {
     const rk_attention_shape *s = job->shape;
     size_t rows = rk_min(TILE_QUERIES, s->queries - i), keys = rk_min(TILE_KEYS, s->keys - j), w = s->width;
-    size_t query = rk_place(s->q, b, h, i), key = rk_place(s->k, b, h, j), value = rk_place(s->v, b, h, j);
+    size_t query = rk_row_offset(s->q, b, h, i), key = rk_row_offset(s->k, b, h, j),
+           value = rk_row_offset(s->v, b, h, j);
     score_tile(s, t, at, keys);
     score(s, keys, t->v, t->g + at * w, 0, t->a);
     score(s, keys, t->dv, t->g + at * w, 0, t->b);
-    RK_DISPATCH(tangent_slopes)
-    (keys, (float)s->scale, t->p, t->mean_d + at, t->mean_a + at, t->mean_w + at, t->d, t->a, t->b);
+    RK_DISPATCH(tangent_slopes)(keys, (float)s->scale, t, at);
     if (job->want_key) {
         const float *g = t->g_rows + at * w, *q = t->q_rows + at * w, *dq = t->dq_rows + at * w;
         to_keys(s, rows, keys, t->p, g, i > 0, job->gdv + value, s->v.row);
@@ -198,61 +198,55 @@ static void run_pieces(tangent_job *job, size_t query_span, size_t key_span, dou
 // MARK: - Functions
 
 bool rk_attention_tangent(
-    rk_dtype dtype, const rk_attention_shape *s, const void *q, const void *k, const void *v, const void *dq,
-    const void *dk, const void *dv, const void *out, const void *lse, void *tangent, void *mean) {
-    if (dtype == RK_F64) return rk_plain_attention_tangent(s, q, k, v, dq, dk, dv, out, lse, tangent, mean), true;
+    rk_dtype dtype, const rk_attention_shape *s, rk_attention_inputs in, rk_attention_inputs d, const void *out,
+    const void *lse, void *tangent, void *mean) {
+    if (dtype == RK_F64) return rk_plain_attention_tangent(s, in, d, out, lse, tangent, mean), true;
     if (s->queries == 0) return true;
     tangent_job job = {
         .shape = s,
-        .q = q,
-        .k = k,
-        .v = v,
-        .dq = dq,
-        .dk = dk,
-        .dv = dv,
+        .q = in.q,
+        .k = in.k,
+        .v = in.v,
+        .dq = d.q,
+        .dk = d.k,
+        .dv = d.v,
         .out = out,
         .lse = lse,
         .tangent = tangent,
         .mean = mean};
-    size_t tiles = rk_ceil_div(s->queries, TILE_QUERIES);
-    size_t span = rk_max(1, rk_min(4, s->batch * s->heads * tiles / 8)); // four, or enough pieces for eight threads
-    run_pieces(&job, span * TILE_QUERIES, s->keys, 5);
+    run_pieces(&job, rk_query_span(s) * TILE_QUERIES, s->keys, 5);
     return !atomic_load(&job.failed);
 }
 
 bool rk_attention_tangent_grad(
-    rk_dtype dtype, const rk_attention_shape *s, const void *q, const void *k, const void *v, const void *dq,
-    const void *dk, const void *dv, const void *out, const void *lse, const void *tangent, const void *mean,
-    const void *g, void *gq, void *gk, void *gv, void *gdq, void *gdk, void *gdv) {
-    if (dtype == RK_F64) {
-        rk_plain_attention_tangent_grad(s, q, k, v, dq, dk, dv, out, lse, tangent, mean, g, gq, gk, gv, gdq, gdk, gdv);
-        return true;
-    }
+    rk_dtype dtype, const rk_attention_shape *s, rk_attention_inputs in, rk_attention_inputs d,
+    rk_attention_results results, const void *g, rk_attention_grads grads, rk_attention_grads d_grads) {
+    if (dtype == RK_F64) return rk_plain_attention_tangent_grad(s, in, d, results, g, grads, d_grads), true;
     if (s->queries == 0) {
-        float *of_keys[] = {gk, gdk}, *of_values[] = {gv, gdv};
+        float *of_keys[] = {grads.k, d_grads.k}, *of_values[] = {grads.v, d_grads.v};
         for (int i = 0; i < 2; i++)
             rk_clear_rows(s, s->k, s->keys, of_keys[i]), rk_clear_rows(s, s->v, s->keys, of_values[i]);
         return true;
     }
     tangent_job job = {
         .shape = s,
-        .q = q,
-        .k = k,
-        .v = v,
-        .dq = dq,
-        .dk = dk,
-        .dv = dv,
-        .out = out,
-        .lse = lse,
-        .tangent = (float *)tangent,
-        .mean = (float *)mean,
+        .q = in.q,
+        .k = in.k,
+        .v = in.v,
+        .dq = d.q,
+        .dk = d.k,
+        .dv = d.v,
+        .out = results.out,
+        .lse = results.lse,
+        .tangent = (float *)results.tangent,
+        .mean = (float *)results.mean,
         .g = g,
-        .gq = gq,
-        .gk = gk,
-        .gv = gv,
-        .gdq = gdq,
-        .gdk = gdk,
-        .gdv = gdv};
+        .gq = grads.q,
+        .gk = grads.k,
+        .gv = grads.v,
+        .gdq = d_grads.q,
+        .gdk = d_grads.k,
+        .gdv = d_grads.v};
     // With few heads the gradients of keys and of queries are computed apart; the sums run in the same order.
     bool whole = s->batch * s->heads >= 6 || (s->queries <= TILE_QUERIES && s->keys <= TILE_KEYS);
     job.want_key = true, job.want_query = whole;

@@ -3,6 +3,7 @@
 
 #include "kernels/elementwise.h"
 #include "kernels/threads.h"
+#include "private.h"
 #include "simd/math.h"
 
 // y[i] = op(a[i or 0], b[i or 0]) for i < n.
@@ -11,7 +12,6 @@ typedef void (*binary_loop)(const void *a, bool a_runs, const void *b, bool b_ru
 #define RK_BODY "binary.inc"
 #include "simd/levels.h"
 
-#define GRAIN 16384
 // Rows shorter than this are laid out in a buffer first, so that the loops stay long.
 #define SHORT_ROW 64
 #define BUFFER 1024
@@ -74,7 +74,7 @@ static binary_loop loop_for(rk_binary_op op, rk_dtype dtype) {
 
 // MARK: - Broadcasting
 
-// An input's place: strides in elements over the collapsed shape, 0 where it is repeated.
+// An input with its strides in elements over the collapsed shape, 0 where it is repeated.
 typedef struct {
     const char *data;
     size_t stride[RK_MAX_RANK];
@@ -120,12 +120,12 @@ static size_t row_start(const plan *p, const operand *o, size_t row) {
     return p->rank > 1 ? start + row * o->stride[0] : 0;
 }
 
-// Items are rows cut in chunks of GRAIN elements.
+// Items are rows cut in chunks of RK_GRAIN elements.
 static void long_rows_piece(void *context, size_t begin, size_t end) {
     const plan *p = context;
     for (size_t item = begin; item < end; item++) {
-        size_t row = item / p->chunks, from = item % p->chunks * GRAIN;
-        size_t n = p->row - from < GRAIN ? p->row - from : GRAIN;
+        size_t row = item / p->chunks, from = item % p->chunks * RK_GRAIN;
+        size_t n = p->row - from < RK_GRAIN ? p->row - from : RK_GRAIN;
         size_t a = row_start(p, &p->a, row) + (p->a.runs ? from : 0);
         size_t b = row_start(p, &p->b, row) + (p->b.runs ? from : 0);
         p->loop(
@@ -176,9 +176,9 @@ void rk_binary(
     p.row = p.size[p.rank - 1];
     p.a.runs = p.a.stride[p.rank - 1] != 0, p.b.runs = p.b.stride[p.rank - 1] != 0;
     p.a.whole = a_count == count, p.b.whole = b_count == count;
-    p.chunks = (p.row - 1) / GRAIN + 1;
+    p.chunks = (p.row - 1) / RK_GRAIN + 1;
     if (p.rank > 1 && p.row < SHORT_ROW)
-        rk_parallel_for(count / p.row, GRAIN / p.row, short_rows_piece, &p);
+        rk_parallel_for(count / p.row, rk_rows_of_piece(p.row), short_rows_piece, &p);
     else
-        rk_parallel_for(count / p.row * p.chunks, p.row < GRAIN ? GRAIN / p.row : 1, long_rows_piece, &p);
+        rk_parallel_for(count / p.row * p.chunks, rk_rows_of_piece(p.row), long_rows_piece, &p);
 }

@@ -49,10 +49,11 @@ static void gather(const window *v, size_t tap_begin, size_t tap_end, size_t beg
     }
 }
 
-/// Grid pixels a block: the gathered matrix takes about half of the second-level cache, and there are enough blocks.
+/// Grid pixels of a block: the gathered matrix takes about half of the second-level cache, and there are RK_PIECES
+/// blocks where that leaves enough for each.
 static size_t block_pixels(size_t total, size_t depth) {
     size_t fits = rk_max(48, 131072 / rk_max(1, depth)) / 16 * 16;
-    return rk_max(32, rk_min(rk_min(fits, 1024), rk_round_up(rk_ceil_div(total, 8), 16)));
+    return rk_max(32, rk_min(rk_min(fits, 1024), rk_round_up(rk_ceil_div(total, RK_PIECES), 16)));
 }
 
 // MARK: - Forward and input gradient
@@ -65,7 +66,7 @@ typedef struct {
     float *packed, *y;
     rk_precision precision;
     size_t total, block, depth, c_out;
-    size_t spread, y_h, y_w, first_row, first_column; // where the grid lies among y's pixels
+    size_t spread, y_h, y_w, first_row, first_column; // the grid among y's pixels
     atomic_bool failed;
 } correlation;
 
@@ -83,9 +84,10 @@ static void correlate_block(const correlation *job, size_t begin, size_t end, fl
     for (size_t p = 0; job->bias && p < count; p++) copy_floats(out + p * n, job->bias, n);
     rk_operand rows = {gathered, job->depth, false};
     if (job->packed)
-        rk_sgemm_packed(job->precision, count, n, job->depth, 1, rows, job->packed, job->bias != NULL, out, n);
+        rk_sgemm_packed(
+            job->precision, count, n, job->depth, rows, job->packed, (rk_output){out, n, 1, job->bias != NULL});
     else
-        rk_sgemm(job->precision, count, n, job->depth, 1, rows, job->weight, job->bias != NULL, out, n);
+        rk_sgemm(job->precision, count, n, job->depth, rows, job->weight, (rk_output){out, n, 1, job->bias != NULL});
     for (size_t p = 0; job->spread > 1 && p < count; p++) copy_floats(spread_pixel(job, begin + p), product + p * n, n);
 }
 
@@ -257,9 +259,8 @@ static void weight_grad_block(
     size_t run = job->view.wide * job->view.c, columns = (tap_end - tap_begin) * run;
     gather(&job->view, tap_begin, tap_end, begin, end, gathered);
     rk_sgemm(
-        job->precision, job->c_out, columns, end - begin, 1,
-        (rk_operand){job->gy + begin * job->c_out, job->c_out, true}, (rk_operand){gathered, columns, false},
-        first ? 0 : 1, out + tap_begin * run, job->depth);
+        job->precision, job->c_out, columns, end - begin, (rk_operand){job->gy + begin * job->c_out, job->c_out, true},
+        (rk_operand){gathered, columns, false}, (rk_output){out + tap_begin * run, job->depth, 1, first ? 0 : 1});
 }
 
 static void weight_grad_piece(void *context, size_t begin, size_t end) {
@@ -295,10 +296,10 @@ static bool gathered_weight_grad(const rk_conv_shape *s, const float *x, const f
         memset(gweight, 0, count * sizeof(float));
         return true;
     }
-    job.parts = rk_max(1, rk_min(rk_min(8, rk_ceil_div(job.total, 64)), (1 << 24) / count));
+    job.parts = rk_max(1, rk_min(rk_min(RK_PIECES, rk_ceil_div(job.total, 64)), (1 << 24) / count));
     job.per_part = rk_round_up(rk_ceil_div(job.total, job.parts), 16);
     job.parts = rk_ceil_div(job.total, job.per_part);
-    job.groups = job.parts < 8 ? s->kernel_h : 1;
+    job.groups = job.parts < RK_PIECES ? s->kernel_h : 1;
     job.block = rk_min(job.per_part, block_pixels(job.total, job.depth / job.groups));
     size_t bytes = job.parts * count * sizeof(float);
     job.partial = job.parts > 1 ? rk_alloc(bytes) : gweight;

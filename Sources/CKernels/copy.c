@@ -1,10 +1,10 @@
-// Copies between strided places, and of rows by index.
+// Copies between strided arrays, and of rows by index.
 #include <string.h>
 
 #include "kernels/elementwise.h"
 #include "kernels/threads.h"
+#include "private.h"
 
-#define GRAIN 16384
 #define TILE 64
 #define STRIP 8
 
@@ -174,15 +174,15 @@ void rk_copy_strided(
     int last = p.rank - 1;
     size_t rows = last > 0 ? p.size[last - 1] : 1;
     p.outer = last > 0 ? last - 1 : 0;
-    p.columns = transposes ? (rows < TILE ? TILE * TILE / rows : TILE) : GRAIN;
+    p.columns = transposes ? (rows < TILE ? TILE * TILE / rows : TILE) : RK_GRAIN;
     if (p.columns > p.size[last]) p.columns = p.size[last];
-    p.rows = (transposes ? TILE * TILE : GRAIN) / p.columns;
+    p.rows = (transposes ? TILE * TILE : RK_GRAIN) / p.columns;
     if (p.rows > rows) p.rows = rows;
     p.row_chunks = (rows - 1) / p.rows + 1, p.column_chunks = (p.size[last] - 1) / p.columns + 1;
     items = p.row_chunks * p.column_chunks;
     for (int d = 0; d < p.outer; d++) items *= p.size[d];
     size_t elements = p.rows * p.columns;
-    rk_parallel_for(items, elements < GRAIN ? GRAIN / elements : 1, copy_piece, &p);
+    rk_parallel_for(items, rk_rows_of_piece(elements), copy_piece, &p);
 }
 
 // MARK: - Rows by index
@@ -202,7 +202,7 @@ static void gather_piece(void *context, size_t begin, size_t end) {
 
 void rk_gather_rows(rk_dtype dtype, const void *x, const int32_t *index, void *y, size_t count, size_t width) {
     rows_plan p = {.x = x, .y = y, .index = index, .width = width * (dtype == RK_F64 ? 8 : 4)};
-    if (width > 0) rk_parallel_for(count, width < GRAIN ? GRAIN / width : 1, gather_piece, &p);
+    if (width > 0) rk_parallel_for(count, rk_rows_of_piece(width), gather_piece, &p);
 }
 
 #define SCATTER(type) \
@@ -224,7 +224,7 @@ static void scatter_piece(void *context, size_t begin, size_t end) {
 
 void rk_scatter_add_rows(rk_dtype dtype, const void *x, const int32_t *index, void *y, size_t count, size_t width) {
     rows_plan p = {.dtype = dtype, .x = x, .y = y, .index = index, .count = count, .width = width};
-    if (count > 0) rk_parallel_for(width, count < GRAIN / 64 ? GRAIN / count : 64, scatter_piece, &p);
+    if (count > 0) rk_parallel_for(width, count < RK_GRAIN / 64 ? RK_GRAIN / count : 64, scatter_piece, &p);
 }
 
 void rk_index_range(const int32_t *index, size_t count, int32_t *lowest, int32_t *highest) {

@@ -1,6 +1,7 @@
 // Functions of one element: the float32 loops at their vector level, the float64 and int32 forms as plain loops.
 #include "kernels/elementwise.h"
 #include "kernels/threads.h"
+#include "private.h"
 
 #include <stdlib.h>
 
@@ -10,9 +11,6 @@ typedef void (*unary_f32)(const float *x, float *y, size_t n);
 
 #define RK_BODY "elementwise.inc"
 #include "simd/levels.h"
-
-// Below this many elements a loop takes about as long as waking another thread.
-#define GRAIN 16384
 
 // MARK: - One input
 
@@ -88,7 +86,7 @@ static void unary_piece(void *context, size_t begin, size_t end) {
 }
 
 void rk_unary(rk_unary_op op, rk_dtype dtype, const void *x, void *y, size_t count) {
-    rk_parallel_for(count, GRAIN, unary_piece, &(loop){.op = op, .dtype = dtype, .x = x, .y = y});
+    rk_parallel_for(count, RK_GRAIN, unary_piece, &(loop){.op = op, .dtype = dtype, .x = x, .y = y});
 }
 
 // MARK: - One input and numbers
@@ -109,7 +107,7 @@ static void affine_piece(void *context, size_t begin, size_t end) {
 
 void rk_affine(rk_dtype dtype, double scale, double shift, const void *x, void *y, size_t count) {
     loop l = {.dtype = dtype, .x = x, .y = y, .first = scale, .second = shift};
-    rk_parallel_for(count, GRAIN, affine_piece, &l);
+    rk_parallel_for(count, RK_GRAIN, affine_piece, &l);
 }
 
 static void power_piece_f32(double exponent, const float *x, float *y, size_t count) {
@@ -141,7 +139,7 @@ static void power_piece(void *context, size_t begin, size_t end) {
 }
 
 void rk_power(rk_dtype dtype, double exponent, const void *x, void *y, size_t count) {
-    rk_parallel_for(count, GRAIN, power_piece, &(loop){.dtype = dtype, .x = x, .y = y, .first = exponent});
+    rk_parallel_for(count, RK_GRAIN, power_piece, &(loop){.dtype = dtype, .x = x, .y = y, .first = exponent});
 }
 
 static void clamp_piece(void *context, size_t begin, size_t end) {
@@ -160,7 +158,8 @@ static void clamp_piece(void *context, size_t begin, size_t end) {
 }
 
 void rk_clamp(rk_dtype dtype, double low, double high, const void *x, void *y, size_t count) {
-    rk_parallel_for(count, GRAIN, clamp_piece, &(loop){.dtype = dtype, .x = x, .y = y, .first = low, .second = high});
+    rk_parallel_for(
+        count, RK_GRAIN, clamp_piece, &(loop){.dtype = dtype, .x = x, .y = y, .first = low, .second = high});
 }
 
 // MARK: - Choice, filling, conversion
@@ -177,7 +176,7 @@ static void where_piece(void *context, size_t begin, size_t end) {
 }
 
 void rk_where(rk_dtype dtype, const void *condition, const void *a, const void *b, void *y, size_t count) {
-    rk_parallel_for(count, GRAIN, where_piece, &(loop){.dtype = dtype, .x = condition, .a = a, .b = b, .y = y});
+    rk_parallel_for(count, RK_GRAIN, where_piece, &(loop){.dtype = dtype, .x = condition, .a = a, .b = b, .y = y});
 }
 
 static void fill_piece(void *context, size_t begin, size_t end) {
@@ -190,7 +189,7 @@ static void fill_piece(void *context, size_t begin, size_t end) {
 }
 
 void rk_fill(rk_dtype dtype, double value, void *y, size_t count) {
-    rk_parallel_for(count, 4 * GRAIN, fill_piece, &(loop){.dtype = dtype, .y = y, .first = value});
+    rk_parallel_for(count, 4 * RK_GRAIN, fill_piece, &(loop){.dtype = dtype, .y = y, .first = value});
 }
 
 #define CONVERT(from_type, to_type, value) \
@@ -216,5 +215,5 @@ static void cast_piece(void *context, size_t begin, size_t end) {
 }
 
 void rk_cast(rk_dtype from, const void *x, rk_dtype to, void *y, size_t count) {
-    rk_parallel_for(count, GRAIN, cast_piece, &(loop){.dtype = from, .to = to, .x = x, .y = y});
+    rk_parallel_for(count, RK_GRAIN, cast_piece, &(loop){.dtype = from, .to = to, .x = x, .y = y});
 }

@@ -37,7 +37,7 @@ void rk_exact_give(void *block, size_t bytes) {
 
 static size_t page(void) { return (size_t)sysconf(_SC_PAGESIZE); }
 
-// The bytes of the whole pages in which a block lies; the page behind them is its guard.
+// The bytes of the whole pages that hold a block; the page behind them is its guard.
 static size_t whole_pages(size_t bytes) { return (bytes + page() - 1) / page() * page(); }
 
 void *rk_exact_take(size_t bytes) {

@@ -13,7 +13,7 @@ void *rk_exact_take(size_t bytes);
 /// Gives the block back to the system, so that a later use of it traps too.
 void rk_exact_give(void *block, size_t bytes);
 
-// AddressSanitizer does not know which parts of the allocator's own blocks are in use; these calls tell it.
+// AddressSanitizer does not know which parts of the allocator's own blocks are in use, unless these calls say so.
 #if __has_feature(address_sanitizer)
 #include <sanitizer/asan_interface.h>
 #define RK_FORBID(start, bytes) ASAN_POISON_MEMORY_REGION(start, bytes)

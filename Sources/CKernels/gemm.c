@@ -1,5 +1,6 @@
 // Matrix products on one thread, float32. The kernels are our own: products of blocks that fit the cache need no
 // general library, and are the faster for it. RIFFLE_BLAS names a BLAS to be used instead.
+#include <limits.h>
 #include <string.h>
 
 #include "amx.h"
@@ -15,8 +16,8 @@ enum {
     CBLAS_TRANSPOSE = 112,
 };
 
-/// Rows of a block, which takes part of the second cache. A transposed A's block is less deep and higher: its columns
-/// and those of B are read from afar, so that each should serve many others.
+/// Rows of a block, which takes part of the second cache. The block of a transposed A has fewer inner indices and more
+/// rows: its rows and those of B are far apart in memory, so that each that is fetched should be used many times.
 enum { RK_BLOCK_ROWS = 192, RK_TURNED_ROWS = 384, RK_TURNED_DEPTH = 256 };
 
 #define RK_BODY "gemm.inc"
@@ -28,9 +29,8 @@ static void scale_rows(size_t m, size_t n, float beta, float *c, size_t ldc) {
 }
 
 /// Few rows or few columns: a product by dot products, after turning a narrow B; false without memory for that.
-static bool multiply_narrow(
-    size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc) {
-    gemm_target t = {alpha, beta, c, ldc, n};
+static bool multiply_narrow(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out) {
+    gemm_target t = {out.alpha, out.beta, out.c, out.row, n};
     if (b.transpose) {
         RK_DISPATCH(gemm_dots)(m, n, k, a, b, &t);
         return true;
@@ -46,56 +46,54 @@ static bool multiply_narrow(
 }
 
 /// `packed` holds B in panels of the vector kernel where it is given.
-static void multiply(
-    size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, const float *packed, float beta, float *c,
-    size_t ldc) {
-    if (k == 0 || alpha == 0) {
-        if (beta != 1) scale_rows(m, n, beta, c, ldc);
+static void multiply(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, const float *packed, rk_output out) {
+    if (k == 0 || out.alpha == 0) {
+        if (out.beta != 1) scale_rows(m, n, out.beta, out.c, out.row);
         return;
     }
-    if (!packed && !a.transpose && (n <= 4 || (m <= 4 && b.transpose))
-        && multiply_narrow(m, n, k, alpha, a, b, beta, c, ldc))
-        return;
-    // Rows far apart share few cache sets and pages; copying pays where they are read often. Without memory it is left.
+    if (!packed && !a.transpose && (n <= 4 || (m <= 4 && b.transpose)) && multiply_narrow(m, n, k, a, b, out)) return;
+    // Rows far apart share few cache sets and pages, so that copying A pays where its rows are read often. Without
+    // memory for the copy A is read in place.
     size_t bytes = RK_DISPATCH(space_floats)(a.transpose) * sizeof(float), rows = rk_block_rows(a.transpose);
     float *space = n >= 128 && m >= 24 && a.row >= (a.transpose ? 192 : 512) ? rk_alloc(bytes) : NULL;
-    for (size_t i = 0; i < m; i += rows) RK_DISPATCH(gemm)
-    (rk_min(m - i, rows), n, k, alpha, rk_slice(a, i, 0), b, packed, beta, c + i * ldc, ldc, space);
+    for (size_t i = 0; i < m; i += rows, out.c += rows * out.row)
+        RK_DISPATCH(gemm)(rk_min(m - i, rows), n, k, rk_slice(a, i, 0), b, packed, out, space);
     if (space) rk_free(space, bytes);
 }
 
-void rk_vector_gemm(
-    size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c, size_t ldc) {
-    multiply(m, n, k, alpha, a, b, NULL, beta, c, ldc);
+void rk_vector_gemm(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out) {
+    multiply(m, n, k, a, b, NULL, out);
 }
 
 static bool has_tiles(void) { return rk_cpu() == RK_CPU_AMX; }
 
-void rk_sgemm(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c,
-    size_t ldc) {
+/// A BLAS takes sizes as int. Larger products run on the kernels built in.
+static bool fits_blas(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, size_t ldc) {
+    return rk_max(rk_max(m, n), rk_max(k, ldc)) <= INT_MAX && rk_max(a.row, b.row) <= INT_MAX;
+}
+
+void rk_sgemm(rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out) {
     if (m == 0 || n == 0) return;
     rk_cblas_sgemm blas = rk_blas_sgemm();
-    if (!blas && has_tiles() && alpha != 0 && rk_amx_suits(m, n, k)
-        && rk_amx_gemm(precision, m, n, k, alpha, a, b, NULL, beta, c, ldc))
+    if (!blas && has_tiles() && out.alpha != 0 && rk_amx_suits(m, n, k)
+        && rk_amx_gemm(precision, m, n, k, a, b, NULL, out))
         return;
-    if (blas && k > 0 && alpha != 0)
+    if (blas && k > 0 && out.alpha != 0 && fits_blas(m, n, k, a, b, out.row))
         blas(
             CBLAS_ROW_MAJOR, a.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE,
-            b.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE, (int)m, (int)n, (int)k, alpha, a.data, (int)a.row,
-            b.data, (int)b.row, beta, c, (int)ldc);
+            b.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE, (int)m, (int)n, (int)k, out.alpha, a.data, (int)a.row,
+            b.data, (int)b.row, out.beta, out.c, (int)out.row);
     else
-        multiply(m, n, k, alpha, a, b, NULL, beta, c, ldc);
+        multiply(m, n, k, a, b, NULL, out);
 }
 
 void rk_sgemm_packed(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta,
-    float *c, size_t ldc) {
+    rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, const float *packed, rk_output out) {
     if (m == 0 || n == 0) return;
-    if (has_tiles() && k > 0 && alpha != 0)
-        rk_amx_gemm(precision, m, n, k, alpha, a, (rk_operand){0}, packed, beta, c, ldc);
+    if (has_tiles() && k > 0 && out.alpha != 0)
+        rk_amx_gemm(precision, m, n, k, a, (rk_operand){0}, packed, out);
     else
-        multiply(m, n, k, alpha, a, (rk_operand){0}, packed, beta, c, ldc);
+        multiply(m, n, k, a, (rk_operand){0}, packed, out);
 }
 
 // MARK: - Packing
@@ -155,5 +153,5 @@ static void pack_panels(void *context, size_t begin, size_t end) {
 void rk_pack(rk_precision precision, rk_operand b, size_t k, size_t n, float *packed) {
     pack_job job = {precision, b, k, n, packed};
     size_t panel = rk_panel();
-    rk_parallel_for(rk_ceil_div(n, panel), rk_max(1, 32768 / (panel * rk_max(1, k))), pack_panels, &job);
+    rk_parallel_for(rk_ceil_div(n, panel), rk_max(1, 2 * RK_GRAIN / (panel * rk_max(1, k))), pack_panels, &job);
 }

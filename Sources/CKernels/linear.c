@@ -25,7 +25,7 @@ static void sum_piece(void *context, size_t begin, size_t end) {
 
 void rk_sum_parts(size_t parts, size_t count, const float *part, bool accumulate, float *y) {
     sum_job job = {parts, count, part, accumulate, y};
-    rk_parallel_for(count, 16384, sum_piece, &job);
+    rk_parallel_for(count, RK_GRAIN, sum_piece, &job);
 }
 
 // MARK: - Products in blocks
@@ -38,8 +38,8 @@ typedef struct {
     size_t rows, columns, row_blocks, column_blocks, parts, depth;
 } gemm_job;
 
-/// Blocks of about rk_block_rows() and this many columns; smaller ones where eight threads would otherwise go without,
-/// but none with much less than rk_piece_work() multiply-adds.
+/// Blocks have about rk_block_rows() rows and this many columns, or fewer where there would be less than RK_PIECES
+/// blocks. None has much less than rk_piece_work() multiply-adds.
 enum { BLOCK_COLUMNS = 512 };
 
 /// The size of equal parts of `count`, none larger than `most`, in multiples of `unit`.
@@ -51,15 +51,15 @@ static void cut(gemm_job *job) {
     const rk_gemm_shape *s = job->shape;
     double work = (double)s->m * (double)s->n * (double)s->k * (double)s->batch;
     double most = work / (double)rk_piece_work();
-    if (most > 8) most = 8;
+    if (most > RK_PIECES) most = RK_PIECES;
     size_t unit = rk_row_unit();
     job->rows = even_block(s->m, rk_block_rows(s->transpose_a), unit),
     job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
     job->parts = 1, job->depth = s->k;
     size_t blocks = rk_ceil_div(s->m, job->rows) * rk_ceil_div(s->n, job->columns);
     if (s->batch == 1 && s->k >= 2048 && s->k > 2 * rk_max(s->m, s->n)) {
-        // A long sum of few products, as in weights' gradients: cut the sum, and read A and B once. Pieces are large
-        // here: of twice as many no thread waits long for the last.
+        // A long sum of few products, as in weights' gradients: cut the sum, and read A and B once. There are up to
+        // twice RK_PIECES pieces, since these are large and threads would wait long for the last of fewer.
         size_t parts = rk_min((size_t)(2 * most) / blocks, s->k / 1024);
         job->depth = parts > 1 ? rk_round_up(rk_ceil_div(s->k, parts), 16) : s->k;
         job->parts = rk_ceil_div(s->k, job->depth);
@@ -76,36 +76,46 @@ static void cut(gemm_job *job) {
     }
 }
 
-static void finish_block(const gemm_job *job, size_t i, size_t rows, size_t j, size_t columns, float *c) {
-    const rk_gemm_shape *s = job->shape;
+/// A block of C and the inner indices [p, p + depth) that are summed for it.
+typedef struct {
+    size_t i, rows, j, columns, p, depth;
+} product_block;
+
+/// The block of C that a piece computes, over `depth` inner indices from p on.
+static product_block block_at(const gemm_job *job, size_t piece, size_t p, size_t depth) {
+    size_t blocks = job->row_blocks * job->column_blocks;
+    size_t i = piece % blocks / job->column_blocks * job->rows, j = piece % job->column_blocks * job->columns;
+    size_t rows = rk_min(job->rows, job->shape->m - i), columns = rk_min(job->columns, job->shape->n - j);
+    return (product_block){i, rows, j, columns, p, depth};
+}
+
+static void add_bias(const rk_gemm_shape *s, size_t i, size_t rows, size_t j, size_t columns, float *c) {
     if (s->bias) RK_DISPATCH(add_to_rows)(rows, columns, (const float *)s->bias + j, c + i * s->ldc + j, s->ldc);
 }
 
-/// One block of one matrix, over inner indices [p, p + depth), into c.
-static void multiply_block(
-    const gemm_job *job, size_t matrix, size_t i, size_t rows, size_t j, size_t columns, size_t p, size_t depth,
-    double beta, float *c, size_t ldc) {
+/// One block of one matrix; `out` is the whole matrix.
+static void multiply_block(const gemm_job *job, size_t matrix, product_block block, rk_output out) {
     const rk_gemm_shape *s = job->shape;
-    rk_operand a = rk_slice((rk_operand){job->a + matrix * s->stride_a, s->lda, s->transpose_a}, i, p);
-    rk_operand b = rk_slice((rk_operand){job->b + matrix * s->stride_b, s->ldb, s->transpose_b}, p, j);
+    rk_operand a = rk_slice((rk_operand){job->a + matrix * s->stride_a, s->lda, s->transpose_a}, block.i, block.p);
+    rk_operand b = rk_slice((rk_operand){job->b + matrix * s->stride_b, s->ldb, s->transpose_b}, block.p, block.j);
+    out.c += block.i * out.row + block.j;
     if (job->packed)
         rk_sgemm_packed(
-            s->precision, rows, columns, depth, (float)s->alpha, a, rk_packed_at(s->precision, job->packed, s->k, j),
-            (float)beta, c + i * ldc + j, ldc);
+            s->precision, block.rows, block.columns, block.depth, a,
+            rk_packed_at(s->precision, job->packed, s->k, block.j), out);
     else
-        rk_sgemm(s->precision, rows, columns, depth, (float)s->alpha, a, b, (float)beta, c + i * ldc + j, ldc);
+        rk_sgemm(s->precision, block.rows, block.columns, block.depth, a, b, out);
 }
 
 static void gemm_piece(void *context, size_t begin, size_t end) {
     const gemm_job *job = context;
     const rk_gemm_shape *s = job->shape;
     for (size_t piece = begin; piece < end; piece++) {
-        size_t blocks = job->row_blocks * job->column_blocks, matrix = piece / blocks;
-        size_t i = piece % blocks / job->column_blocks * job->rows, j = piece % job->column_blocks * job->columns;
-        size_t rows = rk_min(job->rows, s->m - i), columns = rk_min(job->columns, s->n - j);
+        size_t matrix = piece / (job->row_blocks * job->column_blocks);
+        product_block block = block_at(job, piece, 0, s->k);
         float *c = job->c + matrix * s->stride_c;
-        multiply_block(job, matrix, i, rows, j, columns, 0, s->k, s->beta, c, s->ldc);
-        finish_block(job, i, rows, j, columns, c);
+        multiply_block(job, matrix, block, (rk_output){c, s->ldc, (float)s->alpha, (float)s->beta});
+        add_bias(s, block.i, block.rows, block.j, block.columns, c);
     }
 }
 
@@ -113,11 +123,9 @@ static void partial_piece(void *context, size_t begin, size_t end) {
     const gemm_job *job = context;
     const rk_gemm_shape *s = job->shape;
     for (size_t piece = begin; piece < end; piece++) {
-        size_t blocks = job->row_blocks * job->column_blocks, part = piece / blocks, p = part * job->depth;
-        size_t i = piece % blocks / job->column_blocks * job->rows, j = piece % job->column_blocks * job->columns;
-        size_t rows = rk_min(job->rows, s->m - i), columns = rk_min(job->columns, s->n - j);
-        float *c = job->partial + part * s->m * s->n;
-        multiply_block(job, 0, i, rows, j, columns, p, rk_min(job->depth, s->k - p), 0, c, s->n);
+        size_t part = piece / (job->row_blocks * job->column_blocks), p = part * job->depth;
+        product_block block = block_at(job, piece, p, rk_min(job->depth, s->k - p));
+        multiply_block(job, 0, block, (rk_output){job->partial + part * s->m * s->n, s->n, (float)s->alpha, 0});
     }
 }
 
@@ -129,13 +137,15 @@ static bool gemm_in_parts(gemm_job *job) {
     if (!job->partial) return false;
     rk_parallel_for(job->parts * job->row_blocks * job->column_blocks, 1, partial_piece, job);
     if (s->beta != 0 && s->beta != 1) // an empty product only scales
-        rk_sgemm(s->precision, s->m, s->n, 0, 1, (rk_operand){0}, (rk_operand){0}, (float)s->beta, job->c, s->ldc);
+        rk_sgemm(
+            s->precision, s->m, s->n, 0, (rk_operand){0}, (rk_operand){0},
+            (rk_output){job->c, s->ldc, 1, (float)s->beta});
     if (s->ldc == s->n)
         rk_sum_parts(job->parts, s->m * s->n, job->partial, s->beta != 0, job->c);
     else
         for (size_t i = 0; i < s->m; i++) RK_DISPATCH(sum_parts)
     (job->parts, s->m * s->n, s->n, job->partial + i * s->n, s->beta != 0, job->c + i * s->ldc);
-    finish_block(job, 0, s->m, 0, s->n, job->c);
+    add_bias(s, 0, s->m, 0, s->n, job->c);
     rk_free(job->partial, bytes);
     return true;
 }

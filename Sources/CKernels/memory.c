@@ -71,10 +71,10 @@ typedef struct {
 } large_block;
 
 static large_block *large;
-static size_t large_count, large_room;
+static size_t large_count, large_capacity;
 
-// Where a block is listed, or would be.
-static size_t large_place(const void *block) {
+// The index at which a block is listed, or would be.
+static size_t large_index(const void *block) {
     size_t low = 0, high = large_count;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -87,20 +87,20 @@ static size_t large_place(const void *block) {
 }
 
 static bool list_large_locked(void *block, size_t bytes) {
-    if (large_count == large_room) {
-        size_t room = large_room == 0 ? 256 : 2 * large_room;
-        large_block *more = realloc(large, room * sizeof *more);
+    if (large_count == large_capacity) {
+        size_t capacity = large_capacity == 0 ? 256 : 2 * large_capacity;
+        large_block *more = realloc(large, capacity * sizeof *more);
         if (more == NULL) return false;
-        large = more, large_room = room;
+        large = more, large_capacity = capacity;
     }
-    size_t i = large_place(block);
+    size_t i = large_index(block);
     memmove(large + i + 1, large + i, (large_count++ - i) * sizeof *large);
     large[i] = (large_block){block, bytes};
     return true;
 }
 
 static void forget_large_locked(const void *block) {
-    size_t i = large_place(block);
+    size_t i = large_index(block);
     memmove(large + i, large + i + 1, (--large_count - i) * sizeof *large);
 }
 
@@ -224,7 +224,7 @@ void *rk_alloc(size_t bytes) {
 // The bytes that a block really has which was given to someone who asked for no more than `bytes`.
 static size_t real_bytes_locked(const void *block, size_t bytes) {
     if (bytes < HUGE_PAGE || rk_exact_wanted()) return bytes;
-    size_t i = large_place(block), most = bytes_of_class(class_index(bytes) + LENT_CLASSES);
+    size_t i = large_index(block), most = bytes_of_class(class_index(bytes) + LENT_CLASSES);
     if (i < large_count && large[i].address == block && large[i].bytes >= bytes && large[i].bytes <= most)
         return large[i].bytes;
     fprintf(stderr, "riffle: rk_free of %p, no block of %zu bytes\n", block, bytes);

@@ -1,6 +1,7 @@
 // Optimizer steps and running averages, in place.
 #include "kernels/optim.h"
 #include "kernels/threads.h"
+#include "private.h"
 
 #include <math.h>
 
@@ -15,8 +16,6 @@ typedef struct {
 
 #define RK_BODY "optim.inc"
 #include "simd/levels.h"
-
-#define GRAIN 16384
 
 typedef struct {
     const void *numbers;
@@ -41,7 +40,7 @@ void rk_adamw(const rk_adamw_settings *s, float *p, const float *g, float *m, fl
         .rms_scale = (float)(1.0 / sqrt(s->correction2)),
         .grad_scale = (float)s->grad_scale,
     };
-    rk_parallel_for(count, GRAIN, adamw_piece, &(plan){.numbers = &numbers, .p = p, .g = g, .m = m, .v = v});
+    rk_parallel_for(count, RK_GRAIN, adamw_piece, &(plan){.numbers = &numbers, .p = p, .g = g, .m = m, .v = v});
 }
 
 static void sgd_piece(void *context, size_t begin, size_t end) {
@@ -60,7 +59,7 @@ void rk_sgd(const rk_sgd_settings *s, float *p, const float *g, float *buffer, s
         .grad_scale = (float)s->grad_scale,
         .nesterov = s->nesterov,
     };
-    rk_parallel_for(count, GRAIN, sgd_piece, &(plan){.numbers = &numbers, .p = p, .g = g, .m = buffer});
+    rk_parallel_for(count, RK_GRAIN, sgd_piece, &(plan){.numbers = &numbers, .p = p, .g = g, .m = buffer});
 }
 
 typedef struct {
@@ -75,5 +74,5 @@ static void lerp_piece(void *context, size_t begin, size_t end) {
 }
 
 void rk_lerp(double weight, const float *p, float *average, size_t count) {
-    rk_parallel_for(count, GRAIN, lerp_piece, &(lerp_plan){(float)weight, p, average});
+    rk_parallel_for(count, RK_GRAIN, lerp_piece, &(lerp_plan){(float)weight, p, average});
 }

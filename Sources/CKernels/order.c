@@ -1,14 +1,13 @@
 // What depends on order along the middle dimension of [outer, n, inner]: indices of extremes, running sums, sorting;
-// and places of elements.
+// and indices of elements.
 #include <stdatomic.h>
 #include <string.h>
 
 #include "kernels/memory.h"
 #include "kernels/reduce.h"
 #include "kernels/threads.h"
+#include "private.h"
 #include "order.h"
-
-#define GRAIN 16384
 
 typedef struct {
     bool largest, reverse;
@@ -20,7 +19,7 @@ typedef struct {
     atomic_bool *failed;
 } plan;
 
-static size_t rows_a_piece(size_t elements) { return elements < GRAIN ? GRAIN / (elements + 1) + 1 : 1; }
+static size_t rows_a_piece(size_t elements) { return elements < RK_GRAIN ? RK_GRAIN / (elements + 1) + 1 : 1; }
 
 // MARK: - Indices of extremes
 
@@ -108,14 +107,14 @@ static uint64_t key_at(const plan *p, size_t i) {
 
 static void insertion_sort(entry *e, size_t n) {
     for (size_t i = 1; i < n; i++) {
-        entry moved = e[i];
+        entry inserted = e[i];
         size_t j = i;
-        for (; j > 0 && e[j - 1].key > moved.key; j--) e[j] = e[j - 1];
-        e[j] = moved;
+        for (; j > 0 && e[j - 1].key > inserted.key; j--) e[j] = e[j - 1];
+        e[j] = inserted;
     }
 }
 
-// Sorts by one digit from e to other; false when all entries share it and nothing was moved.
+// Sorts by one digit from e to other; false when all entries share it and nothing had to change.
 static bool radix_pass(const entry *e, entry *other, size_t n, int shift) {
     uint32_t start[DIGITS] = {0}, sum = 0;
     for (size_t i = 0; i < n; i++) start[e[i].key >> shift & (DIGITS - 1)]++;
@@ -153,11 +152,11 @@ static entry *sort_entries(const plan *p, entry *e, entry *other, size_t n) {
 static void store_row(const plan *p, size_t row, const entry *sorted, size_t count) {
     size_t from = row * p->n, to = row * count;
     for (size_t i = 0; i < count; i++) {
-        size_t place = from + sorted[i].index;
+        size_t source = from + sorted[i].index;
         if (p->y != NULL && p->dtype == RK_F64)
-            ((double *)p->y)[to + i] = ((const double *)p->x)[place];
+            ((double *)p->y)[to + i] = ((const double *)p->x)[source];
         else if (p->y != NULL)
-            ((uint32_t *)p->y)[to + i] = ((const uint32_t *)p->x)[place];
+            ((uint32_t *)p->y)[to + i] = ((const uint32_t *)p->x)[source];
         if (p->order != NULL) p->order[to + i] = (int32_t)sorted[i].index;
     }
 }
@@ -234,15 +233,15 @@ static bool comes_before(entry a, entry b) { return a.key < b.key || (a.key == b
 
 // Sinks the entry at the top of a heap whose top comes last of all.
 static void sink(entry *heap, size_t count) {
-    entry moved = heap[0];
+    entry sinking = heap[0];
     size_t at = 0;
     for (size_t child = 1; child < count; child = 2 * at + 1) {
         if (child + 1 < count && comes_before(heap[child], heap[child + 1])) child++;
-        if (!comes_before(moved, heap[child])) break;
+        if (!comes_before(sinking, heap[child])) break;
         heap[at] = heap[child];
         at = child;
     }
-    heap[at] = moved;
+    heap[at] = sinking;
 }
 
 // Keeps the first `count` entries of a row in a heap, then takes it apart from the last to the first.
@@ -288,23 +287,23 @@ bool rk_top_rows(bool largest, rk_dtype dtype, const void *x, int32_t *order, si
     return !failed;
 }
 
-// MARK: - Places
+// MARK: - Indices from 1
 
 typedef struct {
     int32_t *order, *whole;
     size_t count, n;
-} places_plan;
+} indices_plan;
 
-static void places_piece(void *context, size_t begin, size_t end) {
-    const places_plan *p = context;
+static void indices_piece(void *context, size_t begin, size_t end) {
+    const indices_plan *p = context;
     for (size_t i = begin; i < end; i++) {
         p->order[i] += 1;
         p->whole[i] = (int32_t)(i / p->count * p->n) + p->order[i];
     }
 }
 
-void rk_places(int32_t *order, int32_t *whole, size_t rows, size_t count, size_t n) {
-    rk_parallel_for(rows * count, GRAIN, places_piece, &(places_plan){order, whole, count, n});
+void rk_indices_from_one(int32_t *order, int32_t *whole, size_t rows, size_t count, size_t n) {
+    rk_parallel_for(rows * count, RK_GRAIN, indices_piece, &(indices_plan){order, whole, count, n});
 }
 
 #define EACH_NONZERO(type, body) \
@@ -324,13 +323,13 @@ size_t rk_count_nonzero(rk_dtype dtype, const void *x, size_t count) {
     return found;
 }
 
-void rk_nonzero(rk_dtype dtype, const void *x, int rank, const size_t *shape, int32_t *places) {
+void rk_nonzero(rk_dtype dtype, const void *x, int rank, const size_t *shape, int32_t *indices) {
     size_t count = 1;
     for (int d = 0; d < rank; d++) count *= shape[d];
     FOR_TYPES({
         size_t left = i;
-        for (int d = rank - 1; d >= 0; left /= shape[d--]) places[d] = (int32_t)(left % shape[d]) + 1;
-        places += rank;
+        for (int d = rank - 1; d >= 0; left /= shape[d--]) indices[d] = (int32_t)(left % shape[d]) + 1;
+        indices += rank;
     })
 }
 

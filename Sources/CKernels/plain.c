@@ -32,7 +32,7 @@ static void product_rows(void *context, size_t begin, size_t end) {
 void rk_plain_gemm(const rk_gemm_shape *s, const double *a, const double *b, double *c) {
     for (size_t i = 0; i < s->batch; i++) {
         product job = {s, a + i * s->stride_a, b + i * s->stride_b, c + i * s->stride_c};
-        rk_parallel_for(s->m, 1 + 65536 / (1 + s->n * s->k), product_rows, &job);
+        rk_parallel_for(s->m, 1 + 4 * RK_GRAIN / (1 + s->n * s->k), product_rows, &job);
     }
 }
 

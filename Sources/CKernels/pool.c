@@ -24,11 +24,10 @@ static void upsample_rows(void *context, size_t begin, size_t end) {
     }
 }
 
-void rk_upsample_nearest(
-    rk_dtype dtype, size_t n, size_t h, size_t w, size_t c, size_t factor, const void *x, void *y) {
-    if (factor == 0) return;
-    pool_job job = {dtype == RK_F64 ? 8 : 4, w, c, factor, 1, x, y};
-    rk_parallel_for(n * h, rk_max(1, 16384 / rk_max(1, w * c * factor)), upsample_rows, &job);
+void rk_upsample_nearest(rk_dtype dtype, const rk_pool_shape *s, const void *x, void *y) {
+    if (s->factor == 0) return;
+    pool_job job = {dtype == RK_F64 ? 8 : 4, s->w, s->c, s->factor, 1, x, y};
+    rk_parallel_for(s->n * s->h, rk_rows_of_piece(s->w * s->c * s->factor), upsample_rows, &job);
 }
 
 #define SUM_ROWS(name, type) \
@@ -51,9 +50,8 @@ void rk_upsample_nearest(
 SUM_ROWS(sum_rows_f32, float)
 SUM_ROWS(sum_rows_f64, double)
 
-void rk_sum_pool(
-    rk_dtype dtype, size_t n, size_t h, size_t w, size_t c, size_t factor, double scale, const void *x, void *y) {
-    pool_job job = {0, w, c, factor, scale, x, y};
-    size_t grain = rk_max(1, 16384 / rk_max(1, w * c * factor * factor));
-    rk_parallel_for(n * h, grain, dtype == RK_F64 ? sum_rows_f64 : sum_rows_f32, &job);
+void rk_sum_pool(rk_dtype dtype, const rk_pool_shape *s, double scale, const void *x, void *y) {
+    pool_job job = {0, s->w, s->c, s->factor, scale, x, y};
+    size_t grain = rk_rows_of_piece(s->w * s->c * s->factor * s->factor);
+    rk_parallel_for(s->n * s->h, grain, dtype == RK_F64 ? sum_rows_f64 : sum_rows_f32, &job);
 }

@@ -5,14 +5,24 @@
 #include "kernels/attention.h"
 #include "kernels/conv.h"
 #include "kernels/linear.h"
+#include "kernels/norm.h"
 
 /// For the parts of a loop that a caller's constants and vector level are to reach.
 #define RK_INLINE static inline __attribute__((always_inline))
+
+/// Work that makes fewer pieces than this is cut finer, so that the threads of usual machines all get some. The number
+/// is the same on every machine, since sums run in the order of the pieces.
+enum { RK_PIECES = 8 };
+/// Elements of a piece of a simple loop: fewer take about as long as waking another thread.
+enum { RK_GRAIN = 16384 };
 
 static inline size_t rk_min(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t rk_max(size_t a, size_t b) { return a > b ? a : b; }
 static inline size_t rk_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 static inline size_t rk_round_up(size_t a, size_t multiple) { return rk_ceil_div(a, multiple) * multiple; }
+
+/// How many rows of so many elements make a piece of a simple loop.
+static inline size_t rk_rows_of_piece(size_t elements) { return rk_max(1, RK_GRAIN / rk_max(1, elements)); }
 
 /// A float32 matrix product's operand: row-major, `row` elements from one row to the next, perhaps to be transposed.
 typedef struct {
@@ -27,18 +37,23 @@ static inline rk_operand rk_slice(rk_operand x, size_t row, size_t column) {
     return x;
 }
 
-/// Where a row of a head begins.
-static inline size_t rk_place(rk_attention_stride s, size_t batch, size_t head, size_t row) {
+/// The element at which a row of a head begins.
+static inline size_t rk_row_offset(rk_attention_stride s, size_t batch, size_t head, size_t row) {
     return batch * s.batch + head * s.head + row * s.row;
 }
 
+/// What a product is added to: C = alpha op(A) op(B) + beta C, with `row` elements from one row of C to the next.
+typedef struct {
+    float *c;
+    size_t row;
+    float alpha, beta;
+} rk_output;
+
 /// C = alpha op(A) op(B) + beta C on the calling thread; op(A) is m x k, op(B) k x n.
-void rk_sgemm(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, rk_operand b, float beta, float *c,
-    size_t ldc);
+void rk_sgemm(rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out);
 
 /// A matrix k x n in panels, the order in which the product below reads it for one precision: rk_packed_floats of them.
-/// A panel holds rk_panel() columns in rk_panel_floats(k) floats; what lies inside is the kernels' affair.
+/// A panel holds rk_panel() columns in rk_panel_floats(k) floats; their order is up to the kernels.
 void rk_pack(rk_precision precision, rk_operand b, size_t k, size_t n, float *packed);
 size_t rk_packed_floats(rk_precision precision, size_t k, size_t n);
 /// A part of it: its rows [p, p + depth) and columns [j, j + columns), which are `part`. p is a multiple of 32, j of a
@@ -50,16 +65,15 @@ size_t rk_panel_floats(rk_precision precision, size_t k);
 /// The panel that begins with a column, a multiple of rk_panel().
 const float *rk_packed_at(rk_precision precision, const float *packed, size_t k, size_t column);
 void rk_sgemm_packed(
-    rk_precision precision, size_t m, size_t n, size_t k, float alpha, rk_operand a, const float *packed, float beta,
-    float *c, size_t ldc);
+    rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, const float *packed, rk_output out);
 
 /// The most rows of a block of op(A), and what their number should be a multiple of.
 size_t rk_block_rows(bool transpose_a);
 size_t rk_row_unit(void);
 /// Multiply-adds that are worth handing to a thread: some ten microseconds.
 size_t rk_piece_work(void);
-/// Whether rk_sgemm would put B in panels for a product of this size, so that one who multiplies by it often better
-/// does.
+/// Whether rk_sgemm would put B in panels for a product of this size. Whoever multiplies by the same B several times
+/// then packs B once.
 bool rk_rearranges(size_t m, size_t n, size_t k, bool transpose_b);
 
 /// cblas_sgemm of the BLAS that RIFFLE_BLAS names; NULL when there is none.
@@ -91,42 +105,33 @@ void rk_plain_gemm(const rk_gemm_shape *shape, const double *a, const double *b,
 void rk_plain_conv2d(const rk_conv_shape *shape, const double *x, const double *weight, const double *bias, double *y);
 void rk_plain_conv2d_input_grad(const rk_conv_shape *shape, const double *gy, const double *weight, double *gx);
 void rk_plain_conv2d_weight_grad(const rk_conv_shape *shape, const double *x, const double *gy, double *gweight);
-void rk_plain_group_norm(
-    size_t n, size_t pixels, size_t channels, size_t groups, double eps, bool silu, const double *x,
-    const double *weight, const double *bias, double *y, double *mean, double *rstd);
+void rk_plain_group_norm(const rk_group_norm_shape *shape, rk_norm_inputs in, double *y, double *mean, double *rstd);
 void rk_plain_group_norm_grad(
-    size_t n, size_t pixels, size_t channels, size_t groups, bool silu, const double *x, const double *weight,
-    const double *bias, const double *mean, const double *rstd, const double *gy, double *gx, double *gweight,
-    double *gbias);
+    const rk_group_norm_shape *shape, rk_norm_inputs in, const double *mean, const double *rstd, const double *gy,
+    rk_norm_grads grads);
 void rk_plain_group_norm_tangent(
-    size_t n, size_t pixels, size_t channels, size_t groups, double eps, const double *x, const double *d,
-    const double *weight, double *y, double *mean, double *rstd);
+    const rk_group_norm_shape *shape, rk_norm_inputs in, double *y, double *mean, double *rstd);
 void rk_plain_group_norm_tangent_grad(
-    size_t n, size_t pixels, size_t channels, size_t groups, const double *x, const double *d, const double *weight,
-    const double *mean, const double *rstd, const double *gy, double *gx, double *gd, double *gweight);
-void rk_plain_layer_norm(
-    size_t rows, size_t width, size_t sets, double eps, const double *x, const double *weight, const double *bias,
-    double *y, double *mean, double *rstd);
+    const rk_group_norm_shape *shape, rk_norm_inputs in, const double *mean, const double *rstd, const double *gy,
+    rk_norm_grads grads);
+void rk_plain_layer_norm(const rk_layer_norm_shape *shape, rk_norm_inputs in, double *y, double *mean, double *rstd);
 void rk_plain_layer_norm_grad(
-    size_t rows, size_t width, size_t sets, const double *x, const double *weight, const double *mean,
-    const double *rstd, const double *gy, double *gx, double *gweight, double *gbias);
+    const rk_layer_norm_shape *shape, rk_norm_inputs in, const double *mean, const double *rstd, const double *gy,
+    rk_norm_grads grads);
 void rk_plain_layer_norm_tangent(
-    size_t rows, size_t width, size_t sets, double eps, const double *x, const double *d, const double *weight,
-    double *y, double *mean, double *rstd);
+    const rk_layer_norm_shape *shape, rk_norm_inputs in, double *y, double *mean, double *rstd);
 void rk_plain_layer_norm_tangent_grad(
-    size_t rows, size_t width, size_t sets, const double *x, const double *d, const double *weight, const double *mean,
-    const double *rstd, const double *gy, double *gx, double *gd, double *gweight);
+    const rk_layer_norm_shape *shape, rk_norm_inputs in, const double *mean, const double *rstd, const double *gy,
+    rk_norm_grads grads);
 void rk_plain_softmax(bool logarithm, size_t rows, size_t width, const double *x, double *y);
 void rk_plain_softmax_grad(bool logarithm, size_t rows, size_t width, const double *y, const double *gy, double *gx);
-void rk_plain_attention(
-    const rk_attention_shape *shape, const double *q, const double *k, const double *v, double *out, double *lse);
+void rk_plain_attention(const rk_attention_shape *shape, rk_attention_inputs in, double *out, double *lse);
 void rk_plain_attention_grad(
-    const rk_attention_shape *shape, const double *q, const double *k, const double *v, const double *out,
-    const double *lse, const double *gout, double *gq, double *gk, double *gv);
+    const rk_attention_shape *shape, rk_attention_inputs in, rk_attention_results results, const double *gout,
+    rk_attention_grads grads);
 void rk_plain_attention_tangent(
-    const rk_attention_shape *shape, const double *q, const double *k, const double *v, const double *dq,
-    const double *dk, const double *dv, const double *out, const double *lse, double *tangent, double *mean);
+    const rk_attention_shape *shape, rk_attention_inputs in, rk_attention_inputs d, const double *out,
+    const double *lse, double *tangent, double *mean);
 void rk_plain_attention_tangent_grad(
-    const rk_attention_shape *shape, const double *q, const double *k, const double *v, const double *dq,
-    const double *dk, const double *dv, const double *out, const double *lse, const double *tangent, const double *mean,
-    const double *g, double *gq, double *gk, double *gv, double *gdq, double *gdk, double *gdv);
+    const rk_attention_shape *shape, rk_attention_inputs in, rk_attention_inputs d, rk_attention_results results,
+    const double *g, rk_attention_grads grads, rk_attention_grads d_grads);

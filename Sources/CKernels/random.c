@@ -3,6 +3,7 @@
 // 2 (i % 2) + 1 of block i / 2. Normal numbers come in pairs from the same words.
 #include "kernels/random.h"
 #include "kernels/threads.h"
+#include "private.h"
 
 #include <string.h>
 
@@ -14,7 +15,6 @@
 #define PHILOX_W1 0xBB67AE85u
 // Blocks made at once.
 #define BLOCKS 64
-#define GRAIN 16384
 
 #define RK_BODY "random.inc"
 #include "simd/levels.h"
@@ -85,15 +85,15 @@ static void piece_f64(void *context, size_t begin, size_t end) {
 
 void rk_random_uniform(rk_dtype dtype, uint64_t seed, uint64_t stream, uint64_t offset, void *y, size_t count) {
     plan p = {.kind = UNIFORM, .seed = seed, .stream = stream, .offset = offset, .y = y};
-    rk_parallel_for(count, GRAIN, dtype == RK_F64 ? piece_f64 : piece_32, &p);
+    rk_parallel_for(count, RK_GRAIN, dtype == RK_F64 ? piece_f64 : piece_32, &p);
 }
 
 void rk_random_normal(rk_dtype dtype, uint64_t seed, uint64_t stream, uint64_t offset, void *y, size_t count) {
     plan p = {.kind = NORMAL, .seed = seed, .stream = stream, .offset = offset, .y = y};
-    rk_parallel_for(count, GRAIN, dtype == RK_F64 ? piece_f64 : piece_32, &p);
+    rk_parallel_for(count, RK_GRAIN, dtype == RK_F64 ? piece_f64 : piece_32, &p);
 }
 
 void rk_random_integers(uint64_t seed, uint64_t stream, uint64_t offset, uint32_t bound, int32_t *y, size_t count) {
     plan p = {.kind = INTEGERS, .seed = seed, .stream = stream, .offset = offset, .bound = bound, .y = y};
-    rk_parallel_for(count, GRAIN, piece_32, &p);
+    rk_parallel_for(count, RK_GRAIN, piece_32, &p);
 }

@@ -3,6 +3,7 @@
 
 #include "kernels/elementwise.h"
 #include "kernels/threads.h"
+#include "private.h"
 #include "order.h"
 #include "simd/math.h"
 
@@ -12,7 +13,6 @@ static inline __attribute__((always_inline)) float larger(float a, float b) { re
 #define RK_BODY "reduce.inc"
 #include "simd/levels.h"
 
-#define GRAIN 16384
 // A reduction of more elements is cut in at most PARTS parts of whole multiples of PART elements.
 #define PART 65536
 #define PARTS 64
@@ -81,7 +81,7 @@ static void reduce_rows(plan *p) {
     if (p->n > PART)
         for (size_t o = 0; o < p->outer; o++) ((float *)p->y)[o] = (float)reduce_long(p, x + o * p->n, p->n);
     else
-        rk_parallel_for(p->outer, p->n < GRAIN ? GRAIN / (p->n + 1) + 1 : 1, rows_piece, p);
+        rk_parallel_for(p->outer, p->n < RK_GRAIN ? RK_GRAIN / (p->n + 1) + 1 : 1, rows_piece, p);
 }
 
 static void arg_rows_piece(void *context, size_t begin, size_t end) {
@@ -92,7 +92,7 @@ static void arg_rows_piece(void *context, size_t begin, size_t end) {
 
 void rk_arg_rows(bool largest, const float *x, int32_t *y, size_t rows, size_t n) {
     plan p = {.largest = largest, .x = x, .y = y, .n = n};
-    rk_parallel_for(rows, n < GRAIN ? GRAIN / (n + 1) + 1 : 1, arg_rows_piece, &p);
+    rk_parallel_for(rows, n < RK_GRAIN ? RK_GRAIN / (n + 1) + 1 : 1, arg_rows_piece, &p);
 }
 
 // MARK: - Columns
@@ -167,11 +167,11 @@ static void reduce_tall(plan *p, size_t items) {
 static void reduce_columns(plan *p) {
     p->tiles = (p->inner - 1) / TILE + 1;
     size_t items = p->outer * p->tiles, width = p->inner < TILE ? p->inner : TILE;
-    p->part = part_of(p->n, GRAIN / width, COLUMN_PARTS);
+    p->part = part_of(p->n, RK_GRAIN / width, COLUMN_PARTS);
     if (items < 16 && p->n > p->part)
         reduce_tall(p, items);
     else
-        rk_parallel_for(items, p->n * width < GRAIN ? GRAIN / (p->n * width) : 1, tile_piece, p);
+        rk_parallel_for(items, rk_rows_of_piece(p->n * width), tile_piece, p);
 }
 
 // MARK: - The plain forms
@@ -203,7 +203,7 @@ static void plain_piece(void *context, size_t begin, size_t end) {
 
 static size_t rows_a_piece(const plan *p) {
     size_t elements = p->n * p->inner;
-    return elements < GRAIN ? GRAIN / (elements + 1) + 1 : 1;
+    return elements < RK_GRAIN ? RK_GRAIN / (elements + 1) + 1 : 1;
 }
 
 void rk_reduce(rk_reduce_op op, rk_dtype dtype, const void *x, void *y, size_t outer, size_t n, size_t inner) {

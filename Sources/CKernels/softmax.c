@@ -31,7 +31,7 @@ void rk_softmax(rk_dtype dtype, bool logarithm, size_t rows, size_t width, const
         return;
     }
     softmax_job job = {logarithm, width, x, NULL, y};
-    rk_parallel_for(rows, rk_max(1, 8192 / rk_max(1, width)), softmax_piece, &job);
+    rk_parallel_for(rows, rk_rows_of_piece(2 * width), softmax_piece, &job);
 }
 
 void rk_softmax_grad(
@@ -41,5 +41,5 @@ void rk_softmax_grad(
         return;
     }
     softmax_job job = {logarithm, width, y, gy, gx};
-    rk_parallel_for(rows, rk_max(1, 16384 / rk_max(1, width)), softmax_piece, &job);
+    rk_parallel_for(rows, rk_rows_of_piece(width), softmax_piece, &job);
 }

@@ -32,20 +32,21 @@ static tiling tile_images(const rk_conv_shape *s) {
 
 static size_t tile_count(const tiling *t) { return t->n * t->down * t->across; }
 
+/// A tile's first pixel.
 typedef struct {
-    size_t image, i, j; // the tile's first pixel
-} tile_place;
+    size_t image, i, j;
+} tile_origin;
 
-static tile_place locate(const tiling *t, size_t tile) {
+static tile_origin locate(const tiling *t, size_t tile) {
     size_t image = tile / (t->down * t->across), rest = tile % (t->down * t->across);
-    return (tile_place){image, rest / t->across * TILE, rest % t->across * TILE};
+    return (tile_origin){image, rest / t->across * TILE, rest % t->across * TILE};
 }
 
 /// The addresses of a tile of side + 2 border pixels of images [n, h, w, channels]; pixels outside are `zeros`.
 static void address_tile(
     const tiling *t, size_t tile, size_t border, const float *x, size_t channels, const float *zeros,
     const float **pixels) {
-    tile_place at = locate(t, tile);
+    tile_origin at = locate(t, tile);
     size_t side = TILE + 2 * border;
     for (size_t i = 0; i < side; i++)
         for (size_t j = 0; j < side; j++) {
@@ -122,10 +123,10 @@ static void convolve_block(const forward_job *job, size_t begin, size_t count, c
     }
     for (size_t p = 0; p < PLANES; p++)
         rk_sgemm_packed(
-            RK_FLOAT32, count, job->out, job->in, 1, (rk_operand){v + p * job->in_plane, job->in, false},
-            job->weight + p * job->weight_plane, 0, m + p * job->out_plane, job->out);
+            RK_FLOAT32, count, job->out, job->in, (rk_operand){v + p * job->in_plane, job->in, false},
+            job->weight + p * job->weight_plane, (rk_output){m + p * job->out_plane, job->out, 1, 0});
     for (size_t t = 0; t < count; t++) {
-        tile_place at = locate(&job->tiles, begin + t);
+        tile_origin at = locate(&job->tiles, begin + t);
         float *y = job->y + ((at.image * job->tiles.h + at.i) * job->tiles.w + at.j) * job->out;
         size_t rows = rk_min(TILE, job->tiles.h - at.i), columns = rk_min(TILE, job->tiles.w - at.j);
         RK_DISPATCH(output_tile)
@@ -150,11 +151,12 @@ static void convolve_piece(void *context, size_t begin, size_t end) {
     rk_free(space, bytes);
 }
 
-/// Tiles a block, in rows of the product's kernel: both transformed blocks fit the second-level cache, weights that do
-/// not are read for as many tiles as that allows, and there should be eight blocks.
+/// Tiles of a block, a multiple of the rows that the product's kernel takes at once: both transformed blocks fit the
+/// second-level cache, weights that do not fit are read for as many tiles as that allows, and there are RK_PIECES
+/// blocks where the images are large enough.
 static size_t block_tiles(size_t tiles, size_t in, size_t out) {
     size_t unit = rk_row_unit(), fits = rk_max(rk_round_up(24, unit), rk_min(96, 8448 / (in + out) / unit * unit));
-    return rk_min(fits, rk_max(unit, rk_round_up(rk_ceil_div(tiles, 8), unit)));
+    return rk_min(fits, rk_max(unit, rk_round_up(rk_ceil_div(tiles, RK_PIECES), unit)));
 }
 
 static bool convolve(
@@ -226,10 +228,9 @@ static void add_tiles(
     }
     for (size_t p = 0; p < PLANES; p++)
         rk_sgemm(
-            RK_FLOAT32, space->out, space->in, count, 1,
-            (rk_operand){space->gy + p * space->gy_plane, space->out, true},
-            (rk_operand){space->x + p * space->x_plane, space->in, false}, first ? 0 : 1,
-            space->sum + p * space->sum_plane, space->in);
+            RK_FLOAT32, space->out, space->in, count, (rk_operand){space->gy + p * space->gy_plane, space->out, true},
+            (rk_operand){space->x + p * space->x_plane, space->in, false},
+            (rk_output){space->sum + p * space->sum_plane, space->in, 1, first ? 0 : 1});
 }
 
 static void weight_grad_block(const weight_grad_job *job, weight_grad_space *space, size_t piece) {
@@ -268,7 +269,7 @@ bool rk_winograd_weight_grad(const rk_conv_shape *s, const float *x, const float
     weight_grad_job job = {.tiles = tile_images(s), .in = s->c_in, .out = s->c_out, .x = x, .gy = gy, .block = 64};
     job.in_blocks = rk_ceil_div(s->c_in, CHANNEL_BLOCK), job.out_blocks = rk_ceil_div(s->c_out, CHANNEL_BLOCK);
     size_t blocks = job.in_blocks * job.out_blocks, count = s->c_out * 9 * s->c_in;
-    job.parts = rk_max(1, rk_min(rk_ceil_div(8, blocks), tile_count(&job.tiles) / job.block));
+    job.parts = rk_max(1, rk_min(rk_ceil_div(RK_PIECES, blocks), tile_count(&job.tiles) / job.block));
     size_t bytes = job.parts * count * sizeof(float);
     job.partial = job.parts > 1 ? rk_alloc(bytes) : gweight;
     if (!job.partial) return false;

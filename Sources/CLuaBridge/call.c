@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-/// Gives back the registry places that other threads, or destructors, were done with.
+/// Gives back the registry references that other threads, or destructors, were done with.
 static void drain(rlua_state *state, lua_State *L) {
     pthread_mutex_lock(&state->lock);
     size_t count = atomic_load(&state->forgotten_count);
@@ -68,7 +68,7 @@ int rlua_answer(lua_State *L, const rlua_row *row) {
         if (frame.collect || has_many_boxes(state)) rlua_collect_now(state, L);
         return (int)frame.result_count;
     }
-    rlua_push_place(L);
+    rlua_push_location(L);
     if (code == RLUA_OK) {
         lua_pushliteral(L, "calls nest too deep");
     } else {
@@ -186,7 +186,7 @@ rlua_value rlua_error_text(rlua_state *state, int error) {
     lua_rawgeti(L, LUA_REGISTRYINDEX, state->roots[RLUA_INTERNAL]);
     if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
         lua_pop(L, 1);
-        lua_pushliteral(L, "an error that cannot be told in words");
+        lua_pushliteral(L, "an error that cannot be put into words");
     }
     return copy_text(state, L);
 }

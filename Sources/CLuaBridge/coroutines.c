@@ -1,5 +1,5 @@
-// Lua's own resume and wrap do not tell which coroutine runs, and an interrupt would miss one that never calls the
-// library.
+// Lua's own resume and wrap do not say which coroutine runs, and an interrupt would miss a coroutine that never calls
+// the library.
 #include "internal.h"
 
 /// Runs a coroutine with the values on top of the stack; returns how many it gave, or -1 with its error on top.
@@ -45,7 +45,7 @@ static int resume_wrapped(lua_State *L) {
     int results = run(lua_touserdata(L, lua_upvalueindex(1)), L, co, lua_gettop(L));
     if (results >= 0) return results;
     if (lua_status(co) != LUA_OK && lua_status(co) != LUA_YIELD) {
-        // It failed: what it has to close is closed, and may put another error in the place of the first.
+        // It failed: what it has to close is closed, and may replace the first error by another.
         lua_pushvalue(L, -1);
         lua_xmove(L, co, 1);
         lua_resetthread(co);

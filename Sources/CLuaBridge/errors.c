@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/// How far up the stack is looked: lua_getstack walks from the top each time.
+/// How many levels of the stack are searched: lua_getstack walks from the top each time.
 enum { LEVELS = 400 };
 
 bool rlua_is_users(const lua_Debug *frame) {
@@ -19,7 +19,7 @@ static bool find_user(lua_State *L, lua_Debug *frame) {
     return false;
 }
 
-void rlua_push_place(lua_State *L) {
+void rlua_push_location(lua_State *L) {
     lua_Debug frame;
     if (find_user(L, &frame)) {
         lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
@@ -28,7 +28,7 @@ void rlua_push_place(lua_State *L) {
     }
 }
 
-void rlua_place(rlua_state *state, char *text, size_t size) {
+void rlua_location(rlua_state *state, char *text, size_t size) {
     lua_Debug frame;
     *text = 0;
     if (state->running && find_user(state->running, &frame))
@@ -41,7 +41,7 @@ int rlua_line(lua_State *L) {
 }
 
 _Noreturn void rlua_raise(lua_State *L, const char *bytes, size_t length) {
-    rlua_push_place(L);
+    rlua_push_location(L);
     lua_pushlstring(L, bytes, length);
     lua_concat(L, 2);
     lua_error(L);

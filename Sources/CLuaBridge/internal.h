@@ -43,31 +43,34 @@ struct rlua_row {
 
 typedef struct {
     rlua_state *state;
-    /// Registry places of the word, of the metatable, of methods and getters by name, and of setters by name.
+    /// Registry references of the word, of the metatable, of methods and getters by name, and of setters by name.
     int word, metatable, members, setters;
     const rlua_row *index, *newindex, *call;
     bool shared, tracked;
 } rlua_class;
 
-/// What a Lua value of one of our classes is. `state` tells it from other userdata: nobody else writes our address.
+/// What a Lua value of one of our classes is. `state` distinguishes a box from other userdata: nobody else writes our
+/// address.
 typedef struct {
     rlua_state *state;
     void *object;
     int32_t class_id;
-    /// Line where the scope began that freed it.
+    /// The line where the scope began that freed the object, or 0.
     int32_t scope_line;
+    /// Whether a script took the object out of every scope.
+    bool is_kept;
 } rlua_box;
 
 struct rlua_state {
     lua_State *main;
-    /// The coroutine that runs.
-    lua_State *running;
+    /// The coroutine that runs. rlua_interrupt reads this in a signal handler.
+    _Atomic(lua_State *) running;
     rlua_library library;
     rlua_arena arena;
     rlua_row *rows;
     rlua_class **classes;
     int class_count;
-    /// Registry places: root tables, faces of shared objects, the metatable of lists and tables, the traceback.
+    /// Registry references: root tables, faces of shared objects, the metatable of lists and tables, the traceback.
     int roots[2], faces, list_metatable, table_metatable, traceback;
     /// Objects that Lua holds, and how many of them the last full collection left.
     size_t boxes, boxes_left;
@@ -75,9 +78,9 @@ struct rlua_state {
     bool is_closing;
     /// Set while a call in progress has garbage collected: finalizers that scripts wrote cannot call the library then.
     bool is_reclaiming;
-    /// Set while an error that was seen before travels on.
+    /// Set while an error that the handler has seen before is raised again.
     bool reraising;
-    /// Registry places of the scopes that are open, innermost last, and the lines they began on.
+    /// Registry references of the scopes that are open, innermost last, and the lines they began on.
     int *scopes, *scope_lines;
     int scope_count, scope_size;
     pthread_mutex_t lock;
@@ -99,7 +102,7 @@ void rlua_own(rlua_state *state, rlua_value *value);
 // values.c
 /// Reads the value at `index`, which is counted from the bottom of the stack.
 void rlua_read(rlua_state *state, lua_State *L, int index, rlua_reading reading, rlua_value *value);
-/// Pushes a value; its object goes over to Lua. A table takes three places on the stack for each level of nesting.
+/// Pushes a value; its object goes over to Lua. A table takes three slots of the stack for each level of nesting.
 void rlua_push(rlua_state *state, lua_State *L, rlua_value *value);
 
 // objects.c
@@ -118,7 +121,7 @@ void rlua_push_row(lua_State *L, const rlua_row *row);
 // errors.c
 /// Raises a message that begins with the user's own line.
 _Noreturn void rlua_raise(lua_State *L, const char *bytes, size_t length);
-void rlua_push_place(lua_State *L);
+void rlua_push_location(lua_State *L);
 /// Whether a frame, with "S" and "l" filled in, is a line that the user wrote.
 bool rlua_is_users(const lua_Debug *frame);
 /// The user's own line, or 0.

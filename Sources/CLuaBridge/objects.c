@@ -324,7 +324,7 @@ static int close_scope(lua_State *L) {
             lua_pop(L, 1);
             if (keep) {
                 if (state->scope_count) track(state, L);
-            } else if (box->scope_line >= 0) {
+            } else if (!box->is_kept) {
                 release(box, line);
             }
             lua_pop(L, 1);
@@ -338,7 +338,7 @@ static int close_scope(lua_State *L) {
 static int keep_object(lua_State *L) {
     rlua_box *box = rlua_box_at(lua_touserdata(L, lua_upvalueindex(1)), L, 1);
     if (!box) rlua_raise(L, "keep: a tensor is wanted", 24);
-    if (box->object) box->scope_line = -1;
+    box->is_kept = true;
     lua_settop(L, 1);
     return 1;
 }

@@ -150,7 +150,8 @@ void rlua_interrupt(void) {
     atomic_store(&interrupted, true);
     // lua_sethook is made for this: it may be called at any moment.
     lua_sethook(state->main, stop, STOPPED, 1);
-    if (state->running != state->main) lua_sethook(state->running, stop, STOPPED, 1);
+    lua_State *running = state->running;
+    if (running && running != state->main) lua_sethook(running, stop, STOPPED, 1);
 }
 
 void rlua_pass_interrupt(lua_State *from, lua_State *to) {

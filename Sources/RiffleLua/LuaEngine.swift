@@ -67,7 +67,7 @@ package final class LuaEngine: @unchecked Sendable {
     /// The user's line that runs, such as `script.lua:12`; empty where none does.
     private var placeOfCall: String {
         var text = [CChar](repeating: 0, count: 128)
-        rlua_place(state.pointer, &text, text.count)
+        rlua_location(state.pointer, &text, text.count)
         return text.withUnsafeBufferPointer { $0.baseAddress.map { String(cBytes: $0) } ?? "" }
     }
 

@@ -28,7 +28,8 @@ struct Attention: CustomStringConvertible, Sendable {
             kv.withUnsafeBufferPointer { kv in
                 let k = kv.baseAddress.map { $0 + heads * width }
                 let v = kv.baseAddress.map { $0 + 2 * heads * width }
-                #expect(rk_attention(dtype, &shape, q.baseAddress, k, v, &out, &lse))
+                let inputs = rk_attention_inputs(q: q.baseAddress, k: k, v: v)
+                #expect(rk_attention(dtype, &shape, inputs, &out, &lse))
             }
         }
         return (out, lse)
@@ -43,47 +44,66 @@ struct Attention: CustomStringConvertible, Sendable {
         q.withUnsafeBufferPointer { q in
             kv.withUnsafeBufferPointer { kv in
                 gkv.withUnsafeMutableBufferPointer { gkv in
-                    let k = heads * width
-                    let v = 2 * heads * width
-                    #expect(
-                        rk_attention_grad(
-                            dtype, &shape, q.baseAddress, kv.baseAddress! + k, kv.baseAddress! + v, f.out, f.lse, gout,
-                            &gq,
-                            gkv.baseAddress! + k, gkv.baseAddress! + v))
+                    gq.withUnsafeMutableBufferPointer { gq in
+                        withResults(f) { results in
+                            let (k, v) = (heads * width, 2 * heads * width)
+                            let inputs = rk_attention_inputs(
+                                q: q.baseAddress, k: kv.baseAddress! + k, v: kv.baseAddress! + v)
+                            let grads = rk_attention_grads(
+                                q: gq.baseAddress, k: gkv.baseAddress! + k, v: gkv.baseAddress! + v)
+                            #expect(rk_attention_grad(dtype, &shape, inputs, results, gout, grads))
+                        }
+                    }
                 }
             }
         }
         return (gq, gkv)
     }
 
-    /// How the output moves as the packed rows do, with what the gradient needs.
-    func tangent<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: Moving<T>, _ f: (out: [T], lse: [T])) -> (
-        y: [T], mean: [T]
+    /// Calls `body` with pointers to what attention wrote, and its tangent where one is given.
+    func withResults<T: BitwiseCopyable>(
+        _ f: (out: [T], lse: [T]), _ t: (y: [T], mean: [T]) = ([], []), _ body: (rk_attention_results) -> Void
     ) {
+        f.out.withUnsafeBytes { out in
+            f.lse.withUnsafeBytes { lse in
+                t.y.withUnsafeBytes { tangent in
+                    t.mean.withUnsafeBytes { mean in
+                        body(
+                            rk_attention_results(
+                                out: out.baseAddress, lse: lse.baseAddress, tangent: tangent.baseAddress,
+                                mean: mean.baseAddress))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The output's tangent, with what the gradient needs.
+    func tangent<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: PackedRows<T>, _ f: (out: [T], lse: [T]))
+        -> (
+            y: [T], mean: [T]
+        )
+    {
         var y = [T](repeating: .nan, count: outCount)
         var mean = [T](repeating: .nan, count: lseCount)
         var shape = shape
-        x.withPointers(keys: heads * width, values: 2 * heads * width) { q, k, v, dq, dk, dv in
-            #expect(rk_attention_tangent(dtype, &shape, q, k, v, dq, dk, dv, f.out, f.lse, &y, &mean))
+        x.withPointers(keys: heads * width, values: 2 * heads * width) { inputs, d in
+            #expect(rk_attention_tangent(dtype, &shape, inputs, d, f.out, f.lse, &y, &mean))
         }
         return (y, mean)
     }
 
     func tangentGradient<T: FloatingPoint & BitwiseCopyable>(
-        _ dtype: rk_dtype, _ x: Moving<T>, _ f: (out: [T], lse: [T]), _ t: (y: [T], mean: [T]), _ g: [T]
-    ) -> Moving<T> {
+        _ dtype: rk_dtype, _ x: PackedRows<T>, _ f: (out: [T], lse: [T]), _ t: (y: [T], mean: [T]), _ g: [T]
+    ) -> PackedRows<T> {
         func zeros(_ like: [T]) -> [T] { .init(repeating: 0, count: like.count) }
-        var r = Moving(q: zeros(x.q), kv: zeros(x.kv), dq: zeros(x.dq), dkv: zeros(x.dkv))
+        var r = PackedRows(q: zeros(x.q), kv: zeros(x.kv), dq: zeros(x.dq), dkv: zeros(x.dkv))
         var shape = shape
         let (keys, values) = (heads * width, 2 * heads * width)
-        x.withPointers(keys: keys, values: values) { q, k, v, dq, dk, dv in
-            r.kv.withUnsafeMutableBufferPointer { gkv in
-                r.dkv.withUnsafeMutableBufferPointer { gdkv in
-                    #expect(
-                        rk_attention_tangent_grad(
-                            dtype, &shape, q, k, v, dq, dk, dv, f.out, f.lse, t.y, t.mean, g, &r.q,
-                            gkv.baseAddress! + keys,
-                            gkv.baseAddress! + values, &r.dq, gdkv.baseAddress! + keys, gdkv.baseAddress! + values))
+        x.withPointers(keys: keys, values: values) { inputs, d in
+            r.withMutablePointers(keys: keys, values: values) { grads, dGrads in
+                withResults(f, t) { results in
+                    #expect(rk_attention_tangent_grad(dtype, &shape, inputs, d, results, g, grads, dGrads))
                 }
             }
         }
@@ -91,24 +111,38 @@ struct Attention: CustomStringConvertible, Sendable {
     }
 }
 
-/// Packed rows of queries and keys, and how they move.
-struct Moving<T: BitwiseCopyable> {
+/// Packed rows of queries and of keys, and their tangents; or the gradients of all of them.
+struct PackedRows<T: BitwiseCopyable> {
     var q: [T], kv: [T], dq: [T], dkv: [T]
 
     var all: [[T]] { [q, kv, dq, dkv] }
 
-    func withPointers(
-        keys: Int, values: Int,
-        _ body: (
-            UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>, UnsafePointer<T>
-        ) -> Void
-    ) {
+    func withPointers(keys: Int, values: Int, _ body: (rk_attention_inputs, rk_attention_inputs) -> Void) {
         q.withUnsafeBufferPointer { q in
             kv.withUnsafeBufferPointer { kv in
                 dq.withUnsafeBufferPointer { dq in
                     dkv.withUnsafeBufferPointer { dkv in
                         let (x, y, u, w) = (q.baseAddress!, kv.baseAddress!, dq.baseAddress!, dkv.baseAddress!)
-                        body(x, y + keys, y + values, u, w + keys, w + values)
+                        body(
+                            rk_attention_inputs(q: x, k: y + keys, v: y + values),
+                            rk_attention_inputs(q: u, k: w + keys, v: w + values))
+                    }
+                }
+            }
+        }
+    }
+
+    mutating func withMutablePointers(
+        keys: Int, values: Int, _ body: (rk_attention_grads, rk_attention_grads) -> Void
+    ) {
+        q.withUnsafeMutableBufferPointer { q in
+            kv.withUnsafeMutableBufferPointer { kv in
+                dq.withUnsafeMutableBufferPointer { dq in
+                    dkv.withUnsafeMutableBufferPointer { dkv in
+                        let (x, y, u, w) = (q.baseAddress!, kv.baseAddress!, dq.baseAddress!, dkv.baseAddress!)
+                        body(
+                            rk_attention_grads(q: x, k: y + keys, v: y + values),
+                            rk_attention_grads(q: u, k: w + keys, v: w + values))
                     }
                 }
             }
@@ -116,14 +150,14 @@ struct Moving<T: BitwiseCopyable> {
     }
 }
 
-extension Moving<Double> {
+extension PackedRows<Double> {
     init(_ a: Attention, seed: UInt64) {
         let (queries, keys) = (a.batch * a.queries * a.row + 1, a.batch * a.keys * a.row + 1)
         self.init(
             q: noise(queries, seed: seed), kv: noise(keys, seed: seed + 1), dq: noise(queries, seed: seed + 2),
             dkv: noise(keys, seed: seed + 3))
     }
-    var f32: Moving<Float> { Moving<Float>(q: q.f32, kv: kv.f32, dq: dq.f32, dkv: dkv.f32) }
+    var f32: PackedRows<Float> { PackedRows<Float>(q: q.f32, kv: kv.f32, dq: dq.f32, dkv: dkv.f32) }
 }
 
 @Suite(.serialized) struct AttentionTests {
@@ -170,7 +204,7 @@ extension Moving<Double> {
 
     @Test(arguments: cases) func tangentMatchesPlainForm(a: Attention) {
         let seed: UInt64 = 61
-        let x = Moving(a, seed: seed), g = noise(a.outCount, seed: seed + 4)
+        let x = PackedRows(a, seed: seed), g = noise(a.outCount, seed: seed + 4)
         let plain = a.forward(RK_F64, x.q, x.kv), plainTangent = a.tangent(RK_F64, x, plain)
         let plainGradient = a.tangentGradient(RK_F64, x, plain, plainTangent, g)
         func run() -> [[Float]] {
@@ -187,15 +221,15 @@ extension Moving<Double> {
 
     @Test(arguments: cases[..<3]) func plainTangentIsTheSlope(a: Attention) {
         let seed: UInt64 = 63
-        let x = Moving(a, seed: seed), g = noise(a.outCount, seed: seed + 4), f = a.forward(RK_F64, x.q, x.kv)
+        let x = PackedRows(a, seed: seed), g = noise(a.outCount, seed: seed + 4), f = a.forward(RK_F64, x.q, x.kv)
         let t = a.tangent(RK_F64, x, f), pulled = a.gradient(RK_F64, x.q, x.kv, f, g)
         #expect(abs(dot(g, t.y) - dot(pulled.q, x.dq) - dot(pulled.kv, x.dkv)) < 1e-9, "seed \(seed)")
         let gradient = a.tangentGradient(RK_F64, x, f, t, g)
-        func error(_ gradient: [Double], _ part: WritableKeyPath<Moving<Double>, [Double]>) -> Double {
+        func error(_ gradient: [Double], _ part: WritableKeyPath<PackedRows<Double>, [Double]>) -> Double {
             slopeError(of: gradient, at: x[keyPath: part], seed: seed) { values in
-                var moved = x
-                moved[keyPath: part] = values
-                return dot(g, a.tangent(RK_F64, moved, a.forward(RK_F64, moved.q, moved.kv)).y)
+                var changed = x
+                changed[keyPath: part] = values
+                return dot(g, a.tangent(RK_F64, changed, a.forward(RK_F64, changed.q, changed.kv)).y)
             }
         }
         #expect(error(gradient.q, \.q) < 1e-6 && error(gradient.kv, \.kv) < 1e-6, "seed \(seed)")

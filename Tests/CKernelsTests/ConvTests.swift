@@ -112,7 +112,8 @@ struct Convolution: CustomStringConvertible, Sendable {
         let x = noise(n * h * w * c, seed: seed)
         var wide = [Float](repeating: .nan, count: x.count * factor * factor)
         var back = [Float](repeating: .nan, count: x.count)
-        rk_upsample_nearest(RK_F32, n, h, w, c, factor, x.f32, &wide)
+        var small = rk_pool_shape(n: n, h: h, w: w, c: c, factor: factor)
+        rk_upsample_nearest(RK_F32, &small, x.f32, &wide)
         let expected = wide.indices.map { at in
             let column = at / c % (w * factor)
             let row = at / c / (w * factor)
@@ -120,11 +121,11 @@ struct Convolution: CustomStringConvertible, Sendable {
         }
         #expect(wide == expected, "seed \(seed)")
         let gy = noise(wide.count, seed: seed + 1)
-        rk_sum_pool(RK_F32, n, h, w, c, factor, 0.25, gy.f32, &back)
+        rk_sum_pool(RK_F32, &small, 0.25, gy.f32, &back)
         let product = 0.25 * dot(gy, wide.map { Double($0) })
         #expect(abs(dot(back.map { Double($0) }, x) - product) < 1e-4, "seed \(seed)")
         var plain = x
-        rk_sum_pool(RK_F64, n, h, w, c, factor, 0.25, gy, &plain)
+        rk_sum_pool(RK_F64, &small, 0.25, gy, &plain)
         #expect(relativeError(back, plain) < 1e-6, "seed \(seed)")
     }
 }

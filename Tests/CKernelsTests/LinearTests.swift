@@ -24,7 +24,7 @@ struct Product: CustomStringConvertible, Sendable {
     var strideC: Int { ldc * m + 5 }
 
     /// Where C's numbers lie.
-    var places: [Int] { (0..<m).flatMap { i in (0..<n).map { i * ldc + $0 } } }
+    var indices: [Int] { (0..<m).flatMap { i in (0..<n).map { i * ldc + $0 } } }
 
     func run<T: BitwiseCopyable>(_ dtype: rk_dtype, _ a: [T], _ b: [T], _ c: [T], _ biasValues: [T]) -> [T] {
         var c = c
@@ -96,9 +96,10 @@ struct Product: CustomStringConvertible, Sendable {
         #expect(zip(inside, zip(plain, c)).allSatisfy { $0 || $1.0 == $1.1 })
     }
 
-    /// Operands whose rows and columns span many magnitudes, in a product small enough to be multiplied as it lies and
-    /// one that is packed before: each sum is within 2^-20 of the sum of its terms' magnitudes, as 200 roundings of
-    /// float32 are and as it would not be if a kernel left out what it can of a number's parts (2^-17).
+    /// Operands whose rows and columns span many magnitudes, in a product that is small enough to be multiplied as
+    /// stored, and in a product that is packed before: each sum is within 2^-20 of the sum of its terms' magnitudes, as
+    /// 200 roundings of float32 are and as it would not be if a kernel left out what it can of a number's parts
+    /// (2^-17).
     @Test(arguments: [40, 500], [false, true]) func errorsAreFloat32s(m: Int, transposed: Bool) {
         let p = Product(m: m, n: 70, k: 200, transposeA: transposed, transposeB: transposed)
         let seed: UInt64 = 17
@@ -109,7 +110,7 @@ struct Product: CustomStringConvertible, Sendable {
         let size = p.run(RK_F64, a.map(abs), b.map(abs), c, [0])
         atEachLevel { level in
             let y = p.run(RK_F32, a.f32, b.f32, c.f32, [0])
-            let worst = largest(p.places.map { abs(Double(y[$0]) - plain[$0]) / size[$0] })
+            let worst = largest(p.indices.map { abs(Double(y[$0]) - plain[$0]) / size[$0] })
             #expect(worst < 0x1p-20, "seed \(seed), level \(level.rawValue)")
         }
     }
@@ -129,7 +130,7 @@ struct Product: CustomStringConvertible, Sendable {
             if level != RK_CPU_AMX {
                 #expect(y == p.run(RK_F32, a.f32, b.f32, c.f32, bias.f32), "seed \(seed), level \(level.rawValue)")
             }
-            let errors = p.places.map { abs(Double(y[$0]) - plain[$0]) / size[$0] }
+            let errors = p.indices.map { abs(Double(y[$0]) - plain[$0]) / size[$0] }
             #expect(largest(errors) < 0x1p-8, "seed \(seed), level \(level.rawValue)")
         }
         #expect(sameForAnyThreads { [rounded.run(RK_F32, a.f32, b.f32, c.f32, bias.f32)] }, "seed \(seed)")
@@ -150,7 +151,7 @@ struct Product: CustomStringConvertible, Sendable {
             atEachLevel { level in
                 let y = p.run(RK_F32, a, b, c, [0])
                 let wrong = mismatch(
-                    p.places.map { y[$0] }, p.places.map { plain[$0] }, relative: 1e-6, absolute: { _ in 2e-38 })
+                    p.indices.map { y[$0] }, p.indices.map { plain[$0] }, relative: 1e-6, absolute: { _ in 2e-38 })
                 #expect(wrong == nil, "\(number) at level \(level.rawValue): \(wrong ?? "")")
                 guard number.magnitude < 3.38e38 || !number.isFinite else { return }  // bfloat16 ends there
                 var rounded = p

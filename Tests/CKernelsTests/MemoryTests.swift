@@ -3,7 +3,7 @@ import Foundation
 import Synchronization
 import Testing
 
-// Other tests allocate meanwhile, hence large blocks (never touched, so never backed) and room for noise.
+// Other tests allocate meanwhile, hence large blocks (never touched, so never backed) and a margin for what they take.
 @Suite(.serialized, .enabled(if: getenv("RIFFLE_MEMORY") == nil, "blocks are exact")) struct MemoryTests {
     static let gigabyte = 1 << 30
 

@@ -6,12 +6,32 @@ struct Normed<T> {
     var y: [T], mean: [T], rstd: [T]
 }
 
-struct NormGradient<T> {
+struct NormGradient<T: BitwiseCopyable> {
     var x: [T], weight: [T], bias: [T]
+
+    mutating func withPointers(_ body: (rk_norm_grads) -> Void) {
+        x.withUnsafeMutableBytes { x in
+            weight.withUnsafeMutableBytes { weight in
+                bias.withUnsafeMutableBytes { bias in
+                    body(rk_norm_grads(x: x.baseAddress, d: nil, weight: weight.baseAddress, bias: bias.baseAddress))
+                }
+            }
+        }
+    }
 }
 
-struct NormTangentGradient<T> {
+struct NormTangentGradient<T: BitwiseCopyable> {
     var x: [T], d: [T], weight: [T]
+
+    mutating func withPointers(_ body: (rk_norm_grads) -> Void) {
+        x.withUnsafeMutableBytes { x in
+            d.withUnsafeMutableBytes { d in
+                weight.withUnsafeMutableBytes { weight in
+                    body(rk_norm_grads(x: x.baseAddress, d: d.baseAddress, weight: weight.baseAddress, bias: nil))
+                }
+            }
+        }
+    }
 }
 
 /// A group norm's sizes; as a layer norm: rows of `channels`, with `sets` of weights.
@@ -24,6 +44,28 @@ struct Norm: CustomStringConvertible, Sendable {
             + "\(layer ? "layer norm" : "group norm")"
     }
     var count: Int { n * pixels * channels }
+    var groupShape: rk_group_norm_shape {
+        rk_group_norm_shape(n: n, pixels: pixels, channels: channels, groups: groups, eps: 1e-5, silu: silu)
+    }
+    var layerShape: rk_layer_norm_shape { rk_layer_norm_shape(rows: n, width: channels, sets: sets, eps: 1e-5) }
+
+    /// Calls `body` with pointers to arrays for the inputs, without weight and bias where the norm has none.
+    func withInputs<T: BitwiseCopyable, Result>(
+        _ x: [T], d: [T]? = nil, _ weight: [T], _ bias: [T]? = nil, _ body: (rk_norm_inputs) -> Result
+    ) -> Result {
+        x.withUnsafeBytes { x in
+            (d ?? []).withUnsafeBytes { d in
+                weight.withUnsafeBytes { weight in
+                    (bias ?? []).withUnsafeBytes { bias in
+                        body(
+                            rk_norm_inputs(
+                                x: x.baseAddress, d: d.baseAddress, weight: affine ? weight.baseAddress : nil,
+                                bias: affine ? bias.baseAddress : nil))
+                    }
+                }
+            }
+        }
+    }
 
     func forward<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: [T], _ weight: [T], _ bias: [T]) -> Normed<
         T
@@ -31,13 +73,13 @@ struct Norm: CustomStringConvertible, Sendable {
         var r = Normed<T>(
             y: .init(repeating: .nan, count: count), mean: .init(repeating: .nan, count: n * groups),
             rstd: .init(repeating: .nan, count: n * groups))
-        let weight = affine ? weight : nil
-        let bias = affine ? bias : nil
-        if layer {
-            rk_layer_norm(dtype, n, channels, sets, 1e-5, x, weight, bias, &r.y, &r.mean, &r.rstd)
-        } else {
-            #expect(
-                rk_group_norm(dtype, n, pixels, channels, groups, 1e-5, silu, x, weight, bias, &r.y, &r.mean, &r.rstd))
+        var (groups, rows) = (groupShape, layerShape)
+        withInputs(x, weight, bias) { inputs in
+            if layer {
+                rk_layer_norm(dtype, &rows, inputs, &r.y, &r.mean, &r.rstd)
+            } else {
+                #expect(rk_group_norm(dtype, &groups, inputs, &r.y, &r.mean, &r.rstd))
+            }
         }
         return r
     }
@@ -47,12 +89,13 @@ struct Norm: CustomStringConvertible, Sendable {
         var r = Normed<T>(
             y: .init(repeating: .nan, count: count), mean: .init(repeating: .nan, count: n * groups),
             rstd: .init(repeating: .nan, count: n * groups))
-        let weight = affine ? weight : nil
-        if layer {
-            rk_layer_norm_tangent(dtype, n, channels, sets, 1e-5, x, d, weight, &r.y, &r.mean, &r.rstd)
-        } else {
-            #expect(
-                rk_group_norm_tangent(dtype, n, pixels, channels, groups, 1e-5, x, d, weight, &r.y, &r.mean, &r.rstd))
+        var (groups, rows) = (groupShape, layerShape)
+        withInputs(x, d: d, weight) { inputs in
+            if layer {
+                rk_layer_norm_tangent(dtype, &rows, inputs, &r.y, &r.mean, &r.rstd)
+            } else {
+                #expect(rk_group_norm_tangent(dtype, &groups, inputs, &r.y, &r.mean, &r.rstd))
+            }
         }
         return r
     }
@@ -63,14 +106,15 @@ struct Norm: CustomStringConvertible, Sendable {
         var g = NormTangentGradient<T>(
             x: .init(repeating: .nan, count: count), d: .init(repeating: .nan, count: count),
             weight: .init(repeating: .nan, count: sets * channels))
-        let weight = affine ? weight : nil
-        let done =
-            layer
-            ? rk_layer_norm_tangent_grad(
-                dtype, n, channels, sets, x, d, weight, f.mean, f.rstd, gy, &g.x, &g.d, &g.weight)
-            : rk_group_norm_tangent_grad(
-                dtype, n, pixels, channels, groups, x, d, weight, f.mean, f.rstd, gy, &g.x, &g.d, &g.weight)
-        #expect(done)
+        var (groups, rows) = (groupShape, layerShape)
+        withInputs(x, d: d, weight) { inputs in
+            g.withPointers { grads in
+                #expect(
+                    layer
+                        ? rk_layer_norm_tangent_grad(dtype, &rows, inputs, f.mean, f.rstd, gy, grads)
+                        : rk_group_norm_tangent_grad(dtype, &groups, inputs, f.mean, f.rstd, gy, grads))
+            }
+        }
         return g
     }
 
@@ -80,13 +124,15 @@ struct Norm: CustomStringConvertible, Sendable {
         var g = NormGradient<T>(
             x: .init(repeating: .nan, count: count), weight: .init(repeating: .nan, count: sets * channels),
             bias: .init(repeating: .nan, count: sets * channels))
-        let weight = affine ? weight : nil
-        let done =
-            layer
-            ? rk_layer_norm_grad(dtype, n, channels, sets, x, weight, f.mean, f.rstd, gy, &g.x, &g.weight, &g.bias)
-            : rk_group_norm_grad(
-                dtype, n, pixels, channels, groups, silu, x, weight, bias, f.mean, f.rstd, gy, &g.x, &g.weight, &g.bias)
-        #expect(done)
+        var (groups, rows) = (groupShape, layerShape)
+        withInputs(x, weight, bias) { inputs in
+            g.withPointers { grads in
+                #expect(
+                    layer
+                        ? rk_layer_norm_grad(dtype, &rows, inputs, f.mean, f.rstd, gy, grads)
+                        : rk_group_norm_grad(dtype, &groups, inputs, f.mean, f.rstd, gy, grads))
+            }
+        }
         return g
     }
 }

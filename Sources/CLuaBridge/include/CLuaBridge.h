@@ -30,7 +30,7 @@ typedef enum {
     /// An object that was freed; `integer` is the line where its scope began, or 0.
     RLUA_FREED,
     RLUA_TABLE,
-    /// A function, or whatever a row takes by reference: a place in the registry.
+    /// A function, or whatever a row takes by reference: a reference into the registry.
     RLUA_REFERENCE,
     /// What the library has no use for; `string` is its type.
     RLUA_OTHER,
@@ -95,7 +95,7 @@ typedef struct {
     void (*release)(void *object);
     /// Called after a full collection.
     void (*collected)(void *context);
-    /// The registry place of a table whose fields and `forward` an object borrows, or 0.
+    /// The registry reference of a table whose fields and `forward` an object borrows, or 0.
     int (*definition)(void *context, void *object);
 } rlua_library;
 
@@ -128,7 +128,7 @@ typedef enum { RLUA_RIFFLE, RLUA_INTERNAL } rlua_root;
 typedef struct rlua_row rlua_row;
 rlua_row *rlua_row_new(rlua_state *state, rlua_body body, void *context, rlua_reading reading);
 
-/// Places a row in a root table, under a path such as `flow.ode`.
+/// Puts a row into a root table, under a path such as `flow.ode`.
 void rlua_define(rlua_state *state, rlua_root root, const char *path, const rlua_row *row);
 
 /// A new class of objects, by its number. With `shared`, an object has one face in Lua and not one an appearance;
@@ -143,21 +143,21 @@ void rlua_class_set(rlua_state *state, int class_id, rlua_slot slot, const char 
 
 // MARK: - Values
 
-/// Room for values or text that lasts until the call being answered ends.
+/// Memory for values or text that lasts until the call being answered ends.
 rlua_value *rlua_values(rlua_state *state, size_t count);
 char *rlua_text(rlua_state *state, size_t length);
 
 /// Makes `value` an object whose reference the arena owns until Lua does.
 void rlua_own_object(rlua_state *state, rlua_value *value, int class_id, void *object);
 
-/// Takes the registry place out of `value`; rlua_forget gives it back.
+/// Takes the registry reference out of `value`; rlua_forget gives it back.
 int rlua_take_reference(rlua_value *value);
 void rlua_forget(rlua_state *state, int reference);
 
 // MARK: - Calling Lua
 
-/// The function of a chunk, as a registry place; 0 with the message in `message` where it does not compile. The prelude
-/// finds the names of all chunks in the table `programs`.
+/// The function of a chunk, as a registry reference; 0 with the message in `message` where it does not compile. The
+/// prelude finds the names of all chunks in the table `programs`.
 int rlua_load(rlua_state *state, const char *bytes, size_t length, const char *name, rlua_value *message);
 
 typedef struct {
@@ -167,7 +167,7 @@ typedef struct {
     /// The error object, for RLUA_RAISED; or the message, for RLUA_FAILED.
     int error;
     rlua_value message;
-    // Where rlua_done goes back to.
+    // The state that rlua_done restores.
     int top;
     void *block;
     size_t used, owned;
@@ -188,7 +188,7 @@ rlua_value rlua_traceback(rlua_state *state);
 void rlua_each_call(rlua_state *state, void *context, void (*body)(void *context, void *object));
 
 /// The user's line that runs, "script.lua:12", or an empty text.
-void rlua_place(rlua_state *state, char *text, size_t size);
+void rlua_location(rlua_state *state, char *text, size_t size);
 
 /// A value of the registry: the root tables, for the prelude.
 int rlua_root_reference(rlua_state *state, rlua_root root);

@@ -58,8 +58,7 @@ extension Op {
             let out = try Tensor(uninitialized: q.shape, q.dtype)
             let lse = try Tensor(uninitialized: [q.shape[0], q.shape[2], q.shape[1]], q.dtype)
             var shape = attentionShape(call)
-            try workspace(
-                rk_attention(q.dtype.kernel, &shape, q.pointer, k.pointer, v.pointer, out.pointer, lse.pointer))
+            try workspace(rk_attention(q.dtype.kernel, &shape, kernelInputs([q, k, v]), out.pointer, lse.pointer))
             return [out, lse]
         },
         vjp: { call, g in
@@ -73,14 +72,14 @@ extension Op {
                     try parts.weights.matmul(g.swapped(), transposeA: true).swapped(),
                 ]
             }
-            let (q, k, v) = (call.inputs[0], call.inputs[1], call.inputs[2])
             let gradients = try call.inputs.map { try Tensor(uninitialized: $0.shape, $0.dtype) }
+            let results = rk_attention_results(
+                out: call.outputs[0].pointer, lse: call.outputs[1].pointer, tangent: nil, mean: nil)
             var shape = attentionShape(call)
             try workspace(
                 rk_attention_grad(
-                    q.dtype.kernel, &shape, q.pointer, k.pointer, v.pointer, call.outputs[0].pointer,
-                    call.outputs[1].pointer, g.pointer,
-                    gradients[0].pointer, gradients[1].pointer, gradients[2].pointer))
+                    call.inputs[0].dtype.kernel, &shape, kernelInputs(call.inputs[...]), results, g.pointer,
+                    kernelGradients(gradients[...])))
             return gradients
         },
         jvp: { call, d in
@@ -144,24 +143,21 @@ extension Op {
             var shape = attentionShape(call)
             try workspace(
                 rk_attention_tangent(
-                    out.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, x[3].pointer, x[4].pointer,
-                    x[5].pointer, out.pointer,
-                    lse.pointer, tangent.pointer, mean.pointer))
+                    out.dtype.kernel, &shape, kernelInputs(x[..<3]), kernelInputs(x[3..<6]), out.pointer, lse.pointer,
+                    tangent.pointer, mean.pointer))
             return [tangent, mean]
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             if Context.current.isRecording { return try Parts(call).tangentGradients(call, g.swapped()) + [nil, nil] }
-            let x = call.inputs, saved = call.outputs,
-                gradients = try x[..<6].map { try Tensor(uninitialized: $0.shape, $0.dtype) }
+            let x = call.inputs, gradients = try x[..<6].map { try Tensor(uninitialized: $0.shape, $0.dtype) }
+            let results = rk_attention_results(
+                out: x[6].pointer, lse: x[7].pointer, tangent: call.outputs[0].pointer, mean: call.outputs[1].pointer)
             var shape = attentionShape(call)
             try workspace(
                 rk_attention_tangent_grad(
-                    g.dtype.kernel, &shape, x[0].pointer, x[1].pointer, x[2].pointer, x[3].pointer, x[4].pointer,
-                    x[5].pointer, x[6].pointer,
-                    x[7].pointer, saved[0].pointer, saved[1].pointer, g.pointer, gradients[0].pointer,
-                    gradients[1].pointer,
-                    gradients[2].pointer, gradients[3].pointer, gradients[4].pointer, gradients[5].pointer))
+                    g.dtype.kernel, &shape, kernelInputs(x[..<3]), kernelInputs(x[3..<6]), results, g.pointer,
+                    kernelGradients(gradients[..<3]), kernelGradients(gradients[3...])))
             return gradients + [nil, nil]
         },
         jvp: { call, tangents in
@@ -220,6 +216,17 @@ extension Op {
                 try weights.matmul(g, transposeA: true).swapped(),
             ]
         }
+    }
+
+    /// Queries, keys and values, or their tangents, as kernels take them; the caller keeps the tensors alive.
+    private static func kernelInputs(_ x: ArraySlice<Tensor>) -> rk_attention_inputs {
+        let first = x.startIndex
+        return rk_attention_inputs(q: x[first].pointer, k: x[first + 1].pointer, v: x[first + 2].pointer)
+    }
+
+    private static func kernelGradients(_ g: ArraySlice<Tensor>) -> rk_attention_grads {
+        let first = g.startIndex
+        return rk_attention_grads(q: g[first].pointer, k: g[first + 1].pointer, v: g[first + 2].pointer)
     }
 
     private static func attentionScale(_ call: Call) -> Double {

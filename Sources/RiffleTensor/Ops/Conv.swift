@@ -304,7 +304,8 @@ extension Op {
             let s = x.shape
             let y = try Tensor(
                 uninitialized: Shape([s[0], s[1] * factor, s[2] * factor, s[3]]).checked("upsample"), x.dtype)
-            rk_upsample_nearest(x.dtype.kernel, s[0], s[1], s[2], s[3], factor, x.pointer, y.pointer)
+            var small = rk_pool_shape(n: s[0], h: s[1], w: s[2], c: s[3], factor: factor)
+            rk_upsample_nearest(x.dtype.kernel, &small, x.pointer, y.pointer)
             return [y]
         },
         vjp: { call, g in [try g[0].map { try sumPool($0, with: call.attributes[named: "factor"]) }] })
@@ -324,7 +325,8 @@ extension Op {
                 throw RiffleError("", "height and width must be multiples of \(factor) (x \(s))")
             }
             let y = try Tensor(uninitialized: [s[0], s[1] / factor, s[2] / factor, s[3]], x.dtype)
-            rk_sum_pool(x.dtype.kernel, s[0], s[1] / factor, s[2] / factor, s[3], factor, 1, x.pointer, y.pointer)
+            var small = rk_pool_shape(n: s[0], h: s[1] / factor, w: s[2] / factor, c: s[3], factor: factor)
+            rk_sum_pool(x.dtype.kernel, &small, 1, x.pointer, y.pointer)
             return [y]
         },
         vjp: { call, g in [try g[0].map { try upsample($0, with: call.attributes[named: "factor"]) }] })

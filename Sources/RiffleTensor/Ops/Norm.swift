@@ -59,17 +59,16 @@ extension Op {
             guard channels > 0, channels % groups == 0 else {
                 throw RiffleError("", "\(channels) channels do not make \(groups) equal groups (\(describe(call)))")
             }
-            let n = x.shape[0], pixels = x.count / Swift.max(n * channels, 1)
+            let n = x.shape[0]
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (
                 try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype)
             )
+            var shape = groupNormShape(call, silu: call.attributes.boolean("silu"))
             try withExtendedLifetime((weight, bias)) {
+                let inputs = rk_norm_inputs(x: x.pointer, d: nil, weight: weight?.pointer, bias: bias?.pointer)
                 try workspace(
-                    rk_group_norm(
-                        x.dtype.kernel, n, pixels, channels, groups, call.attributes.number("eps"),
-                        call.attributes.boolean("silu"), x.pointer, weight?.pointer,
-                        bias?.pointer, y.pointer, mean.pointer, rstd.pointer))
+                    rk_group_norm(x.dtype.kernel, &shape, inputs, y.pointer, mean.pointer, rstd.pointer))
             }
             return [y, mean, rstd]
         },
@@ -80,16 +79,17 @@ extension Op {
                 return try norm.gradients(
                     call, call.attributes.boolean("silu") ? siluGrad(norm.normal(call.inputs), g) : g)
             }
-            let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
+            let x = call.inputs[0]
             let affine = try call.inputs.dropFirst().map { try $0.converted(to: x.dtype) },
                 gy = try g.converted(to: x.dtype)
+            var shape = groupNormShape(call, silu: call.attributes.boolean("silu"))
             return try withExtendedLifetime((affine, gy)) {
-                try call.normGradients { gx, gw, gb in
+                let inputs = rk_norm_inputs(
+                    x: x.pointer, d: nil, weight: affine.first?.pointer, bias: affine.last?.pointer)
+                return try call.normGradients { grads in
                     rk_group_norm_grad(
-                        x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels,
-                        call.attributes.integer("groups"), call.attributes.boolean("silu"),
-                        x.pointer, affine.first?.pointer, affine.last?.pointer, call.outputs[1].pointer,
-                        call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+                        x.dtype.kernel, &shape, inputs, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer,
+                        grads)
                 }
             }
         },
@@ -140,25 +140,25 @@ extension Op {
             let (weight, bias) = try scaleAndShift(call, width, perSample: true)
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
+            var shape = layerNormShape(call, weight)
             withExtendedLifetime((weight, bias)) {
-                rk_layer_norm(
-                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number("eps"), x.pointer,
-                    weight?.pointer, bias?.pointer,
-                    y.pointer, mean.pointer, rstd.pointer)
+                let inputs = rk_norm_inputs(x: x.pointer, d: nil, weight: weight?.pointer, bias: bias?.pointer)
+                rk_layer_norm(x.dtype.kernel, &shape, inputs, y.pointer, mean.pointer, rstd.pointer)
             }
             return [y, mean, rstd]
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             if Context.current.isRecording { return try Normalisation(rows: call).gradients(call, g) }
-            let x = call.inputs[0], width = x.shape.last
+            let x = call.inputs[0]
             let (weight, gy) = (try call.inputs.dropFirst().first?.converted(to: x.dtype), try g.converted(to: x.dtype))
+            var shape = layerNormShape(call, weight)
             return try withExtendedLifetime((weight, gy)) {
-                try call.normGradients { gx, gw, gb in
+                let inputs = rk_norm_inputs(x: x.pointer, d: nil, weight: weight?.pointer, bias: nil)
+                return try call.normGradients { grads in
                     rk_layer_norm_grad(
-                        x.dtype.kernel, x.count / Swift.max(width, 1), width, sets(weight), x.pointer, weight?.pointer,
-                        call.outputs[1].pointer,
-                        call.outputs[2].pointer, gy.pointer, gx.pointer, gw?.pointer, gb?.pointer)
+                        x.dtype.kernel, &shape, inputs, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer,
+                        grads)
                 }
             }
         },
@@ -223,8 +223,21 @@ extension Op {
         return shape == [x.shape.last] || perSample && x.rank > 1 && shape == own
     }
 
-    /// How many sets of channels a layer norm's weight holds.
-    static func sets(_ weight: Tensor?) -> Int { weight.map { $0.count / Swift.max($0.shape.last, 1) } ?? 1 }
+    /// The sizes of a group norm, or of its tangent, as its kernels need them.
+    static func groupNormShape(_ call: Call, silu: Bool) -> rk_group_norm_shape {
+        let x = call.inputs[0], n = x.shape[0], channels = x.shape.last
+        return rk_group_norm_shape(
+            n: n, pixels: x.count / Swift.max(n * channels, 1), channels: channels,
+            groups: call.attributes.integer("groups"), eps: call.attributes.number("eps"), silu: silu)
+    }
+
+    /// The sizes of a layer norm, or of its tangent, as its kernels need them; a weight may hold sets of channels.
+    static func layerNormShape(_ call: Call, _ weight: Tensor?) -> rk_layer_norm_shape {
+        let x = call.inputs[0], width = x.shape.last
+        return rk_layer_norm_shape(
+            rows: x.count / Swift.max(width, 1), width: width,
+            sets: weight.map { $0.count / Swift.max($0.shape.last, 1) } ?? 1, eps: call.attributes.number("eps"))
+    }
 
     /// Names and shapes of a call's inputs, for messages.
     static func describe(_ call: Call, as names: [String] = ["x", "weight", "bias"]) -> String {
@@ -279,12 +292,12 @@ extension Op {
 
 extension Op.Call {
     /// The gradients of a norm's input, weight and bias, by the norm's fused kernel.
-    fileprivate func normGradients(kernel: (Tensor, Tensor?, Tensor?) -> Bool) throws -> [Tensor?] {
+    fileprivate func normGradients(kernel: (rk_norm_grads) -> Bool) throws -> [Tensor?] {
         let x = inputs[0], affine = inputs.count > 1 && (wants(1) || wants(2))
         let gx = try Tensor(uninitialized: x.shape, x.dtype)
         let gw = affine ? try Tensor(uninitialized: inputs[1].shape, x.dtype) : nil
         let gb = affine ? try Tensor(uninitialized: inputs[2].shape, x.dtype) : nil
-        try Op.workspace(kernel(gx, gw, gb))
+        try Op.workspace(kernel(rk_norm_grads(x: gx.pointer, d: nil, weight: gw?.pointer, bias: gb?.pointer)))
         return [gx, gw, gb]
     }
 }

@@ -53,25 +53,22 @@ extension Op {
             let (mean, rstd) = (
                 try Tensor(uninitialized: [n, groups], x.dtype), try Tensor(uninitialized: [n, groups], x.dtype)
             )
+            var shape = groupNormShape(call, silu: false)
             try withExtendedLifetime((d, weight)) {
+                let inputs = rk_norm_inputs(x: x.pointer, d: d.pointer, weight: weight?.pointer, bias: nil)
                 try workspace(
-                    rk_group_norm_tangent(
-                        x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels, groups,
-                        call.attributes.number("eps"), x.pointer, d.pointer,
-                        weight?.pointer, y.pointer, mean.pointer, rstd.pointer))
+                    rk_group_norm_tangent(x.dtype.kernel, &shape, inputs, y.pointer, mean.pointer, rstd.pointer))
             }
             return [y, mean, rstd]
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             if Context.current.isRecording { return try Normalisation(inGroups: call).tangentGradients(call, g) }
-            let x = call.inputs[0], channels = x.shape.last, n = x.shape[0]
-            return try call.tangentGradients(g) { d, weight, gy, gx, gd, gw in
+            var shape = groupNormShape(call, silu: false)
+            return try call.tangentGradients(g) { inputs, gy, grads in
                 rk_group_norm_tangent_grad(
-                    x.dtype.kernel, n, x.count / Swift.max(n * channels, 1), channels,
-                    call.attributes.integer("groups"), x.pointer, d.pointer,
-                    weight?.pointer, call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer,
-                    gd.pointer, gw?.pointer)
+                    call.inputs[0].dtype.kernel, &shape, inputs, call.outputs[1].pointer, call.outputs[2].pointer,
+                    gy.pointer, grads)
             }
         },
         jvp: { call, tangents in [try Normalisation(inGroups: call).tangentTangent(call, tangents), nil, nil] })
@@ -112,23 +109,21 @@ extension Op {
             }
             let y = try Tensor(uninitialized: x.shape, x.dtype)
             let (mean, rstd) = (try Tensor(uninitialized: [rows], x.dtype), try Tensor(uninitialized: [rows], x.dtype))
+            var shape = layerNormShape(call, weight)
             withExtendedLifetime((d, weight)) {
-                rk_layer_norm_tangent(
-                    x.dtype.kernel, rows, width, sets(weight), call.attributes.number("eps"), x.pointer, d.pointer,
-                    weight?.pointer, y.pointer,
-                    mean.pointer, rstd.pointer)
+                let inputs = rk_norm_inputs(x: x.pointer, d: d.pointer, weight: weight?.pointer, bias: nil)
+                rk_layer_norm_tangent(x.dtype.kernel, &shape, inputs, y.pointer, mean.pointer, rstd.pointer)
             }
             return [y, mean, rstd]
         },
         vjp: { call, g in
             guard let g = g[0] else { return call.inputs.map { _ in nil } }
             if Context.current.isRecording { return try Normalisation(rows: call).tangentGradients(call, g) }
-            let x = call.inputs[0], width = x.shape.last
-            return try call.tangentGradients(g) { d, weight, gy, gx, gd, gw in
+            var shape = layerNormShape(call, call.weight)
+            return try call.tangentGradients(g) { inputs, gy, grads in
                 rk_layer_norm_tangent_grad(
-                    x.dtype.kernel, x.count / Swift.max(width, 1), width, sets(weight), x.pointer, d.pointer,
-                    weight?.pointer,
-                    call.outputs[1].pointer, call.outputs[2].pointer, gy.pointer, gx.pointer, gd.pointer, gw?.pointer)
+                    call.inputs[0].dtype.kernel, &shape, inputs, call.outputs[1].pointer, call.outputs[2].pointer,
+                    gy.pointer, grads)
             }
         },
         jvp: { call, tangents in [try Normalisation(rows: call).tangentTangent(call, tangents), nil, nil] })
@@ -148,10 +143,10 @@ extension Op {
 extension Op.Call {
     fileprivate var weight: Tensor? { inputs.count > 2 ? inputs[2] : nil }
 
-    /// The gradients of a norm's tangent for x, d and weight, by the tangent's fused kernel. The kernel takes d, weight
-    /// and the result's gradient, and writes the three gradients.
+    /// The gradients of a norm's tangent for x, d and weight, by the tangent's fused kernel, which gets the inputs and gy
+    /// in x's type.
     fileprivate func tangentGradients(
-        _ g: Tensor, kernel: (Tensor, Tensor?, Tensor, Tensor, Tensor, Tensor?) -> Bool
+        _ g: Tensor, kernel: (rk_norm_inputs, Tensor, rk_norm_grads) -> Bool
     ) throws -> [Tensor?] {
         let x = inputs[0]
         let d = try inputs[1].converted(to: x.dtype)
@@ -160,7 +155,11 @@ extension Op.Call {
         let gx = try Tensor(uninitialized: x.shape, x.dtype)
         let gd = try Tensor(uninitialized: x.shape, x.dtype)
         let gw = try weight.flatMap { wants(2) ? try Tensor(uninitialized: $0.shape, x.dtype) : nil }
-        try withExtendedLifetime((d, weight, gy)) { try Op.workspace(kernel(d, weight, gy, gx, gd, gw)) }
+        let grads = rk_norm_grads(x: gx.pointer, d: gd.pointer, weight: gw?.pointer, bias: nil)
+        try withExtendedLifetime((d, weight, gy)) {
+            let inputs = rk_norm_inputs(x: x.pointer, d: d.pointer, weight: weight?.pointer, bias: nil)
+            try Op.workspace(kernel(inputs, gy, grads))
+        }
         return [gx, gd] + (weight == nil ? [] : [gw])
     }
 }

@@ -165,7 +165,7 @@ extension Op {
         let whole32 = whole.elements(Int32.self).baseAddress
         if let order32, let whole32, indices.count > 0 {
             try workspace(order(rows, order32))
-            rk_places(order32, whole32, indices.count / count, count, n)
+            rk_indices_from_one(order32, whole32, indices.count / count, count, n)
         }
         let values = try rows.reshaped(to: [x.count]).take(whole)
         return try [values, indices].map { dim == last ? $0 : try $0.transposed(dim, last) }

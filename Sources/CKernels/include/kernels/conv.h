@@ -22,9 +22,13 @@ bool rk_conv2d_input_grad(rk_dtype dtype, const rk_conv_shape *shape, const void
 /// The gradient of rk_conv2d for the weight.
 bool rk_conv2d_weight_grad(rk_dtype dtype, const rk_conv_shape *shape, const void *x, const void *gy, void *gweight);
 
-/// Repeats each pixel factor x factor times: x [n, h, w, c] -> y [n, factor h, factor w, c].
-void rk_upsample_nearest(rk_dtype dtype, size_t n, size_t h, size_t w, size_t c, size_t factor, const void *x, void *y);
+/// Small images [n, h, w, c], and large ones [n, factor h, factor w, c].
+typedef struct {
+    size_t n, h, w, c, factor;
+} rk_pool_shape;
 
-/// Sums factor x factor pixels, times scale: x [n, factor h, factor w, c] -> y [n, h, w, c].
-void rk_sum_pool(
-    rk_dtype dtype, size_t n, size_t h, size_t w, size_t c, size_t factor, double scale, const void *x, void *y);
+/// Repeats each pixel of the small images x factor x factor times, which makes the large images y.
+void rk_upsample_nearest(rk_dtype dtype, const rk_pool_shape *shape, const void *x, void *y);
+
+/// Sums factor x factor pixels of the large images x, times scale, which makes the small images y.
+void rk_sum_pool(rk_dtype dtype, const rk_pool_shape *shape, double scale, const void *x, void *y);

@@ -30,8 +30,7 @@ void rk_binary(
 void rk_affine(rk_dtype dtype, double scale, double shift, const void *x, void *y, size_t count);
 
 /// y[i] = x[i]^exponent; integer exponents are exact for negative x, and 1/2 is the square root, also of -infinity
-/// (NaN) and
-/// -0 (-0), where C's pow differs. y may be x.
+/// (NaN) and -0 (-0), where C's pow differs. y may be x.
 void rk_power(rk_dtype dtype, double exponent, const void *x, void *y, size_t count);
 
 /// y[i] = min(max(x[i], low), high); NaN stays NaN. y may be x.
@@ -45,7 +44,7 @@ void rk_fill(rk_dtype dtype, double value, void *y, size_t count);
 /// Converts between types; to RK_I32 rounds towards zero and saturates, NaN gives 0.
 void rk_cast(rk_dtype from, const void *x, rk_dtype to, void *y, size_t count);
 
-/// Copies a block of shape `size` between two strided places (strides in elements; 0 repeats the input): permutes,
+/// Copies a block of shape `size` between two strided arrays (strides in elements; 0 repeats the input): permutes,
 /// expands, slices, and writes slices. Swapping the last two dimensions is blocked for the cache.
 void rk_copy_strided(
     rk_dtype dtype, int rank, const size_t *size, const void *x, const ptrdiff_t *x_stride, void *y,

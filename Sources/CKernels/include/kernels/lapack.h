@@ -16,7 +16,7 @@ void rk_lapack_product(size_t m, size_t n, size_t k, const double *a, const doub
 int rk_lapack_qr(size_t m, size_t n, double *a, double *tau, double *work);
 
 /// A (m x n, m >= n) = Q B P^T with B upper bidiagonal, `diagonal` and `above` (n each): dgebrd. A, tau_q and tau_p (n
-/// each) tell Q and P. `work` holds 64 (m + n) numbers.
+/// each) hold Q and P. `work` holds 64 (m + n) numbers.
 int rk_lapack_bidiagonal(
     size_t m, size_t n, double *a, double *diagonal, double *above, double *tau_q, double *tau_p, double *work);
 

@@ -25,12 +25,12 @@ bool rk_sort_rows(bool descending, rk_dtype dtype, const void *x, void *y, int32
 bool rk_top_rows(bool largest, rk_dtype dtype, const void *x, int32_t *order, size_t rows, size_t n, size_t count);
 
 /// Indices within rows of n [rows, count], from 0, become indices from 1; `whole` gets those over all rows, from 1.
-void rk_places(int32_t *order, int32_t *whole, size_t rows, size_t count, size_t n);
+void rk_indices_from_one(int32_t *order, int32_t *whole, size_t rows, size_t count, size_t n);
 
 size_t rk_count_nonzero(rk_dtype dtype, const void *x, size_t count);
 
-/// The places of x's elements that are not zero, in order, `rank` numbers from 1 for each.
-void rk_nonzero(rk_dtype dtype, const void *x, int rank, const size_t *shape, int32_t *places);
+/// The indices of x's elements that are not zero, in order, `rank` numbers from 1 for each.
+void rk_nonzero(rk_dtype dtype, const void *x, int rank, const size_t *shape, int32_t *indices);
 
 /// Whether all elements are 0 or 1.
 bool rk_is_mask(rk_dtype dtype, const void *x, size_t count);
