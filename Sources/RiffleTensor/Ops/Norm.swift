@@ -278,7 +278,7 @@ extension Op {
 }
 
 extension Op.Call {
-    /// The gradients of a norm's input, weight and bias, by the norm's fused kernel.
+    /// Gradients of a norm with scale and shift, by its fused kernel.
     fileprivate func normGradients(kernel: (Tensor, Tensor?, Tensor?) -> Bool) throws -> [Tensor?] {
         let x = inputs[0], affine = inputs.count > 1 && (wants(1) || wants(2))
         let gx = try Tensor(uninitialized: x.shape, x.dtype)

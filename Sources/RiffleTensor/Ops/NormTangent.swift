@@ -148,8 +148,7 @@ extension Op {
 extension Op.Call {
     fileprivate var weight: Tensor? { inputs.count > 2 ? inputs[2] : nil }
 
-    /// The gradients of a norm's tangent for x, d and weight, by the tangent's fused kernel. The kernel takes d, weight
-    /// and the result's gradient, and writes the three gradients.
+    /// Gradients of a norm's tangent, by its fused kernel, which gets the inputs and gy in x's type.
     fileprivate func tangentGradients(
         _ g: Tensor, kernel: (Tensor, Tensor?, Tensor, Tensor, Tensor, Tensor?) -> Bool
     ) throws -> [Tensor?] {
