@@ -53,8 +53,8 @@ class Block(nn.Module):
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)})
         self.adaLN_modulation = modulation(width, 6)
 
-    def forward(self, x, told):
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.adaLN_modulation(told)[:, None].chunk(6, dim=-1)
+    def forward(self, x, conditioning):
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.adaLN_modulation(conditioning)[:, None].chunk(6, dim=-1)
         n, tokens, width = x.shape
         qkv = self.attn["qkv"](modulated(x, shift1, scale1)).reshape(n, tokens, 3, self.heads, -1)
         mixed = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(n, tokens, width)
@@ -84,14 +84,14 @@ class DiT(nn.Module):
 
     def forward(self, x, s, t=None, y=None):
         h = self.x_embedder["proj"](x).flatten(2).transpose(1, 2) + self.pos_embed
-        told = self.t_embedder["mlp"](time_features(1000 * s, 256))
+        conditioning = self.t_embedder["mlp"](time_features(1000 * s, 256))
         if t is not None:
-            told = told + self.span_embedder["mlp"](time_features(1000 * (t - s), 256))
+            conditioning = conditioning + self.span_embedder["mlp"](time_features(1000 * (t - s), 256))
         if y is not None:
-            told = told + self.y_embedder["embedding_table"](y)
+            conditioning = conditioning + self.y_embedder["embedding_table"](y)
         for block in self.blocks:
-            h = block(h, told)
-        shift, scale = self.final_layer["adaLN_modulation"](told)[:, None].chunk(2, dim=-1)
+            h = block(h, conditioning)
+        shift, scale = self.final_layer["adaLN_modulation"](conditioning)[:, None].chunk(2, dim=-1)
         h = self.final_layer["linear"](modulated(h, shift, scale))
         h = h.reshape(len(x), *self.grid, self.patch, self.patch, -1)
         return torch.einsum("nhwpqc->nchpwq", h).reshape(len(x), -1, *x.shape[2:])[:, : self.channels]

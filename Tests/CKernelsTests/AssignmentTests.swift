@@ -4,20 +4,20 @@ import Testing
 @Suite struct AssignmentTests {
     /// The column of each row, and the columns' dual variables.
     private func assign(_ cost: [Double], _ n: Int) -> (column: [Int], v: [Double]) {
-        var (numbers, places) = ([Double](repeating: 0, count: 3 * n), [Int32](repeating: 0, count: 4 * n))
+        var (numbers, indices) = ([Double](repeating: 0, count: 3 * n), [Int32](repeating: 0, count: 4 * n))
         numbers.withUnsafeMutableBufferPointer { numbers in
-            places.withUnsafeMutableBufferPointer { places in
-                guard let number = numbers.baseAddress, let place = places.baseAddress else { return }
+            indices.withUnsafeMutableBufferPointer { indices in
+                guard let number = numbers.baseAddress, let index = indices.baseAddress else { return }
                 cost.withUnsafeBufferPointer { cost in
                     var work = rk_assignment(
-                        n: n, cost: cost.baseAddress, column: place, row: place + n, v: number, distance: number + n,
-                        level: number + 2 * n, from: place + 2 * n, scanned: place + 3 * n)
+                        n: n, cost: cost.baseAddress, column: index, row: index + n, v: number, distance: number + n,
+                        level: number + 2 * n, from: index + 2 * n, scanned: index + 3 * n)
                     rk_assignment_begin(&work)
                     for row in 0..<n { rk_assignment_add(&work, row) }
                 }
             }
         }
-        return (places[..<n].map(Int.init), Array(numbers[..<n]))
+        return (indices[..<n].map(Int.init), Array(numbers[..<n]))
     }
 
     private func total(_ cost: [Double], _ column: [Int]) -> Double {
@@ -82,9 +82,9 @@ import Testing
     @Test(arguments: [(0, 3, 4), (5, 3, 4), (50, 17, 3), (49, 33, 9), (97, 100, 1), (10, 40, 0), (9, 70, 600)])
     func distances(n: Int, m: Int, size: Int) {
         let (x, y) = (noise(n * size, seed: 1), noise(m * size, seed: 2))
-        let wanted = (0..<n * m).map { (place: Int) -> Double in
+        let wanted = (0..<n * m).map { (index: Int) -> Double in
             (0..<size).reduce(0.0) { sum, k in
-                let gap = x[place / m * size + k] - y[place % m * size + k]
+                let gap = x[index / m * size + k] - y[index % m * size + k]
                 return sum + gap * gap
             }
         }

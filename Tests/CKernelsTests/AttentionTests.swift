@@ -56,8 +56,8 @@ struct Attention: CustomStringConvertible, Sendable {
         return (gq, gkv)
     }
 
-    /// How the output moves as the packed rows do, with what the gradient needs.
-    func tangent<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: Moving<T>, _ f: (out: [T], lse: [T])) -> (
+    /// The output's tangent for those of the packed rows, with the means that the gradient needs.
+    func tangent<T: FloatingPoint & BitwiseCopyable>(_ dtype: rk_dtype, _ x: Duals<T>, _ f: (out: [T], lse: [T])) -> (
         y: [T], mean: [T]
     ) {
         var y = [T](repeating: .nan, count: outCount)
@@ -70,10 +70,10 @@ struct Attention: CustomStringConvertible, Sendable {
     }
 
     func tangentGradient<T: FloatingPoint & BitwiseCopyable>(
-        _ dtype: rk_dtype, _ x: Moving<T>, _ f: (out: [T], lse: [T]), _ t: (y: [T], mean: [T]), _ g: [T]
-    ) -> Moving<T> {
+        _ dtype: rk_dtype, _ x: Duals<T>, _ f: (out: [T], lse: [T]), _ t: (y: [T], mean: [T]), _ g: [T]
+    ) -> Duals<T> {
         func zeros(_ like: [T]) -> [T] { .init(repeating: 0, count: like.count) }
-        var r = Moving(q: zeros(x.q), kv: zeros(x.kv), dq: zeros(x.dq), dkv: zeros(x.dkv))
+        var r = Duals(q: zeros(x.q), kv: zeros(x.kv), dq: zeros(x.dq), dkv: zeros(x.dkv))
         var shape = shape
         let (keys, values) = (heads * width, 2 * heads * width)
         x.withPointers(keys: keys, values: values) { q, k, v, dq, dk, dv in
@@ -91,8 +91,8 @@ struct Attention: CustomStringConvertible, Sendable {
     }
 }
 
-/// Packed rows of queries and keys, and how they move.
-struct Moving<T: BitwiseCopyable> {
+/// Packed rows of queries and keys, and their tangents.
+struct Duals<T: BitwiseCopyable> {
     var q: [T], kv: [T], dq: [T], dkv: [T]
 
     var all: [[T]] { [q, kv, dq, dkv] }
@@ -116,14 +116,14 @@ struct Moving<T: BitwiseCopyable> {
     }
 }
 
-extension Moving<Double> {
+extension Duals<Double> {
     init(_ a: Attention, seed: UInt64) {
         let (queries, keys) = (a.batch * a.queries * a.row + 1, a.batch * a.keys * a.row + 1)
         self.init(
             q: noise(queries, seed: seed), kv: noise(keys, seed: seed + 1), dq: noise(queries, seed: seed + 2),
             dkv: noise(keys, seed: seed + 3))
     }
-    var f32: Moving<Float> { Moving<Float>(q: q.f32, kv: kv.f32, dq: dq.f32, dkv: dkv.f32) }
+    var f32: Duals<Float> { Duals<Float>(q: q.f32, kv: kv.f32, dq: dq.f32, dkv: dkv.f32) }
 }
 
 @Suite(.serialized) struct AttentionTests {
@@ -170,7 +170,7 @@ extension Moving<Double> {
 
     @Test(arguments: cases) func tangentMatchesPlainForm(a: Attention) {
         let seed: UInt64 = 61
-        let x = Moving(a, seed: seed), g = noise(a.outCount, seed: seed + 4)
+        let x = Duals(a, seed: seed), g = noise(a.outCount, seed: seed + 4)
         let plain = a.forward(RK_F64, x.q, x.kv), plainTangent = a.tangent(RK_F64, x, plain)
         let plainGradient = a.tangentGradient(RK_F64, x, plain, plainTangent, g)
         func run() -> [[Float]] {
@@ -187,15 +187,15 @@ extension Moving<Double> {
 
     @Test(arguments: cases[..<3]) func plainTangentIsTheSlope(a: Attention) {
         let seed: UInt64 = 63
-        let x = Moving(a, seed: seed), g = noise(a.outCount, seed: seed + 4), f = a.forward(RK_F64, x.q, x.kv)
+        let x = Duals(a, seed: seed), g = noise(a.outCount, seed: seed + 4), f = a.forward(RK_F64, x.q, x.kv)
         let t = a.tangent(RK_F64, x, f), pulled = a.gradient(RK_F64, x.q, x.kv, f, g)
         #expect(abs(dot(g, t.y) - dot(pulled.q, x.dq) - dot(pulled.kv, x.dkv)) < 1e-9, "seed \(seed)")
         let gradient = a.tangentGradient(RK_F64, x, f, t, g)
-        func error(_ gradient: [Double], _ part: WritableKeyPath<Moving<Double>, [Double]>) -> Double {
+        func error(_ gradient: [Double], _ part: WritableKeyPath<Duals<Double>, [Double]>) -> Double {
             slopeError(of: gradient, at: x[keyPath: part], seed: seed) { values in
-                var moved = x
-                moved[keyPath: part] = values
-                return dot(g, a.tangent(RK_F64, moved, a.forward(RK_F64, moved.q, moved.kv)).y)
+                var changed = x
+                changed[keyPath: part] = values
+                return dot(g, a.tangent(RK_F64, changed, a.forward(RK_F64, changed.q, changed.kv)).y)
             }
         }
         #expect(error(gradient.q, \.q) < 1e-6 && error(gradient.kv, \.kv) < 1e-6, "seed \(seed)")

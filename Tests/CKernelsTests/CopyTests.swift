@@ -1,7 +1,7 @@
 import CKernels
 import Testing
 
-/// A copy between strided places: a shape, the input's strides and the output's.
+/// A copy between strided arrays: a shape, the input's strides and the output's.
 struct Copy: CustomStringConvertible, Sendable {
     var size: [Int], x: [Int], y: [Int]
     var description: String { "\(size) from \(x) to \(y)" }

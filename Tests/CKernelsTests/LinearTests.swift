@@ -23,8 +23,8 @@ struct Product: CustomStringConvertible, Sendable {
     var strideB: Int { ldb * (transposeB ? n : k) + 5 }
     var strideC: Int { ldc * m + 5 }
 
-    /// Where C's numbers lie.
-    var places: [Int] { (0..<m).flatMap { i in (0..<n).map { i * ldc + $0 } } }
+    /// The indices of C's numbers.
+    var indices: [Int] { (0..<m).flatMap { i in (0..<n).map { i * ldc + $0 } } }
 
     func run<T: BitwiseCopyable>(_ dtype: rk_dtype, _ a: [T], _ b: [T], _ c: [T], _ biasValues: [T]) -> [T] {
         var c = c
@@ -96,7 +96,7 @@ struct Product: CustomStringConvertible, Sendable {
         #expect(zip(inside, zip(plain, c)).allSatisfy { $0 || $1.0 == $1.1 })
     }
 
-    /// Operands whose rows and columns span many magnitudes, in a product small enough to be multiplied as it lies and
+    /// Operands whose rows and columns span many magnitudes, in a product small enough to be multiplied as it is and
     /// one that is packed before: each sum is within 2^-20 of the sum of its terms' magnitudes, as 200 roundings of
     /// float32 are and as it would not be if a kernel left out what it can of a number's parts (2^-17).
     @Test(arguments: [40, 500], [false, true]) func errorsAreFloat32s(m: Int, transposed: Bool) {
@@ -109,7 +109,7 @@ struct Product: CustomStringConvertible, Sendable {
         let size = p.run(RK_F64, a.map(abs), b.map(abs), c, [0])
         atEachLevel { level in
             let y = p.run(RK_F32, a.f32, b.f32, c.f32, [0])
-            let worst = largest(p.places.map { abs(Double(y[$0]) - plain[$0]) / size[$0] })
+            let worst = largest(p.indices.map { abs(Double(y[$0]) - plain[$0]) / size[$0] })
             #expect(worst < 0x1p-20, "seed \(seed), level \(level.rawValue)")
         }
     }
@@ -129,7 +129,7 @@ struct Product: CustomStringConvertible, Sendable {
             if level != RK_CPU_AMX {
                 #expect(y == p.run(RK_F32, a.f32, b.f32, c.f32, bias.f32), "seed \(seed), level \(level.rawValue)")
             }
-            let errors = p.places.map { abs(Double(y[$0]) - plain[$0]) / size[$0] }
+            let errors = p.indices.map { abs(Double(y[$0]) - plain[$0]) / size[$0] }
             #expect(largest(errors) < 0x1p-8, "seed \(seed), level \(level.rawValue)")
         }
         #expect(sameForAnyThreads { [rounded.run(RK_F32, a.f32, b.f32, c.f32, bias.f32)] }, "seed \(seed)")
@@ -150,7 +150,7 @@ struct Product: CustomStringConvertible, Sendable {
             atEachLevel { level in
                 let y = p.run(RK_F32, a, b, c, [0])
                 let wrong = mismatch(
-                    p.places.map { y[$0] }, p.places.map { plain[$0] }, relative: 1e-6, absolute: { _ in 2e-38 })
+                    p.indices.map { y[$0] }, p.indices.map { plain[$0] }, relative: 1e-6, absolute: { _ in 2e-38 })
                 #expect(wrong == nil, "\(number) at level \(level.rawValue): \(wrong ?? "")")
                 guard number.magnitude < 3.38e38 || !number.isFinite else { return }  // bfloat16 ends there
                 var rounded = p

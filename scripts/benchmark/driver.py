@@ -155,7 +155,7 @@ def machine(against, python):
     return {"threads": threads, "versions": versions, "peak_gflops": float(rates[0]), "gbytes": float(rates[1]), "products": products}
 
 
-def told(limits):
+def described(limits):
     products = ", ".join(f"{name} {rate:.0f}" for name, rate in limits["products"].items())
     return (f"{limits['threads']} threads: {limits['peak_gflops']:.0f} GFLOP/s of multiply-adds, {limits['gbytes']:.0f} GB/s of memory;"
             f" products of large matrices: {products} GFLOP/s")
@@ -205,7 +205,7 @@ def main():
     options = parser.parse_args()
     python = python_of(options.against) if options.against else ""
     limits = machine(options.against, python)
-    print(json.dumps(limits) if options.json else told(limits), flush=True)
+    print(json.dumps(limits) if options.json else described(limits), flush=True)
     for model in options.models:
         for work in options.works:
             rows, failed = measure(model, work, options, python)

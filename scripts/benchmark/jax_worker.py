@@ -76,17 +76,17 @@ def modulated(x, shift, scale):
 
 def dit(p, x, s, t):
     n, side = len(x), 32 // PATCH
-    told = jax.nn.silu(embedded(p["time"], s, 256) + embedded(p["span"], t - s, 256))
+    conditioning = jax.nn.silu(embedded(p["time"], s, 256) + embedded(p["span"], t - s, 256))
     patches = x.reshape(n, side, PATCH, side, PATCH, 3).transpose(0, 1, 3, 2, 4, 5).reshape(n, side * side, -1)
     h = linear(p["patches"], patches) + p["positions"]
     width = h.shape[-1]
     for block in p["blocks"]:
-        shift1, scale1, gate1, shift2, scale2, gate2 = jnp.split(linear(block["modulation"], told)[:, None], 6, axis=-1)
+        shift1, scale1, gate1, shift2, scale2, gate2 = jnp.split(linear(block["modulation"], conditioning)[:, None], 6, axis=-1)
         qkv = linear(block["qkv"], modulated(h, shift1, scale1)).reshape(n, side * side, 3, HEADS, width // HEADS)
         mixed = jax.nn.dot_product_attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
         h = h + gate1 * linear(block["proj"], mixed.reshape(n, side * side, width))
         h = h + gate2 * linear(block["fc2"], jax.nn.gelu(linear(block["fc1"], modulated(h, shift2, scale2))))
-    shift, scale = jnp.split(linear(p["modulation"], told)[:, None], 2, axis=-1)
+    shift, scale = jnp.split(linear(p["modulation"], conditioning)[:, None], 2, axis=-1)
     h = linear(p["last"], modulated(h, shift, scale)).reshape(n, side, side, PATCH, PATCH, 3)
     return h.transpose(0, 1, 3, 2, 4, 5).reshape(x.shape)
 
@@ -110,8 +110,8 @@ def losses(net, x):
     def itvm(p, teacher, average, key):
         s, t, z = draw(key)
         start, middle = z + wide(s) * (x - z), jnp.maximum(t - 0.05, s)
-        place = start + wide(middle - s) * net(average, start, s, middle)
-        end = place + wide(t - middle) * net(teacher, place, middle, middle)
+        middle_point = start + wide(middle - s) * net(average, start, s, middle)
+        end = middle_point + wide(t - middle) * net(teacher, middle_point, middle, middle)
         wanted = (end - start) / jnp.maximum(wide(t - s), 1e-5)
         at_start = jnp.square(net(p, start, s, s) - stop(net(teacher, start, s, s))).mean()
         return at_start + jnp.square(net(p, start, s, t) - stop(wanted)).mean()
@@ -127,9 +127,9 @@ def losses(net, x):
         t, _, noise = draw(key)
         z = jax.random.normal(other, x.shape)
         made = z + net(p, z, jnp.zeros(n), jnp.ones(n))
-        place = noise + wide(t) * (made - noise)
-        taught, shown = net(teacher, place, t, t), net(stop(average), place, t, t)
-        return jnp.square(taught - shown).mean() + 2 * ((taught - shown) * (shown - (made - noise))).mean()
+        point = noise + wide(t) * (made - noise)
+        teacher_velocity, own_velocity = net(teacher, point, t, t), net(stop(average), point, t, t)
+        return jnp.square(teacher_velocity - own_velocity).mean() + 2 * ((teacher_velocity - own_velocity) * (own_velocity - (made - noise))).mean()
 
     return {"flow": flow, "itvm": itvm, "lfmd": lfmd, "fgm": fgm}
 
@@ -158,10 +158,10 @@ class Workload:
             first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
             second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, gradient)
 
-            def moved(p, m, v):
+            def updated(p, m, v):
                 return p * (1 - 1e-6) - 1e-4 * (m / (1 - 0.9**count)) / (jnp.sqrt(v / (1 - 0.999**count)) + 1e-8)
 
-            student = jax.tree.map(moved, student, first, second)
+            student = jax.tree.map(updated, student, first, second)
             average = jax.tree.map(lambda a, p: 0.999 * a + 0.001 * p, average, student)
             return student, first, second, average, count
 

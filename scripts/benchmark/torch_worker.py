@@ -53,15 +53,15 @@ def unet(channels, multipliers):
             self.span_embed = embedder(channels, 4 * channels)
 
         def forward(self, x, s, t):
-            told = self.time_embed(timestep_embedding(s, self.model_channels))
-            told = told + self.span_embed(timestep_embedding(t - s, self.model_channels))
+            conditioning = self.time_embed(timestep_embedding(s, self.model_channels))
+            conditioning = conditioning + self.span_embed(timestep_embedding(t - s, self.model_channels))
             skips, h = [], x
             for block in self.input_blocks:
-                h = block(h, told)
+                h = block(h, conditioning)
                 skips.append(h)
-            h = self.middle_block(h, told)
+            h = self.middle_block(h, conditioning)
             for block in self.output_blocks:
-                h = block(torch.cat([h, skips.pop()], dim=1), told)
+                h = block(torch.cat([h, skips.pop()], dim=1), conditioning)
             return self.out(h)
 
     return TwoTimed()
@@ -130,8 +130,8 @@ class Workload:
         middle = torch.maximum(t - 0.05, s)
         with torch.no_grad():
             start = self.teacher(x, s, s)
-            place = x + wide(middle - s) * self.average(x, s, middle)
-            end = place + wide(t - middle) * self.teacher(place, middle, middle)
+            point = x + wide(middle - s) * self.average(x, s, middle)
+            end = point + wide(t - middle) * self.teacher(point, middle, middle)
             wanted = (end - x) / wide(t - s).clamp(min=1e-5)
         self.update((self.net(x, s, s) - start).square().mean() + (self.net(x, s, t) - wanted).square().mean())
 
@@ -149,9 +149,9 @@ class Workload:
         zero, one = torch.zeros(self.shape[0]), torch.ones(self.shape[0])
         made = z + self.net(z, zero, one)
         x, known = torch.lerp(noise, made, self.wide(t)), made - noise
-        taught, shown = self.teacher(x, t, t), self.average(x, t, t)
-        gap = taught - shown
-        self.update(gap.square().mean() + 2 * (gap * (shown - known)).mean())
+        teacher_velocity, own_velocity = self.teacher(x, t, t), self.average(x, t, t)
+        gap = teacher_velocity - own_velocity
+        self.update(gap.square().mean() + 2 * (gap * (own_velocity - known)).mean())
 
 
 def main():

@@ -1,7 +1,7 @@
 -- Compares students on CIFAR-10: riffle images.lua FOLDER unet|dit|dit-1000 SEED TEACHER_STEPS STEPS MEMBER[@RATE] ...
 -- The times of dit-1000 are embedded by the published frequencies up to 1000 rad, those of dit by up to 30, as nn.mlp's are.
 -- Distances are Frechet distances in the features of a small classifier, trained here on the same images, between 3000
--- samples and 3000 images; a CSV row for each student tells it at 1, 2 and 4 evaluations, with milliseconds a step and the
+-- samples and 3000 images; a CSV row for each student gives them at 1, 2 and 4 evaluations, with milliseconds a step and the
 -- squared distance to the teacher's endpoints. The classifier and the teacher are kept in files. Pictures of each student are
 -- drawn. With RIFFLE_THREADS=1 several run side by side. On one core with AVX2 a step of a student takes 0.8 to 2 s, a
 -- teacher's 0.6 s, and measuring a student a minute and a half.

@@ -37,7 +37,7 @@ local function best_of(t, column)
   return best
 end
 
-local function told(values, is_best)
+local function cell_text(values, is_best)
   local mean, deviation = statistics(values)
   local form = mean < 9.95 and "%.2f" or mean < 99.5 and "%.1f" or "%.0f"
   local text = form:format(mean)
@@ -54,7 +54,7 @@ local function show(t)
       local values = t.cells[row][column]
       local is_best = values and competes(row) and statistics(values) == best_of(t, column)
       if is_best then leads = leads + 1 end
-      line[#line + 1] = values and told(values, is_best) or ""
+      line[#line + 1] = values and cell_text(values, is_best) or ""
     end
     line[#line + 1] = competes(row) and tostring(leads) or ""
     print("| " .. table.concat(line, " | ") .. " |")
