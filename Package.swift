@@ -52,7 +52,11 @@ let package = Package(
             dependencies: ["RiffleFlow", "RiffleMetrics", "RiffleIO", "RiffleNN", "RiffleTensor", "CKernels"]),
         .testTarget(name: "RiffleIOTests", dependencies: ["RiffleIO", "RiffleMetrics", "RiffleTensor", "CKernels"]),
         .testTarget(
-            name: "RiffleLuaTests", dependencies: ["RiffleLua", "RiffleTensor", "CKernels", "riffle"],
+            name: "RiffleLuaTests",
+            dependencies: [
+                "RiffleLua", "RiffleFlow", "RiffleIO", "RiffleMetrics", "RiffleNN", "RiffleTensor", "CKernels",
+                "riffle",
+            ],
             exclude: ["lua"]),
     ],
     swiftLanguageModes: [.v6]

@@ -1,10 +1,20 @@
--- Trains a U-Net teacher on CIFAR-10 and its ITVM student: riffle cifar10.lua FOLDER [steps]; FOLDER holds
+-- Trains a U-Net teacher on CIFAR-10 and its ITVM student: riffle cifar10.lua FOLDER [--steps 2000]; FOLDER holds
 -- data_batch_*.bin. Two thousand steps take two to four hours on two cores; the script draws pictures on the way.
 local riffle = require "riffle"
 local nn, flow, optim, data, image = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.image
 
-local folder = assert(arg[1], "usage: riffle cifar10.lua FOLDER [steps]")
-local steps = assert(math.tointeger(arg[2] or 2000), "steps must be a whole number")
+-- Takes an option such as --steps and the value behind it out of the arguments.
+local function option(name)
+  for i, word in ipairs(arg) do
+    if word == name then
+      table.remove(arg, i)
+      return assert(table.remove(arg, i), name .. " needs a value")
+    end
+  end
+end
+local steps = assert(math.tointeger(option "--steps" or 2000), "--steps needs a whole number")
+assert(#arg == 1, "usage: riffle cifar10.lua FOLDER [--steps 2000]")
+local folder = arg[1]
 riffle.seed(1)
 local cifar = data.cifar10(folder)
 local batches = cifar:batches { size = 32, shuffle = true, flip = true, repeat_ = true }

@@ -34,14 +34,19 @@ local methods = {
   end },
 }
 
-local name, steps, wanted = "checkerboard", 1500, {}
-local i = 1
-while i <= #arg do
-  if arg[i] == "--set" then name, i = arg[i + 1], i + 1
-  elseif arg[i] == "--steps" then steps, i = assert(math.tointeger(arg[i + 1]), "--steps needs a whole number"), i + 1
-  else wanted[arg[i]] = true end
-  i = i + 1
+-- Takes an option such as --steps and the value behind it out of the arguments.
+local function option(name)
+  for i, word in ipairs(arg) do
+    if word == name then
+      table.remove(arg, i)
+      return assert(table.remove(arg, i), name .. " needs a value")
+    end
+  end
 end
+local name = option "--set" or "checkerboard"
+local steps = assert(math.tointeger(option "--steps" or 1500), "--steps needs a whole number")
+local wanted = {}
+for _, method in ipairs(arg) do wanted[method] = true end
 for method in pairs(wanted) do
   local known = false
   for _, entry in ipairs(methods) do known = known or entry[1] == method end

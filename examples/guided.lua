@@ -1,7 +1,19 @@
 -- Shows classes and guidance: trains a class-conditional teacher, guides it at sampling, and distils the guided teacher
 -- into a student that needs one evaluation and no guidance. Takes a minute and a half on two cores; draws guided.png.
+-- riffle guided.lua [--steps 4000]
 local riffle = require "riffle"
 local nn, flow, optim, data, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.plot
+
+-- Takes an option such as --steps and the value behind it out of the arguments.
+local function option(name)
+  for i, word in ipairs(arg) do
+    if word == name then
+      table.remove(arg, i)
+      return assert(table.remove(arg, i), name .. " needs a value")
+    end
+  end
+end
+local steps = assert(math.tointeger(option "--steps" or 4000), "--steps needs a whole number")
 riffle.seed(1)
 
 -- The eight classes are the Gaussians of a ring, wide enough to overlap: a point's class is a matter of probability.
@@ -18,7 +30,7 @@ local function accuracy(x, labels)
   return distance:argmin(2):eq(labels):to("float32"):mean():item()
 end
 
-local function train(title, net, steps, peak, loss)
+local function train(title, net, peak, loss)
   local average = optim.ema(net, { decay = 0.999 })
   local opt = optim.adamw(net, { lr = peak, clip = 1.0 })
   for step in riffle.progress(steps, title) do
@@ -31,14 +43,14 @@ end
 
 -- One label in ten is replaced by "none" (the ninth), so that the network also learns the flow of all classes together.
 local net = nn.mlp { dim = 2, width = 128, classes = 8, null_class = true }
-local teacher = train("teacher", net, 4000, 4e-3, function(x, labels)
+local teacher = train("teacher", net, 4e-3, function(x, labels)
   return flow.matching_loss(net, x, { labels = labels, label_dropout = 0.1 })
 end)
 local guided = flow.guide(teacher, { scale = 3 })
 
 local student = guided:two_timed()
 local target = optim.ema(student, { decay = 0.99 })
-local distilled = train("student", student, 4000, 1e-3, function(x, labels)
+local distilled = train("student", student, 1e-3, function(x, labels)
   target:update()
   return flow.loss.itvm(student, guided, x, { target = target.model, labels = labels })
 end)

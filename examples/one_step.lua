@@ -1,10 +1,21 @@
 -- Trains a one-step generator by flow generator matching, without data: on points in three to five minutes, or on
--- images. riffle one_step.lua [SET], such as moons; or riffle one_step.lua CIFAR_FOLDER TEACHER.safetensors [steps]
--- with the teacher that examples/cifar10.lua saves, where a step takes four to seven seconds on two cores. Draws
--- one_step.png.
+-- images. riffle one_step.lua [SET] [--steps 6000], such as moons; or riffle one_step.lua CIFAR_FOLDER
+-- TEACHER.safetensors [--steps 300] with the teacher that examples/cifar10.lua saves, where a step takes four to seven
+-- seconds on two cores. Draws one_step.png.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot, image =
   riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot, riffle.image
+
+-- Takes an option such as --steps and the value behind it out of the arguments.
+local function option(name)
+  for i, word in ipairs(arg) do
+    if word == name then
+      table.remove(arg, i)
+      return assert(table.remove(arg, i), name .. " needs a value")
+    end
+  end
+end
+local steps = assert(math.tointeger(option "--steps" or arg[2] and 300 or 6000), "--steps needs a whole number")
 riffle.seed(1)
 
 -- The online network learns the flow of the generator's samples, and the generator is updated so that this flow becomes
@@ -28,7 +39,7 @@ local function distil(teacher, steps, lr, noise)
 end
 
 if arg[2] then
-  local steps = assert(math.tointeger(arg[3] or 300), "steps must be a whole number")
+  assert(not arg[3], "usage: riffle one_step.lua CIFAR_FOLDER TEACHER.safetensors [--steps 300]")
   local teacher = nn.unet { image = { 32, 32, 3 }, channels = 64, multipliers = { 1, 2, 2 }, attention = { 16 } }:load(arg[2])
   local generator = distil(teacher, steps, 3e-5, function() return riffle.randn(16, 32, 32, 3) end)
   image.save("one_step.png", flow.generate(generator, riffle.randn(16, 32, 32, 3)), { columns = 4 })
@@ -43,12 +54,12 @@ local set = data[name]()
 local net = nn.mlp { dim = 2, width = 128 }
 local teacher = optim.ema(net, { decay = 0.999 })
 local opt = optim.adamw(net, { lr = 4e-3, clip = 1.0 })
-for step in riffle.progress(6000, "teacher") do
-  opt.lr = optim.cosine(step, { peak = 4e-3, warmup = 100, total = 6000 })
+for step in riffle.progress(steps, "teacher") do
+  opt.lr = optim.cosine(step, { peak = 4e-3, warmup = 100, total = steps })
   opt:step(flow.matching_loss(net, set:sample(512)))
   teacher:update()
 end
-local generator = distil(teacher.model, 6000, 3e-4, function() return riffle.randn(512, 2) end)
+local generator = distil(teacher.model, steps, 3e-4, function() return riffle.randn(512, 2) end)
 
 local noise, truth = riffle.randn(20000, 2), set:sample(20000)
 local made = flow.generate(generator, noise)

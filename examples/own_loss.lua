@@ -1,8 +1,20 @@
 -- Trains a student by a loss of your own, written in Lua, which matches the teacher's flow by a consistency of halves
--- (PSD-M). Takes about a minute on two cores; every step of the loss is an ordinary tensor operation.
+-- (PSD-M). Takes about a minute on two cores; every step of the loss is an ordinary tensor operation. Try --steps 500.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics
 
+-- Takes an option such as --steps and the value behind it out of the arguments.
+local function option(name)
+  for i, word in ipairs(arg) do
+    if word == name then
+      table.remove(arg, i)
+      return assert(table.remove(arg, i), name .. " needs a value")
+    end
+  end
+end
+local steps = option "--steps"
+local teacher_steps = assert(math.tointeger(steps or 2000), "--steps needs a whole number")
+local student_steps = math.tointeger(steps or 3000)
 riffle.seed(1)
 local moons = data.moons()
 
@@ -10,8 +22,8 @@ local moons = data.moons()
 local net = nn.mlp { width = 128 }
 local teacher = optim.ema(net, { decay = 0.999 })
 local opt = optim.adamw(net, { lr = 2e-3, clip = 1.0 })
-for step in riffle.progress(2000, "teacher") do
-  opt.lr = optim.cosine(step, { peak = 2e-3, warmup = 100, total = 2000 })
+for step in riffle.progress(teacher_steps, "teacher") do
+  opt.lr = optim.cosine(step, { peak = 2e-3, warmup = 100, total = teacher_steps })
   opt:step(flow.matching_loss(net, moons:sample(512)))
   teacher:update()
 end
@@ -39,8 +51,8 @@ local student = teacher.model:two_timed()
 local target = optim.ema(student, { decay = 0.99 })
 local average = optim.ema(student, { decay = 0.999 })
 local o = optim.adamw(student, { lr = 1e-3, clip = 1.0 })
-for step in riffle.progress(3000, "student") do
-  o.lr = optim.cosine(step, { peak = 1e-3, warmup = 100, total = 3000 })
+for step in riffle.progress(student_steps, "student") do
+  o.lr = optim.cosine(step, { peak = 1e-3, warmup = 100, total = student_steps })
   o:step(halves(student, target.model, moons:sample(512)))
   target:update()
   average:update()

@@ -1,10 +1,22 @@
 -- Straightens a flow by reflow, until few Euler steps suffice: in each round the flow makes data from noise, the pairs
 -- of both are streamed to disk and back, and the next network learns from these pairs. Takes two to three minutes on
--- two cores; draws reflow.png. riffle reflow.lua [SET]
+-- two cores; draws reflow.png. riffle reflow.lua [SET] [--steps 6000]
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
+
+-- Takes an option such as --steps and the value behind it out of the arguments.
+local function option(name)
+  for i, word in ipairs(arg) do
+    if word == name then
+      table.remove(arg, i)
+      return assert(table.remove(arg, i), name .. " needs a value")
+    end
+  end
+end
+local steps = assert(math.tointeger(option "--steps" or 6000), "--steps needs a whole number")
 riffle.seed(1)
-local name, rounds, steps, pairs_made = arg[1] or "checkerboard", 2, 6000, 100000
+-- No more pairs than training goes through.
+local name, rounds, pairs_made = arg[1] or "checkerboard", 2, math.min(100000, 512 * steps)
 if not data[name] then error(("no set '%s' of points"):format(name), 0) end
 local set = data[name]()
 

@@ -24,7 +24,10 @@ func relativeError(_ a: [Float], _ b: [Double]) -> Double {
 /// The largest number, infinite where there is NaN, which max() would pass over; 0 of none.
 func largest(_ numbers: [Double]) -> Double { numbers.map { $0.isNaN ? .infinity : $0 }.max() ?? 0 }
 
-func dot(_ a: [Double], _ b: [Double]) -> Double { zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } }
+/// NaN where the vectors have different lengths, so that no comparison holds.
+func dot(_ a: [Double], _ b: [Double]) -> Double {
+    a.count == b.count ? zip(a, b).reduce(0) { $0 + $1.0 * $1.1 } : .nan
+}
 
 /// Whether `body` gives the same bits with 1, 2 and 3 threads.
 func sameForAnyThreads(_ body: () -> [[Float]]) -> Bool {

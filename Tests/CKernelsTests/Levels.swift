@@ -44,5 +44,5 @@ func mismatch(_ a: [Float]?, _ b: [Double], relative: Double, absolute: (Int) ->
 /// Numbers of all magnitudes and signs, with those that need care.
 let awkward: [Float] =
     [0, -0.0, 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, 3, 1e-45, -1e-45, 1e-40, 1.17549435e-38, 3.4e38, -3.4e38, .infinity]
-    + [-.infinity, .nan, 88.5, 89.5, -87.5, -100, -104.5, 1e5, 3e6, -1e10, 16_777_217, 0.625, 0.93, 2_147_483_647]
+    + [-.infinity, .nan, 88.5, 89.5, -87.5, -100, -104.5, 1e5, 3e6, -1e10, 16_777_216, 0.625, 0.93, 2_147_483_648]
     + (-60..<60).map { Float(sign: $0 % 2 == 0 ? .plus : .minus, exponent: $0, significand: 1.2345678) }

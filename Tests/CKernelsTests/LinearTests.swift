@@ -23,7 +23,7 @@ struct Product: CustomStringConvertible, Sendable {
     var strideB: Int { ldb * (transposeB ? n : k) + 5 }
     var strideC: Int { ldc * m + 5 }
 
-    /// Where C's numbers lie.
+    /// The indices of C's numbers.
     var indices: [Int] { (0..<m).flatMap { i in (0..<n).map { i * ldc + $0 } } }
 
     func run<T: BitwiseCopyable>(_ dtype: rk_dtype, _ a: [T], _ b: [T], _ c: [T], _ biasValues: [T]) -> [T] {

@@ -81,7 +81,7 @@ import Testing
         }
     }
 
-    @Test func averagesMoveByTheWeight() {
+    @Test func averagesChangeByTheWeight() {
         let p = noise(1001, seed: 13)
         let start = noise(1001, seed: 14)
         atEachLevel { _ in

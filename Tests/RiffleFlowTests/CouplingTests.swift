@@ -44,7 +44,7 @@ import Testing
         return error?.description ?? ""
     }
 
-    @Test func mistakesAreTold() throws {
+    @Test func mistakesAreReported() throws {
         let pair = Coupling.optimal.pair
         #expect(
             message { _ = try pair(.zeros([4, 2]), .zeros([4, 3])) }.contains(
@@ -58,16 +58,16 @@ import Testing
         }
     }
 
-    @Test func aMatrixThatDoesNotFitIsTold() throws {
+    @Test func aMatrixThatDoesNotFitIsReported() throws {
         let (noise, data) = (try Tensor.zeros([20_000, 1]), try Tensor.ones([20_000, 1]))
         rk_memory_set_limit(1 << 30)
         defer { rk_memory_set_limit(0) }
         let error = #expect(throws: RiffleError.self) { try Coupling.optimal.pair(noise, with: data) }
         #expect(error?.kind == .outOfMemory)
-        let told = error?.description ?? ""
+        let text = error?.description ?? ""
         #expect(
-            told.hasPrefix(
+            text.hasPrefix(
                 "coupling: an optimal coupling of 20000 samples takes a matrix of 3.2 GB; use a smaller batch"),
-            "\(told)")
+            "\(text)")
     }
 }

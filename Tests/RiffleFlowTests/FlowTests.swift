@@ -45,8 +45,8 @@ import Testing
         var states: [Tensor] = []
         let end = try solve(start(), along: grid, method, visit: { states.append($0) }, velocity: velocity).x
         #expect(states.count == 4 && states[3] === end)
-        for (place, state) in states.enumerated() where place > 0 {
-            let alone = try solve(start(), along: Array(grid[...place]), method, velocity: velocity).x
+        for (index, state) in states.enumerated() where index > 0 {
+            let alone = try solve(start(), along: Array(grid[...index]), method, velocity: velocity).x
             #expect(try state.doubles() == alone.doubles())
         }
     }
@@ -62,7 +62,7 @@ import Testing
             let (_, report) = try DormandPrince(relativeTolerance: 0.1, absoluteTolerance: 0.1).solve(
                 from, along: times, visit: { states.append(try $0.item()) },
                 velocity: { x, t in try x * 0 + power * pow(t, power - 1) })
-            let error = zip(states, times).map { abs($0 - pow($1, power)) }.max() ?? .nan
+            let error = largest(zip(states, times).map { abs($0 - pow($1, power)) })
             #expect(report.times == times && states.count == times.count)
             if isExact { #expect(error < 1e-12, "\(states)") } else if times.count > 2 { #expect(error > 1e-6) }
         }
@@ -71,14 +71,14 @@ import Testing
     @Test(arguments: [1e-4, 1e-7, 1e-10]) func statesOnTheWayAreAsGoodAsTheEnd(_ tolerance: Double) throws {
         let method = DormandPrince(relativeTolerance: tolerance, absoluteTolerance: tolerance)
         let times = evenGrid(from: 0, to: 2, steps: 100)
-        var worst = 0.0, place = 0
+        var worst = 0.0, index = 0
         let along = try method.solve(
             start(), along: times,
             visit: { state in
-                worst = max(worst, try error(state, at: times[place]))
-                place += 1
+                worst = largest([worst, try error(state, at: times[index])])
+                index += 1
             }, velocity: velocity)
-        #expect(worst < 30 * tolerance && place == 101)
+        #expect(worst < 30 * tolerance && index == 101)
         // The times change neither the steps nor the end, and steps are visited at their ends.
         var steps: [Tensor] = []
         let alone = try method.solve(start(), from: 0, to: 2, visit: { steps.append($0) }, velocity: velocity)
@@ -95,11 +95,11 @@ import Testing
         return error?.message ?? ""
     }
 
-    @Test func tellsWhyAndWhereItCannotGoOn() throws {
+    @Test func failuresNameCauseAndTime() throws {
         let tiny = DormandPrince(relativeTolerance: 1e-300, absoluteTolerance: 1e-300)
         let small = failure(tiny) { x, t in try x * cos(9 * t) }
         #expect(small.contains("rtol 1e-300 and atol 1e-300 allow") && small.contains("too small"))
-        // Nothing moves, so that no tolerance is too small.
+        // The solution is constant, so that no tolerance is too small.
         #expect(try tiny.solve(.zeros([2]), from: 0, to: 1) { x, _ in try x * 0 }.x.doubles() == [0, 0])
         #expect(failure(DormandPrince()) { x, t in try x / (1 - t) }.hasPrefix("at time 0.9999999"))
         #expect(failure(DormandPrince()) { x, t in try x * x * 2 }.hasPrefix("at time 0.50000"))
@@ -133,7 +133,7 @@ import Testing
     }
 
     @Test(arguments: [TimeSampling.uniform, .logitNormal(mean: -0.4, deviation: 1), .skewed, .gap])
-    func timesLieInOrder(_ times: TimeSampling) throws {
+    func timesAreInOrder(_ times: TimeSampling) throws {
         let (s, t) = try times.pairs(10000)
         #expect(try s.min().item() >= 0 && t.max().item() <= 1 && (t - s).min().item() >= 0)
         if times == .uniform { #expect(abs(try s.mean().item() - 1.0 / 3) < 0.02) }

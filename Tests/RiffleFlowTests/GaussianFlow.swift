@@ -1,6 +1,9 @@
 import RiffleNN
 import RiffleTensor
 
+/// The largest number, infinite where there is NaN, which max() would pass over; 0 of none.
+func largest(_ numbers: [Double]) -> Double { numbers.map { $0.isNaN ? .infinity : $0 }.max() ?? 0 }
+
 /// The exact flow from N(0, 1) at time 0 to N(mean, deviation^2) at time 1, coordinate by coordinate.
 ///
 /// With S_t^2 = (1 - t)^2 + t^2 deviation^2: v_t(x) = mean + k_t (x - mean t), k_t = (-(1 - t) + t deviation^2) /
@@ -10,17 +13,17 @@ final class GaussianFlow: Network {
     let mean: Double
     let deviation: Double
     let error: Parameter
-    private let times_: Int
+    private let timeCount: Int
 
     init(times: Int, error: Double = 0, mean: Double = 0.7, deviation: Double = 0.5) throws {
-        (times_, self.mean, self.deviation) = (times, mean, deviation)
+        (timeCount, self.mean, self.deviation) = (times, mean, deviation)
         self.error = Parameter(try .scalar(error, .float64))
     }
 
-    override var times: Int { times_ }
+    override var times: Int { timeCount }
     override var kind: String { "gaussian" }
     override var ownParameters: [NamedParameter] { [NamedParameter("error", error)] }
-    override func blank() throws -> Module { try GaussianFlow(times: times_, mean: mean, deviation: deviation) }
+    override func blank() throws -> Module { try GaussianFlow(times: timeCount, mean: mean, deviation: deviation) }
 
     private func spread(_ t: Tensor) throws -> Tensor {
         try ((1 - t).square() + t.square() * (deviation * deviation)).sqrt()

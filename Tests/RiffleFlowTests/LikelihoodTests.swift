@@ -43,7 +43,7 @@ private final class LinearField: Network {
     /// The largest difference; infinite where there is NaN or a number too few.
     private func gap(_ found: Tensor, _ wanted: [Double]) throws -> Double {
         guard found.count == wanted.count else { return .infinity }
-        return zip(try found.doubles(), wanted).map { abs($0 - $1) }.map { $0.isNaN ? .infinity : $0 }.max() ?? 0
+        return largest(zip(try found.doubles(), wanted).map { abs($0 - $1) })
     }
 
     @Test(arguments: [[64, 1], [7, 3], [2, 2, 3, 2]] as [Shape]) func exactDensityOfAGaussian(_ shape: Shape) throws {
@@ -128,7 +128,7 @@ private final class LinearField: Network {
         return error?.description ?? ""
     }
 
-    @Test func mistakesAreTold() throws {
+    @Test func mistakesAreReported() throws {
         let flow = try GaussianFlow(times: 1), x = try Tensor.zeros([2, 1], .float64)
         for grid in [[0, 1], [1, 0.5], [0.9, 0], [], [1, 0.5, 0.7, 0], [1, .nan, 0]] as [[Double]] {
             #expect(message { _ = try Likelihood(flow, x, along: grid, .euler) }.contains("times must"))

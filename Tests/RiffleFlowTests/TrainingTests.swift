@@ -35,7 +35,7 @@ import Testing
             let student = try teacher.twoTimed(), target = try EMA(student, decay: 0.95)
             let average = try train(student, steps: 500, peak: 2e-3) { data in
                 try target.update()
-                let guide = target.model as? Network
+                let guide = try #require(target.model as? Network)
                 return name == "lfmd"
                     ? try LFMDLoss()(student, teacher, data) : try ITVMLoss()(student, teacher, data, target: guide)
             }

@@ -66,6 +66,8 @@ import Testing
             var figure = Figure(mark, [Panel("", [Series("a", x: values, y: values)])])
             (figure.xIsLogarithmic, figure.yIsLogarithmic) = (isLogarithmic, isLogarithmic)
             try figure.save(to: scratch("a.png"))
+            #expect(scratch.names == ["a.png"])
+            try FileManager.default.removeItem(atPath: scratch("a.png"))
         }
     }
 

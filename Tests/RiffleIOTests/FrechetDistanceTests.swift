@@ -40,7 +40,7 @@ import Testing
         #expect(abs(try Metrics.frechetDistance(a, b) / wanted - 1) < 1e-12)
     }
 
-    @Test(arguments: [2, 12, 400]) func equalSetsLieNoDistanceApart(_ n: Int) throws {
+    @Test(arguments: [2, 12, 400]) func equalSetsHaveNoDistance(_ n: Int) throws {
         let x = try samples(n, decades: 6)
         // A feature twice, one that is constant, and in float32.
         for set in [x, try .cat([x, x, x * 0 + 3], 1), try x.cast(.float32)] {
@@ -64,8 +64,8 @@ import Testing
     /// A chain of springs, whose eigenvalues are 2 - 2 cos(k pi / (n + 1)); below itself, sqrt 2 times as much.
     @Test(arguments: [1, 2, 65, 200], [1, 2]) func singularValues(_ n: Int, _ copies: Int) throws {
         let chain = try Tensor(
-            (0..<n * n).map { place -> Double in
-                let (row, column) = place.quotientAndRemainder(dividingBy: n)
+            (0..<n * n).map { index -> Double in
+                let (row, column) = index.quotientAndRemainder(dividingBy: n)
                 return row == column ? 2 : abs(row - column) == 1 ? -1 : 0
             }, [n, n])
         let found = try LinearAlgebra.singularValues(.cat([Tensor](repeating: chain, count: copies), 1))

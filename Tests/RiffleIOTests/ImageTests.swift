@@ -11,7 +11,7 @@ import Testing
         let bytes = (0..<(16 * 16 * channels)).map { UInt8(truncatingIfNeeded: $0 * 7 / channels) }
         try PNG.write(width: 16, height: 16, channels: channels, text: ["step": "7", "note": "é"], to: path) {
             row, pixels in
-            for place in pixels.indices { pixels[place] = bytes[row * pixels.count + place] }
+            for index in pixels.indices { pixels[index] = bytes[row * pixels.count + index] }
         }
         let picture = try PNG.read(path)
         #expect(picture.shape == [16, 16, channels])
@@ -84,8 +84,8 @@ import Testing
             "large", png(width: 30_000, height: 30_000, depth: 8, colour: 0, row: [], beside: padding))
         rk_memory_set_limit(Int(rk_memory_now().live) + 100_000_000)
         defer { rk_memory_set_limit(0) }
-        let told = message { _ = try PNG.read(path) }
-        #expect(told.contains("large', 30000 x 30000 pixels: out of memory: 3.6 GB asked for"), "\(told)")
+        let report = message { _ = try PNG.read(path) }
+        #expect(report.contains("large', 30000 x 30000 pixels: out of memory: 3.6 GB asked for"), "\(report)")
     }
 
     @Test func sidesMayPassAMillion() throws {
@@ -118,11 +118,11 @@ import Testing
     @Test func namesOfOtherFormatsAreRefused() throws {
         let scratch = try Scratch(), picture = try Tensor.ones([2, 2])
         for name in ["a.jpg", "a.JPEG", "a.tar.gz", "a.npy", "b.c/d.Tiff"] {
-            let told = message { try ImageGrid.save(picture, to: scratch(name)) }
+            let report = message { try ImageGrid.save(picture, to: scratch(name)) }
             #expect(
-                told.contains(
+                report.contains(
                     "pictures are written as .png, not as .\(name.split(separator: ".").last?.lowercased() ?? "")"),
-                "\(told)")
+                "\(report)")
         }
         for name in ["a", "a.PNG", "a.7", ".png", "a.png.bak"] { try ImageGrid.save(picture, to: scratch(name)) }
         #expect(
@@ -150,10 +150,10 @@ import Testing
         for length in 0..<whole.count {
             _ = message { _ = try PNG.read(scratch.file("cut", Array(whole[..<length]))) }
         }
-        // Most of these are told by a checksum, some change nothing that is read: none may crash.
-        for place in whole.indices {
+        // A checksum finds most of these, and some change nothing that is read: none may crash.
+        for index in whole.indices {
             var broken = whole
-            broken[place] ^= 0x40
+            broken[index] ^= 0x40
             _ = try? PNG.read(scratch.file("broken", broken))
         }
         #expect(

@@ -55,8 +55,8 @@ import Testing
         ("{'descr': '<f4', ", "its end"),
     ]) func refusesWrongHeaders(header: String, expected: String) throws {
         let scratch = try Scratch(),
-            told = message { _ = try Npy.read(scratch.file("a.npy", npy(header, [0, 0, 0, 0]))) }
-        #expect(told.contains(expected) && told.contains("a.npy"), "\(told)")
+            report = message { _ = try Npy.read(scratch.file("a.npy", npy(header, [0, 0, 0, 0]))) }
+        #expect(report.contains(expected) && report.contains("a.npy"), "\(report)")
     }
 
     @Test func refusesEveryFileThatWasCutOff() throws {

@@ -17,12 +17,12 @@ import Testing
 
         func write(to path: String, pieces: [Int], labelled: Bool = true) throws {
             let writer = try PairWriter(path, count: x.shape[0], shape: x.shape.removing(0), labels: labelled)
-            var place = 0
+            var begin = 0
             for piece in pieces {
-                let rows = place..<(place + piece)
+                let rows = begin..<(begin + piece)
                 try writer.add(
                     noise.sliced(0, rows), x.sliced(0, rows), labels: labelled ? labels.sliced(0, rows) : nil)
-                place += piece
+                begin += piece
             }
             try writer.close()
         }
@@ -57,12 +57,11 @@ import Testing
             try Batches(set, size: 4, shuffle: true, repeats: true, seed: seed)
         }
         let first = try batches(1), all = try (0..<10).map { _ in try first.next()?.batch }, again = try batches(1)
-        for place in [7, 0, 3, 9, 3] {
-            again.position = place
-            let batch = try again.next()?.batch
-            #expect(
-                try batch?.noise?.floats() == all[place]?.noise?.floats()
-                    && batch?.y?.integers() == all[place]?.y?.integers())
+        for position in [7, 0, 3, 9, 3] {
+            again.position = position
+            let (batch, wanted) = (try #require(try again.next()).batch, try #require(all[position]))
+            #expect(try batch.noise?.floats() == wanted.noise?.floats() && batch.noise != nil)
+            #expect(try batch.y?.integers() == wanted.y?.integers() && batch.y != nil)
         }
         let order = try all.flatMap { try $0?.y?.integers() ?? [] }
         #expect((0..<4).allSatisfy { order[($0 * 10)..<($0 * 10 + 10)].sorted() == Array(1...10) })
@@ -130,7 +129,7 @@ import Testing
         #expect(message { _ = try PairWriter("/dev/full", count: 1, shape: [1]) }.contains("not a regular file"))
     }
 
-    @Test func aDiskThatIsTooSmallTellsAtOnce() throws {
+    @Test func aDiskThatIsTooSmallIsReportedAtOnce() throws {
         let scratch = try Scratch()
         #expect(message { _ = try PairWriter(scratch("a"), count: 1 << 40, shape: [1 << 10]) }.contains("cannot write"))
         #expect(scratch.names.isEmpty)
@@ -139,23 +138,23 @@ import Testing
     /// Files in the format that hold no pairs, and what is said of them.
     @Test func refusesOtherFiles() throws {
         let scratch = try Scratch(), path = scratch("a"), a = try Tensor.zeros([3, 2])
-        func told(_ tensors: [(String, Tensor)]) throws -> String {
+        func report(_ tensors: [(String, Tensor)]) throws -> String {
             try SafeTensors.write(tensors, to: path)
-            let told = message { _ = try PairFile(path) }
-            #expect(told.contains("'\(path)'"))
-            return told
+            let report = message { _ = try PairFile(path) }
+            #expect(report.contains("'\(path)'"))
+            return report
         }
-        #expect(try told([]).contains("found none"))
-        #expect(try told([("x", a)]).contains("the tensors noise and x and perhaps labels, found x"))
-        #expect(try told([("x", a), ("noise", a), ("more", a)]).contains("found more, noise, x"))
-        #expect(try told([("x", a), ("noise", .zeros([3, 1]))]).contains("noise F32 [3, 1], x F32 [3, 2]"))
-        #expect(try told([("x", a), ("noise", .zeros([3, 2], .float64))]).contains("noise F64 [3, 2]"))
-        #expect(try told([("x", .scalar(1)), ("noise", .scalar(1))]).contains("x F32 []"))
-        #expect(try told([("x", .zeros([0, 2])), ("noise", .zeros([0, 2]))]).contains("x F32 [0, 2]"))
+        #expect(try report([]).contains("found none"))
+        #expect(try report([("x", a)]).contains("the tensors noise and x and perhaps labels, found x"))
+        #expect(try report([("x", a), ("noise", a), ("more", a)]).contains("found more, noise, x"))
+        #expect(try report([("x", a), ("noise", .zeros([3, 1]))]).contains("noise F32 [3, 1], x F32 [3, 2]"))
+        #expect(try report([("x", a), ("noise", .zeros([3, 2], .float64))]).contains("noise F64 [3, 2]"))
+        #expect(try report([("x", .scalar(1)), ("noise", .scalar(1))]).contains("x F32 []"))
+        #expect(try report([("x", .zeros([0, 2])), ("noise", .zeros([0, 2]))]).contains("x F32 [0, 2]"))
         #expect(
-            try told([("x", a), ("noise", a), ("labels", .zeros([3]))]).contains(
+            try report([("x", a), ("noise", a), ("labels", .zeros([3]))]).contains(
                 "expected labels I32 [3], found F32 [3]"))
-        #expect(try told([("x", a), ("noise", a), ("labels", .zeros([2], .int32))]).contains("found I32 [2]"))
+        #expect(try report([("x", a), ("noise", a), ("labels", .zeros([2], .int32))]).contains("found I32 [2]"))
         #expect(message { _ = try PairFile(scratch("none")) }.contains("No such file"))
     }
 

@@ -117,16 +117,18 @@ func safetensors(_ header: String, data: Int, length: UInt64? = nil) -> [UInt8] 
 
     @Test(arguments: attacks) func refusesWrongHeaders(header: String, expected: String) throws {
         let scratch = try Scratch(), path = try scratch.file("bad.safetensors", safetensors(header, data: 8))
-        let told = message { _ = try SafeTensors(path) }
-        #expect(told.contains(expected) && told.contains("bad.safetensors"), "\(told)")
+        let report = message { _ = try SafeTensors(path) }
+        #expect(report.contains(expected) && report.contains("bad.safetensors"), "\(report)")
     }
 
-    @Test func refusesLengthsThatLie() throws {
+    @Test func refusesFalseLengths() throws {
         let scratch = try Scratch(), header = "{}"
         for length in [3, 1 << 20, 99_999_999, 100_000_000, 100_000_001, UInt64(Int.max), .max - 7, .max] {
-            let told = message { _ = try SafeTensors(scratch.file("a", safetensors(header, data: 0, length: length))) }
+            let report = message {
+                _ = try SafeTensors(scratch.file("a", safetensors(header, data: 0, length: length)))
+            }
             #expect(
-                told.contains(
+                report.contains(
                     length <= 100_000_000
                         ? "the header should have \(length) bytes, found 2 behind its length"
                         : "a header of \(length) bytes, expected at most"))

@@ -2,6 +2,7 @@ import Glibc
 import RiffleTensor
 import Testing
 
+@testable import RiffleIO
 @testable import RiffleLua
 
 /// The binary's command line: what it runs, what it prints, and how it ends.
@@ -61,9 +62,9 @@ import Testing
         (["local function f() y = 1 end", "f()"], "assignment to 'y'"),
     ]
 
-    @Test(arguments: sessions) func entriesShareTheirLocals(_ lines: [String], _ told: String) throws {
+    @Test(arguments: sessions) func entriesShareTheirLocals(_ lines: [String], _ expected: String) throws {
         let result = try riffle(lines.flatMap { ["-e", $0] })
-        #expect((result.output + result.error).hasSuffix(told) || result.error.contains(told), "\(result)")
+        #expect((result.output + result.error).hasSuffix(expected) || result.error.contains(expected), "\(result)")
     }
 
     /// The statements of whole programs are found: each of them is Lua by itself.
@@ -164,18 +165,18 @@ import Testing
         (["-e", "1"], ["RIFFLE_BLAS=/no/such.so"], "riffle: RIFFLE_BLAS: /no/such.so: cannot open"),
     ]
 
-    @Test(arguments: mistakes) func commandLineIsWrong(_ arguments: [String], _ settings: [String], _ told: String)
+    @Test(arguments: mistakes) func commandLineIsWrong(_ arguments: [String], _ settings: [String], _ expected: String)
         throws
     {
         let result = try riffle(arguments, settings: settings)
-        #expect(result.code != 0 && result.error.contains(told), "\(result)")
+        #expect(result.code != 0 && result.error.contains(expected), "\(result)")
     }
 
     @Test func anEmptySettingIsNone() throws {
         #expect(try riffle(["-e", "1"], settings: ["RIFFLE_THREADS=", "RIFFLE_CPU="]).code == 0)
     }
 
-    /// Whoever writes, and however little: output that is lost is told of.
+    /// Whoever writes, and however little: output that is lost is reported.
     @Test(arguments: [
         ["-e", "print(1)"], ["-e", "io.write(('x'):rep(100000)); io.write('')"], ["-e", "io.write('x'); os.exit()"],
         ["-e", "riffle.help()"],
@@ -227,16 +228,8 @@ import Testing
 
     @Test func everyExampleIsInTheBinary() throws {
         let folder = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/examples"
-        var found: [String] = []
-        let directory = try #require(opendir(folder))
-        defer { closedir(directory) }
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name.hasSuffix(".lua") { found.append(String(name.dropLast(4))) }
-        }
-        #expect(found.sorted() == Examples.all.map(\.name).sorted())
+        let scripts = try namesInFolder(folder).filter { $0.hasSuffix(".lua") }
+        #expect(scripts == Examples.all.map { "\($0.name).lua" }.sorted())
         for example in Examples.all { #expect(!Examples.about(example.source).isEmpty) }
     }
 }

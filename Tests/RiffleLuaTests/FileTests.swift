@@ -2,25 +2,17 @@ import Glibc
 import RiffleTensor
 import Testing
 
+@testable import RiffleIO
 @testable import RiffleLua
 
 /// Files as scripts of the binary leave them.
 @Suite struct FileTests {
     private func names(in folder: String) throws -> [String] {
-        guard let listing = opendir(folder.systemName) else { throw RiffleError("", "there is no folder \(folder)") }
-        defer { closedir(listing) }
-        var names: [String] = []
-        while let entry = readdir(listing) {
-            names.append(
-                withUnsafePointer(to: &entry.pointee.d_name) {
-                    $0.withMemoryRebound(to: CChar.self, capacity: 1) { String(cBytes: $0) }
-                })
-        }
-        return names.filter { $0 != "." && $0 != ".." }.sorted()
+        try namesInFolder(folder).filter { $0 != "." && $0 != ".." }
     }
 
-    /// However a script ends: pairs that are all there are in their file, others are told by words and code, and no
-    /// hidden file stays.
+    /// However a script ends: pairs that are all there are in their file, others are reported by message and exit code,
+    /// and no hidden file stays.
     @Test(arguments: [
         ("", 0), ("os.exit(0)", 0), ("os.exit(true, true)", 0), ("os.exit(3)", 3), ("error 'x'", 1),
         ("os.execute('kill -TERM ' .. io.open('/proc/self/stat'):read 'n')", -SIGTERM),

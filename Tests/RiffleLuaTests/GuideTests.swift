@@ -4,106 +4,97 @@ import Testing
 
 @testable import RiffleLua
 
-/// The scripts that readers copy run: examples and the code in the guides, with few steps and their files elsewhere.
+/// The scripts that readers copy run: examples and the code in the guides, with few steps.
 @Suite(.serialized) struct GuideTests {
     private static let root = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined()
 
-    /// A text of the repository with every count of steps made small and every file put in `folder`.
-    private static func text(_ path: String, folder: String) throws -> String {
-        var text = String(decoding: try contents(of: "\(root)/\(path)"), as: UTF8.self)
-        for count in ["100000", "6000", "4000", "3000", "2000"] { text.replace(count, with: "3") }
-        // The largest part of the CIFAR-10 example is sampling.
-        text.replace("method = \"heun\", steps = 15", with: "method = \"euler\", steps = 1")
-        for name in [
-            "quickstart.png", "moons.png", "cifar10-", "compare.png", "one_step.png", "guided.png", "reflow.png",
-            "net.safetensors", "teacher.safetensors",
-        ] { text.replace("\"\(name)", with: "\"\(folder)/\(name)") }
-        return text
-    }
-
-    private func run(_ source: String, _ arguments: [String] = [], folder: String) throws -> String {
-        try write(source, to: "\(folder)/script.lua")
-        let result = try riffle(["\(folder)/script.lua"] + arguments)
+    private func run(_ arguments: [String], in folder: String) throws -> String {
+        let result = try riffle(arguments, in: folder)
         #expect(result.code == 0, "\(result.error)")
         return result.output
     }
 
-    @Test func quickstart() throws {
-        let folder = temporaryFolder()
-        let output = try run(Self.text("examples/quickstart.lua", folder: folder), ["--seed", "2"], folder: folder)
-        #expect(output.contains("ITVM student") && access("\(folder)/quickstart.png", R_OK) == 0)
+    /// Runs an example as it is, for three steps, in a folder of its own.
+    private func example(_ name: String, _ arguments: [String] = [], in folder: String) throws -> String {
+        try run(["\(Self.root)/examples/\(name).lua", "--steps", "3"] + arguments, in: folder)
     }
 
     @Test(arguments: [
-        ("compare", ["--steps", "3", "--set", "moons", "itvm", "lfmd + shortcut"], "itvm"),
-        ("one_step", ["moons"], "generator, 1 evaluation"),
-        ("guided", [], "student of it, 1 evaluation"), ("reflow", ["circles"], "round 2"),
+        ("quickstart", ["--seed", "2"], "ITVM student"),
+        ("compare", ["--set", "moons", "itvm", "lfmd + shortcut"], "lfmd + shortcut"),
+        ("one_step", ["moons"], "generator, 1 evaluation"), ("guided", [], "student of it, 1 evaluation"),
+        ("reflow", ["circles"], "round 2"),
     ])
-    func pictures(_ name: String, _ arguments: [String], _ told: String) throws {
+    func pictures(_ name: String, _ arguments: [String], _ expected: String) throws {
         let folder = temporaryFolder()
-        let output = try run(Self.text("examples/\(name).lua", folder: folder), arguments, folder: folder)
-        #expect(output.contains(told) && access("\(folder)/\(name).png", R_OK) == 0)
+        #expect(try example(name, arguments, in: folder).contains(expected))
+        #expect(access("\(folder)/\(name).png", R_OK) == 0)
     }
 
     @Test func ownLoss() throws {
-        let folder = temporaryFolder()
-        #expect(
-            try run(Self.text("examples/own_loss.lua", folder: folder), folder: folder).contains(
-                "student, 4 evaluations"))
+        #expect(try example("own_loss", in: temporaryFolder()).contains("student, 4 evaluations"))
+    }
+
+    /// Every example that trains says what is wrong with its options.
+    @Test(arguments: Examples.all.map(\.name).filter { $0 != "tensors" }) func stepsAreWholeNumbers(_ name: String)
+        throws
+    {
+        for (arguments, expected) in [
+            (["--steps", "many"], "--steps needs a whole number"), (["--steps"], "--steps needs a value"),
+        ] {
+            let result = try riffle(["examples", "run", name] + arguments, in: temporaryFolder())
+            #expect(result.code == 1 && result.error.contains(expected), "\(result)")
+        }
     }
 
     @Test func cifar10() throws {
         let folder = temporaryFolder()
-        try write("", to: "\(folder)/data_batch_1.bin")
-        guard let file = fopen("\(folder)/data_batch_1.bin", "w") else { throw RiffleError("", "cannot write") }
+        let file = try #require(fopen("\(folder)/data_batch_1.bin", "w"))
         for record in 0..<64 {
             for byte in 0..<3073 { fputc(Int32(byte == 0 ? record % 10 : (record * 7 + byte) % 256), file) }
         }
         fclose(file)
-        _ = try run(Self.text("examples/cifar10.lua", folder: folder), [folder, "1"], folder: folder)
+        #expect(try example("cifar10", [folder], in: folder).contains("64 images of 10 classes"))
         for name in ["cifar10-teacher.png", "cifar10-student-1.png", "cifar10-student.safetensors"] {
             #expect(access("\(folder)/\(name)", R_OK) == 0, "\(name)")
         }
     }
 
-    static func readmeProgram(folder: String) throws -> String {
-        let page = try text("README.md", folder: folder)
-        return try #require(
-            page.components(separatedBy: "```lua\n").dropFirst().first?.components(separatedBy: "```").first)
+    /// A page of the repository, whose loops over steps are short.
+    private static func page(_ path: String) throws -> String {
+        let text = String(decoding: try contents(of: "\(root)/\(path)"), as: UTF8.self)
+        let short = text.replacing(#/riffle\.progress\(\d+/#, with: "riffle.progress(3")
+        try #require(short != text, "\(path) has no loop over steps")
+        return short
+    }
+
+    private func run(code: String, in folder: String) throws -> String {
+        try write(code, to: "\(folder)/script.lua")
+        return try run(["\(folder)/script.lua"], in: folder)
+    }
+
+    /// The program of README, with few steps and few samples.
+    static func readmeProgram() throws -> String {
+        let program = try #require(try page("README.md").firstMatch(of: #/```lua\n([^`]*)```/#)?.output.1)
+        return String(program).replacing(#/randn\(\d+/#, with: "randn(20")
     }
 
     @Test func readme() throws {
         let folder = temporaryFolder()
-        _ = try run(Self.readmeProgram(folder: folder), folder: folder)
+        _ = try run(code: Self.readmeProgram(), in: folder)
         #expect(access("\(folder)/moons.png", R_OK) == 0)
     }
 
     /// Indented blocks that begin by requiring riffle are whole scripts.
     @Test func gettingStarted() throws {
-        let folder = temporaryFolder()
-        var lines = try Self.text("docs/getting-started.md", folder: folder).split(
+        var lines = try Self.page("docs/getting-started.md").split(
             separator: "\n", omittingEmptySubsequences: false)[...]
         var output = ""
         while let start = lines.firstIndex(where: { $0.hasPrefix("    local riffle") }) {
             let block = lines[start...].prefix { $0.isEmpty || $0.hasPrefix("    ") }
-            output += try run(block.joined(separator: "\n"), folder: folder)
+            output += try run(code: block.joined(separator: "\n"), in: temporaryFolder())
             lines = lines[block.endIndex...]
         }
         #expect(output == "[1, 2]\n")
-    }
-}
-
-extension String {
-    fileprivate mutating func replace(_ old: String, with new: String) {
-        self = components(separatedBy: old).joined(separator: new)
-    }
-
-    fileprivate func components(separatedBy separator: String) -> [String] {
-        var (parts, rest) = ([String](), Substring(self))
-        while let range = rest.firstRange(of: separator) {
-            parts.append(String(rest[..<range.lowerBound]))
-            rest = rest[range.upperBound...]
-        }
-        return parts + [String(rest)]
     }
 }

@@ -40,17 +40,17 @@ import Testing
             "flow.ode(nn.module { forward = function(_, x) return 1 end }, x, { steps = 1 })",
             "forward must return a tensor, got 1"
         ),
-        // What a network returns behind its tensor is nobody's affair.
+        // What a network returns behind its tensor is passed over.
         ("nn.module { forward = function(_, x) local t = {} t.t = t return x, t end }(x):rank()", ""),
         (
             "#flow.ode(nn.module { forward = function(_, x) local t = {} t.t = t return x, t end }, x, { steps = 1 })",
             ""
         ),
     ])
-    func message(_ code: String, _ told: String) throws {
+    func message(_ code: String, _ expected: String) throws {
         let result = try riffle(["-e", "local net, x = nn.mlp { width = 8 }, riffle.ones(2, 2)", "-e", code])
-        let wanted = told.hasPrefix("=1: ") ? "command line:1: " + told.dropFirst(4) : told
-        #expect(told.isEmpty ? result.error.isEmpty : result.error.contains(wanted), "\(code): \(result.error)")
+        let wanted = expected.hasPrefix("=1: ") ? "command line:1: " + expected.dropFirst(4) : expected
+        #expect(expected.isEmpty ? result.error.isEmpty : result.error.contains(wanted), "\(code): \(result.error)")
     }
 
     /// A wrong hint is worse than none: a letter is much of a short name.
@@ -74,9 +74,9 @@ import Testing
         ("view", "view is called reshape here."), ("LEARNING", "riffle.optim"), ("karras", "riffle.optim.power_ema"),
         ("", "\"From PyTorch\""),
     ])
-    func helpFinds(_ words: String, _ told: String) throws {
+    func helpFinds(_ words: String, _ expected: String) throws {
         let text = try LuaEngine().catalogue.help(words)
-        #expect(text.contains(told.hasPrefix("riffle: ") ? String(told.dropFirst(8)) : told), "\(text)")
+        #expect(text.contains(expected.hasPrefix("riffle: ") ? String(expected.dropFirst(8)) : expected), "\(text)")
     }
 
     @Test func helpFitsTheTerminal() throws {

@@ -27,7 +27,7 @@ import Testing
             + "\(options.filter { !$0.isEmpty }.joined(separator: ", ")) }"
     }
 
-    /// Help and reference tell of the parts that a loss returns, and of no others.
+    /// Help and reference name the parts that a loss returns, and no others.
     @Test(arguments: losses) func everyPartIsDeclared(_ loss: Function) throws {
         let engine = try LuaEngine()
         let answer = engine.answer(

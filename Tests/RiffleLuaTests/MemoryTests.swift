@@ -53,11 +53,11 @@ import Testing
     func listsAreHeldAgainstTheLimit(call: String) throws {
         let engine = try LuaEngine()
         withLimit(Int(rk_memory_now().live) + 12_000_000) {
-            let told =
+            let report =
                 engine.answer(
                     "local riffle, path = require 'riffle', '/dev/null'; local x = riffle.ones(2000000); return \(call)"
                 ).first?.brief ?? ""
-            #expect(told.hasPrefix("test:1: ") && told.contains("out of memory: "), "\(told)")
+            #expect(report.hasPrefix("test:1: ") && report.contains("out of memory: "), "\(report)")
         }
     }
 
@@ -83,7 +83,7 @@ import Testing
         #expect(rk_memory_now().live == before)
     }
 
-    @Test func sizesAreTakenAndToldInWords() throws {
+    @Test func sizesAreReadAndWrittenInWords() throws {
         let sizes = [
             ("1GB", 1_000_000_000), ("500 MB", 500_000_000), ("1.5GiB", 3 << 29), ("2 kib", 2048), ("64 bytes", 64),
             ("3B", 3), ("0.5 tb", 500_000_000_000),
@@ -98,10 +98,10 @@ import Testing
         defer { rk_memory_set_limit(0) }
         #expect(engine.answer("return require('riffle').memory.limit('1.5 GiB')").first?.brief == "\(3 << 29)")
         #expect(engine.answer("return require('riffle').memory.limit(2e9)").first?.brief == "2000000000")
-        let told = engine.answer("return require('riffle').memory.limit('much')").first?.brief ?? ""
+        let report = engine.answer("return require('riffle').memory.limit('much')").first?.brief ?? ""
         #expect(
-            told.contains("'bytes' must be a number of bytes or a size such as '500 MB' or '1.5 GiB', got 'much'"),
-            "\(told)")
+            report.contains("'bytes' must be a number of bytes or a size such as '500 MB' or '1.5 GiB', got 'much'"),
+            "\(report)")
         let stats = engine.answer("return tostring(require('riffle').memory.stats())").first?.brief ?? ""
         #expect(stats.contains("limit            2.0 GB  2000000000"), "\(stats)")
     }

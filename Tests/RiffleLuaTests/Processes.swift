@@ -1,7 +1,7 @@
 import Glibc
 import RiffleTensor
 
-/// The binary, which lies beside the tests.
+/// The binary, which is beside the tests.
 private func binary() -> String {
     var buffer = [CChar](repeating: 0, count: 4096)
     let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
@@ -11,7 +11,8 @@ private func binary() -> String {
 
 func temporaryFolder() -> String {
     var template = Array("/tmp/riffle-tests-XXXXXX".utf8CString)
-    return mkdtemp(&template).map { String(cString: $0) } ?? "/tmp"
+    guard let path = mkdtemp(&template) else { fatalError("there is no temporary folder") }
+    return String(cString: path)
 }
 
 func write(_ text: String, to path: String) throws {
@@ -21,7 +22,8 @@ func write(_ text: String, to path: String) throws {
 }
 
 private func spawn(
-    _ arguments: [String], state: String, settings: [String] = [], _ files: (inout posix_spawn_file_actions_t) -> Void
+    _ arguments: [String], state: String, folder: String?, settings: [String] = [],
+    _ files: (inout posix_spawn_file_actions_t) -> Void
 ) throws -> pid_t {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -36,7 +38,8 @@ private func spawn(
     sigemptyset(&none)
     posix_spawnattr_setsigmask(&attributes, &none)
     posix_spawnattr_setflags(&attributes, 0x80 | 0x08)
-    let words: [UnsafeMutablePointer<CChar>?] = ([binary()] + arguments).map { strdup($0.systemName) } + [nil]
+    let command = (folder.map { ["/usr/bin/env", "-C", $0] } ?? []) + [binary()] + arguments
+    let words: [UnsafeMutablePointer<CChar>?] = command.map { strdup($0.systemName) } + [nil]
     let passed = [
         "PATH", "HOME", "LD_LIBRARY_PATH", "RIFFLE_THREADS", "RIFFLE_CPU", "RIFFLE_MEMORY", "ASAN_OPTIONS",
         "LSAN_OPTIONS",
@@ -47,7 +50,7 @@ private func spawn(
         (settings + variables + ["XDG_STATE_HOME=\(state)", "TERM=xterm"]).map { strdup($0.systemName) } + [nil]
     defer { (words + environment).forEach { free($0) } }
     var process = pid_t()
-    guard posix_spawn(&process, binary(), &actions, &attributes, words, environment) == 0 else {
+    guard posix_spawn(&process, command[0], &actions, &attributes, words, environment) == 0 else {
         throw RiffleError("", "cannot start \(binary())")
     }
     return process
@@ -68,20 +71,22 @@ private func wait(for process: pid_t, reading terminal: Int32? = nil) -> Int32 {
 }
 
 /// Runs the binary to its end.
-/// - Parameter output: where standard output goes, instead of into the answer.
-func riffle(_ arguments: [String], input: String = "", output: String? = nil, settings: [String] = []) throws -> (
-    output: String, error: String, code: Int32
-) {
-    let folder = temporaryFolder()
-    try write(input, to: "\(folder)/in")
-    let process = try spawn(arguments, state: folder, settings: settings) { actions in
-        posix_spawn_file_actions_addopen(&actions, 0, "\(folder)/in", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, output ?? "\(folder)/out", O_WRONLY | O_CREAT, 0o600)
-        posix_spawn_file_actions_addopen(&actions, 2, "\(folder)/err", O_WRONLY | O_CREAT, 0o600)
+/// - Parameters:
+///   - output: where standard output goes, instead of into the answer.
+///   - folder: the current folder of the process; that of the tests when nil.
+func riffle(
+    _ arguments: [String], input: String = "", output: String? = nil, in folder: String? = nil, settings: [String] = []
+) throws -> (output: String, error: String, code: Int32) {
+    let state = temporaryFolder()
+    try write(input, to: "\(state)/in")
+    let process = try spawn(arguments, state: state, folder: folder, settings: settings) { actions in
+        posix_spawn_file_actions_addopen(&actions, 0, "\(state)/in", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, output ?? "\(state)/out", O_WRONLY | O_CREAT, 0o600)
+        posix_spawn_file_actions_addopen(&actions, 2, "\(state)/err", O_WRONLY | O_CREAT, 0o600)
     }
     let code = wait(for: process)
     func text(_ name: String) throws -> String {
-        try contents(of: "\(folder)/\(name)").withUnsafeBytes { String(bytes: $0) }
+        try contents(of: "\(state)/\(name)").withUnsafeBytes { String(bytes: $0) }
     }
     return (output == nil ? try text("out") : "", try text("err"), code)
 }
@@ -93,7 +98,8 @@ final class Terminal {
     private let process: pid_t
     private var isOver = false
 
-    init() throws {
+    /// - Parameter folder: the current folder of the session; that of the tests when nil.
+    init(in folder: String? = nil) throws {
         // What posix_openpt, unlockpt and ptsname do; Swift does not see those.
         let (setLock, getNumber): (UInt, UInt) = (0x4004_5431, 0x8004_5430)
         var (lock, number): (Int32, Int32) = (0, 0)
@@ -102,7 +108,7 @@ final class Terminal {
             throw RiffleError("", "there is no pseudo-terminal")
         }
         let slave = "/dev/pts/\(number)"
-        process = try spawn([], state: state) { actions in
+        process = try spawn([], state: state, folder: folder) { actions in
             for file: Int32 in 0...2 { posix_spawn_file_actions_addopen(&actions, file, slave, O_RDWR, 0) }
         }
     }

@@ -3,6 +3,7 @@ import Glibc
 import RiffleTensor
 import Testing
 
+@testable import RiffleIO
 @testable import RiffleLua
 
 /// Lua scripts that test through the front door, each in a state of its own.
@@ -28,16 +29,7 @@ import Testing
     }
 
     @Test func everyScriptIsListed() throws {
-        var found: [String] = []
-        let folder = try #require(opendir(Self.folder))
-        defer { closedir(folder) }
-        while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name.hasSuffix(".lua") { found.append(name) }
-        }
-        #expect(found.sorted() == Self.scripts)
+        #expect(try namesInFolder(Self.folder).filter { $0.hasSuffix(".lua") } == Self.scripts)
     }
 }
 

@@ -20,6 +20,7 @@ struct NetworkFixture {
     /// A setting of the reference's constructor; nil where it is None.
     func optional<Setting>(_ key: String, as type: Setting.Type = Setting.self) throws -> Setting? {
         let text = try #require(file.metadata[key], "\(key)")
+        // Words that are no JSON stand for themselves.
         let json = try? JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed)
         return (json ?? text) as? Setting
     }
@@ -64,12 +65,12 @@ struct NetworkFixture {
         #expect(abs(zip(flat, probe).reduce(0) { $0 + $1.0 * $1.1 } - dot) <= margin, "\(named.name)")
     }
 
-    private func compare(_ got: Tensor, _ wanted: Tensor, _ what: String, atLeast floor: Double = 0) throws {
-        #expect(got.shape == wanted.shape, "\(what)")
+    private func compare(_ got: Tensor, _ wanted: Tensor, _ name: String, atLeast floor: Double = 0) throws {
+        try #require(got.shape == wanted.shape, "\(name)")
         let (a, b) = (try got.doubles(), try wanted.doubles())
         let scale = max(floor, b.map(abs).max() ?? 0)
         let worst = zip(a, b).map { abs($0 - $1) }.map { $0.isNaN ? .infinity : $0 }.max() ?? 0
-        #expect(worst <= Self.tolerance * scale, "\(what): off by \(worst) of \(scale)")
+        #expect(scale.isFinite && worst <= Self.tolerance * scale, "\(name): off by \(worst) of \(scale)")
     }
 
     private func images(_ name: String) throws -> Tensor { try tensor(name).permuted([0, 2, 3, 1]) }
@@ -88,11 +89,11 @@ func fill(_ network: Network) throws {
     }
 }
 
-/// Uniform numbers keyed by a name: FNV-1a, then SplitMix64's finaliser of each place.
+/// Uniform numbers keyed by a name: FNV-1a, then SplitMix64's finaliser of each index.
 func drawn(_ name: String, _ count: Int) -> [Double] {
     let hash = name.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    return (0..<count).map { place in
-        var z = hash &+ UInt64(place + 1) &* 0x9e37_79b9_7f4a_7c15
+    return (0..<count).map { index in
+        var z = hash &+ UInt64(index + 1) &* 0x9e37_79b9_7f4a_7c15
         z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
         z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
         return Double((z ^ (z >> 31)) >> 40) / 16_777_216

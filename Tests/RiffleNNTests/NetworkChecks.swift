@@ -41,8 +41,8 @@ struct NetworkChecks {
         #expect(throws: RiffleError.self) { try again.load(shapes: shapes.filter { $0.key != span }) { tensors[$0]! } }
     }
 
-    /// The way from a time to itself is told once for all samples: value, derivative in the time and gradients are
-    /// those of equal times that are two tensors.
+    /// A jump from a time to itself is embedded once for all samples: value, derivative in the time and gradients are
+    /// those of two equal tensors of times.
     func jumpsOfNoLength() throws {
         let student = try teacher.twoTimed(), (x, s, _) = try batch(.float64), condition = try condition?.cast(.float64)
         try fill(student)
@@ -61,7 +61,7 @@ struct NetworkChecks {
         }
     }
 
-    /// A copy answers alike and shares nothing that moves.
+    /// A copy answers alike and shares nothing that training changes.
     func copies() throws {
         let (x, s, _) = try batch(.float32), before = try teacher.velocity(x, s, condition)
         let copy = try #require(try teacher.copied(trainable: false) as? Network)
@@ -111,14 +111,14 @@ struct NetworkChecks {
         #expect(gradients.allSatisfy { $0.allSatisfy(\.isFinite) })
 
         let middle = parameters.map(\.parameter.value)
-        func moved(_ way: Double) throws -> (loss: Double, values: [[Double]]) {
+        func stepped(_ way: Double) throws -> (loss: Double, values: [[Double]]) {
             for (named, value) in zip(parameters, middle) {
                 let steps = drawn("direction.\(named.name)", value.count).map { way * ($0 - 0.5) }
                 try named.parameter.assign(value + Tensor(steps, value.shape))
             }
             return (try withoutGradient { try loss().item() }, try parameters.map { try $0.parameter.value.doubles() })
         }
-        let ahead = try moved(1e-4), behind = try moved(-1e-4)
+        let ahead = try stepped(1e-4), behind = try stepped(-1e-4)
         let parts = zip(gradients, zip(ahead.values, behind.values)).map { gradient, ends in
             gradient.indices.reduce(0) { $0 + gradient[$1] * (ends.0[$1] - ends.1[$1]) }
         }

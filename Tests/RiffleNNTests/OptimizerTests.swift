@@ -50,7 +50,7 @@ import Testing
         try parameters.map { try ($0.tensor.square() + $0.tensor * 3).sum() }.reduce(.scalar(0)) { try $0 + $1 }
     }
 
-    /// A parameter that is trained later moves as if its first step were the optimizer's first, as PyTorch has it.
+    /// A parameter that is trained later is updated as if its first step were the optimizer's first, as PyTorch has it.
     @Test(arguments: rules.indices) func whatARuleKeepsIsEachParametersOwn(_ rule: Int) throws {
         let (early, late, alone) = (Parameter(try .ones([2])), Parameter(try .ones([2])), Parameter(try .ones([2])))
         let (both, one) = (try Self.rules[rule]([early, late]), try Self.rules[rule]([alone]))
@@ -74,12 +74,12 @@ import Testing
         let (disturbed, calm) = (try Self.rules[rule]([parameters[0]]), try Self.rules[rule]([parameters[1]]))
         for step in 0..<6 {
             let (w, before) = (parameters[0], try parameters[0].value.floats())
-            for (loss, what) in [
+            for (loss, reason) in [
                 (try loss([w]) + bad, "the loss is not finite"),
                 (try (w.tensor * bad).sum(), "is not finite, the loss is"),
             ] where step % 2 == 0 {
                 let error = #expect(throws: RiffleError.self) { try disturbed.step(loss) }
-                #expect(error?.message.contains(what) == true, "\(error?.message ?? "")")
+                #expect(error?.message.contains(reason) == true, "\(error?.message ?? "")")
                 #expect(try w.value.floats() == before && disturbed.steps == step && w.gradient == nil)
             }
             try disturbed.step(loss([w]))
@@ -148,7 +148,7 @@ import Testing
         #expect(try SafeTensors(path).metadata["updates"] == nil)
         try later.model.load(from: path)
         #expect(later.updates == 501)
-        // Snapshots of before told their step alone.
+        // Some snapshots name their step alone.
         try SafeTensors.write(layer.state(), metadata: ["step": "77", "length": "0.05"], to: path)
         try later.model.load(from: path)
         #expect(later.updates == 77)

@@ -65,7 +65,7 @@ import Testing
             var wanted = [Double](repeating: 0, count: 5)
             for step in 1...300 {
                 let share = pow(Double(step) / 300, gamma + 1) - pow(Double(step - 1) / 300, gamma + 1)
-                for (place, value) in parameters(step, of: 300).enumerated() { wanted[place] += share * Double(value) }
+                for (index, value) in parameters(step, of: 300).enumerated() { wanted[index] += share * Double(value) }
             }
             for (a, b) in zip(try weight(model), wanted) { #expect(abs(a - b) < 3e-6) }
         }
@@ -88,15 +88,15 @@ import Testing
 
         let network = try Linear(5, 1, bias: false)
         let limits = [0.05: 2e-6, 0.07: 2e-3, 0.15: 5e-3]
-        for (place, length) in others.enumerated() {
+        for (index, length) in others.enumerated() {
             let mixture = try PowerEMA.reconstruct(network, snapshots: files.shuffled(), length: length)
-            let errors = zip(try weight(network), try weight(followed.models[place])).map { abs($0 - $1) }
+            let errors = zip(try weight(network), try weight(followed.models[index])).map { abs($0 - $1) }
             #expect(abs(mixture.weights.reduce(0, +) - 1) < 1e-9 && mixture.weights.count == 16)
             #expect(errors.allSatisfy { $0 < limits[length] ?? 0 }, "\(length): \(errors), \(mixture.error)")
             #expect(errors[0] < 2e-6, "what stands still stays")
 
             try PowerEMA.reconstruct(network, snapshots: files, length: length, step: 650)
-            let between = zip(try weight(network), midway[place]).map { abs($0 - $1) }
+            let between = zip(try weight(network), midway[index]).map { abs($0 - $1) }
             #expect(between.allSatisfy { $0 < 2e-2 }, "\(length) at step 650: \(between)")
         }
     }
@@ -122,43 +122,43 @@ import Testing
         #expect(among.error < 1e-6 && abs(among.weights[15] - 1) < 1e-6)
     }
 
-    @Test func mistakesAreTold() throws {
+    @Test func mistakesAreReported() throws {
         let folder = try Folder(), layer = try Linear(5, 1, bias: false)
         let average = try PowerEMA(layer)
         #expect(message { try average.snapshot(folder.path + "/run") }.contains("before the first update"))
         let files = try follow(average, layer, 4, every: 2, folder)
-        func told(_ module: Module, _ files: [String], _ length: Double = 0.07, _ step: Int? = nil) -> String {
+        func report(_ module: Module, _ files: [String], _ length: Double = 0.07, _ step: Int? = nil) -> String {
             message { try PowerEMA.reconstruct(module, snapshots: files, length: length, step: step) }
         }
-        #expect(told(layer, []).contains("two snapshots or more are needed"))
+        #expect(report(layer, []).contains("two snapshots or more are needed"))
         #expect(
-            told(layer, files + [folder.path + "/none"]).contains("cannot read '\(folder.path)/none': No such file"))
-        #expect(told(layer, files, 0.07, 5).contains("step 5 is beyond the last snapshot, of step 4"))
-        #expect(told(layer, files, 0.07, 0).contains("counts from 1, got 0"))
+            report(layer, files + [folder.path + "/none"]).contains("cannot read '\(folder.path)/none': No such file"))
+        #expect(report(layer, files, 0.07, 5).contains("step 5 is beyond the last snapshot, of step 4"))
+        #expect(report(layer, files, 0.07, 0).contains("counts from 1, got 0"))
         for length in [0, -0.1, 0.3, .nan, .infinity] {
-            #expect(told(layer, files, length).contains("above 1e-06 and at most 0.288675, got"))
+            #expect(report(layer, files, length).contains("above 1e-06 and at most 0.288675, got"))
         }
         #expect(
-            told(try Linear(4, 1, bias: false), files).contains(
+            report(try Linear(4, 1, bias: false), files).contains(
                 "'\(files[0])' does not fit this linear: tensor 'weight' is [1, 5], not [1, 4]"))
-        #expect(told(try Linear(5, 1), files).contains("tensor 'bias' is missing"))
-        #expect(told(try Embedding(5, 1), files).contains("does not fit"))
+        #expect(report(try Linear(5, 1), files).contains("tensor 'bias' is missing"))
+        #expect(report(try Embedding(5, 1), files).contains("does not fit"))
         let plain = folder.path + "/plain"
         try SafeTensors.write(layer.state(), to: plain)
-        #expect(told(layer, files + [plain]).contains("'\(plain)' is not a snapshot of power_ema"))
+        #expect(report(layer, files + [plain]).contains("'\(plain)' is not a snapshot of power_ema"))
         try SafeTensors.write(layer.state(), metadata: ["step": "0", "length": "0.05"], to: plain)
-        #expect(told(layer, [plain]).contains("'\(plain)': an average's step counts from 1"))
+        #expect(report(layer, [plain]).contains("'\(plain)': an average's step counts from 1"))
         #expect(try weight(layer) == parameters(4, of: 4).map(Double.init), "nothing changed")
 
         for lengths in [[], [0.05, 0.05], [0.5], [0]] {
             #expect(message { _ = try PowerEMA(layer, lengths: lengths) }.contains("length"))
         }
         let late = [plain, folder.path + "/later"]
-        for (place, file) in late.enumerated() {
+        for (index, file) in late.enumerated() {
             try SafeTensors.write(
-                layer.state(), metadata: ["step": "\(1_000_000 + place)", "length": "0.05"], to: file)
+                layer.state(), metadata: ["step": "\(1_000_000 + index)", "length": "0.05"], to: file)
         }
-        #expect(told(layer, [plain, plain], 0.05, 2).contains("two snapshots or more are needed"))
-        #expect(told(layer, late, 0.05, 2).contains("do not determine an average of length 0.05 at step 2"))
+        #expect(report(layer, [plain, plain], 0.05, 2).contains("two snapshots or more are needed"))
+        #expect(report(layer, late, 0.05, 2).contains("do not determine an average of length 0.05 at step 2"))
     }
 }

@@ -19,8 +19,8 @@ struct FuzzCase: CustomStringConvertible {
     }
 
     var description: String {
-        let shapes = zip(sample.inputs.indices, sample.inputs).map { place, input in
-            (place < op.arguments.count ? op.arguments[place].name : "") + " \(input.shape)"
+        let shapes = zip(sample.inputs.indices, sample.inputs).map { index, input in
+            (index < op.arguments.count ? op.arguments[index].name : "") + " \(input.shape)"
         }
         return "\(op.name): \(shapes.joined(separator: ", ")), attributes \(sample.attributes)"
     }
@@ -53,16 +53,20 @@ struct FuzzCase: CustomStringConvertible {
             let found = try onThreads(1) { try results(single) }
             for threads in [2, 3] {
                 let other = try onThreads(threads) { try results(single) }
+                guard found.count == other.count else { return "\(threads) threads give \(other.count) results" }
                 for (a, b) in zip(found, other) where !isSame(a.tensor, b.tensor) {
                     return "\(a.name) differs between 1 and \(threads) threads at level \(level)"
                 }
+            }
+            guard exact.map(\.name) == found.map(\.name) else {
+                return "float32 has \(found.map(\.name)) at level \(level), float64 \(exact.map(\.name))"
             }
             for ((wanted, got), allowed) in zip(zip(exact, found), allowed) {
                 guard wanted.tensor.shape == got.tensor.shape else {
                     return "\(got.name) has shape \(got.tensor.shape) in float32, \(wanted.tensor.shape) in float64"
                 }
-                if let place = try difference(wanted.tensor, got.tensor, allowed) {
-                    return "\(got.name) at level \(level), \(place), allowed \(allowed)"
+                if let mismatch = try difference(wanted.tensor, got.tensor, allowed) {
+                    return "\(got.name) at level \(level), \(mismatch), allowed \(allowed)"
                 }
             }
             return nil
@@ -75,6 +79,9 @@ struct FuzzCase: CustomStringConvertible {
         guard op.kind != .constant, found.allSatisfy({ $0.tensor.dtype == .float64 }) else { return nil }
         func named(_ name: String) -> [Tensor] { found.filter { $0.name == name }.map(\.tensor) }
         let directions = zip(probe.inputs, probe.directions).filter { $0.0.dtype.isFloating }.map(\.1)
+        for name in ["gradient", "recorded gradient"] where named(name).count != directions.count {
+            return "\(named(name).count) results are a \(name), of \(directions.count) inputs"
+        }
         let pulled = try product(named("gradient"), directions),
             pushed = try product(named("tangent"), probe.cotangents)
         if Swift.abs(pulled.sum - pushed.sum) > 1e-9 * (pulled.size + pushed.size) {
@@ -85,13 +92,14 @@ struct FuzzCase: CustomStringConvertible {
         ] {
             for (a, b) in zip(named(name), named(other)) {
                 let size = try a.doubles().map(Swift.abs).max() ?? 0
-                if let place = try difference(a, b, 1e-9 * (1 + size)) {
-                    return "\(other) is not the \(name): \(place)"
+                if let mismatch = try difference(a, b, 1e-9 * (1 + size)) {
+                    return "\(other) is not the \(name): \(mismatch)"
                 }
             }
         }
         let first = try differenceFault("gradient", pulled.sum, pulled.size) { step in
-            try product(results(probe.moved(step, probe.directions), valueAlone: true).map(\.tensor), probe.cotangents)
+            try product(
+                results(probe.stepped(step, probe.directions), valueAlone: true).map(\.tensor), probe.cotangents)
         }
         if let first { return first }
         let others = try probe.inputs.map { try random.normal($0.shape, .float64) }
@@ -99,8 +107,8 @@ struct FuzzCase: CustomStringConvertible {
         let second = try product(named("gradient of the gradient"), along)
         guard !named("gradient of the gradient").isEmpty else { return nil }
         return try differenceFault("gradient of the gradient", second.sum, second.size) { step in
-            let moved = try results(probe.moved(step, others)).filter { $0.name == "gradient" }.map(\.tensor)
-            return try product(moved, directions)
+            let ahead = try results(probe.stepped(step, others)).filter { $0.name == "gradient" }.map(\.tensor)
+            return try product(ahead, directions)
         }
     }
 
@@ -128,8 +136,8 @@ struct FuzzCase: CustomStringConvertible {
         let awkward = try inputs.map { input in
             guard input.dtype.isFloating, input.count > 0 else { return input }
             var values = try input.doubles()
-            for place in values.indices where dice.chance(isWild ? 0.5 : 0.02) {
-                values[place] = isWild ? Double(dice.pick(Self.awkward)) : .nan
+            for index in values.indices where dice.chance(isWild ? 0.5 : 0.02) {
+                values[index] = isWild ? Double(dice.pick(Self.awkward)) : .nan
             }
             return try Tensor(values, input.shape)
         }
@@ -137,12 +145,12 @@ struct FuzzCase: CustomStringConvertible {
         let single = try awkward.map { try $0.dtype == .float64 ? $0.converted(to: .float32) : $0 }
         return try atEachLevel { level in
             for (a, b) in zip(wanted, try results(single, cotangents: [], directions: [], valueAlone: true)) {
-                let place = try firstPlace(a.tensor, b.tensor) { x, y in
+                let index = try firstIndex(a.tensor, b.tensor) { x, y in
                     !(x.isNaN ? y.isNaN : mayBe(Float(x), Float(y)) || spreadsNaN)
                 }
-                guard let place else { continue }
-                return "element \(place) is \(try b.tensor.doubles()[place]) in float32 at level \(level), "
-                    + "\(try a.tensor.doubles()[place]) in float64, with NaN or extremes among the inputs"
+                guard let index else { continue }
+                return "element \(index) is \(try b.tensor.doubles()[index]) in float32 at level \(level), "
+                    + "\(try a.tensor.doubles()[index]) in float64, with NaN or extremes among the inputs"
             }
             return nil
         }

@@ -15,7 +15,7 @@ struct Probe {
             inputs: try converted(inputs), cotangents: try converted(cotangents), directions: try converted(directions))
     }
 
-    /// Every number moved by up to `change` times itself.
+    /// Every number changed by up to `change` times itself.
     func shaken(_ change: Double, _ random: inout RandomSource) throws -> Probe {
         func shaken(_ tensors: [Tensor]) throws -> [Tensor] {
             try tensors.map {
@@ -25,14 +25,14 @@ struct Probe {
         return Probe(inputs: try shaken(inputs), cotangents: try shaken(cotangents), directions: try shaken(directions))
     }
 
-    /// The inputs, gone a step along `directions`.
-    func moved(_ step: Double, _ directions: [Tensor]) throws -> Probe {
-        let moved = try zip(inputs, directions).map { try $0.dtype.isFloating ? $0 + $1 * step : $0 }
-        return Probe(inputs: moved, cotangents: cotangents, directions: self.directions)
+    /// The inputs after a step along `directions`.
+    func stepped(_ step: Double, _ directions: [Tensor]) throws -> Probe {
+        let ahead = try zip(inputs, directions).map { try $0.dtype.isFloating ? $0 + $1 * step : $0 }
+        return Probe(inputs: ahead, cotangents: cotangents, directions: self.directions)
     }
 }
 
-/// Moves every operation's result by up to `change` times itself, as coarser numbers would.
+/// Changes every operation's result by up to `change` times itself, as coarser numbers would.
 private final class Roundings: Profiler {
     private let change: Double
     private var random: RandomSource
@@ -45,10 +45,10 @@ private final class Roundings: Profiler {
             guard let noise = try? random.uniform(tensor.shape, .float64) else { continue }
             let (numbers, shares) = (tensor.elements(Double.self), noise.elements(Double.self))
             withExtendedLifetime(noise) {
-                var place = 0
-                while place < numbers.count {
-                    numbers[place] *= 1 + change * (2 * shares[place] - 1)
-                    place += 1
+                var index = 0
+                while index < numbers.count {
+                    numbers[index] *= 1 + change * (2 * shares[index] - 1)
+                    index += 1
                 }
             }
         }
@@ -95,7 +95,7 @@ extension FuzzCase {
         let level = ForwardLevel()
         defer { level.close() }
         var moving = leaves
-        for place in floating { moving[place] = try level.dual(leaves[place], directions[place]) }
+        for index in floating { moving[index] = try level.dual(leaves[index], directions[index]) }
         return try apply(moving).map { try level.split($0).tangent }
     }
 
@@ -109,7 +109,7 @@ extension FuzzCase {
     func product(_ tensors: [Tensor], _ weights: [Tensor]) throws -> (sum: Double, size: Double) {
         var (sum, size) = (0.0, 0.0)
         for (tensor, weight) in zip(tensors, weights) {
-            _ = try firstPlace(tensor, weight) { x, y in
+            _ = try firstIndex(tensor, weight) { x, y in
                 (sum, size) = (sum + x * y, size + Swift.abs(x * y))
                 return false
             }
@@ -131,20 +131,22 @@ extension FuzzCase {
     func rounded(_ tensor: Tensor) throws -> Tensor { try tensor.converted(to: .float32).converted(to: .float64) }
 
     /// How far each float32 result may be from float64's: as far as roundings of what goes in and of each operation's
-    /// result would move it, of its own size and of the terms of order one that may have cancelled inside a kernel,
+    /// result would change it, of its own size and of the terms of order one that may have cancelled inside a kernel,
     /// times how errors of a sum of so many terms add up.
     func tolerances(_ probe: Probe, _ exact: [Result], _ random: inout RandomSource) throws -> [Double] {
         if op.kind == .constant { return exact.map { _ in 0 } }
         var sizes = [Double](repeating: 1, count: exact.count)
-        // A few numbers may happen not to move; among many there is one that does.
+        // A few numbers may happen not to change; among many there is one that does.
         let turns = exact.contains { $0.tensor.count < 50 } ? 6 : 2, change = 0x1p-20
         defer { Context.current.profiler = nil }
         for turn in 0..<turns {
             Context.current.profiler = turn % 2 == 0 ? nil : Roundings(change, seed: random.stream)
-            let moved = try results(probe.shaken(change, &random))
-            for (place, (exact, moved)) in zip(exact, moved).enumerated() {
-                _ = try firstPlace(exact.tensor, moved.tensor) { x, y in
-                    sizes[place] = Swift.max(sizes[place], Swift.abs(x) + Swift.abs(y - x) / change)
+            let shaken = try results(probe.shaken(change, &random))
+            for (index, (exact, shaken)) in zip(exact, shaken).enumerated() {
+                _ = try firstIndex(exact.tensor, shaken.tensor) { x, y in
+                    // Infinity would allow any number.
+                    let size = Swift.abs(x) + Swift.abs(y - x) / change
+                    if size.isFinite { sizes[index] = Swift.max(sizes[index], size) }
                     return false
                 }
             }
@@ -159,22 +161,22 @@ extension FuzzCase {
 
     /// Where two tensors differ by more than `allowed`, or in being NaN.
     func difference(_ wanted: Tensor, _ got: Tensor, _ allowed: Double) throws -> String? {
-        try firstPlace(wanted, got) { x, y in !(x == y || Swift.abs(x - y) <= allowed || x.isNaN && y.isNaN) }
+        try firstIndex(wanted, got) { x, y in !(x == y || Swift.abs(x - y) <= allowed || x.isNaN && y.isNaN) }
             .map { "element \($0): \(try got.doubles()[$0]), not \(try wanted.doubles()[$0])" }
     }
 
-    /// The first place at which `body` answers yes to the numbers of two tensors of one shape. A plain loop, since
+    /// The first index at which `body` answers yes to the numbers of two tensors of one shape. A plain loop, since
     /// debug builds spend most of a case's time here.
-    func firstPlace(_ a: Tensor, _ b: Tensor, _ body: (Double, Double) -> Bool) throws -> Int? {
+    func firstIndex(_ a: Tensor, _ b: Tensor, _ body: (Double, Double) -> Bool) throws -> Int? {
         let (a, b) = (try a.converted(to: .float64), try b.converted(to: .float64))
         return withExtendedLifetime((a, b)) {
             let (x, y) = (
                 a.pointer.assumingMemoryBound(to: Double.self), b.pointer.assumingMemoryBound(to: Double.self)
             )
-            var place = 0
-            while place < a.count {
-                if body(x[place], y[place]) { return place }
-                place += 1
+            var index = 0
+            while index < a.count {
+                if body(x[index], y[index]) { return index }
+                index += 1
             }
             return nil
         }

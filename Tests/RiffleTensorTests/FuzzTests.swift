@@ -19,9 +19,12 @@ import Testing
 
     static let rows = Op.all.map(\.name).filter { name in one.map { $0.hasPrefix("\(name):") } ?? true }
 
+    @Test func thereAreRows() { #expect(!Self.rows.isEmpty, "RIFFLE_FUZZ_CASE=\(Self.one ?? "") names no row") }
+
     @Test(arguments: rows) func row(_ name: String) throws {
         let op = try #require(Op.all.first { $0.name == name })
-        if let number = Self.one?.split(separator: ":").last.flatMap({ UInt64($0) }) {
+        if let one = Self.one {
+            let number = try #require(one.split(separator: ":").last.flatMap { UInt64($0) }, "RIFFLE_FUZZ_CASE=\(one)")
             try check(FuzzCase(op, number: number))
             return
         }
@@ -35,7 +38,7 @@ import Testing
         print("\(op.name): \(number - Self.seed &* 1_000_000) cases")
     }
 
-    /// Whether the case holds; where it does not, the smallest of its kind that fails is told.
+    /// Whether the case holds; where it does not, the smallest of its kind that fails is reported.
     @discardableResult
     private func check(_ test: FuzzCase) throws -> Bool {
         guard let fault = fault(of: test) else { return true }

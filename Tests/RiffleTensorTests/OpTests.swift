@@ -32,12 +32,12 @@ import Testing
         private func emptied(_ shape: Shape) -> Shape { Shape(shape.sizes.map { $0 == emptied ? 0 : $0 }) }
 
         /// Which inputs the operation has derivatives for.
-        var moves: [Bool] { sample.inputs.map { if case .random = $0 { true } else { false } } }
+        var isDifferentiable: [Bool] { sample.inputs.map { if case .random = $0 { true } else { false } } }
 
-        /// Parameters with the inputs' values, and the inputs with those in the place of what moves.
+        /// Parameters with the inputs' values, and the inputs with those in place of those that are differentiated.
         func leaves(_ inputs: [Tensor]) -> (parameters: [Parameter], inputs: [Tensor]) {
             let parameters = inputs.map { Parameter($0) }
-            return (parameters, inputs.indices.map { moves[$0] ? parameters[$0].tensor : inputs[$0] })
+            return (parameters, inputs.indices.map { isDifferentiable[$0] ? parameters[$0].tensor : inputs[$0] })
         }
 
         /// This case with each size of the sample's dimensions in turn replaced by 0, where the operation takes such
@@ -83,10 +83,13 @@ import Testing
     /// float32 kernels against their float64 twins.
     @Test(arguments: cases) func value(_ test: Case) throws {
         let exact = try test.inputs()
-        let single = try zip(exact, test.moves).map { try $1 ? $0.cast(.float32) : $0 }
-        for (wanted, got) in zip(try test.apply(exact), try test.apply(single)) {
-            #expect(wanted.shape == got.shape, test.note)
-            let scale = try Swift.max(1, wanted.doubles().map(Swift.abs).max() ?? 1)
+        let single = try zip(exact, test.isDifferentiable).map { try $1 ? $0.cast(.float32) : $0 }
+        let (wanted, got) = (try test.apply(exact), try test.apply(single))
+        try #require(wanted.count == got.count, test.note)
+        for (wanted, got) in zip(wanted, got) {
+            try #require(wanted.shape == got.shape, test.note)
+            // Without infinity, next to which any number would be near enough.
+            let scale = try wanted.doubles().map(Swift.abs).filter(\.isFinite).reduce(1, Swift.max)
             #expect(try distance(wanted, got) <= 4e-6 * scale, test.note)
         }
     }
@@ -99,16 +102,13 @@ import Testing
         let loss = try contract(test.apply(leaves), weights)
         try #require(loss.needsGradient, test.note)
         try loss.backward()
-        for (place, input) in inputs.enumerated() where test.moves[place] {
-            let expected = try differences(input) { moved in
+        for (index, input) in inputs.enumerated() where test.isDifferentiable[index] {
+            let expected = try differences(input) { nearby in
                 var changed = inputs
-                changed[place] = moved
+                changed[index] = nearby
                 return try contract(test.apply(changed), weights).item()
             }
-            let got = try parameters[place].gradient?.doubles() ?? [Double](repeating: 0, count: input.count)
-            for (e, g) in zip(expected, got) {
-                #expect(Swift.abs(e - g) <= 1e-6 * Swift.max(1, Swift.abs(e)), test.note)
-            }
+            try check(parameters[index].gradient, expected, within: 1e-6, test)
         }
     }
 
@@ -132,18 +132,15 @@ import Testing
         let (weights, directions) = (try cotangents(test, inputs), try self.directions(test, inputs))
         let (parameters, leaves) = test.leaves(inputs)
         let pushed = try tangent(test, leaves, directions, weights)
-        // Nothing moves what is linear in its inputs.
+        // The tangent of a linear operation does not depend on its inputs.
         if pushed.needsGradient { try pushed.backward() }
-        for (place, input) in inputs.enumerated() where test.moves[place] {
-            let expected = try differences(input) { moved in
+        for (index, input) in inputs.enumerated() where test.isDifferentiable[index] {
+            let expected = try differences(input) { nearby in
                 var changed = inputs
-                changed[place] = moved
+                changed[index] = nearby
                 return try tangent(test, changed, directions, weights).item()
             }
-            let got = try parameters[place].gradient?.doubles() ?? [Double](repeating: 0, count: input.count)
-            for (e, g) in zip(expected, got) {
-                #expect(Swift.abs(e - g) <= 2e-6 * Swift.max(1, Swift.abs(e)), test.note)
-            }
+            try check(parameters[index].gradient, expected, within: 2e-6, test)
         }
     }
 
@@ -153,9 +150,9 @@ import Testing
         let (weights, directions) = (try cotangents(test, inputs), try self.directions(test, inputs))
         func slope(_ leaves: [Tensor], recording: Bool) throws -> Tensor {
             let loss = try contract(test.apply(leaves), weights)
-            let places = inputs.indices.filter { test.moves[$0] }
-            let found = try gradients(of: loss, for: places.map { leaves[$0] }, recording: recording)
-            return try zip(places, found).map { try ($1 * directions[$0]!).sum() }.reduce(.scalar(0, .float64)) {
+            let indices = inputs.indices.filter { test.isDifferentiable[$0] }
+            let found = try gradients(of: loss, for: indices.map { leaves[$0] }, recording: recording)
+            return try zip(indices, found).map { try ($1 * directions[$0]!).sum() }.reduce(.scalar(0, .float64)) {
                 try $0 + $1
             }
         }
@@ -163,18 +160,15 @@ import Testing
         let (recorded, plain) = (try slope(leaves, recording: true), try slope(leaves, recording: false))
         #expect(
             try Swift.abs(recorded.item() - plain.item()) <= 1e-10 * Swift.max(1, Swift.abs(plain.item())), test.note)
-        // Nothing moves what is linear in its inputs.
+        // The tangent of a linear operation does not depend on its inputs.
         if recorded.needsGradient { try recorded.backward() }
-        for (place, input) in inputs.enumerated() where test.moves[place] {
-            let expected = try differences(input) { moved in
+        for (index, input) in inputs.enumerated() where test.isDifferentiable[index] {
+            let expected = try differences(input) { nearby in
                 var changed = inputs
-                changed[place] = moved
+                changed[index] = nearby
                 return try slope(test.leaves(changed).inputs, recording: false).item()
             }
-            let got = try parameters[place].gradient?.doubles() ?? [Double](repeating: 0, count: input.count)
-            for (e, g) in zip(expected, got) {
-                #expect(Swift.abs(e - g) <= 2e-6 * Swift.max(1, Swift.abs(e)), test.note)
-            }
+            try check(parameters[index].gradient, expected, within: 2e-6, test)
         }
     }
 
@@ -190,7 +184,7 @@ import Testing
         let error = #expect(throws: RiffleError.self) { try test.op.apply(inputs, test.sample.attributes) }
         let text = error?.description ?? ""
         #expect(text.hasPrefix("\(test.op.name): "), "\(text)")
-        for input in inputs { #expect(text.contains(input.shape.description), "\(text) does not tell \(input.shape)") }
+        for input in inputs { #expect(text.contains(input.shape.description), "\(text) does not name \(input.shape)") }
     }
 
     struct Mistake: CustomTestStringConvertible, Sendable {
@@ -202,7 +196,7 @@ import Testing
 
     // MARK: - Helpers
 
-    /// A number out of all results, with weights that tell them apart.
+    /// A number out of all results, with weights that make them count apart.
     func contract(_ outputs: [Tensor], _ weights: [Tensor]) throws -> Tensor {
         try zip(outputs, weights).map { try ($0 * $1).sum() }.reduce(.scalar(0, .float64)) { try $0 + $1 }
     }
@@ -214,7 +208,7 @@ import Testing
 
     private func directions(_ test: Case, _ inputs: [Tensor]) throws -> [Tensor?] {
         var random = RandomSource(seed: test.seed &+ 2)
-        return try zip(inputs, test.moves).map { $1 ? try random.normal($0.shape, .float64) : nil }
+        return try zip(inputs, test.isDifferentiable).map { $1 ? try random.normal($0.shape, .float64) : nil }
     }
 
     func tangent(_ test: Case, _ inputs: [Tensor], _ directions: [Tensor?], _ weights: [Tensor]) throws -> Tensor {
@@ -226,24 +220,34 @@ import Testing
         return try contract(test.apply(moving).map { try level.split($0).tangent }, weights)
     }
 
+    /// A gradient, which is zero where there is none, against differences, number by number.
+    private func check(_ gradient: Tensor?, _ expected: [Double], within tolerance: Double, _ test: Case) throws {
+        let got = try gradient?.doubles() ?? expected.map { _ in 0 }
+        #expect(got.count == expected.count, test.note)
+        for (e, g) in zip(expected, got) {
+            #expect(e.isFinite && Swift.abs(e - g) <= tolerance * Swift.max(1, Swift.abs(e)), test.note)
+        }
+    }
+
     /// Central differences of fourth order, element by element.
     private func differences(_ input: Tensor, _ body: (Tensor) throws -> Double) throws -> [Double] {
         let values = try input.doubles(), h = 1e-3
-        return try values.indices.map { place in
+        return try values.indices.map { index in
             func at(_ step: Double) throws -> Double {
-                var moved = values
-                moved[place] += step
-                return try body(Tensor(moved, input.shape))
+                var nearby = values
+                nearby[index] += step
+                return try body(Tensor(nearby, input.shape))
             }
             return try (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
         }
     }
 }
 
-/// The largest difference between two tensors.
+/// The largest difference between two tensors, infinite where they have different shapes.
 func distance(_ a: Tensor, _ b: Tensor) throws -> Double {
+    guard a.shape == b.shape else { return .infinity }
     // NaN counts as infinitely far from all but NaN, where max() would pass over it.
-    try zip(a.doubles(), b.doubles()).map { $0 == $1 || $0.isNaN && $1.isNaN ? 0 : Swift.abs($0 - $1) }.map {
+    return try zip(a.doubles(), b.doubles()).map { $0 == $1 || $0.isNaN && $1.isNaN ? 0 : Swift.abs($0 - $1) }.map {
         $0.isNaN ? .infinity : $0
     }.max() ?? 0
 }

@@ -112,10 +112,10 @@ import Testing
         try (again.tensor.layerNorm(single.tensor, bias.tensor.cast(.float32)) * c).sum().backward()
         #expect(try distance(#require(x.gradient), #require(again.gradient)) < 1e-6)
         // A tangent has its value's type, and a cotangent is taken in its result's.
-        let moved = try jvp([bias.value], [.ones([6], .float64)]) {
+        let dual = try jvp([bias.value], [.ones([6], .float64)]) {
             try x.tensor.layerNorm(again.value.mean([0]), $0[0])
         }
-        #expect(moved.value.dtype == .float32 && moved.tangent.dtype == .float32)
+        #expect(dual.value.dtype == .float32 && dual.tangent.dtype == .float32)
         let y = Parameter(try Tensor.randn([2, 3], .float64))
         #expect(
             try gradients(of: y.tensor.softmax(), for: [y.tensor], cotangent: .ones([2, 3]))[0].doubles().allSatisfy {

@@ -3,12 +3,14 @@ import CKernels
 extension Op {
     static let norms: [Op] = [groupNorm, layerNorm, groupNormTangent, layerNormTangent, rmsNorm, softmax, logSoftmax]
 
-    /// A shape of images whose channels make equal groups, and the number of groups.
-    static func drawGroups(_ dice: inout Dice) -> (x: Shape, groups: Int) {
+    /// A shape of images whose channels make equal groups, the number of groups, and eps. Where a group is one number, its
+    /// derivatives are differences of equal terms, which an eps of 1 keeps of order one.
+    static func drawGroups(_ dice: inout Dice) -> (x: Shape, groups: Int, eps: Double) {
         let groups = dice.size(1, most: 40)
         let channels = groups * dice.size(1, most: 40)
         let pixels = dice.shape(ranks: 0...2).sizes.map { Swift.min($0, Swift.max(3, 4000 / channels)) }
-        return (Shape([dice.size(most: 5)] + pixels + [channels]), groups)
+        let x = Shape([dice.size(most: 5)] + pixels + [channels])
+        return (x, groups, x.count == x[0] * groups ? 1 : 1e-3)
     }
 
     static let groupNorm: Op = Op(
@@ -39,11 +41,11 @@ extension Op {
             Sample([2, 5, 4], with: [.integer(2), .number(1e-3), .boolean(true)]),
         ],
         draw: { dice in
-            let (x, groups) = drawGroups(&dice)
+            let (x, groups, eps) = drawGroups(&dice)
             let silu = dice.chance(0.5)
             let scale = Shape([x.last])
             let shapes = dice.chance(0.6) ? [x, scale, scale] : [x]
-            return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(1e-3), .boolean(silu)])
+            return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(eps), .boolean(silu)])
         },
         mistakes: [
             Sample([2, 3, 4], [4], [4], with: [.integer(3), .number(1e-3), .boolean(false)]),

@@ -28,9 +28,9 @@ extension Op {
             Sample([2, 2, 3, 6], [2, 2, 3, 6], with: [.integer(3), .number(1e-3)]),
         ],
         draw: { dice in
-            let (x, groups) = drawGroups(&dice)
+            let (x, groups, eps) = drawGroups(&dice)
             let shapes = dice.chance(0.5) ? [x, x] : [x, x, [x.last]]
-            return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(1e-3)])
+            return Sample(shapes.map { .random($0, -2...2) }, [.integer(groups), .number(eps)])
         },
         mistakes: [
             Sample([2, 3, 4], [2, 3, 4], [3], with: [.integer(2), .number(1e-3)]),

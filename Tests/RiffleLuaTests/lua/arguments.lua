@@ -5,7 +5,7 @@ local a = riffle.tensor { { 1, 2, 3 }, { 4, 5, 6 } }
 
 local function says(expected, fn, ...)
   local message = fails(expected, fn, ...)
-  assert(message:find("^[^:]+%.lua:%d+: "), "no place: " .. message)
+  assert(message:find("^[^:]+%.lua:%d+: "), "no line: " .. message)
 end
 
 says("riffle.sum: argument 2 'dim' must be a dimension", function() a:sum("x") end)

@@ -45,8 +45,8 @@ local outer = nn.module {
     return x
   end,
 }
-local moved = flow.ode(outer, x, { method = "euler", steps = 1 })
-assert((moved - 2 * x):abs():max():item() < 1e-5)
+local jumped = flow.ode(outer, x, { method = "euler", steps = 1 })
+assert((jumped - 2 * x):abs():max():item() < 1e-5)
 
 -- What forward returns is checked.
 local wrong = nn.module { forward = function() return "text" end }
@@ -77,7 +77,7 @@ do
   assert(not ok and message:find("argument 3 must be a tensor, got 2", 1, true), message)
 end
 
--- An error tells the path of the layer, however it is reached.
+-- An error names the path of the layer, however it is reached.
 do
   local function where(expected, net, ...)
     local ok, message = pcall(net, ...)
@@ -106,7 +106,7 @@ do
   assert(not tostring(nn.unet { image = { 8, 8, 1 }, channels = 32, multipliers = { 1 }, blocks = 1 }):find(" \n") )
 end
 
--- nan_guard tells what was computed, and where, when its gradient fails.
+-- nan_guard names the operation and its line when a gradient fails.
 do
   riffle.nan_guard(true)
   local w = riffle.parameter(riffle.tensor { 0, 4 })

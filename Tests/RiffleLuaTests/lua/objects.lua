@@ -104,7 +104,7 @@ assert(ok and count == 2 and last == nil and coroutine.status(thread) == "dead")
 assert(not coroutine.resume(thread))
 fails("coroutine expected", coroutine.resume, 1)
 
--- One profile inside another: the outer one tells of both.
+-- One profile inside another: the outer one counts both.
 local outer = riffle.profile(function()
   local inner = riffle.profile(function() riffle.ones(2):exp() end)
   assert(inner:find "1  exp")

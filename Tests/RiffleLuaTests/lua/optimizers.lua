@@ -4,13 +4,13 @@ local fails = require "shared.fails"
 local nn, optim = riffle.nn, riffle.optim
 local function list(x) return table.concat(x:reshape(-1):tolist(), " ") end
 
--- A gradient of another type is converted; a parameter that stands twice moves once.
+-- A gradient of another type is converted; a parameter that is listed twice is updated once.
 local p = riffle.parameter(riffle.tensor { 6, 8 })
 p.grad = riffle.tensor({ 1, 2 }, "float64")
 optim.sgd({ p, p }, { lr = 1 }):step()
 assert(list(p) == "5.0 6.0")
 
--- Parameters that are frozen when the optimizer is made move once they are thawed.
+-- Parameters that are frozen when the optimizer is made are updated once they are thawed.
 local w = riffle.parameter(riffle.ones(1))
 p.trainable = false
 local opt = optim.sgd({ p, w }, { lr = 1 })

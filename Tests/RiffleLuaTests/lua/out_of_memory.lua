@@ -1,5 +1,5 @@
 -- Memory that runs out anywhere in a call that changes something. With garbage to free, the call does what it always does;
--- without, it is an error, nothing has changed, and the same call does what it always does when there is room again.
+-- without, it is an error, nothing has changed, and the same call does what it always does when there is memory again.
 local riffle = require "riffle"
 local data, optim = riffle.data, riffle.optim
 
@@ -14,14 +14,14 @@ local function contents(path)
 end
 
 -- Values in words, digit by digit: numbers of tensors and of lists alike.
-local function told(value)
-  if type(value) == "userdata" then return value.tolist and told(value:tolist()) or tostring(value) end
+local function text(value)
+  if type(value) == "userdata" then return value.tolist and text(value:tolist()) or tostring(value) end
   if type(value) ~= "table" then return type(value) == "number" and ("%.17g"):format(value) or tostring(value) end
   local parts = {}
-  for _, item in ipairs(value) do parts[#parts + 1] = told(item) end
+  for _, item in ipairs(value) do parts[#parts + 1] = text(item) end
   return "{" .. table.concat(parts, " ") .. "}"
 end
-local function parameters(net) return told { net.weight, net.bias } end
+local function parameters(net) return text { net.weight, net.bias } end
 
 local function weights(...)
   local all = {}
@@ -30,7 +30,7 @@ local function weights(...)
 end
 local function gradients(all)
   local parts = {}
-  for i, w in ipairs(all) do parts[i] = told(w.grad or "none") end
+  for i, w in ipairs(all) do parts[i] = text(w.grad or "none") end
   return table.concat(parts, " ")
 end
 
@@ -46,7 +46,7 @@ local function stepping(optimizer, prepared)
     local loss = (all[1] * all[1]):sum() + (all[2] * all[2] * all[2]):sum()
     if prepared then (all[1] * 3):sum():backward() end
     return function() opt:step(loss) end, function()
-      return table.concat({ told(all[1]), told(all[2]), gradients(all), told(held), opt.steps }, "\n")
+      return table.concat({ text(all[1]), text(all[2]), gradients(all), text(held), opt.steps }, "\n")
     end
   end
 end
@@ -62,7 +62,7 @@ calls["a step with gradients alone"] = { function()
   local all = weights(40, 70)
   local opt, held = optim.adamw(all, { lr = 0.1 }), riffle.detach(all[2])
   ;((all[1] * all[1]):sum() + (all[2] * all[2]):sum()):backward()
-  return function() opt:step() end, function() return told { all[1], all[2], held } .. gradients(all) .. opt.steps end
+  return function() opt:step() end, function() return text { all[1], all[2], held } .. gradients(all) .. opt.steps end
 end }
 calls["a backward pass that keeps its tape"] = { function()
   local all = weights(40, 70)
@@ -73,7 +73,7 @@ end }
 calls["gradients that are differentiated again"] = { function()
   local w, found = riffle.parameter(riffle.linspace(-1, 1, 50)), "none"
   local loss = (w * w * w):sum()
-  return function() found = riffle.grad(loss, { w }, { recording = true }) end, function() return told(found) end
+  return function() found = riffle.grad(loss, { w }, { recording = true }) end, function() return text(found) end
 end }
 
 local function averaging(average, models, count)
@@ -82,7 +82,7 @@ local function averaging(average, models, count)
     local mean = average(net)
     net.weight:assign(riffle.ones(7, 9))
     return function() mean:update() end, function()
-      local parts = { told(mean[count]), parameters(net) }
+      local parts = { text(mean[count]), parameters(net) }
       for _, model in ipairs(models(mean)) do parts[#parts + 1] = parameters(model) end
       return table.concat(parts, "\n")
     end
@@ -132,7 +132,7 @@ calls["batches, drawn and mirrored"] = { function()
   local last
   return function() last = select(2, batches()) end, function()
     -- The epoch's end comes behind its last batch, once.
-    return last and told(last.y) .. told(last.x:sum { 2, 3, 4 }) .. tostring(batches()) .. batches.position or batches.position
+    return last and text(last.y) .. text(last.x:sum { 2, 3, 4 }) .. tostring(batches()) .. batches.position or batches.position
   end
 end }
 calls["pairs in batches, across an end"] = { function()
@@ -142,15 +142,15 @@ calls["pairs in batches, across an end"] = { function()
   writer:close()
   local seen
   local batches = data.pairs(path):batches { size = 4, shuffle = true }
-  return function() seen = select(2, batches()) end, function() return seen and told(seen.x) .. batches.position or batches.position end
+  return function() seen = select(2, batches()) end, function() return seen and text(seen.x) .. batches.position or batches.position end
 end }
 calls["random numbers"] = { function()
   local drawn
-  return function() drawn = riffle.randn(500) end, function() return drawn and told(drawn) or "none" end
+  return function() drawn = riffle.randn(500) end, function() return drawn and text(drawn) or "none" end
 end }
 calls["a loss that draws its points"] = { function()
   local net, x, loss = riffle.nn.mlp { dim = 2, width = 8, depth = 2 }, riffle.randn(16, 2), nil
-  return function() loss = riffle.flow.matching_loss(net, x) end, function() return loss and told(loss) or "none" end
+  return function() loss = riffle.flow.matching_loss(net, x) end, function() return loss and text(loss) or "none" end
 end }
 calls["a network made"] = { function()
   local net
@@ -170,38 +170,40 @@ for name, call in pairs(calls) do
   run()
   local wanted = see()
 
-  local step, failures = 64, 0
-  for room = 0, 1 << 20, step do
+  local step, failures, succeeded = 64, 0, false
+  for space = 0, 1 << 20, step do
     local run, see = made(call)
     local before = see()
     collectgarbage()
-    riffle.memory.limit(riffle.memory.stats().live + room)
+    riffle.memory.limit(riffle.memory.stats().live + space)
     local ok, message = pcall(run)
     riffle.memory.limit(0)
     if ok then
       assert(see() == wanted, name)
+      succeeded = true
       break
     end
     failures = failures + 1
     assert(message:find "out of memory", message)
-    assert(see() == before, ("%s, %d bytes: something changed"):format(name, room))
+    assert(see() == before, ("%s, %d bytes: something changed"):format(name, space))
     if not call.once then
       run()
-      assert(see() == wanted, ("%s, %d bytes: another result afterwards"):format(name, room))
+      assert(see() == wanted, ("%s, %d bytes: another result afterwards"):format(name, space))
     end
   end
   assert(failures > 0, name .. " needs no memory")
+  assert(succeeded, name .. " needs more than a megabyte")
 
-  for room = 0, failures * step, step do
+  for space = 0, failures * step, step do
     local run, see = made(call)
     collectgarbage "stop"
     for _ = 1, 8 do local garbage = riffle.ones(1 << 15) end
-    riffle.memory.limit(riffle.memory.stats().live + room)
+    riffle.memory.limit(riffle.memory.stats().live + space)
     local ok, message = pcall(run)
     riffle.memory.limit(0)
     collectgarbage "restart"
-    assert(ok, ("%s, %d bytes beside garbage: %s"):format(name, room, message))
-    assert(see() == wanted, ("%s, %d bytes beside garbage: another result"):format(name, room))
+    assert(ok, ("%s, %d bytes beside garbage: %s"):format(name, space, message))
+    assert(see() == wanted, ("%s, %d bytes beside garbage: another result"):format(name, space))
   end
 end
 
@@ -213,7 +215,7 @@ do
   collectgarbage "stop"
   leave()
   for _ = 1, 8 do local garbage = riffle.ones(1 << 15) end
-  -- Room for so much that the limit itself brings no collection.
+  -- Space for so much that the limit itself brings no collection.
   riffle.memory.limit(riffle.memory.stats().live + 1200000)
   assert(reached == "not called")
   local x = riffle.randn(1 << 19)

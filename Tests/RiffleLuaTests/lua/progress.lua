@@ -1,5 +1,6 @@
 -- riffle.progress passes on what it goes through.
 local riffle = require "riffle"
+local fails = require "shared.fails"
 
 local sum = 0
 for step in riffle.progress(4, "count") do sum = sum + step end
@@ -24,9 +25,9 @@ assert(last == 9)
 for step in riffle.progress(10) do
   if step == 2 then break end
 end
-assert(not pcall(function()
+fails("inside", function()
   for _ in riffle.progress(10) do error("inside") end
-end))
+end)
 assert(not pcall(riffle.progress, "x"))
 assert(not pcall(riffle.progress, 3, 4))
 

@@ -42,9 +42,9 @@ lists("[4, 1, 6, 5, 3, 2]", (select(2, mixed:sort())))
 lists("[2, 3, 5, 1, 6, 4]", (select(2, mixed:sort { descending = true })))
 lists("[2, 3, 5]", (select(2, mixed:topk(3))))
 lists("[4, 1, 6]", (select(2, mixed:topk(3, { largest = false }))))
-local values, places = x:sort { dim = 1, descending = true }
+local values, order = x:sort { dim = 1, descending = true }
 lists("[[7.0, 8.0], [5.0, 6.0], [1.0, 2.0]]", values)
-lists("[[2, 2], [1, 1], [3, 3]]", places)
+lists("[[2, 2], [1, 1], [3, 3]]", order)
 lists("[[5.5, 7.5, 1.5], [5.25, 7.25, 1.25]]", x:quantile({ 0.5, 0.25 }, 2))
 assert(mixed:quantile(0.5):isnan():item() == 1 and riffle.tensor({ 1, math.huge }):quantile(1):item() == math.huge)
 lists("[[1, 1], [1, 2], [2, 1], [2, 2], [3, 1], [3, 2]]", x:nonzero())
