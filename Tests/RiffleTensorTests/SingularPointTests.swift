@@ -10,11 +10,11 @@ import Testing
     /// Of equal elements a single one takes the gradient, though its change alone would leave the result as it is.
     private static let choosing = ["sort", "topk", "quantile"]
 
-    /// Every row where its inputs are 0, or equal, or some of them 0: gradient, tangent and gradient of the tangent lie
+    /// Every row where its inputs are 0, or equal, or some of them 0: gradient, tangent and gradient of the tangent are
     /// between the derivatives from both sides, wherever those exist. Points with a slope that grows without end are
     /// left to `known`.
     @Test(arguments: OpTests.full.filter { $0.op.kind != .constant && !choosing.contains($0.op.name) })
-    func slopesLieBetweenThoseOfBothSides(_ test: Case) throws {
+    func slopesAreBetweenThoseOfBothSides(_ test: Case) throws {
         var checked = 0
         for point in 0..<9 {
             let inputs = try test.inputs().enumerated().map { index, input in
@@ -52,7 +52,8 @@ import Testing
             let turned = try gradients(pushed, inputs, test)
             for side in try sides(of: pushed, inputs, test.isDifferentiable) { side.check(turned, note) }
         }
-        #expect(checked > 0, "\(test.testDescription): no point has slopes")
+        let isEmpty = test.sample.inputs.contains { $0.shape.count == 0 }
+        #expect(checked > 0 || isEmpty, "\(test.testDescription): no point has slopes")
     }
 
     private func filled(_ input: Tensor, _ pattern: Int) throws -> Tensor {
