@@ -1,4 +1,4 @@
-/// The version, whose only place is here; CHANGELOG.md says what each one brought.
+/// The version. CHANGELOG.md repeats it, and says what each version brought.
 package enum Version {
     package static let text = "0.1.0"
 }

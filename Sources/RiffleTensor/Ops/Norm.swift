@@ -3,8 +3,8 @@ import CKernels
 extension Op {
     static let norms: [Op] = [groupNorm, layerNorm, groupNormTangent, layerNormTangent, rmsNorm, softmax, logSoftmax]
 
-    /// A shape of images whose channels make equal groups, the number of groups, and eps. Where a group is one number, its
-    /// derivatives are differences of equal terms, which an eps of 1 keeps of order one.
+    /// A shape of images whose channels make equal groups, the number of groups, and eps. Where a group is one number,
+    /// its derivatives are differences of equal terms, which an eps of 1 keeps of order one.
     static func drawGroups(_ dice: inout Dice) -> (x: Shape, groups: Int, eps: Double) {
         let groups = dice.size(1, most: 40)
         let channels = groups * dice.size(1, most: 40)

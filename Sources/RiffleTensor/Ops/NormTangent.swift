@@ -143,7 +143,7 @@ extension Op {
 extension Op.Call {
     fileprivate var weight: Tensor? { inputs.count > 2 ? inputs[2] : nil }
 
-    /// The gradients of a norm's tangent for x, d and weight, by the tangent's fused kernel, which gets the inputs and gy
+    /// The gradients of a norm's tangent for x, d and weight, by the tangent's fused kernel, which gets inputs and gy
     /// in x's type.
     fileprivate func tangentGradients(
         _ g: Tensor, kernel: (rk_norm_inputs, Tensor, rk_norm_grads) -> Bool

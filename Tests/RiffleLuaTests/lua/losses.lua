@@ -61,7 +61,7 @@ assert(flow.loss.lfmd(guided:two_timed(), guided, riffle.randn(4, 2), { labels =
 flow.matching_loss(net, riffle.randn(4, 2), { labels = labels, label_dropout = 0.5 })
 fails("not conditioned on anything", flow.guide, teacher, { scale = 2 })
 fails("no label for none", flow.guide, nn.mlp { width = 8, classes = 3 }, { scale = 2 })
-fails("from (0.8) lies after to (0.2)", flow.guide, net, { scale = 2, from = 0.8, to = 0.2 })
+fails("from (0.8) is after to (0.2)", flow.guide, net, { scale = 2, from = 0.8, to = 0.2 })
 fails("has 3 classes and needs labels", flow.matching_loss, net, riffle.randn(4, 2), { labels = {} })
 fails("labels must be one int32 tensor [4]", flow.matching_loss, net, riffle.randn(4, 2), { labels = riffle.zeros(4) })
 fails("labels must be from 1 to 3, or 4 for none, got 5", flow.matching_loss, net, riffle.randn(4, 2), { labels = riffle.tensor({ 1, 2, 3, 5 }, "int32") })
