@@ -60,12 +60,12 @@ package final class LuaEngine: @unchecked Sendable {
         for function in internals { define(RLUA_INTERNAL, function) }
         try runPrelude()
         setArguments(script, arguments)
-        Context.current.callLocation = { [weak self] in self?.placeOfCall ?? "" }
+        Context.current.callLocation = { [weak self] in self?.callLocation ?? "" }
         rlua_interruptible(pointer)
     }
 
     /// The user's line that runs, such as `script.lua:12`; empty where none does.
-    private var placeOfCall: String {
+    private var callLocation: String {
         var text = [CChar](repeating: 0, count: 128)
         rlua_location(state.pointer, &text, text.count)
         return text.withUnsafeBufferPointer { $0.baseAddress.map { String(cBytes: $0) } ?? "" }
