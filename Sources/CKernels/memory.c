@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "exact.h"
+#include "exact_memory.h"
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define CLASSES 512

@@ -60,7 +60,7 @@ package final class LuaEngine: @unchecked Sendable {
         for function in internals { define(RLUA_INTERNAL, function) }
         try runPrelude()
         setArguments(script, arguments)
-        Context.current.callLocation = { [weak self] in self?.callLocation ?? "" }
+        Context.current.callLocation = { [state] in state.engine?.callLocation ?? "" }
         rlua_interruptible(pointer)
     }
 

@@ -4,9 +4,10 @@ With --json, each row is a line that is printed as soon as the row is measured; 
 docs/performance.md of these lines.
 
 Every contender is a process of its own that has built its model, warmed up, and waits. In each round every contender
-in turn makes the same number of steps while the others sleep; a figure is the median over rounds. Shapes, batch, number
-of network evaluations, clipping, AdamW and moving average are the same on every side. This program needs only Python's
-standard library; the peers are in .build/peers, an environment that is made when a peer is first named.
+in turn makes the same number of steps while the others sleep, in one order and then in the other; a figure is the
+median over rounds. Shapes, batch, number of network evaluations, clipping, AdamW and moving average are the same on
+every side. This program needs only Python's standard library; the peers are in .build/peers, an environment that is
+made when a peer is first named.
 """
 
 import argparse
@@ -105,8 +106,9 @@ def measure(model, work, options, python):
     slowest = max(entry.run(1) for entry in entered)
     steps = max(1, round(0.1 / slowest))
     rounds = max(options.rounds, round(3 / (steps * slowest)))   # turns of a tenth of a second vary most
-    for _ in range(rounds):
-        for entry in entered:
+    for turn in range(rounds):
+        # Whoever comes after a pause is slower; the order turns round so that nobody always does.
+        for entry in entered if turn % 2 == 0 else entered[::-1]:
             entry.seconds.append(entry.run(steps))
     for entry in entered:
         entry.finish()

@@ -1,4 +1,4 @@
-#include "exact.h"
+#include "exact_memory.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
