@@ -31,6 +31,55 @@ struct PatchGrid: Sendable {
     }
 }
 
+/// The patches of an image as tokens, by a convolution, with fixed positions added.
+struct PatchEmbedding {
+    private let grid: PatchGrid
+    private let patches: Conv2d
+    /// Positions on a table, whose middle is the image.
+    private let positions: Parameter
+    private let table: (rows: Int, columns: Int)
+    private let names: Names
+
+    /// Names in files.
+    struct Names {
+        let patches: String
+        let positions: String
+    }
+
+    /// - Parameters:
+    ///   - table: rows and columns of a table of positions that is larger than the image's; nil for the image's own.
+    ///   - spacing: between the positions of neighbours.
+    init(
+        image: Shape, patch: Int, width: Int, names: Names, table: Int? = nil, spacing: Double = 1
+    ) throws {
+        grid = PatchGrid(image: image, patch: patch)
+        patches = try Conv2d(image[2], width, kernel: patch, stride: patch, padding: 0, start: .xavier)
+        self.table = (table ?? grid.rows, table ?? grid.columns)
+        positions = try .positions(rows: self.table.rows, columns: self.table.columns, width: width, spacing: spacing)
+        self.names = names
+    }
+
+    var children: [(name: String, module: Module)] { [(names.patches, patches)] }
+    var buffers: [NamedParameter] { [NamedParameter(names.positions, positions)] }
+
+    /// Images [n, height, width, channels] -> tokens [n, rows x columns, width].
+    func tokens(_ images: Tensor) throws -> Tensor { try grid.tokens(patches(images)) + middle() }
+
+    /// Tokens [n, rows x columns, patch x patch x outputs] -> images, see `PatchGrid.images`.
+    func images(_ tokens: Tensor) throws -> Tensor { try grid.images(tokens) }
+
+    /// The positions of the image's patches: [1, rows x columns, width].
+    private func middle() throws -> Tensor {
+        let width = positions.shape[2]
+        let top = (table.rows - grid.rows) / 2
+        let left = (table.columns - grid.columns) / 2
+        if table == (grid.rows, grid.columns) { return positions.tensor }
+        return try positions.tensor.reshaped(to: [table.rows, table.columns, width])
+            .sliced(0, top..<(top + grid.rows)).sliced(1, left..<(left + grid.columns))
+            .reshaped(to: [1, grid.rows * grid.columns, width])
+    }
+}
+
 extension Parameter {
     /// Fixed positions on a grid, [1, rows x columns, width]: the first half of a token's numbers encodes its column,
     /// the second half its row.

@@ -72,9 +72,7 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
     }
 
     private static let features = 256
-    private let grid: PatchGrid
-    private let patches: Conv2d
-    private let positions: Parameter
+    private let patches: PatchEmbedding
     private let head: EmbeddingHead
     private let blocks: [DiTBlock]
     private let last: FinalLayer
@@ -82,9 +80,9 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
     package required init(_ configuration: Configuration) throws {
         let c = try configuration.checked()
         let (width, depth, heads) = c.sizes
-        grid = PatchGrid(image: c.image, patch: c.patch)
-        patches = try Conv2d(c.image[2], width, kernel: c.patch, stride: c.patch, padding: 0, start: .xavier)
-        positions = try .positions(rows: grid.rows, columns: grid.columns, width: width)
+        patches = try PatchEmbedding(
+            image: c.image, patch: c.patch, width: width,
+            names: .init(patches: "x_embedder.proj", positions: "pos_embed"))
         head = try EmbeddingHead(
             times: c.times, features: DiT.features, width: width, largest: c.frequency, c.conditioning,
             names: .init(time: "t_embedder.mlp", span: "span_embedder.mlp", condition: "y_embedder.embedding_table"),
@@ -101,17 +99,17 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
     }
 
     package override var children: [(name: String, module: Module)] {
-        [("x_embedder.proj", patches)] + head.children + [("blocks", ModuleList(blocks)), ("final_layer", last)]
+        patches.children + head.children + [("blocks", ModuleList(blocks)), ("final_layer", last)]
     }
-    package override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed", positions)] }
+    package override var ownBuffers: [NamedParameter] { patches.buffers }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let conditioning = try head(times, condition).silu()
-        var h = try named("x_embedder") { try grid.tokens(patches(x)) + positions.tensor }
+        var h = try named("x_embedder") { try patches.tokens(x) }
         for (index, block) in blocks.enumerated() {
             h = try named("blocks.\(index)") { try block(h, conditioning) }
         }
-        return try named("final_layer") { try grid.images(last(h, conditioning)) }
+        return try named("final_layer") { try patches.images(last(h, conditioning)) }
     }
 }
 

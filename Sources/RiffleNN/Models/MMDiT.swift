@@ -85,9 +85,7 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
     }
 
     private static let features = 256
-    private let grid: PatchGrid
-    private let patches: Conv2d
-    private let positions: Parameter
+    private let patches: PatchEmbedding
     private let head: EmbeddingHead
     private let words: Linear
     private let blocks: [JointBlock]
@@ -96,9 +94,10 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
 
     package required init(_ configuration: Configuration) throws {
         let c = try configuration.checked()
-        grid = PatchGrid(image: c.image, patch: c.patch)
-        patches = try Conv2d(c.image[2], c.width, kernel: c.patch, stride: c.patch, padding: 0, start: .xavier)
-        positions = try .positions(rows: c.table, columns: c.table, width: c.width, spacing: c.spacing)
+        patches = try PatchEmbedding(
+            image: c.image, patch: c.patch, width: c.width,
+            names: .init(patches: "pos_embed.proj", positions: "pos_embed.pos_embed"), table: c.table,
+            spacing: c.spacing)
         head = try EmbeddingHead(
             times: c.times, features: MMDiT.features, width: c.width, largest: c.frequency, c.conditioning,
             names: MMDiT.headNames, start: .normal(0.02), timeOfNoise: c.timeOfNoise)
@@ -126,35 +125,24 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
     }
 
     package override var children: [(name: String, module: Module)] {
-        [("pos_embed.proj", patches)] + head.children
+        patches.children + head.children
             + [
                 ("context_embedder", words), ("transformer_blocks", ModuleList(blocks)), ("norm_out.linear", norm),
                 ("proj_out", last),
             ]
     }
-    package override var ownBuffers: [NamedParameter] { [NamedParameter("pos_embed.pos_embed", positions)] }
+    package override var ownBuffers: [NamedParameter] { patches.buffers }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let conditioning = try head(times, condition).silu()
         guard let text = condition?.tensors.first else { throw RiffleError("mmdit", "a text is needed") }
-        var h = try named("pos_embed") { try grid.tokens(patches(x)) + middle() }
+        var h = try named("pos_embed") { try patches.tokens(x) }
         var context = try named("context_embedder") { try words(text) }
         for (index, block) in blocks.enumerated() {
             (h, context) = try named("transformer_blocks.\(index)") { try block(h, context, conditioning) }
         }
-        let images = try named("proj_out") { try grid.images(last(norm(h, conditioning))) }
+        let images = try named("proj_out") { try patches.images(last(norm(h, conditioning))) }
         return configuration.timeOfNoise ? try -images : images
-    }
-
-    /// The positions of the image's patches, from the middle of the table: [1, rows x columns, width].
-    private func middle() throws -> Tensor {
-        let size = configuration.table
-        let width = configuration.width
-        let top = (size - grid.rows) / 2
-        let left = (size - grid.columns) / 2
-        return try positions.tensor.reshaped(to: [size, size, width])
-            .sliced(0, top..<(top + grid.rows)).sliced(1, left..<(left + grid.columns))
-            .reshaped(to: [1, grid.rows * grid.columns, width])
     }
 }
 
