@@ -23,11 +23,7 @@ package struct AlphaFlowLoss {
         let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "alphaflow")
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
-        if let first {
-            try terms.add(
-                "velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts,
-                weight: first.share)
-        }
+        try terms.addVelocity(first, roles)
         if let rest {
             let v = try roles.velocity(rest)
             let jumps = rest.jumps

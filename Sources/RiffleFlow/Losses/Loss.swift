@@ -64,6 +64,13 @@ struct Terms {
         try add(name, losses, weighted: losses, jumps, weight: weight)
     }
 
+    /// Adds the velocity at the points of a part of a batch: u(x, s, s) against `Roles.velocity`.
+    mutating func addVelocity(_ part: FlowBatch?, _ roles: Roles) throws {
+        guard let part else { return }
+        let starts = part.jumps.starts
+        try add("velocity", roles.student(starts) - roles.velocity(part), starts, weight: part.share)
+    }
+
     private mutating func add(_ name: String, _ losses: Tensor, weighted: Tensor, _ jumps: Jumps, weight: Double) throws
     {
         guard weight > 0 else { return }

@@ -51,11 +51,7 @@ package struct SelfDistillationLoss {
         let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: form.name)
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
-        if let first {
-            try terms.add(
-                "velocity", roles.student(first.jumps.starts) - roles.velocity(first), first.jumps.starts,
-                weight: first.share)
-        }
+        try terms.addVelocity(first, roles)
         if let rest { try terms.add(form.name, residual(rest.jumps, roles), rest.jumps, weight: rest.share) }
         return try terms.loss(form.name)
     }
