@@ -1,5 +1,5 @@
 import Glibc
-import RiffleNN
+@testable import RiffleNN
 import RiffleTensor
 import Testing
 

@@ -229,3 +229,7 @@ extension Network {
     /// What net:copy() makes.
     fileprivate func copy() throws -> Network { try #require(try copied(trainable: true) as? Network) }
 }
+
+extension Function: CustomTestStringConvertible {
+    public var testDescription: String { name }
+}

@@ -1,4 +1,5 @@
 import CKernels
+import Foundation
 import Testing
 
 @testable import RiffleTensor
@@ -64,6 +65,20 @@ import Testing
                 || (try? test.apply(test.inputs()).allSatisfy { try !$0.doubles().contains(where: \.isNaN) }) == true)
     }
 
+    /// A row that its family's list forgets would be compiled and otherwise ignored.
+    @Test func everyRowIsListed() throws {
+        let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(
+            path: "../../Sources/RiffleTensor/Ops")
+        let files = try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
+        let rows = try files.filter { $0.pathExtension == "swift" }.flatMap { file in
+            try String(contentsOf: file, encoding: .utf8).matches(of: /static let `?(\w+)`?: Op =/).map { String($0.1) }
+        }
+        // Attention and its tangent alone call knownAttentionTangent, which is in no list.
+        #expect(
+            rows.count { $0 != "knownAttentionTangent" } == Op.all.count,
+            "declared: \(rows.sorted()); listed: \(Op.all.map(\.name).sorted())")
+    }
+
     @Test func rowsAreWellFormed() throws {
         let names = Op.all.map(\.name)
         #expect(Set(names).count == names.count, "a name appears twice")
@@ -72,6 +87,9 @@ import Testing
             #expect(op.doc.summary.hasSuffix(".") && op.doc.summary.count <= 100, "\(op.name): \(op.doc.summary)")
             #expect(op.doc.example.hasPrefix("> "), "\(op.name) has no example")
             #expect(!op.samples.isEmpty, "\(op.name) has no sample")
+            #expect(
+                (op.samples + op.mistakes).allSatisfy { !$0.inputs.isEmpty },
+                "\(op.name): a sample without inputs; that of a single number is Sample([] as Shape)")
             #expect(op.draw != nil, "\(op.name) does not say how its samples are drawn")
             #expect(
                 try OpTests.cases.contains { test in

@@ -14,18 +14,6 @@ package final class MLP: ConfiguredNetwork<MLP.Configuration> {
         package var labels = ClassLabels()
         package var times = 1
 
-        package init(
-            dim: Int = 2, width: Int = 256, depth: Int = 4, frequency: Double = 30, labels: ClassLabels = .init(),
-            times: Int = 1
-        ) {
-            self.dim = dim
-            self.width = width
-            self.depth = depth
-            self.frequency = frequency
-            self.labels = labels
-            self.times = times
-        }
-
         package var sampleShape: Shape { [dim] }
     }
 
