@@ -45,7 +45,7 @@ struct SolverArguments {
         }
         let hasGrid = arguments.has("steps") || arguments.has("times")
         let name =
-            arguments.optionalString("method") ?? (hasGrid ? Self.usualMethod.rawValue : SolverArguments.adaptive)
+            arguments.optionalString("method") ?? (hasGrid ? Self.usualMethod.rawValue : Self.adaptive)
         if let method = FixedStepMethod(rawValue: name) {
             try arguments.refuse(
                 Self.tolerances.map(\.name), operation, "is for dopri5 alone; \(name) takes steps or times")

@@ -70,10 +70,10 @@ struct PatchEmbedding {
 
     /// The positions of the image's patches: [1, rows x columns, width].
     private func middle() throws -> Tensor {
+        if table == (grid.rows, grid.columns) { return positions.tensor }
         let width = positions.shape[2]
         let top = (table.rows - grid.rows) / 2
         let left = (table.columns - grid.columns) / 2
-        if table == (grid.rows, grid.columns) { return positions.tensor }
         return try positions.tensor.reshaped(to: [table.rows, table.columns, width])
             .sliced(0, top..<(top + grid.rows)).sliced(1, left..<(left + grid.columns))
             .reshaped(to: [1, grid.rows * grid.columns, width])

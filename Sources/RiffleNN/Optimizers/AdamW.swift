@@ -25,7 +25,8 @@ package final class AdamW: Optimizer {
         ]
     }
 
-    package let settings: Settings
+    /// As the optimizer was made; `learningRate` may have been set since.
+    private let settings: Settings
 
     /// The state of one parameter.
     package struct State {

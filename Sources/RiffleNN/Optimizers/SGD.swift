@@ -23,7 +23,8 @@ package final class SGD: Optimizer {
         ]
     }
 
-    package let settings: Settings
+    /// As the optimizer was made; `learningRate` may have been set since.
+    private let settings: Settings
     /// The running sums of gradients in the order of `parameters`; nil before a parameter's first step.
     package private(set) var buffers: [Tensor?] = []
 
