@@ -31,11 +31,15 @@ let package = Package(
         .target(name: "RiffleNN", dependencies: ["RiffleTensor", "CKernels"]),
         .target(name: "RiffleFlow", dependencies: ["RiffleNN", "RiffleTensor", "CKernels"]),
         .target(name: "RiffleMetrics", dependencies: ["RiffleTensor", "CKernels"]),
-        .target(name: "RiffleIO", dependencies: ["RiffleNN", "RiffleTensor", "CImage", "CCairo"]),
+        .target(name: "RiffleIO", dependencies: ["RiffleNN", "RiffleTensor", "CImage"]),
+        .target(name: "RiffleData", dependencies: ["RiffleIO", "RiffleTensor"]),
+        .target(name: "RiffleFigures", dependencies: ["RiffleIO", "RiffleTensor", "CCairo"]),
+        .target(name: "RiffleRuns", dependencies: ["RiffleData", "RiffleIO", "RiffleNN", "RiffleTensor"]),
         .target(
             name: "RiffleLua",
             dependencies: [
-                "RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleIO", "RiffleTensor", "CLuaBridge", "CEdit",
+                "RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleRuns", "RiffleData", "RiffleFigures", "RiffleIO",
+                "RiffleTensor", "CLuaBridge", "CEdit",
             ],
             resources: [.embedInCode("Prelude"), .embedInCode("Examples"), .embedInCode("Guide")]),
         .executableTarget(
@@ -44,18 +48,30 @@ let package = Package(
                 "RiffleLua", "RiffleTensor", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
+        // What several tests use: folders for a test, fixtures, messages of errors.
+        .target(name: "TestSupport", dependencies: ["RiffleTensor"], path: "Tests/TestSupport"),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
         .testTarget(name: "RiffleTensorTests", dependencies: ["RiffleTensor", "CKernels"]),
         .testTarget(name: "RiffleNNTests", dependencies: ["RiffleNN", "RiffleIO", "RiffleTensor"]),
         .testTarget(
             name: "RiffleFlowTests",
-            dependencies: ["RiffleFlow", "RiffleMetrics", "RiffleIO", "RiffleNN", "RiffleTensor", "CKernels"]),
-        .testTarget(name: "RiffleIOTests", dependencies: ["RiffleIO", "RiffleMetrics", "RiffleTensor", "CKernels"]),
+            dependencies: [
+                "RiffleFlow", "RiffleMetrics", "RiffleData", "RiffleIO", "RiffleNN", "RiffleTensor", "CKernels",
+            ]),
+        .testTarget(name: "RiffleMetricsTests", dependencies: ["RiffleMetrics", "RiffleTensor", "TestSupport"]),
+        .testTarget(name: "RiffleIOTests", dependencies: ["RiffleIO", "RiffleTensor", "CKernels", "TestSupport"]),
+        .testTarget(
+            name: "RiffleDataTests",
+            dependencies: ["RiffleData", "RiffleMetrics", "RiffleIO", "RiffleTensor", "CKernels", "TestSupport"]),
+        .testTarget(
+            name: "RiffleFiguresTests",
+            dependencies: ["RiffleFigures", "RiffleData", "RiffleIO", "RiffleTensor", "TestSupport"]),
+        .testTarget(name: "RiffleRunsTests", dependencies: ["RiffleRuns", "RiffleTensor", "TestSupport"]),
         .testTarget(
             name: "RiffleLuaTests",
             dependencies: [
-                "RiffleLua", "RiffleFlow", "RiffleIO", "RiffleMetrics", "RiffleNN", "RiffleTensor", "CKernels",
-                "riffle",
+                "RiffleLua", "RiffleFlow", "RiffleRuns", "RiffleData", "RiffleIO", "RiffleMetrics", "RiffleNN",
+                "RiffleTensor", "CKernels", "riffle",
             ],
             exclude: ["lua"]),
     ],

@@ -4,14 +4,14 @@ import RiffleTensor
 /// A regular file opened for reading, in which no access passes the end.
 ///
 /// Whoever takes a size from the file's own bytes asks `holds` before allocating anything of that size.
-final class InputFile: Sendable {
-    let path: String
+package final class InputFile: Sendable {
+    package let path: String
     /// The number of bytes.
-    let size: Int
+    package let size: Int
     private let descriptor: Int32
 
     /// - Throws: `RiffleError` when there is no file of that name that can be read, or it is not a regular one.
-    init(_ path: String) throws {
+    package init(_ path: String) throws {
         self.path = try checked(path)
         // Without O_NONBLOCK a pipe of that name would make us wait.
         descriptor = open(path.systemName, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -27,12 +27,12 @@ final class InputFile: Sendable {
     deinit { close(descriptor) }
 
     /// Whether `count` bytes follow `offset`.
-    func holds(_ count: Int, at offset: Int) -> Bool {
+    package func holds(_ count: Int, at offset: Int) -> Bool {
         offset >= 0 && offset <= size && count >= 0 && count <= size - offset
     }
 
     /// Fills `target` from `offset` on.
-    func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws {
+    package func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws {
         guard holds(target.count, at: offset) else {
             throw error("expected \(target.count) bytes from byte \(offset) on, found \(max(0, size - offset))")
         }
@@ -46,7 +46,7 @@ final class InputFile: Sendable {
         }
     }
 
-    func bytes(_ count: Int, at offset: Int) throws -> [UInt8] {
+    package func bytes(_ count: Int, at offset: Int) throws -> [UInt8] {
         guard holds(count, at: offset) else {
             throw error("expected \(count) bytes from byte \(offset) on, found \(max(0, size - offset))")
         }
@@ -60,7 +60,7 @@ final class InputFile: Sendable {
 
     /// Fills `target` with numbers, each of them converted. The file is read a piece at a time, so that no second copy
     /// is held.
-    func read<Raw: FixedWidthInteger, Element>(
+    package func read<Raw: FixedWidthInteger, Element>(
         _ raw: Raw.Type, at offset: Int, into target: UnsafeMutableBufferPointer<Element>,
         _ convert: (_ number: Raw, _ index: Int) throws -> Element
     ) throws {
@@ -74,11 +74,11 @@ final class InputFile: Sendable {
     }
 
     /// An error that names the file.
-    func error(_ message: String) -> RiffleError { RiffleError("", "'\(path)': \(message)") }
+    package func error(_ message: String) -> RiffleError { RiffleError("", "'\(path)': \(message)") }
 }
 
 /// The path, checked: C has to read it as the user wrote it.
-func checked(_ path: String) throws -> String {
+package func checked(_ path: String) throws -> String {
     guard !path.isEmpty, !path.utf8.contains(0) else {
         throw RiffleError("", "a file's name is empty or holds a zero byte")
     }
@@ -86,7 +86,7 @@ func checked(_ path: String) throws -> String {
 }
 
 /// The names in a folder, in order.
-func namesInFolder(_ path: String) throws -> [String] {
+package func namesInFolder(_ path: String) throws -> [String] {
     guard let listing = opendir(try checked(path).systemName) else {
         throw RiffleError("", "cannot read the folder '\(path)': \(systemMessage())")
     }
@@ -102,10 +102,10 @@ func namesInFolder(_ path: String) throws -> [String] {
 }
 
 /// The system's words for its last error.
-func systemMessage(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
+package func systemMessage(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
 
 /// The product of sizes read from a file; nil where an Int does not hold it.
-func checkedProduct(_ sizes: [Int]) -> Int? {
+package func checkedProduct(_ sizes: [Int]) -> Int? {
     if sizes.contains(0) { return 0 }
     var product = 1
     for size in sizes {

@@ -47,7 +47,7 @@ package enum PNG {
     ///   - channels: bytes a pixel: 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA.
     ///   - text: texts that the file keeps, by key (1 to 79 ASCII characters).
     ///   - row: writes the pixels of row `number`, counted from 0, to `pixels`.
-    static func write(
+    package static func write(
         width: Int, height: Int, channels: Int, text: [String: String] = [:], to path: String,
         row: (_ number: Int, _ pixels: UnsafeMutableBufferPointer<UInt8>) -> Void
     ) throws {

@@ -13,7 +13,7 @@ package final class SafeTensors: Sendable {
         package let type: String
         package let shape: Shape
         /// The range of its bytes behind the header.
-        let range: Range<Int>
+        package let range: Range<Int>
     }
 
     /// The tensors in the order of their bytes in the file.
@@ -114,7 +114,7 @@ package final class SafeTensors: Sendable {
     }
 
     /// Reads rows of a tensor, along its first dimension, as the file has them: no type is converted.
-    func read(rows: Range<Int>, of entry: Entry, into target: UnsafeMutableRawPointer) throws {
+    package func read(rows: Range<Int>, of entry: Entry, into target: UnsafeMutableRawPointer) throws {
         let row = entry.range.count / max(1, entry.shape[0])
         try file.read(
             into: UnsafeMutableRawBufferPointer(start: target, count: rows.count * row),
@@ -122,7 +122,7 @@ package final class SafeTensors: Sendable {
     }
 
     /// An error that names the file.
-    func error(_ message: String) -> RiffleError { file.error(message) }
+    package func error(_ message: String) -> RiffleError { file.error(message) }
 
     // MARK: - Header
 
@@ -156,7 +156,7 @@ package final class SafeTensors: Sendable {
     }
 
     /// The header of tensors that follow one another, and the range of bytes that each tensor takes in the file.
-    static func header(
+    package static func header(
         _ tensors: [(name: String, dtype: DType, shape: Shape)], metadata: [String: String], _ path: String
     ) throws -> (bytes: [UInt8], ranges: [Range<Int>]) {
         for text in tensors.map(\.name) + metadata.flatMap({ [$0.key, $0.value] }) where !text.isUnicode {

@@ -1,9 +1,15 @@
 import Synchronization
 
+/// A writer that streams to a file, and that may be forgotten before it is closed.
+package protocol UnfinishedWriter: AnyObject {
+    /// Puts a file that is whole at its path, and gives up another, which is reported.
+    func settle()
+}
+
 /// Writers that stream to a file and that nobody closed: a file that is whole is put at its path, another is given up,
 /// which is reported.
 package enum UnfinishedWork {
-    private struct Writer: @unchecked Sendable { weak var writer: PairWriter? }
+    private struct Writer: @unchecked Sendable { weak var writer: (any UnfinishedWriter)? }
     private struct State {
         var open: [ObjectIdentifier: Writer] = [:]
         var hasLosses = false
@@ -22,12 +28,14 @@ package enum UnfinishedWork {
     /// Settles everything that is open, before the process ends.
     package static func settle() { for entry in state.withLock({ Array($0.open.values) }) { entry.writer?.settle() } }
 
-    static func begin(_ writer: PairWriter) {
+    package static func begin(_ writer: any UnfinishedWriter) {
         state.withLock { $0.open[ObjectIdentifier(writer)] = Writer(writer: writer) }
     }
-    static func end(_ writer: PairWriter) { state.withLock { $0.open[ObjectIdentifier(writer)] = nil } }
+    package static func end(_ writer: any UnfinishedWriter) {
+        state.withLock { $0.open[ObjectIdentifier(writer)] = nil }
+    }
 
-    static func lose(_ message: String) {
+    package static func lose(_ message: String) {
         let report = state.withLock { state in
             state.hasLosses = true
             return state.report

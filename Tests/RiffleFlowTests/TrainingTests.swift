@@ -1,4 +1,5 @@
 import RiffleFlow
+import RiffleData
 import RiffleIO
 import RiffleMetrics
 @testable import RiffleNN

@@ -1,5 +1,6 @@
 import Foundation
 import RiffleTensor
+import TestSupport
 import Testing
 
 @testable import RiffleIO

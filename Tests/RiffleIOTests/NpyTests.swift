@@ -1,4 +1,5 @@
 import RiffleTensor
+import TestSupport
 import Testing
 
 @testable import RiffleIO

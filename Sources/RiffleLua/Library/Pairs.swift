@@ -1,3 +1,4 @@
+import RiffleData
 import RiffleIO
 import RiffleTensor
 

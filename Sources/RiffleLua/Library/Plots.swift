@@ -1,3 +1,4 @@
+import RiffleFigures
 import RiffleIO
 import RiffleTensor
 

@@ -1,8 +1,10 @@
 import Foundation
+import RiffleIO
 import RiffleTensor
+import TestSupport
 import Testing
 
-@testable import RiffleIO
+@testable import RiffleData
 
 @Suite struct PairFileTests {
     init() { Context.current.random = RandomSource(seed: 3) }
@@ -171,5 +173,12 @@ import Testing
         let set = try PairFile(path)
         truncate(path, off_t(whole.count - 4))
         #expect(message { _ = try set.batch([(0, false), (2, false)]) }.contains("'\(path)': it was cut off"))
+    }
+
+    @Test func namesOfOtherFormatsAreRefused() throws {
+        let scratch = try Scratch()
+        #expect(
+            message { _ = try PairWriter(scratch("a.h5"), count: 1, shape: [1]) }.contains(
+                "pairs are written as .safetensors, not as .h5"))
     }
 }

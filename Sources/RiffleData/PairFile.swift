@@ -1,3 +1,4 @@
+import RiffleIO
 import RiffleTensor
 
 /// Noise with the samples that a network makes of it, in a file to learn from (reflow: Liu et al. 2022).
@@ -66,7 +67,7 @@ package final class PairFile: SampleSet {
 ///
 /// The file appears with `close`, when all of its pairs are there. A writer that is forgotten with all of its pairs
 /// makes the file, too; one that is forgotten before gives the file up, which is reported, and leaves nothing behind.
-package final class PairWriter {
+package final class PairWriter: UnfinishedWriter {
     package let path: String
     /// How many pairs there will be.
     package let count: Int
@@ -172,7 +173,7 @@ package final class PairWriter {
 
     /// Ends a writer that nobody closed: a file with all of its pairs is put at its path, another is given up, which is
     /// reported.
-    func settle() {
+    package func settle() {
         guard isOpen else { return }
         do {
             if added == count { return try close() }

@@ -1,4 +1,5 @@
 import CCairo
+import RiffleIO
 import RiffleTensor
 
 /// A colour: red, green and blue from 0 to 1.

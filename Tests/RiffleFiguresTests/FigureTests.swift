@@ -1,8 +1,11 @@
 import Foundation
+import RiffleData
+import RiffleIO
 import RiffleTensor
+import TestSupport
 import Testing
 
-@testable import RiffleIO
+@testable import RiffleFigures
 
 @Suite struct FigureTests {
     @Test func drawsSamplesAndLines() throws {
@@ -121,5 +124,13 @@ import Testing
         #expect(Axis(0, 400_000, count: 4).ticks.map(\.label) == ["0", "1·10⁵", "2·10⁵", "3·10⁵", "4·10⁵"])
         #expect(Axis(1e-3, 1, isLogarithmic: true).ticks.map(\.label) == ["10⁻³", "10⁻²", "10⁻¹", "10⁰"])
         #expect(Axis(1, 8, isLogarithmic: true).ticks.map(\.label) == ["1", "2", "5"])
+    }
+
+    @Test func titlesThatNoPictureHoldsAreRefused() throws {
+        let scratch = try Scratch()
+        var figure = Figure(.lines, [Figure.Panel("", [Figure.Series("", x: [1, 2], y: [1, 2])])])
+        figure.title = "a\0b"
+        #expect(message { try figure.save(to: scratch("b.png")) }.contains("holds a zero byte"))
+        #expect(scratch.names.isEmpty)
     }
 }

@@ -1,10 +1,12 @@
 import CKernels
 import Foundation
 import RiffleMetrics
+import RiffleIO
 import RiffleTensor
+import TestSupport
 import Testing
 
-@testable import RiffleIO
+@testable import RiffleData
 
 @Suite struct CIFAR10Tests {
     /// Records whose pixels depend on their number, channel and column.

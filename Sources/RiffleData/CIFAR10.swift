@@ -1,4 +1,5 @@
 import Foundation
+import RiffleIO
 import RiffleTensor
 
 /// CIFAR-10 in its published binary form: records of a label's byte and 1,024 bytes each of red, green and blue, row by

@@ -3,24 +3,24 @@ import RiffleTensor
 import Testing
 
 /// A folder for one test, gone with it.
-final class Scratch {
-    let path: String
+package final class Scratch {
+    package let path: String
 
-    init() throws {
+    package init() throws {
         path = NSTemporaryDirectory() + "riffle-" + UUID().uuidString
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
-    func callAsFunction(_ name: String) -> String { path + "/" + name }
+    package func callAsFunction(_ name: String) -> String { path + "/" + name }
 
     /// Writes bytes under a name.
-    func file(_ name: String, _ bytes: [UInt8]) throws -> String {
+    package func file(_ name: String, _ bytes: [UInt8]) throws -> String {
         try Data(bytes).write(to: URL(fileURLWithPath: self(name)))
         return self(name)
     }
 
-    var names: [String] {
+    package var names: [String] {
         do { return try FileManager.default.contentsOfDirectory(atPath: path).sorted() } catch {
             Issue.record("\(error)")
             return []
@@ -28,10 +28,10 @@ final class Scratch {
     }
 }
 
-func contents(_ path: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(fileURLWithPath: path))) }
+package func contents(_ path: String) throws -> [UInt8] { [UInt8](try Data(contentsOf: URL(fileURLWithPath: path))) }
 
 /// The message of the error that `body` throws; an issue when it throws none, or another kind.
-func message(_ body: () throws -> Void) -> String {
+package func message(_ body: () throws -> Void) -> String {
     do {
         try body()
         Issue.record("nothing was thrown")
@@ -45,7 +45,7 @@ func message(_ body: () throws -> Void) -> String {
 }
 
 /// A file of Tests/Fixtures.
-func fixture(_ name: String) -> String {
+package func fixture(_ name: String) -> String {
     URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent(
         "Fixtures/\(name)"
     ).path

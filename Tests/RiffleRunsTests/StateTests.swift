@@ -1,0 +1,3 @@
+import RiffleTensor
+import Testing
+@testable import RiffleRuns
