@@ -13,7 +13,7 @@ open class Module {
             for child in children { child.module.isTraining = newValue }
         }
     }
-    private var trains = true
+    var trains = true
     /// Where this module is the average of a network: how often the average was updated.
     package internal(set) var updateCount: UpdateCount?
 
@@ -84,7 +84,7 @@ open class Module {
     }
 
     /// This module and all its parts.
-    private var everyModule: [Module] { [self] + children.flatMap(\.module.everyModule) }
+    final var everyModule: [Module] { [self] + children.flatMap(\.module.everyModule) }
 
     /// Runs `body` with every parameter frozen: gradients pass through the module to its inputs alone.
     package func frozen<Result>(_ body: () throws -> Result) rethrows -> Result {
@@ -104,10 +104,17 @@ open class Module {
     }
 
     /// Runs `body` with dropout off.
-    package func evaluating<Result>(_ body: () throws -> Result) rethrows -> Result {
-        let training = everyModule.filter(\.isTraining)
-        isTraining = false
-        defer { for module in training { module.trains = true } }
+    package func evaluating<Result>(_ body: () throws -> Result) rethrows -> Result { try training([], body) }
+
+    /// Runs `body` with dropout in some of this module and its parts alone.
+    func training<Result>(_ some: [Module], _ body: () throws -> Result) rethrows -> Result {
+        let before = everyModule.filter(\.isTraining)
+        func set(_ modules: [Module]) {
+            isTraining = false
+            for module in modules { module.trains = true }
+        }
+        set(some)
+        defer { set(before) }
         return try body()
     }
 }
@@ -176,6 +183,16 @@ extension Module {
     package func load(
         shapes: [String: Shape], strict: Bool = true, tensor: (String) throws -> Tensor
     ) throws -> (missing: [String], unexpected: [String]) {
+        let (missing, unexpected, load) = try loading(shapes: shapes, strict: strict, tensor: tensor)
+        try load()
+        return (missing, unexpected)
+    }
+
+    /// Checks what `load` checks and reads all tensors, and changes nothing.
+    /// - Returns: the names that were missing and unexpected, and what sets the parameters and buffers.
+    func loading(shapes: [String: Shape], strict: Bool, tensor: (String) throws -> Tensor) throws
+        -> (missing: [String], unexpected: [String], load: () throws -> Void)
+    {
         let named = entries
         let missing = named.map(\.name).filter { shapes[$0] == nil }
         let unexpected = Set(shapes.keys).subtracting(named.map(\.name)).sorted()
@@ -193,8 +210,7 @@ extension Module {
                 (entry, try entry.layout.fromFile(tensor(entry.name).cast(entry.parameter.dtype)))
             }
         }
-        for (entry, value) in values { try entry.parameter.assign(value) }
-        return (missing, unexpected)
+        return (missing, unexpected, { for (entry, value) in values { try entry.parameter.assign(value) } })
     }
 
     private static func listed(_ names: [String]) -> String {

@@ -16,9 +16,19 @@ open class Network: Module {
     /// everything else are float32 in both. Copies and students take the precision over.
     package var precision = Precision.float32
 
-    public final override var settings: String { precision == .bfloat16 ? "bf16" : "" }
+    /// Whether the tape keeps the inputs of the network's blocks alone, and the backward pass computes the blocks
+    /// again. Copies and students take the setting over.
+    package var recomputes = false
+    /// Whether the network has blocks that can be computed again.
+    open class var hasBlocks: Bool { false }
+
+    public final override var settings: String {
+        [precision == .bfloat16 ? "bf16" : nil, recomputes ? "recompute" : nil].compactMap(\.self)
+            .joined(separator: ", ")
+    }
     public final override func takeSettings(of twin: Module) {
-        if let twin = twin as? Network { precision = twin.precision }
+        guard let twin = twin as? Network else { return }
+        (precision, recomputes) = (twin.precision, twin.recomputes)
     }
 
     /// The network's function, which subclasses define: in the precision that the thread has, of inputs that have been
@@ -80,6 +90,18 @@ open class Network: Module {
     /// checked.
     package func evaluateInOwnPrecision(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         try multiplying(in: precision) { try evaluate(x, times, condition) }
+    }
+
+    /// The outputs of a block of this network, which is computed again for the gradient where the network recomputes.
+    /// - Parameter body: reads no parameters but the block's.
+    func block(
+        _ name: String, _ block: Module, _ inputs: Tensor..., body: @escaping ([Tensor]) throws -> [Tensor]
+    ) throws -> [Tensor] {
+        guard recomputes else { return try named(name) { try body(inputs) } }
+        let training = block.everyModule.filter(\.isTraining)
+        return try recomputing(inputs, parameters: block.parameters.map(\.parameter)) { [self] inputs in
+            try block.training(training) { try named(name) { try body(inputs) } }
+        }
     }
 
     private func checked(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {

@@ -6,11 +6,13 @@ package struct NetworkForm: Sendable {
     package let name: String
     package let doc: Doc
     package let arguments: [Argument]
+    private let hasBlocks: Bool
     private let make: @Sendable (Arguments) throws -> Network
 
     package func callAsFunction(_ arguments: Arguments) throws -> Network {
         let network = try make(arguments)
         network.precision = arguments.choice("precision")
+        if hasBlocks { network.recomputes = arguments.boolean("recompute") }
         return network
     }
 
@@ -24,7 +26,9 @@ package struct NetworkForm: Sendable {
     ) {
         self.name = name
         self.doc = doc
-        arguments = options.arguments(of: usual) + [NetworkForm.precision]
+        hasBlocks = network.hasBlocks
+        let settings = hasBlocks ? [NetworkForm.precision, NetworkForm.recompute] : [NetworkForm.precision]
+        arguments = options.arguments(of: usual) + settings
         make = { arguments in
             let configuration = options.read(arguments, into: usual)
             try check(configuration)
@@ -47,6 +51,12 @@ package struct NetworkForm: Sendable {
         "precision", usual: Precision.float32,
         "the precision of matrix products: bf16 rounds their factors, which is faster, where the processor has matrix "
             + "tiles (AMX), and is float32 elsewhere; sums and parameters stay float32")
+
+    private static let recompute = Argument(
+        "recompute", .boolean,
+        "whether training keeps the inputs of blocks alone and computes each block again for the gradient: the same "
+            + "bits in less memory and about a third more time",
+        default: .boolean(false))
 
     package static let all = [MLP.form, UNet.form, DiT.form, MMDiT.form]
 }

@@ -109,6 +109,14 @@ extension Bool: OptionValue {
     package var asDefault: Argument.Default { .boolean(self) }
 }
 
+extension String: OptionValue {
+    package init?(_ value: Value) {
+        guard case .string(let text) = value else { return nil }
+        self = text
+    }
+    package var asDefault: Argument.Default { .string(self) }
+}
+
 /// An argument for a list declares no default; the property keeps its value where the caller gives no list.
 extension [Int]: OptionValue {
     package init?(_ value: Value) {

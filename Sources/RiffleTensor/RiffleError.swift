@@ -8,6 +8,8 @@ package struct RiffleError: Error, CustomStringConvertible, Sendable {
         case outOfMemory
         /// The user asked the computation to stop.
         case interrupted
+        /// A loss or a gradient is not finite. Nothing was changed.
+        case notFinite
     }
 
     package let kind: Kind

@@ -92,6 +92,7 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
         try super.init(c)
     }
 
+    package override class var hasBlocks: Bool { true }
     package override var kind: String { "dit" }
     package override var sizes: String {
         let (width, depth, _) = configuration.sizes
@@ -106,8 +107,8 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let conditioning = try head(times, condition).silu()
         var h = try named("x_embedder") { try patches.tokens(x) }
-        for (index, block) in blocks.enumerated() {
-            h = try named("blocks.\(index)") { try block(h, conditioning) }
+        for (index, part) in blocks.enumerated() {
+            h = try block("blocks.\(index)", part, h, conditioning) { [try part($0[0], $0[1])] }[0]
         }
         return try named("final_layer") { try patches.images(last(h, conditioning)) }
     }

@@ -118,6 +118,7 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         condition: "time_text_embed.text_embedder",
         layers: ["linear_1", "linear_2"])
 
+    package override class var hasBlocks: Bool { true }
     package override var kind: String { "mmdit" }
     package override var sizes: String {
         let c = configuration
@@ -138,8 +139,12 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         guard let text = condition?.tensors.first else { throw RiffleError("mmdit", "a text is needed") }
         var h = try named("pos_embed") { try patches.tokens(x) }
         var context = try named("context_embedder") { try words(text) }
-        for (index, block) in blocks.enumerated() {
-            (h, context) = try named("transformer_blocks.\(index)") { try block(h, context, conditioning) }
+        for (index, part) in blocks.enumerated() {
+            let streams = try block("transformer_blocks.\(index)", part, h, context, conditioning) {
+                try part($0[0], $0[1], $0[2])
+            }
+            h = streams[0]
+            if streams.count > 1 { context = streams[1] }
         }
         let images = try named("proj_out") { try patches.images(last(norm(h, conditioning))) }
         return configuration.timeOfNoise ? try -images : images

@@ -44,10 +44,9 @@ final class JointBlock: Module {
         }
     }
 
-    /// x [n, tokens, width], context [n, length, width], conditioning [n, width] after SiLU -> both streams.
-    func callAsFunction(
-        _ x: Tensor, _ context: Tensor, _ conditioning: Tensor
-    ) throws -> (x: Tensor, context: Tensor) {
+    /// x [n, tokens, width], context [n, length, width], conditioning [n, width] after SiLU -> both streams; the image
+    /// alone from the last block.
+    func callAsFunction(_ x: Tensor, _ context: Tensor, _ conditioning: Tensor) throws -> [Tensor] {
         let branches = try modulation(conditioning)
         switch text {
         case .updated(let modulation, let feedForward):
@@ -55,10 +54,10 @@ final class JointBlock: Module {
             let (across, within) = (parts[0], parts[1])
             let mixed = try attention(branches[0].input(x), across.input(context))
             let h = try context + across.gate * mixed.context
-            return (try image(x, mixed.x, branches), try h + within.gate * feedForward(within.input(h)))
+            return [try image(x, mixed.x, branches), try h + within.gate * feedForward(within.input(h))]
         case .read(let norm):
             let mixed = try attention.image(branches[0].input(x), reading: norm(context, conditioning))
-            return (try image(x, mixed, branches), context)
+            return [try image(x, mixed, branches)]
         }
     }
 

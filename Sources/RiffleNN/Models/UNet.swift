@@ -106,6 +106,7 @@ package final class UNet: ConfiguredNetwork<UNet.Configuration> {
         try super.init(c)
     }
 
+    package override class var hasBlocks: Bool { true }
     package override var kind: String { "unet" }
     package override var sizes: String {
         "\(configuration.image), \(configuration.channels) channels x \(Shape(configuration.multipliers))"
@@ -123,14 +124,25 @@ package final class UNet: ConfiguredNetwork<UNet.Configuration> {
         var h = x
         var skips: [Tensor] = []
         for (index, stage) in down.enumerated() {
-            h = try stage.named("input_blocks.\(index)", h, time)
+            h = try self.stage("input_blocks.\(index)", stage, h, time)
             skips.append(h)
         }
-        h = try middle.named("middle_block", h, time)
+        h = try stage("middle_block", middle, h, time)
         for (index, stage) in up.enumerated() {
-            h = try stage.named("output_blocks.\(index)", Tensor.cat([h, skips.removeLast()], 3), time)
+            h = try self.stage("output_blocks.\(index)", stage, h, time, beside: skips.removeLast())
         }
         return try last(norm(h, silu: true))
+    }
+
+    /// - Parameter skip: what is joined to x. It is joined inside the block, so that no copy is kept.
+    private func stage(
+        _ name: String, _ stage: Stage, _ x: Tensor, _ time: Tensor, beside skip: Tensor? = nil
+    ) throws -> Tensor {
+        guard stage.isResidual else { return try named(name) { try stage(x, time) } }
+        if let skip {
+            return try block(name, stage, x, skip, time) { [try stage(.cat([$0[0], $0[1]], 3), $0[2])] }[0]
+        }
+        return try block(name, stage, x, time) { [try stage($0[0], $0[1])] }[0]
     }
 }
 

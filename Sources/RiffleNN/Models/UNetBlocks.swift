@@ -16,10 +16,13 @@ final class Stage: Module {
     override var kind: String { "stage" }
     override var children: [(name: String, module: Module)] { parts.enumerated().map { ("\($0)", $1) } }
 
-    /// The stage's function; an error gets the stage's name and the part's into its path.
-    func named(_ name: String, _ x: Tensor, _ time: Tensor) throws -> Tensor {
+    /// Whether there is more than one convolution, which saves its input alone.
+    var isResidual: Bool { parts.contains { $0 is ResidualBlock } }
+
+    /// The stage's function; an error gets the part's name into its path.
+    func callAsFunction(_ x: Tensor, _ time: Tensor) throws -> Tensor {
         try parts.enumerated().reduce(x) { h, part in
-            try named("\(name).\(part.offset)") {
+            try named("\(part.offset)") {
                 if let block = part.element as? ResidualBlock { return try block(h, time) }
                 return try part.element.forward([h])
             }

@@ -47,8 +47,25 @@ package final class AdamW: Optimizer {
         states = self.parameters.map { _ in nil }
     }
 
+    package override var kind: String { "adamw" }
+
     package override func prepare(_ index: Int) throws {
         if states[index] == nil { states[index] = State(first: try zeros(like: index), second: try zeros(like: index)) }
+    }
+
+    package override func saved(_ index: Int) -> SavedState {
+        guard let state = states[index] else { return SavedState() }
+        return SavedState(
+            tensors: ["first": state.first, "second": state.second], values: ["steps": .integer(state.steps)])
+    }
+
+    package override func resuming(_ index: Int, from state: SavedState) throws -> () throws -> Void {
+        guard state.tensors["first"] != nil || state.values["steps"] != nil else {
+            return { self.states[index] = nil }
+        }
+        let resumed = State(
+            first: try state.tensor("first"), second: try state.tensor("second"), steps: try state.integer("steps"))
+        return { self.states[index] = resumed }
     }
 
     package override func update(_ index: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {

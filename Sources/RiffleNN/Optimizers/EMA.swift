@@ -4,7 +4,7 @@ import RiffleTensor
 /// An exponential moving average of a network's parameters, in a frozen copy of the network.
 ///
 /// Any number of averages can follow one network.
-package final class EMA {
+package final class EMA: Resumable {
     /// The averaged network, which takes no gradients and is evaluated without dropout.
     package var model: Module { average.model }
     package let decay: Double
@@ -36,6 +36,9 @@ package final class EMA {
         }
         return pow(0.5, 1 / updates)
     }
+
+    package func saved() throws -> SavedState { try model.saved() }
+    package func resuming(from state: SavedState) throws -> () throws -> Void { try model.resuming(from: state) }
 
     /// Updates the average towards the network's present parameters.
     package func update() throws {

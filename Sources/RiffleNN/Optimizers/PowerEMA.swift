@@ -9,7 +9,7 @@ import RiffleTensor
 /// Unlike those of `EMA` these averages forget the start of training at every time, and cover more steps as training
 /// goes on. Snapshots of two lengths, taken now and then, are enough to reconstruct the average of any length at any
 /// step after training.
-package final class PowerEMA {
+package final class PowerEMA: Resumable {
     /// The averages' lengths: the standard deviation of an average's weights over steps, as a part of the steps so far.
     package let lengths: [Double]
     /// The averaged networks, one for each length. They take no gradients and are evaluated without dropout.
@@ -35,6 +35,20 @@ package final class PowerEMA {
         exponents = try lengths.map { try PowerProfile.exponent(length: $0) }
         averages = try lengths.map { _ in try Average(of: network, "power_ema") }
         self.lengths = lengths
+    }
+
+    /// The state of each average, under its length.
+    package func saved() throws -> SavedState {
+        var state = SavedState()
+        for (length, model) in zip(lengths, models) { state.add(try model.saved(), "\(length).") }
+        return state
+    }
+
+    package func resuming(from state: SavedState) throws -> () throws -> Void {
+        let setters = try zip(lengths, models).map { length, model in
+            try model.named("length \(length)") { try model.resuming(from: state.part("\(length).")) }
+        }
+        return { for set in setters { try set() } }
     }
 
     /// Updates every average towards the network's present parameters.

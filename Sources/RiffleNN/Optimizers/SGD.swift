@@ -37,8 +37,19 @@ package final class SGD: Optimizer {
         buffers = self.parameters.map { _ in nil }
     }
 
+    package override var kind: String { "sgd" }
+
     package override func prepare(_ index: Int) throws {
         if buffers[index] == nil { buffers[index] = try zeros(like: index) }
+    }
+
+    package override func saved(_ index: Int) -> SavedState {
+        SavedState(tensors: buffers[index].map { ["buffer": $0] } ?? [:])
+    }
+
+    package override func resuming(_ index: Int, from state: SavedState) throws -> () throws -> Void {
+        let buffer = state.tensors["buffer"]
+        return { self.buffers[index] = buffer }
     }
 
     package override func update(_ index: Int, _ parameter: Parameter, _ gradient: Tensor, scale: Double) throws {

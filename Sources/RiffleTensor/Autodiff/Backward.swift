@@ -9,8 +9,11 @@ extension Tensor {
     }
 
     /// The gradients that `backward` would set, for each parameter that this tensor depends on.
-    package func summedGradients(retain: Bool = false) throws -> [(parameter: Parameter, gradient: Tensor)] {
-        let seed = try seedGradient("backward")
+    /// - Parameter weight: what this tensor's derivative is multiplied by.
+    package func summedGradients(
+        retain: Bool = false, weight: Double = 1
+    ) throws -> [(parameter: Parameter, gradient: Tensor)] {
+        let seed = try seedGradient("backward", weight)
         var reached: [ObjectIdentifier: (parameter: Parameter, gradient: Tensor)] = [:]
         var order: [ObjectIdentifier] = []
         return try withoutGradient {
@@ -32,14 +35,14 @@ extension Tensor {
         }
     }
 
-    /// A tensor of 1, the derivative of a number by itself.
-    fileprivate func seedGradient(_ operation: String) throws -> Tensor {
+    /// A tensor of 1, the derivative of a number by itself, times a weight.
+    fileprivate func seedGradient(_ operation: String, _ weight: Double = 1) throws -> Tensor {
         guard count == 1 else {
             throw RiffleError(
                 operation, "only a single number has a gradient, the tensor is \(shape); take its sum or mean first")
         }
         guard dtype.isFloating else { throw RiffleError(operation, "an int32 tensor has no gradient") }
-        return try Tensor.ones(shape, dtype)
+        return try Tensor.full(shape, weight, dtype)
     }
 }
 
@@ -99,6 +102,10 @@ private final class ReverseSweep {
     private(set) var watched: [OutputKey: Tensor] = [:]
     private let seed: Tensor
     private var spent: [Int] = []
+    /// Records that recomputations made, which this walk keeps alive until its end.
+    private var held: [Int] = []
+    /// Records from this number on were made by recomputations of this walk, which nobody else sees.
+    private var firstOwn = 0
 
     init(from result: Tensor, seed: Tensor, retain: Bool, recording: Bool) throws {
         guard Context.current.withoutClosedLevels(result).dual == nil else {
@@ -128,7 +135,11 @@ private final class ReverseSweep {
             // Serial numbers grow in the order of computation, so the record with the highest one is always ready.
             var heap = RecordHeap()
             heap.push(node.index, on: node.tape)
-            defer { node.tape.releaseInputs(of: spent) }
+            firstOwn = node.tape.nextSerial
+            defer {
+                node.tape.releaseInputs(of: spent)
+                for index in held { node.tape.release(index) }
+            }
             while let index = heap.pop() {
                 guard let gradients = pending.removeValue(forKey: index) else { continue }
                 for (output, gradient) in gradients.enumerated() {
@@ -150,10 +161,46 @@ private final class ReverseSweep {
                 "this computation was differentiated before, to its end or until an error, and its intermediate "
                     + "values are gone; pass { retain = true } there, or compute it again")
         }
+        switch record.source {
+        case .spent: break
+        case .operation(let op, let attributes):
+            let results = try differentiate(op, attributes, record, gradients, index, tape)
+            finish(index, record, on: tape)
+            for (input, gradient) in zip(record.inputs, results) where input.needsGradient {
+                guard let gradient = try gradient?.reduced(to: input.shape).cast(input.dtype) else { continue }
+                try pass(gradient, to: input, on: tape, &heap, leaf)
+            }
+        case .recomputation(let recomputation):
+            // Its records have the highest numbers and are visited next, in the order in which the flat tape would
+            // have them; gradients are summed in that order, so that not a bit differs.
+            let outputs = try recomputation.again(record.inputs.map { Tensor(saved: $0, on: tape) }, on: tape)
+            finish(index, record, on: tape)
+            // A record lives as long as its outputs do, until it is retained.
+            let saved = withExtendedLifetime(outputs) {
+                outputs.map { output in
+                    let saved = Saved(output)
+                    if saved.node >= 0 {
+                        tape.retain(saved.node)
+                        held.append(saved.node)
+                    }
+                    return saved
+                }
+            }
+            for (output, gradient) in zip(saved, gradients) where output.needsGradient {
+                guard let gradient else { continue }
+                try pass(gradient, to: output, on: tape, &heap, leaf)
+            }
+        }
+    }
+
+    /// The gradients of an operation's inputs by its rule.
+    private func differentiate(
+        _ op: Op, _ attributes: [Value], _ record: Record, _ gradients: [Tensor?], _ index: Int, _ tape: Tape
+    ) throws -> [Tensor?] {
         var padded = gradients
         while padded.count < record.outputs.count { padded.append(nil) }
-        let call = record.op.call(
-            record.inputs.map { Tensor(saved: $0, on: tape) }, record.attributes,
+        let call = op.call(
+            record.inputs.map { Tensor(saved: $0, on: tape) }, attributes,
             outputs: record.outputs.enumerated().map {
                 let output = Tensor(saved: $1, on: tape)
                 if recording { output.attach(Node(tape: tape, index: index, output: $0)) }
@@ -162,29 +209,33 @@ private final class ReverseSweep {
             wanted: record.inputs.map(\.needsGradient))
         let context = Context.current
         func rule() throws -> [Tensor?] {
-            try context.profiler?.measure("\(record.op.name) backward") { try record.op.vjp(call, padded) }
-                ?? record.op.vjp(call, padded)
+            try context.profiler?.measure("\(op.name) backward") { try op.vjp(call, padded) } ?? op.vjp(call, padded)
         }
-        let results = try multiplying(in: record.precision) {
+        return try multiplying(in: record.precision) {
             try context.guardsAgainstNaN
-                ? record.op.guardingAgainstNaN(padded, location: record.location, rule) : rule()
+                ? op.guardingAgainstNaN(padded, location: record.location, rule) : rule()
         }
-        if !retain {
-            tape.spend(index)
-            spent.append(index)
+    }
+
+    /// Drops what a visited record saved, unless somebody differentiates it again.
+    private func finish(_ index: Int, _ record: Record, on tape: Tape) {
+        let isOwn = record.serial >= firstOwn
+        guard !retain || isOwn && !recording else { return }
+        tape.spend(index)
+        spent.append(index)
+    }
+
+    /// Passes a gradient on to where a tensor came from.
+    private func pass(
+        _ gradient: Tensor, to tensor: Saved, on tape: Tape, _ heap: inout RecordHeap,
+        _ leaf: (Parameter, Tensor) throws -> Void
+    ) throws {
+        if let parameter = tensor.parameter { return try leaf(parameter, gradient) }
+        if pending[tensor.node] == nil {
+            pending[tensor.node] = []
+            heap.push(tensor.node, on: tape)
         }
-        for (input, gradient) in zip(record.inputs, results) where input.needsGradient {
-            guard let gradient = try gradient?.reduced(to: input.shape).cast(input.dtype) else { continue }
-            if let parameter = input.parameter {
-                try leaf(parameter, gradient)
-            } else {
-                if pending[input.node] == nil {
-                    pending[input.node] = []
-                    heap.push(input.node, on: tape)
-                }
-                try add(gradient, index: input.node, output: input.output)
-            }
-        }
+        try add(gradient, index: tensor.node, output: tensor.output)
     }
 
     private func add(_ gradient: Tensor, index: Int, output: Int) throws {

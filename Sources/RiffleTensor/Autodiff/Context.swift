@@ -2,7 +2,7 @@ import CKernels
 
 /// What the engine keeps for each thread: the tape, the modes and the source of randomness.
 package final class Context {
-    package let tape = Tape()
+    package private(set) var tape = Tape()
     /// Whether operations are recorded for reverse mode.
     package var isRecording = true
     /// Whether every operation checks its result for NaN and infinity.
@@ -43,6 +43,41 @@ package final class Context {
     /// Closes a level and the levels that were left open inside it.
     func close(_ level: Int) {
         while let last = levels.last, last >= level { constantLevels.remove(levels.removeLast()) }
+    }
+
+    /// What decides, beside its inputs, what a computation gives.
+    struct Modes {
+        fileprivate let random: RandomSource
+        let precision: Precision
+        fileprivate let levels: [Int]
+        let constantLevels: Set<Int>
+        /// The line of the user's code, while NaN is guarded against; else empty.
+        let location: String
+    }
+
+    var modes: Modes {
+        Modes(
+            random: random, precision: precision, levels: levels, constantLevels: constantLevels,
+            location: guardsAgainstNaN ? callLocation() : "")
+    }
+
+    /// Runs `body` in the modes of an earlier computation and records it on that computation's tape. Tape and modes,
+    /// the source of randomness among them, are as they were afterwards.
+    func returning<Result>(to earlier: Modes, on earlierTape: Tape, _ body: () throws -> Result) rethrows -> Result {
+        let (tape, modes, isRecording, callLocation) = (self.tape, self.modes, self.isRecording, self.callLocation)
+        func set(_ modes: Modes) {
+            (random, precision) = (modes.random, modes.precision)
+            (levels, constantLevels) = (modes.levels, modes.constantLevels)
+        }
+        defer {
+            set(modes)
+            (self.tape, self.isRecording, self.callLocation) = (tape, isRecording, callLocation)
+        }
+        set(earlier)
+        self.tape = earlierTape
+        self.isRecording = true
+        self.callLocation = { earlier.location }
+        return try body()
     }
 }
 

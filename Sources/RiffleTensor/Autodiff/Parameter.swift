@@ -28,6 +28,18 @@ public final class Parameter: @unchecked Sendable {
     /// The value as a plain tensor, which later updates leave alone.
     package var value: Tensor { Tensor(storage: storage, shape: shape, dtype: dtype) }
 
+    /// What computations read of a parameter.
+    struct Reading {
+        fileprivate let storage: Storage
+        let isTrainable: Bool
+    }
+
+    /// What computations read, which can be kept and set again.
+    var reading: Reading {
+        get { Reading(storage: storage, isTrainable: isTrainable) }
+        set { (storage, isTrainable) = (newValue.storage, newValue.isTrainable) }
+    }
+
     /// Replaces the value.
     /// - Throws: `RiffleError` when the shape differs.
     package func assign(_ value: Tensor) throws {

@@ -1,9 +1,16 @@
-/// What reverse mode needs of one application of an operation.
+/// What reverse mode needs of one application of an operation, or of a recomputation.
 package struct Record {
-    let op: Op
-    let attributes: [Value]
-    let inputs: [Saved]
-    let outputs: [Saved]
+    enum Source {
+        case operation(Op, [Value])
+        /// Computed again, and recorded then, by the backward pass.
+        case recomputation(Recomputation)
+        /// A backward pass has dropped the saved tensors.
+        case spent
+    }
+
+    private(set) var source: Source
+    private(set) var inputs: [Saved]
+    private(set) var outputs: [Saved]
     let precision: Precision
     /// The line of the user's code that made the record, while NaN was guarded against; else empty.
     let location: String
@@ -11,8 +18,21 @@ package struct Record {
     let serial: Int
     /// How many live tensors are outputs of the record, and how many live records have such an output as input.
     var users = 0
-    /// Whether a backward pass has dropped the saved tensors.
-    var isSpent = false
+
+    var isSpent: Bool {
+        if case .spent = source { true } else { false }
+    }
+
+    /// Drops everything but the way to the records of the inputs.
+    mutating func spend() {
+        (source, inputs, outputs) = (.spent, inputs.map(\.withoutStorage), [])
+    }
+
+    /// Drops the way, too, and returns it.
+    mutating func takeInputs() -> [Saved] {
+        defer { inputs = [] }
+        return inputs
+    }
 }
 
 /// A tensor as a record holds it: the tensor itself is not kept alive, which would make a cycle.
@@ -26,7 +46,7 @@ package struct Saved {
     /// Which of that record's outputs the tensor is.
     let output: Int
 
-    init(_ tensor: Tensor, keep: Bool) {
+    init(_ tensor: Tensor, keep: Bool = false) {
         storage = keep ? tensor.storage : nil
         shape = tensor.shape
         dtype = tensor.dtype
@@ -47,29 +67,39 @@ package struct Saved {
 package final class Tape {
     private var records: [Record?] = []
     private var free: [Int] = []
-    private var nextSerial = 0
+    /// The number of the next record: records that are added later have this one or a larger one.
+    private(set) var nextSerial = 0
     private var doomed: [Int] = []
 
     /// Records alive, for tests.
     package var liveCount: Int { records.count - free.count }
 
-    subscript(_ index: Int) -> Record? { records[index] }
+    subscript(_ index: Int) -> Record? { records.indices.contains(index) ? records[index] : nil }
 
-    /// Adds a record and makes `outputs` its outputs.
+    /// Adds the record of an operation and makes `outputs` its outputs.
     func append(
         _ op: Op, _ attributes: [Value], inputs: [Tensor], outputs: [Tensor], precision: Precision, location: String
     ) {
-        var saved: [Saved] = []
-        saved.reserveCapacity(inputs.count)
-        for (number, input) in inputs.enumerated() {
-            saved.append(Saved(input, keep: op.keep.contains(input: number)))
-            if saved[number].node >= 0 { retain(saved[number].node) }
-        }
-        let record = Record(
-            op: op, attributes: attributes, inputs: saved,
-            outputs: outputs.enumerated().map { Saved($1, keep: op.keep.contains(output: $0)) },
-            precision: precision, location: location, serial: nextSerial)
+        append(
+            Record(
+                source: .operation(op, attributes),
+                inputs: inputs.enumerated().map { Saved($1, keep: op.keep.contains(input: $0)) },
+                outputs: outputs.enumerated().map { Saved($1, keep: op.keep.contains(output: $0)) },
+                precision: precision, location: location, serial: nextSerial), outputs: outputs)
+    }
+
+    /// Adds the record of a recomputation and makes `outputs` its outputs.
+    func append(_ recomputation: Recomputation, inputs: [Tensor], outputs: [Tensor]) {
+        append(
+            Record(
+                source: .recomputation(recomputation), inputs: inputs.map { Saved($0, keep: true) },
+                outputs: outputs.map { Saved($0) }, precision: recomputation.modes.precision,
+                location: recomputation.modes.location, serial: nextSerial), outputs: outputs)
+    }
+
+    private func append(_ record: Record, outputs: [Tensor]) {
         nextSerial += 1
+        for input in record.inputs where input.node >= 0 { retain(input.node) }
         let index: Int
         if let slot = free.popLast() {
             index = slot
@@ -95,23 +125,13 @@ package final class Tape {
     }
 
     /// Drops the numbers that a record saved; its outputs can no longer be differentiated.
-    func spend(_ index: Int) {
-        guard let record = records[index] else { return }
-        records[index] = Record(
-            op: record.op, attributes: [], inputs: record.inputs.map(\.withoutStorage), outputs: [],
-            precision: record.precision, location: record.location,
-            serial: record.serial, users: record.users, isSpent: true)
-    }
+    func spend(_ index: Int) { records[index]?.spend() }
 
     /// Releases the inputs of spent records, once no walk along the tape needs the records any more.
     func releaseInputs(of spent: [Int]) {
         for index in spent {
-            guard let record = records[index], record.isSpent, !record.inputs.isEmpty else { continue }
-            records[index] = Record(
-                op: record.op, attributes: [], inputs: [], outputs: [], precision: record.precision,
-                location: record.location, serial: record.serial,
-                users: record.users, isSpent: true)
-            for input in record.inputs where input.node >= 0 { release(input.node) }
+            guard records[index]?.isSpent == true, let inputs = records[index]?.takeInputs() else { continue }
+            for input in inputs where input.node >= 0 { release(input.node) }
         }
     }
 }

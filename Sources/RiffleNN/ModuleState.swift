@@ -1,0 +1,44 @@
+import RiffleTensor
+
+/// A module's state: parameters and buffers, which of them are frozen, and which parts are evaluated without dropout.
+/// The model of an average also has the count of updates.
+extension Module: Resumable {
+    private static let frozen = "frozen"
+    private static let evaluated = "evaluated"
+    private static let updates = "updates"
+
+    package func saved() throws -> SavedState {
+        let tensors = try state()
+        var values: [String: Value] = [
+            Module.frozen: .list(parameters.filter { !$0.parameter.isTrainable }.map { .string($0.name) }),
+            Module.evaluated: .list(namedModules.filter { !$0.module.trains }.map { .string($0.name) }),
+        ]
+        if let updateCount { values[Module.updates] = .integer(updateCount.updates) }
+        return SavedState(tensors: Dictionary(tensors) { first, _ in first }, values: values)
+    }
+
+    package func resuming(from state: SavedState) throws -> () throws -> Void {
+        let (_, _, load) = try loading(shapes: state.tensors.mapValues(\.shape), strict: true) {
+            try state.tensor($0)
+        }
+        let frozen = Set(try state.texts(Module.frozen))
+        let evaluated = Set(try state.texts(Module.evaluated))
+        let updates = updateCount == nil ? nil : try state.integer(Module.updates, in: UpdateCount.range)
+        return { [self] in
+            try load()
+            for named in parameters { named.parameter.isTrainable = !frozen.contains(named.name) }
+            for (name, module) in namedModules { module.trains = !evaluated.contains(name) }
+            if let updates { updateCount?.updates = updates }
+        }
+    }
+
+    /// This module, under an empty name, and all its parts under their full names.
+    private var namedModules: [(name: String, module: Module)] {
+        [("", self)]
+            + children.flatMap { child in
+                child.module.namedModules.map {
+                    ($0.name.isEmpty ? child.name : "\(child.name).\($0.name)", $0.module)
+                }
+            }
+    }
+}
