@@ -33,6 +33,8 @@ static void fail(png_structp png, png_const_charp reason) {
 }
 
 static void note(png_structp png, png_const_charp reason) {
+    // libpng warns, and takes the memory all the same.
+    if (strstr(reason, "chunk data is too large")) fail(png, reason);
     ci_png *picture = png_get_error_ptr(png);
     snprintf(picture->warning, CI_MESSAGE, "%s", reason);
 }
@@ -89,8 +91,11 @@ static bool read_header(ci_png *picture, size_t size, ci_form *form) {
     png_structp png = picture->png;
     if (setjmp(png_jmpbuf(png))) return false;
     png_set_read_fn(png, picture, take);
-    // Nothing beside the pixels is kept or unpacked, whatever length it claims.
+    // Nothing beside the pixels and their orientation is kept or unpacked, whatever length it claims.
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "eXIf", 1);
+    // libpng takes memory for a chunk as long as it claims to be. No chunk is longer than the file.
+    png_set_chunk_malloc_max(png, size);
     png_read_info(png, picture->info);
     picture->height = png_get_image_height(png, picture->info);
     // Deflate makes at most 1032 bytes of one: a header that promises more than the file can hold is not believed.
@@ -105,7 +110,11 @@ static bool read_header(ci_png *picture, size_t size, ci_form *form) {
         .height = picture->height,
         .channels = (type & PNG_COLOR_MASK_COLOR ? 3 : 1) + has_alpha,
         .bits = depth == 16 ? 16 : 8,
+        .orientation = 1,
     };
+    png_bytep exif = NULL;
+    png_uint_32 length = 0;
+    if (png_get_eXIf_1(png, picture->info, &length, &exif)) form->orientation = (uint32_t)ci_orientation(exif, length);
     return true;
 }
 

@@ -65,6 +65,31 @@ package enum ImageGrid {
         _ images: Tensor, to path: String, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil,
         text: [String: String] = [:]
     ) throws {
+        try withRows(images, columns, padding, range) { size, row in
+            try PNG.write(
+                width: size.width, height: size.height, channels: size.channels, text: text, to: path, row: row)
+        }
+    }
+
+    /// The bytes of the file that `save` would write, and the size of its picture.
+    package static func encoded(
+        _ images: Tensor, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil,
+        text: [String: String] = [:]
+    ) throws -> (bytes: [UInt8], size: Size) {
+        try withRows(images, columns, padding, range) { size, row in
+            let bytes = try PNG.encoded(
+                width: size.width, height: size.height, channels: size.channels, text: text, row: row)
+            return (bytes, size)
+        }
+    }
+
+    package typealias Size = (width: Int, height: Int, channels: Int)
+
+    /// Checks images and lays them out; `body` gets the size of the picture and the bytes of its rows.
+    private static func withRows<Result>(
+        _ images: Tensor, _ columns: Int, _ padding: Int, _ range: ClosedRange<Double>?,
+        _ body: (Size, PNG.Row) throws -> Result
+    ) throws -> Result {
         if let range, range.lowerBound >= range.upperBound {
             throw RiffleError("", "a range goes from black to white, got \(range.lowerBound) to \(range.upperBound)")
         }
@@ -81,10 +106,8 @@ package enum ImageGrid {
                     + "channels, got \(images.shape)\(hint(for: images.shape))"
             )
         }
-        let height = sheet.shape[0]
-        let width = sheet.shape[1]
-        let channels = sheet.shape[2]
-        let line = width * channels
+        let size = (width: sheet.shape[1], height: sheet.shape[0], channels: sheet.shape[2])
+        let line = size.width * size.channels
         if holdsBytes(images, range) {
             let numbers = sheet.elements(Int32.self)
             if let stranger = numbers.first(where: { !(0...255).contains($0) }) {
@@ -94,23 +117,21 @@ package enum ImageGrid {
                         + "white } scales them"
                 )
             }
-            try PNG.write(width: width, height: height, channels: channels, text: text, to: path) { row, pixels in
+            return try body(size) { row, pixels in
                 for index in 0..<line { pixels[index] = UInt8(truncatingIfNeeded: numbers[row * line + index]) }
             }
-        } else {
-            let floats = try sheet.converted(to: .float32)
-            let values = floats.elements(Float.self)
-            let range = range ?? -1...1
-            let strangers = values.count { $0.isNaN }
-            guard strangers == 0 else {
-                throw RiffleError(
-                    "",
-                    "NaN has no brightness, and \(strangers) of \(values.count) numbers are (images \(images.shape))")
-            }
-            let low = Float(range.lowerBound), scale = 1 / Float(range.upperBound - range.lowerBound)
-            try PNG.write(width: width, height: height, channels: channels, text: text, to: path) { row, pixels in
-                for index in 0..<line { pixels[index] = byte((values[row * line + index] - low) * scale) }
-            }
+        }
+        let floats = try sheet.converted(to: .float32)
+        let values = floats.elements(Float.self)
+        let range = range ?? -1...1
+        let strangers = values.count { $0.isNaN }
+        guard strangers == 0 else {
+            throw RiffleError(
+                "", "NaN has no brightness, and \(strangers) of \(values.count) numbers are (images \(images.shape))")
+        }
+        let low = Float(range.lowerBound), scale = 1 / Float(range.upperBound - range.lowerBound)
+        return try body(size) { row, pixels in
+            for index in 0..<line { pixels[index] = byte((values[row * line + index] - low) * scale) }
         }
     }
 

@@ -4,8 +4,9 @@ import RiffleTensor
 /// A regular file opened for reading, in which no access passes the end.
 ///
 /// Whoever takes a size from the file's own bytes asks `holds` before allocating anything of that size.
-package final class InputFile: Sendable {
+package final class InputFile: ByteSource {
     package let path: String
+    package var name: String { "'\(path)'" }
     /// The number of bytes.
     package let size: Int
     private let descriptor: Int32
@@ -26,16 +27,9 @@ package final class InputFile: Sendable {
 
     deinit { close(descriptor) }
 
-    /// Whether `count` bytes follow `offset`.
-    package func holds(_ count: Int, at offset: Int) -> Bool {
-        offset >= 0 && offset <= size && count >= 0 && count <= size - offset
-    }
-
     /// Fills `target` from `offset` on.
     package func read(into target: UnsafeMutableRawBufferPointer, at offset: Int) throws {
-        guard holds(target.count, at: offset) else {
-            throw error("expected \(target.count) bytes from byte \(offset) on, found \(max(0, size - offset))")
-        }
+        try check(target.count, at: offset)
         var done = 0
         while done < target.count {
             let got = pread(descriptor, target.baseAddress.map { $0 + done }, target.count - done, off_t(offset + done))
@@ -45,36 +39,6 @@ package final class InputFile: Sendable {
             done += got
         }
     }
-
-    package func bytes(_ count: Int, at offset: Int) throws -> [UInt8] {
-        guard holds(count, at: offset) else {
-            throw error("expected \(count) bytes from byte \(offset) on, found \(max(0, size - offset))")
-        }
-        return try [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
-            try read(
-                into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]),
-                at: offset)
-            initialized = count
-        }
-    }
-
-    /// Fills `target` with numbers, each of them converted. The file is read a piece at a time, so that no second copy
-    /// is held.
-    package func read<Raw: FixedWidthInteger, Element>(
-        _ raw: Raw.Type, at offset: Int, into target: UnsafeMutableBufferPointer<Element>,
-        _ convert: (_ number: Raw, _ index: Int) throws -> Element
-    ) throws {
-        let piece = UnsafeMutableBufferPointer<Raw>.allocate(capacity: min(target.count, 1 << 16))
-        defer { piece.deallocate() }
-        for start in stride(from: 0, to: target.count, by: max(1, piece.count)) {
-            let part = UnsafeMutableBufferPointer(rebasing: piece[..<min(piece.count, target.count - start)])
-            try read(into: UnsafeMutableRawBufferPointer(part), at: offset + start * MemoryLayout<Raw>.size)
-            for (index, number) in part.enumerated() { target[start + index] = try convert(number, start + index) }
-        }
-    }
-
-    /// An error that names the file.
-    package func error(_ message: String) -> RiffleError { RiffleError("", "'\(path)': \(message)") }
 }
 
 /// The path, checked: C has to read it as the user wrote it.
@@ -83,6 +47,16 @@ package func checked(_ path: String) throws -> String {
         throw RiffleError("", "a file's name is empty or holds a zero byte")
     }
     return path
+}
+
+/// Whether a file or folder of this name is there.
+package func fileExists(_ path: String) -> Bool { access(path.systemName, F_OK) == 0 }
+
+/// Whether a path leads to a folder.
+/// - Throws: `RiffleError` where the path is no path.
+package func isFolder(_ path: String) throws -> Bool {
+    var status = stat()
+    return stat(try checked(path).systemName, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
 }
 
 /// The names in a folder, in order.

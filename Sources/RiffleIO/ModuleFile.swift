@@ -1,7 +1,7 @@
 import RiffleNN
 import RiffleTensor
 
-/// Modules in safetensors files, which other libraries can read.
+/// Modules in files: written as safetensors, which other libraries can read.
 extension Module {
     private static let updatesKey = "updates"
 
@@ -17,17 +17,23 @@ extension Module {
 
     /// Reads every parameter and buffer: all or none. An average takes over the file's count of updates; where the file
     /// has none, the average's own count stays.
-    /// - Parameter strict: whether every name has to be there, and no other.
+    /// - Parameters:
+    ///   - part: which tensors of the file, which may be of any format of `TensorFile`.
+    ///   - strict: whether every name has to be there, and no other.
     /// - Returns: the names that were missing and those that were unexpected.
     /// - Throws: `RiffleError` that names the file when it cannot be read or does not fit, or an average's count is no
     ///   count.
     @discardableResult
-    package func load(from path: String, strict: Bool = true) throws -> (missing: [String], unexpected: [String]) {
-        let file = try SafeTensors(path)
+    package func load(from path: String, part: TensorFile.Part = TensorFile.Part(), strict: Bool = true) throws -> (
+        missing: [String], unexpected: [String]
+    ) {
+        let file = try TensorFile(path, part: part)
+        try file.requireTensorsAlone()
         let shapes = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0.shape) })
         do {
             // The count is read before any parameter changes, and by averages alone.
-            let updates = updateCount == nil ? nil : try Module.updates(in: file.metadata)
+            let isCounted = updateCount != nil && file.kind == .safetensors
+            let updates = isCounted ? try Module.updates(in: file.metadata) : nil
             let names = try load(shapes: shapes, strict: strict) { try file.tensor(named: $0) }
             if let updates { updateCount?.updates = updates }
             return names

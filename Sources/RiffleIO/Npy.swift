@@ -7,36 +7,44 @@ package enum Npy {
     /// f4 and f2 become float32, f8 float64, integers and booleans int32.
     /// - Throws: `RiffleError` that names the file, what was expected and what was found; also for Python objects,
     ///   complex numbers and integers that int32 cannot hold.
-    package static func read(_ path: String) throws -> Tensor {
-        let file = try InputFile(path)
-        let start = try file.bytes(min(file.size, 12), at: 0)
+    package static func read(_ path: String) throws -> Tensor { try stored(in: InputFile(path)).tensor() }
+
+    /// The array of a file, or of an archive's entry, to be read when asked for.
+    package static func stored(_ name: String = "", in source: any ByteSource) throws -> StoredTensor {
+        let start = try source.bytes(min(source.size, 12), at: 0)
         guard start.count == 12, start.starts(with: magic) else {
-            throw file.error("not an npy file: expected it to begin with \\x93NUMPY")
+            let kind = try FileKind(source).flatMap { $0 == .npy ? nil : ": it is \($0.description)" }
+            throw source.error("not an npy file\(kind ?? ": expected it to begin with \\x93NUMPY")")
         }
         guard (1...3).contains(start[6]) else {
-            throw file.error("expected version 1 to 3 of the npy format, found \(start[6])")
+            throw source.error("expected version 1 to 3 of the npy format, found \(start[6])")
         }
         let prefix = start[6] > 1 ? 12 : 10
         let length = start[8..<prefix].reversed().reduce(0) { $0 << 8 | Int($1) }
         guard length <= largestHeader else {
-            throw file.error("a header of \(length) bytes, expected at most \(largestHeader)")
+            throw source.error("a header of \(length) bytes, expected at most \(largestHeader)")
         }
-        let header = try Header(file.bytes(length, at: prefix), file)
+        let header = try Header(source.bytes(length, at: prefix), source)
 
-        let (kind, size) = try header.element(file)
-        guard let count = checkedProduct(header.shape), let bytes = checkedProduct([count, size]) else {
-            throw file.error("the shape is too large: \(header.shape)")
+        let type = try header.element(source)
+        guard let count = checkedProduct(header.shape), let bytes = checkedProduct([count, type.bits / 8]) else {
+            throw source.error("the shape is too large: \(header.shape)")
         }
-        let offset = prefix + length
-        guard bytes == file.size - offset else {
-            throw file.error(
-                "\(header.type) \(Shape(header.shape)) should take \(bytes) bytes, found \(file.size - offset) behind "
-                    + "the header"
-            )
+        let offset = prefix + length, shape = Shape(header.shape)
+        guard bytes == source.size - offset else {
+            throw source.error(
+                "\(header.type) \(shape) should take \(bytes) bytes, found \(source.size - offset) behind the header")
         }
-        let shape = try Shape(header.isFortran ? header.shape.reversed() : header.shape).checked("'\(path)'")
-        let tensor = try numbers(kind, shape, header, file, at: offset)
-        return header.isFortran ? try tensor.permuted((0..<shape.rank).reversed()) : tensor
+        let columns = header.isFortran ? Array(Shape(header.shape.reversed()).strides.reversed()) : nil
+        return StoredTensor(
+            name, type, shape, in: source, at: offset, strides: columns, isBigEndian: header.isBigEndian)
+    }
+
+    /// The arrays of an archive, as `numpy.savez` writes it; entries of other kinds are passed over.
+    static func stored(in archive: ZipArchive) throws -> [StoredTensor] {
+        try archive.entries.filter { $0.name.hasSuffix(".npy") }.map { entry in
+            try stored(String(entry.name.dropLast(4)), in: ZipEntryBytes(entry, of: archive, reading: .whole))
+        }
     }
 
     /// Writes a tensor as f4, f8 or i4; the file appears whole or not at all.
@@ -47,59 +55,31 @@ package enum Npy {
             case .float64: "<f8"
             case .int32: "<i4"
             }
-        let sizes = tensor.shape.sizes.map { "\($0)," }.joined(separator: " ")
-        var header = Array("{'descr': '\(type)', 'fortran_order': False, 'shape': (\(sizes)), }".utf8)
-        header += [UInt8](repeating: 0x20, count: 63 - (header.count + 10) % 64) + [0x0A]
+        let header = header(type: type, shape: tensor.shape.sizes)
         try AtomicFile.write(to: path) { file in
-            try file.write(magic + [1, 0, UInt8(header.count & 0xFF), UInt8(header.count >> 8)] + header)
+            try file.write(header)
             try file.write(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
         }
+    }
+
+    /// What stands in front of numbers in an npy file, in row-major order.
+    /// - Parameter type: the elements' type, such as `<f4`.
+    package static func header(type: String, shape: [Int]) -> [UInt8] {
+        let sizes = shape.map { "\($0)," }.joined(separator: " ")
+        var header = Array("{'descr': '\(type)', 'fortran_order': False, 'shape': (\(sizes)), }".utf8)
+        header += [UInt8](repeating: 0x20, count: 63 - (header.count + 10) % 64) + [0x0A]
+        return magic + [1, 0, UInt8(header.count & 0xFF), UInt8(header.count >> 8)] + header
     }
 
     private static let magic: [UInt8] = [0x93] + Array("NUMPY".utf8)
     /// The longest header that NumPy itself reads.
     private static let largestHeader = 10_000
 
-    private static func numbers(_ kind: Kind, _ shape: Shape, _ header: Header, _ file: InputFile, at offset: Int)
-        throws -> Tensor
-    {
-        func read<Raw: FixedWidthInteger, Element>(_ dtype: DType, _ convert: (Raw, Int) throws -> Element) throws
-            -> Tensor
-        {
-            let tensor = try Tensor(uninitialized: shape, dtype), swaps = header.isBigEndian
-            try file.read(Raw.self, at: offset, into: tensor.elements(Element.self)) {
-                try convert(swaps ? $0.byteSwapped : $0, $1)
-            }
-            return tensor
-        }
-        func integers<Raw: FixedWidthInteger>(_ raw: Raw.Type) throws -> Tensor {
-            try read(.int32) { (number: Raw, index) in
-                guard let small = Int32(exactly: number) else {
-                    throw file.error("element \(index + 1) is \(number), which int32 cannot hold")
-                }
-                return small
-            }
-        }
-        switch kind {
-        case .f2: return try read(.float32) { (bits: UInt16, _) in Float(Float16(bitPattern: bits)) }
-        case .f4: return try read(.float32) { (bits: UInt32, _) in Float(bitPattern: bits) }
-        case .f8: return try read(.float64) { (bits: UInt64, _) in Double(bitPattern: bits) }
-        case .b1: return try read(.int32) { (byte: UInt8, _) in byte == 0 ? Int32(0) : 1 }
-        case .i1: return try integers(Int8.self)
-        case .i2: return try integers(Int16.self)
-        case .i4: return try integers(Int32.self)
-        case .i8: return try integers(Int64.self)
-        case .u1: return try integers(UInt8.self)
-        case .u2: return try integers(UInt16.self)
-        case .u4: return try integers(UInt32.self)
-        case .u8: return try integers(UInt64.self)
-        }
-    }
-}
-
-/// Types of elements that have a counterpart here.
-private enum Kind: String, CaseIterable {
-    case f2, f4, f8, b1, i1, i2, i4, i8, u1, u2, u4, u8
+    /// NumPy's names of types that can be read.
+    fileprivate static let types: [(name: String, type: ElementType)] = [
+        ("f2", .f16), ("f4", .f32), ("f8", .f64), ("b1", .bool), ("i1", .i8), ("i2", .i16), ("i4", .i32), ("i8", .i64),
+        ("u1", .u8), ("u2", .u16), ("u4", .u32), ("u8", .u64),
+    ]
 }
 
 /// The Python dict in front of the numbers.
@@ -110,7 +90,7 @@ private struct Header {
     var shape: [Int] = []
     var isBigEndian: Bool { type.hasPrefix(">") }
 
-    init(_ bytes: [UInt8], _ file: InputFile) throws {
+    init(_ bytes: [UInt8], _ file: any ByteSource) throws {
         var scanner = TextScanner(bytes) { file.error($0) }
         var keys = Set<String>()
         var header = (type: "", fortran: false, shape: [Int]())
@@ -139,15 +119,14 @@ private struct Header {
         (type, isFortran, shape) = header
     }
 
-    /// The elements' kind, and their size in bytes.
-    func element(_ file: InputFile) throws -> (Kind, Int) {
-        guard let order = type.first, "<>|=".contains(order), let kind = Kind(rawValue: String(type.dropFirst())),
-            let size = Int(type.suffix(1))
+    func element(_ file: any ByteSource) throws -> ElementType {
+        guard let order = type.first, "<>|=".contains(order),
+            let known = Npy.types.first(where: { $0.name == type.dropFirst() })
         else {
-            let kinds = Kind.allCases.map(\.rawValue).joined(separator: ", ")
-            throw file.error("elements of type '\(type)' cannot be read; expected one of \(kinds)")
+            let names = Npy.types.map(\.name).joined(separator: ", ")
+            throw file.error("elements of type '\(type)' cannot be read; expected one of \(names)")
         }
-        return (kind, size)
+        return known.type
     }
 }
 

@@ -10,12 +10,8 @@ package enum PNG {
     /// - Throws: `RiffleError` that names the file and what is wrong with it.
     package static func read(_ path: String) throws -> Tensor {
         let file = try InputFile(path)
-        var offset = 0
-        let stream = Stream { bytes in
-            try file.read(into: bytes, at: offset)
-            offset += bytes.count
-        }
-        func failure(_ message: String) -> any Error { stream.failure ?? file.error(message) }
+        let stream = CStream(reading: file)
+        func failure(_ message: String) -> any Error { file.error(message) }
 
         var form = ci_form()
         let picture = try stream.run(failure) { ci_png_open($0, file.size, &form, $1) }
@@ -48,33 +44,59 @@ package enum PNG {
     ///   - text: texts that the file keeps, by key (1 to 79 ASCII characters).
     ///   - row: writes the pixels of row `number`, counted from 0, to `pixels`.
     package static func write(
-        width: Int, height: Int, channels: Int, text: [String: String] = [:], to path: String,
-        row: (_ number: Int, _ pixels: UnsafeMutableBufferPointer<UInt8>) -> Void
+        width: Int, height: Int, channels: Int, text: [String: String] = [:], to path: String, row: Row
     ) throws {
         try FileEnding.check(path, of: "pictures", [.png])
+        let form = try form(width: width, height: height, channels: channels)
+        try check(text)
+        try AtomicFile.write(to: path) { output in
+            let stream = CStream { try output.write(UnsafeRawBufferPointer($0)) }
+            try encode(form, text, to: stream, "cannot write '\(path)': ", row)
+        }
+    }
+
+    /// The bytes of the file that `write` would write.
+    package static func encoded(width: Int, height: Int, channels: Int, text: [String: String] = [:], row: Row) throws
+        -> [UInt8]
+    {
+        let form = try form(width: width, height: height, channels: channels)
+        try check(text)
+        // What cannot be compressed grows by less than a thousandth.
+        try Memory.check((checkedProduct([width, height, channels]) ?? .max / 4) / 4 * 5)
+        var bytes: [UInt8] = []
+        try encode(form, text, to: CStream { bytes += $0 }, "a picture cannot be encoded: ", row)
+        return bytes
+    }
+
+    /// Writes the pixels of row `number`, counted from 0, to `pixels`.
+    package typealias Row = (_ number: Int, _ pixels: UnsafeMutableBufferPointer<UInt8>) -> Void
+
+    private static func form(width: Int, height: Int, channels: Int) throws -> ci_form {
         guard (1...largestSide).contains(width), (1...largestSide).contains(height) else {
             throw RiffleError(
                 "",
                 "a picture of \(width) x \(height) pixels cannot be written as PNG; sides go from 1 to \(largestSide)")
         }
-        try check(text)
-        try AtomicFile.write(to: path) { output in
-            let stream = Stream { try output.write(UnsafeRawBufferPointer($0)) }
-            func failure(_ message: String) -> any Error {
-                stream.failure ?? RiffleError("", "cannot write '\(path)': \(message)")
-            }
-            var form = ci_form(width: UInt32(width), height: UInt32(height), channels: UInt32(channels), bits: 8)
-            let picture = try withTexts(text) { texts in
-                try stream.run(failure) { ci_png_create($0, &form, texts, texts.count, $1) }
-            }
-            defer { ci_png_close(picture) }
-            var pixels = [UInt8](repeating: 0, count: width * channels)
-            for number in 0..<height {
-                pixels.withUnsafeMutableBufferPointer { row(number, $0) }
-                try stream.run(failure) { ci_png_write_row(picture, pixels, $1) ? () : nil }
-            }
-            try stream.run(failure) { ci_png_finish(picture, $1) ? () : nil }
+        return ci_form(
+            width: UInt32(width), height: UInt32(height), channels: UInt32(channels), bits: 8, orientation: 1,
+            work: 0)
+    }
+
+    private static func encode(
+        _ form: ci_form, _ text: [String: String], to stream: CStream, _ complaint: String, _ row: Row
+    ) throws {
+        func failure(_ message: String) -> any Error { stream.failure ?? RiffleError("", complaint + message) }
+        var form = form
+        let picture = try withTexts(text) { texts in
+            try stream.run(failure) { ci_png_create($0, &form, texts, texts.count, $1) }
         }
+        defer { ci_png_close(picture) }
+        var pixels = [UInt8](repeating: 0, count: Int(form.width) * Int(form.channels))
+        for number in 0..<Int(form.height) {
+            pixels.withUnsafeMutableBufferPointer { row(number, $0) }
+            try stream.run(failure) { ci_png_write_row(picture, pixels, $1) ? () : nil }
+        }
+        try stream.run(failure) { ci_png_finish(picture, $1) ? () : nil }
     }
 
     /// The longest side that the format holds.
@@ -104,42 +126,5 @@ package enum PNG {
             }
         }
         return try next(text.sorted { $0.key < $1.key }[...], [])
-    }
-}
-
-/// Gives a file's bytes to C, or takes them from C.
-private final class Stream {
-    private let transfer: (UnsafeMutableRawBufferPointer) throws -> Void
-    /// The error that `transfer` threw.
-    private(set) var failure: (any Error)?
-
-    init(_ transfer: @escaping (UnsafeMutableRawBufferPointer) throws -> Void) { self.transfer = transfer }
-
-    /// Runs a function of C that reads or writes through this stream. Where it fails, it returns nil and leaves a
-    /// message.
-    func run<Result>(_ error: (String) -> any Error, _ body: (ci_stream, UnsafeMutablePointer<CChar>?) -> Result?)
-        throws -> Result
-    {
-        let callbacks = ci_stream(context: Unmanaged.passUnretained(self).toOpaque()) { context, bytes, count in
-            guard let context else { return false }
-            return Unmanaged<Stream>.fromOpaque(context).takeUnretainedValue().transfer(bytes, count)
-        }
-        var message = [CChar](repeating: 0, count: Int(CI_MESSAGE))
-        return try withExtendedLifetime(self) {
-            guard let result = message.withUnsafeMutableBufferPointer({ body(callbacks, $0.baseAddress) }) else {
-                throw error(String(decoding: message.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self))
-            }
-            return result
-        }
-    }
-
-    private func transfer(_ bytes: UnsafeMutablePointer<UInt8>?, _ count: Int) -> Bool {
-        do {
-            try transfer(UnsafeMutableRawBufferPointer(start: bytes, count: count))
-            return true
-        } catch {
-            failure = error
-            return false
-        }
     }
 }

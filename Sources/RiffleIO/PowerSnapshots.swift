@@ -88,7 +88,7 @@ private struct PowerSnapshot {
         func misfit(_ name: String, _ problem: String) -> RiffleError {
             RiffleError("", "'\(path)' does not fit this \(kind): tensor '\(name)' \(problem)")
         }
-        for entry in file.entries where shapes[entry.name] != entry.shape {
+        for entry in file.tensors where shapes[entry.name] != entry.shape {
             throw misfit(
                 entry.name, shapes[entry.name].map { "is \(entry.shape), not \($0)" } ?? "is not one of its parameters")
         }

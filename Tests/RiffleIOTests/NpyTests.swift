@@ -42,6 +42,35 @@ import Testing
             }.contains("4294967296"))
     }
 
+    @Test(arguments: ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8"]) func partsAreReadWithoutTheRest(type: String) throws {
+        let scratch = try Scratch()
+        func bytes<Bits: FixedWidthInteger>(_ bits: Bits) -> [UInt8] {
+            withUnsafeBytes(of: type.hasPrefix(">") ? bits.bigEndian : bits.littleEndian) { Array($0) }
+        }
+        let data = (0..<12).flatMap { number in
+            switch type.last {
+            case "2": bytes(Float16(number).bitPattern)
+            case "4": bytes(Float(number).bitPattern)
+            default: bytes(Double(number).bitPattern)
+            }
+        }
+        let path = try scratch.file("a.npy", npy("{'descr': '\(type)', 'fortran_order': False, 'shape': (4, 3)}", data))
+        let array = try Npy.stored(in: InputFile(path))
+        #expect(try array.rows([2, 3, 0]).doubles() == [6, 7, 8, 9, 10, 11, 0, 1, 2])
+        var part: [Float] = [0, 0]
+        try part.withUnsafeMutableBufferPointer { try array.read(from: 5, into: $0) }
+        #expect(part == [5, 6])
+        #expect(message { _ = try array.rows([3, 4]) }.contains("a.npy': expected"))
+        var written: [UInt8] = []
+        try array.pieces { written += $0 }
+        #expect(
+            written
+                == stride(from: 0, to: data.count, by: data.count / 12).flatMap { start in
+                    let element = data[start..<(start + data.count / 12)]
+                    return type.hasPrefix(">") ? element.reversed() : Array(element)
+                })
+    }
+
     @Test(arguments: [
         ("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", "'|O' cannot be read"),
         ("{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }", "'<c8' cannot be read"),

@@ -57,8 +57,31 @@ func safetensors(_ header: String, data: Int, length: UInt64? = nil) -> [UInt8] 
         #expect(try file.tensor(named: "h").floats() == [1, 0x1p-24])
         #expect(try file.tensor(named: "b").floats() == [1.5, -.infinity])
         #expect(try file.tensor(named: "l").integers() == [-2])
-        #expect(message { _ = try file.tensor(named: "u") }.contains("U8"))
+        #expect(try file.tensor(named: "u").integers() == [9])
         #expect(message { _ = try file.tensor(named: "big") }.contains("4294967296, which int32 cannot hold"))
+    }
+
+    /// One type that cannot be read keeps no other tensor of its file out of reach.
+    @Test func readsEveryTypeOfIntegers() throws {
+        let scratch = try Scratch()
+        let types: [(String, Int, [UInt8], Int?)] = [
+            ("BOOL", 1, [1], 1), ("U8", 1, [255], 255), ("I8", 1, [255], -1), ("I16", 2, [0, 0x80], -32768),
+            ("U16", 2, [255, 255], 65535), ("U32", 4, [1, 0, 0, 0x80], nil), ("U64", 8, [7, 0, 0, 0, 0, 0, 0, 0], 7),
+            ("I64", 8, [UInt8](repeating: 255, count: 8), -1), ("C64", 8, [0, 0, 0, 0, 0, 0, 0, 0], nil),
+        ]
+        var items: [String] = [], data: [UInt8] = []
+        for (type, size, bytes, _) in types {
+            items.append(
+                #""\#(type)":{"dtype":"\#(type)","shape":[1],"data_offsets":[\#(data.count),\#(data.count + size)]}"#)
+            data += bytes
+        }
+        let header = "{\(items.joined(separator: ","))}"
+        let file = try SafeTensors(scratch.file("a", safetensors(header, data: 0) + data))
+        for case let (type, _, _, value?) in types { #expect(try file.tensor(named: type).integers() == [value]) }
+        #expect(
+            message { _ = try file.tensor(named: "U32") }.contains(
+                "element 1 of tensor 'U32', uint32, is 2147483649, which int32 cannot hold"))
+        #expect(message { _ = try file.tensor(named: "C64") }.contains("'C64' has the type complex64"))
     }
 
     /// Headers that are wrong in one way each, with 8 bytes of data behind them, and what the error has to say.
