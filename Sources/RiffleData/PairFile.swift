@@ -11,12 +11,11 @@ package final class PairFile: SampleSet {
     package let sampleShape: Shape
     package var isLabelled: Bool { labels != nil }
 
-    private let file: SafeTensors
-    private let noise: SafeTensors.Entry, x: SafeTensors.Entry, labels: SafeTensors.Entry?
+    private let noise: StoredTensor, x: StoredTensor, labels: StoredTensor?
 
     /// - Throws: `RiffleError` that names the file, what was expected and what was found.
     package init(_ path: String) throws {
-        file = try SafeTensors(path)
+        let file = try SafeTensors(path)
         let found = file.names.sorted()
         let names = found.prefix(5).joined(separator: ", ") + (found.count > 5 ? ", ..." : "")
         guard let noise = file["noise"], let x = file["x"],
@@ -28,38 +27,23 @@ package final class PairFile: SampleSet {
         self.noise = noise
         self.x = x
         labels = file["labels"]
-        guard noise.type == "F32", x.type == "F32", noise.shape == x.shape, x.shape.rank >= 1, x.shape[0] >= 1 else {
+        guard noise.type == .f32, x.type == .f32, noise.shape == x.shape, x.shape.rank >= 1, x.shape[0] >= 1 else {
             throw file.error(
-                "expected pairs, noise and x of one shape F32 [n, ...], found noise \(noise.type) \(noise.shape), x "
-                    + "\(x.type) \(x.shape)"
+                "expected pairs, noise and x of one shape F32 [n, ...], found noise \(noise.type.rawValue) "
+                    + "\(noise.shape), x \(x.type.rawValue) \(x.shape)"
             )
         }
         count = x.shape[0]
         sampleShape = x.shape.removing(0)
-        if let labels, labels.type != "I32" || labels.shape != [count] {
-            throw file.error("expected labels I32 [\(count)], found \(labels.type) \(labels.shape)")
+        if let labels, labels.type != .i32 || labels.shape != [count] {
+            throw file.error("expected labels I32 [\(count)], found \(labels.type.rawValue) \(labels.shape)")
         }
     }
 
-    package func batch(_ samples: [(number: Int, mirrored: Bool)]) throws -> Batch {
-        let numbers = samples.map(\.number)
+    package func batch(_ draws: [Draw]) throws -> Batch {
+        let numbers = draws.map(\.number)
         return Batch(
-            x: try rows(numbers, of: x, .float32), y: try labels.map { try rows(numbers, of: $0, .int32) },
-            noise: try rows(numbers, of: noise, .float32))
-    }
-
-    private func rows(_ numbers: [Int], of entry: SafeTensors.Entry, _ dtype: DType) throws -> Tensor {
-        let tensor = try Tensor(uninitialized: entry.shape.replacing(0, with: numbers.count), dtype)
-        let size = tensor.count / max(1, numbers.count) * dtype.size
-        var done = 0
-        while done < numbers.count {
-            // Rows that follow one another are read at once.
-            let first = numbers[done]
-            let length = zip(first..., numbers[done...]).prefix { $0 == $1 }.count
-            try file.read(rows: first..<(first + length), of: entry, into: tensor.pointer + done * size)
-            done += length
-        }
-        return tensor
+            x: try x.rows(numbers), labels: try labels.map { try $0.rows(numbers) }, noise: try noise.rows(numbers))
     }
 }
 
@@ -98,8 +82,8 @@ package final class PairWriter: UnfinishedWriter {
         self.count = count
         sampleShape = shape
         self.isLabelled = isLabelled
-        let tensors: [(name: String, dtype: DType, shape: Shape)] =
-            [("noise", .float32, all), ("x", .float32, all)] + (isLabelled ? [("labels", .int32, [count])] : [])
+        let tensors: [(name: String, type: ElementType, shape: Shape)] =
+            [("noise", .f32, all), ("x", .f32, all)] + (isLabelled ? [("labels", .i32, [count])] : [])
         let (header, ranges) = try SafeTensors.header(tensors, metadata: ["riffle": "pairs"], path)
         let end = ranges[ranges.count - 1].upperBound
         noise = ranges[0]

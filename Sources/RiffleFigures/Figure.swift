@@ -31,6 +31,8 @@ package struct Figure: Sendable {
     package var mark: Mark
     package var title = "", xLabel = "", yLabel = ""
     package var xIsLogarithmic = false, yIsLogarithmic = false
+    /// Whether each panel has a y axis of its own; else all have the same.
+    package var hasOwnYAxes = false
     /// Limits of each axis, the same in all panels; where nil, limits that hold the data.
     package var xLimits: ClosedRange<Double>?, yLimits: ClosedRange<Double>?
     /// Panels per row; where nil, all of up to five panels in one row, else four.
@@ -107,7 +109,9 @@ package struct Figure: Sendable {
 /// The layout of a figure.
 private struct Drawing {
     let figure: Figure
-    let xAxis: Axis, yAxis: Axis
+    let xAxis: Axis
+    /// The y axis of each panel.
+    private let yAxes: [Axis]
     let width: Double, height: Double
     private let frames: [Frame]
     private let captions: [String]
@@ -134,25 +138,29 @@ private struct Drawing {
             across = widened(across)
             down = widened(down)
         }
-        xAxis = across
-        yAxis = down
-
         let count = figure.panels.count
+        xAxis = across
+        yAxes = figure.panels.map { panel in
+            guard figure.hasOwnYAxes else { return down }
+            return Drawing.axis(figure.yLimits, panel.series.map(\.y), figure.yIsLogarithmic, isScatter, count: 5)
+        }
+
         columns = min(count, max(1, figure.columns ?? (count <= 5 ? count : 4)))
         let rows = (count + columns - 1) / columns
         legend = all.map(\.name).contains { !$0.isEmpty } ? (figure.panels.first?.series.map(\.name) ?? []) : []
         let panelWidth: Double = isScatter ? 220 : count > 1 ? 300 : 440
         let panelHeight: Double = isScatter || count > 1 ? 220 : 290
         // Texts left and right of the panels get somewhat more than six points per letter, so that none is cut off.
-        let longestTick = Double(down.ticks.map(\.label.count).max() ?? 0),
+        let longestTick = Double(yAxes.flatMap(\.ticks).map(\.label.count).max() ?? 0),
             longestName = Double(legend.map(\.count).max() ?? 0)
         let left: Double = 18 + 6.5 * longestTick + (figure.yLabel.isEmpty ? 0 : 20)
         let right: Double = 16 + (legend.isEmpty ? 0 : 36 + 7.2 * longestName)
         captions = figure.panels.map(figure.caption)
         let titles: Double = captions.contains { !$0.isEmpty } ? 22 : 0
         let top: Double = 14 + (figure.title.isEmpty ? 0 : 26), bottom: Double = 28 + (figure.xLabel.isEmpty ? 0 : 20)
-        let stepX = panelWidth + 18, stepY = panelHeight + titles + 16
-        width = left + Double(columns) * stepX - 18 + right
+        let gap = figure.hasOwnYAxes ? 24 + 6.5 * longestTick : 18
+        let stepX = panelWidth + gap, stepY = panelHeight + titles + 16
+        width = left + Double(columns) * stepX - gap + right
         // A long legend may be higher than the panels.
         height = max(top + Double(rows) * stepY - 16, top + titles + 18 * Double(legend.count) + 10) + bottom
         frames = (0..<count).map { [columns] panel in
@@ -186,11 +194,12 @@ private struct Drawing {
         if !figure.title.isEmpty { canvas.text(figure.title, x: middle, y: 22, .heading, anchor: 0.5) }
         for (number, panel) in figure.panels.enumerated() {
             let frame = frames[number]
-            // Axes are alike: the numbers stand at the left of a row and below the lowest panel of a column.
-            drawAxes(on: canvas, frame, left: number % columns == 0, below: number + columns >= figure.panels.count)
+            // Where axes are alike, numbers stand at the left of a row and below the lowest panel of a column.
+            let (left, below) = (number % columns == 0, number + columns >= figure.panels.count)
+            drawAxes(on: canvas, frame, yAxes[number], left: left || figure.hasOwnYAxes, below: below)
             canvas.clipped(to: frame) {
                 for (index, series) in panel.series.enumerated() {
-                    draw(series, Drawing.color(index), on: canvas, frame)
+                    draw(series, yAxes[number], Drawing.color(index), on: canvas, frame)
                 }
             }
             canvas.text(captions[number], x: frame.x + frame.width / 2, y: frame.y - 8, .title, anchor: 0.5)
@@ -211,7 +220,7 @@ private struct Drawing {
 
     private static func color(_ index: Int) -> Color { Color.series[index % Color.series.count] }
 
-    private func drawAxes(on canvas: Canvas, _ frame: Frame, left: Bool, below: Bool) {
+    private func drawAxes(on canvas: Canvas, _ frame: Frame, _ yAxis: Axis, left: Bool, below: Bool) {
         func x(_ value: Double) -> Double? { xAxis.part(value).map { frame.x + $0 * frame.width } }
         func y(_ value: Double) -> Double? { yAxis.part(value).map { frame.bottom - $0 * frame.height } }
         for (value, label) in xAxis.ticks {
@@ -233,7 +242,9 @@ private struct Drawing {
         canvas.line([(frame.x, frame.y), (frame.x, frame.bottom), (frame.right, frame.bottom)], .axis)
     }
 
-    private func draw(_ series: Figure.Series, _ color: Color, on canvas: Canvas, _ frame: Frame) {
+    private func draw(
+        _ series: Figure.Series, _ yAxis: Axis, _ color: Color, on canvas: Canvas, _ frame: Frame
+    ) {
         let points = zip(series.x, series.y).map { x, y -> (x: Double, y: Double)? in
             guard let across = xAxis.part(x), let up = yAxis.part(y) else { return nil }
             return (frame.x + across * frame.width, frame.bottom - up * frame.height)

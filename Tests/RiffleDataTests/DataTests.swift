@@ -8,7 +8,7 @@ import Testing
 
 @testable import RiffleData
 
-@Suite struct CIFAR10Tests {
+@Suite struct CIFARTests {
     /// Records whose pixels depend on their number, channel and column.
     func records(_ count: Int, from first: Int = 0) -> [UInt8] {
         var bytes: [UInt8] = []
@@ -25,12 +25,12 @@ import Testing
         let scratch = try Scratch(), path = try scratch.file("a.bin", [UInt8](repeating: 0, count: 3073 * 400))
         let before = Int(rk_memory_now().live)
         do {
-            let set = try CIFAR10(path)
+            let set = try CIFAR(path)
             #expect(Int(rk_memory_now().live) - before >= 3073 * 400 && set.count == 400)
         }
         rk_memory_set_limit(Int(rk_memory_now().live) + 1_000_000)
         defer { rk_memory_set_limit(0) }
-        #expect(message { _ = try CIFAR10(path) }.contains("out of memory: 1.2 MB asked for"))
+        #expect(message { _ = try CIFAR(path) }.contains("out of memory: 1.2 MB asked for"))
     }
 
     @Test func readsTheBatchesOfAFolder() throws {
@@ -38,48 +38,65 @@ import Testing
         _ = try scratch.file("data_batch_2.bin", records(2, from: 3))
         _ = try scratch.file("data_batch_1.bin", records(3))
         let one = try scratch.file("test_batch.bin", records(1, from: 7))
-        let train = try CIFAR10(scratch.path)
-        #expect(train.count == 5 && train.classes[0] == "airplane")
-        #expect((0..<5).map(train.label) == [0, 1, 2, 3, 4])
-        #expect(try CIFAR10(scratch.path, split: "test").label(of: 0) == 7 && CIFAR10(one).count == 1)
+        let train = try CIFAR(scratch.path)
+        #expect(train.count == 5 && train.labels?.classes[0] == "airplane")
+        #expect(train.labels?.numbers == [1, 2, 3, 4, 5])
+        #expect(try CIFAR(scratch.path, split: "test").labels?.numbers == [8] && CIFAR(one).count == 1)
 
-        var pixels = [Float](repeating: 0, count: 3072)
-        pixels.withUnsafeMutableBufferPointer {
-            if let start = $0.baseAddress { train.copy(4, mirrored: false, to: start) }
-        }
+        let pixels = try set(train).batch([Draw(4), Draw(4, isMirrored: true)]).x.floats()
         #expect(pixels[3 * (32 + 5) + 2] == Float(4 * 3 + 100 + 5) / 127.5 - 1)
-        pixels.withUnsafeMutableBufferPointer {
-            if let start = $0.baseAddress { train.copy(4, mirrored: true, to: start) }
-        }
-        #expect(pixels[3 * (32 + 5) + 2] == Float(4 * 3 + 100 + 26) / 127.5 - 1)
+        #expect(pixels[3072 + 3 * (32 + 5) + 2] == Float(4 * 3 + 100 + 26) / 127.5 - 1)
 
         _ = try scratch.file("batches.meta.txt", Array("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n\n".utf8))
-        #expect(try CIFAR10(scratch.path).classes[9] == "j")
+        #expect(try CIFAR(scratch.path).labels?.classes[9] == "j")
         _ = try scratch.file("batches.meta.txt", Array("a\n".utf8))
-        #expect(message { _ = try CIFAR10(scratch.path) }.contains("found 1"))
+        #expect(message { _ = try CIFAR(scratch.path) }.contains("found 1"))
     }
 
     @Test func refusesBadFiles() throws {
         let scratch = try Scratch()
-        #expect(message { _ = try CIFAR10(scratch.path) }.contains("expected data_batch_*.bin"))
-        #expect(message { _ = try CIFAR10(scratch.path, split: "valid") }.contains("'valid'"))
-        #expect(message { _ = try CIFAR10(scratch("none")) }.contains("No such file"))
+        #expect(message { _ = try CIFAR(scratch.path) }.contains("expected data_batch_*.bin"))
+        #expect(message { _ = try CIFAR(scratch.path, split: "valid") }.contains("'valid'"))
+        #expect(message { _ = try CIFAR(scratch("none")) }.contains("No such file"))
         for length in [0, 1, 3072, 3074, 6145] {
             let path = try scratch.file("a.bin", [UInt8](repeating: 0, count: length))
-            #expect(message { _ = try CIFAR10(path) }.contains("records of 3073 bytes, found \(length) bytes"))
+            #expect(message { _ = try CIFAR(path) }.contains("records of 3073 bytes, found \(length) bytes"))
         }
         var bytes = records(3)
         bytes[3073] = 10
-        #expect(message { _ = try CIFAR10(scratch.file("a.bin", bytes)) }.contains("record 2 has the label 10"))
+        #expect(message { _ = try CIFAR(scratch.file("a.bin", bytes)) }.contains("record 2 has the label 10"))
     }
 
-    func set(_ count: Int) throws -> CIFAR10 {
+    func set(_ source: CIFAR) throws -> DataSet { DataSet(try PictureSet(source, PictureOptions())) }
+
+    func set(_ count: Int) throws -> DataSet {
         let scratch = try Scratch()
-        return try CIFAR10(scratch.file("a.bin", records(count)))
+        return try set(CIFAR(scratch.file("a.bin", records(count))))
+    }
+
+    @Test func hundredClassesHaveTwoLabels() throws {
+        let scratch = try Scratch()
+        var bytes: [UInt8] = []
+        for image in 0..<3 {
+            bytes += [UInt8(image), UInt8(90 + image)] + [UInt8](repeating: UInt8(image), count: 3072)
+        }
+        _ = try scratch.file("train.bin", bytes)
+        _ = try scratch.file("fine_label_names.txt", Array((0..<100).map { "f\($0)\n" }.joined().utf8))
+        for (rule, numbers, classes) in [
+            (PictureOptions.LabelRule?.none, [91, 92, 93], 100), (.coarse, [1, 2, 3], 20),
+        ] {
+            var options = PictureOptions()
+            options.labels = rule
+            let set = DataSet(try PictureFiles.open(scratch.path, options))
+            let batch = try set.batch([Draw(0), Draw(1), Draw(2)])
+            #expect(try batch.labels?.integers() == numbers && set.classes.count == classes)
+            #expect(try batch.x.floats()[2 * 3072] == 2 / 127.5 - 1)
+        }
+        #expect(message { _ = try CIFAR(scratch.path, .hundred, split: "test") }.contains("expected test.bin"))
     }
 
     func labels(_ batches: some BatchSequence, _ count: Int) throws -> [[Int]?] {
-        try (0..<count).map { _ in try batches.next().flatMap { try $0.batch.y?.integers() } }
+        try (0..<count).map { _ in try batches.next().flatMap { try $0.batch.labels?.integers() } }
     }
 
     @Test func orderDependsOnSeedAndPositionAlone() throws {
@@ -90,13 +107,13 @@ import Testing
         let first = try batches(1), all = try (0..<10).map { _ in try first.next() }
         let again = try batches(1)
         for position in [7, 0, 3, 9, 3] {
-            again.position = position
+            again.position = 4 * position
             let (batch, wanted) = (try #require(try again.next()), try #require(all[position]))
             #expect(try batch.batch.x.floats() == wanted.batch.x.floats() && batch.step == position + 1)
         }
         #expect(try labels(batches(2), 5) != labels(batches(1), 5))
         // Four epochs of ten in ten batches of four: each holds every image once, in an order of its own.
-        let order = try all.flatMap { try $0?.batch.y?.integers() ?? [] }
+        let order = try all.flatMap { try $0?.batch.labels?.integers() ?? [] }
         let epochs = (0..<4).map { Array(order[($0 * 10)..<($0 * 10 + 10)]) }
         #expect(epochs.allSatisfy { $0.sorted() == Array(1...10) } && Set(epochs).count == 4)
     }
@@ -112,7 +129,13 @@ import Testing
         #expect(try endless.count == nil && labels(endless, 4) == [[1, 2, 3], [4, 5, 1], [2, 3, 4], [5, 1, 2]])
         endless.position = 0
         let some = endless.take(2)
-        #expect(try some.count == 2 && labels(some, 3) == [[1, 2, 3], [4, 5, 1], nil] && endless.position == 2)
+        #expect(try some.count == 2 && labels(some, 3) == [[1, 2, 3], [4, 5, 1], nil] && endless.position == 6)
+        // A position may lie inside a batch: samples follow as they would have.
+        endless.position = 4
+        #expect(try labels(endless, 2) == [[5, 1, 2], [3, 4, 5]])
+        plain.position = 8
+        #expect(try labels(plain, 3) == [[4, 5], nil, [1, 2]])
+        plain.position = 5 + 2
         #expect(try labels(plain.take(4), 5) == [[3, 4], [5], [1, 2], [3, 4], nil])
         #expect(try Batches(set, size: 12, repeats: true).next()?.batch.x.shape == [12, 32, 32, 3])
         for size in [0, -1, Int.max] { #expect(message { _ = try Batches(set, size: size) }.contains("\(size)")) }

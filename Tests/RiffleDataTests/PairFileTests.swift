@@ -39,13 +39,13 @@ import Testing
         let set = try PairFile(path)
         #expect(set.count == 11 && set.sampleShape == Shape(shape) && set.isLabelled == labelled)
         for numbers in [Array(0..<11), [10, 0, 1, 2, 2, 7, 6], []] {
-            let batch = try set.batch(numbers.map { ($0, false) }),
+            let batch = try set.batch(numbers.map { Draw($0) }),
                 index = try Tensor(numbers.map { Int32($0 + 1) }, [numbers.count])
             #expect(
                 try batch.x.doubles() == pairs.x.take(index).doubles()
                     && batch.x.shape == Shape([numbers.count] + shape))
             #expect(try batch.noise?.doubles() == pairs.noise.take(index).doubles())
-            #expect(try batch.y?.integers() == (labelled ? numbers.map { $0 + 1 } : nil))
+            #expect(try batch.labels?.integers() == (labelled ? numbers.map { $0 + 1 } : nil))
         }
         // Any reader of the format finds the tensors.
         #expect(try SafeTensors(path).tensor(named: "x").doubles() == pairs.x.doubles())
@@ -60,15 +60,15 @@ import Testing
         }
         let first = try batches(1), all = try (0..<10).map { _ in try first.next()?.batch }, again = try batches(1)
         for position in [7, 0, 3, 9, 3] {
-            again.position = position
+            again.position = 4 * position
             let (batch, wanted) = (try #require(try again.next()).batch, try #require(all[position]))
             #expect(try batch.noise?.floats() == wanted.noise?.floats() && batch.noise != nil)
-            #expect(try batch.y?.integers() == wanted.y?.integers() && batch.y != nil)
+            #expect(try batch.labels?.integers() == wanted.labels?.integers() && batch.labels != nil)
         }
-        let order = try all.flatMap { try $0?.y?.integers() ?? [] }
+        let order = try all.flatMap { try $0?.labels?.integers() ?? [] }
         #expect((0..<4).allSatisfy { order[($0 * 10)..<($0 * 10 + 10)].sorted() == Array(1...10) })
-        #expect(try batches(2).next()?.batch.y?.integers() != all[0]?.y?.integers())
-        #expect(message { _ = try Batches(set, size: 2, flip: true) }.contains("only images"))
+        #expect(try batches(2).next()?.batch.labels?.integers() != all[0]?.labels?.integers())
+        #expect(message { _ = try Batches(set, size: 2, flip: true) }.contains("only pictures"))
     }
 
     /// Nothing is there before the end, and an older file stays as it is.
@@ -172,7 +172,7 @@ import Testing
         // Cut off while it is open.
         let set = try PairFile(path)
         truncate(path, off_t(whole.count - 4))
-        #expect(message { _ = try set.batch([(0, false), (2, false)]) }.contains("'\(path)': it was cut off"))
+        #expect(message { _ = try set.batch([Draw(0), Draw(2)]) }.contains("'\(path)': it was cut off"))
     }
 
     @Test func namesOfOtherFormatsAreRefused() throws {

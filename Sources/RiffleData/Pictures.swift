@@ -1,0 +1,175 @@
+import RiffleIO
+import RiffleTensor
+import Synchronization
+
+/// A picture as its file has it.
+package enum Picture {
+    /// Of 8 bits a sample.
+    case bytes(Raster<UInt8>)
+    /// Floats, which are taken as they are.
+    case floats(Raster<Float>)
+}
+
+/// The width and height of a picture.
+package struct PictureSize: Equatable, Sendable, CustomStringConvertible {
+    package let width: Int
+    package let height: Int
+    package var description: String { "\(width) x \(height)" }
+
+    package init(width: Int, height: Int) {
+        self.width = width
+        self.height = height
+    }
+}
+
+/// Pictures as their files have them, of any sizes, by number from 0.
+package protocol PictureSource: AnyObject, Sendable {
+    var count: Int { get }
+    var labels: Labels? { get }
+    /// Where the pictures come from, as the user wrote it.
+    var origin: String { get }
+    /// What was passed over when the files were looked through.
+    var skips: Skips { get }
+    /// Whether a picture is there without decoding or reading a file.
+    var isAtHand: Bool { get }
+    /// The channels of a picture where the user names none.
+    var channels: Int { get }
+    func size(of picture: Int) -> PictureSize
+    /// The picture's name in messages, in quotes.
+    func name(of picture: Int) -> String
+    func picture(_ number: Int) throws -> Picture
+}
+
+/// How a set of pictures is to be made of files.
+package struct PictureOptions: Sendable {
+    /// Where labels come from.
+    package enum LabelRule: String, CaseIterable, Sendable { case folders, file, fine, coarse, none }
+
+    /// The pictures' size; their own where nil.
+    package var size: PictureSize?
+    package var crop = Fitting.Crop.none
+    package var filter = ResizeFilter.lanczos
+    package var channels: Int?
+    /// The rule that fits the files where nil.
+    package var labels: LabelRule?
+    /// Which part of sets that are published in two.
+    package var split: String?
+    /// Whether broken pictures are passed over rather than an error.
+    package var skipsBroken = false
+
+    package init() {}
+}
+
+/// Pictures of one size, made of those of a source.
+package final class PictureSet: SampleSource {
+    package let source: any PictureSource
+    package let fitting: Fitting
+    private let skipsBroken: Bool
+    private let notes: [String]
+    /// Pictures whose pixels turned out to be broken, by number.
+    private let broken = Mutex<[Int: String]>([:])
+
+    /// - Throws: `RiffleError` when there are no pictures, or they differ in size and nothing says how to make them
+    ///   equal.
+    package init(_ source: any PictureSource, _ options: PictureOptions) throws {
+        guard source.count >= 1 else {
+            let skipped = source.skips.count > 0 ? " (skipped: \(source.skips.description))" : ""
+            throw RiffleError("", "no pictures in '\(source.origin)'\(skipped)")
+        }
+        self.source = source
+        skipsBroken = options.skipsBroken
+        let own = source.size(of: 0)
+        let wanted = options.size ?? own
+        fitting = Fitting(
+            width: wanted.width, height: wanted.height, channels: options.channels ?? source.channels,
+            crop: options.crop, filter: options.filter)
+        if let stranger = (1..<source.count).first(where: { source.size(of: $0) != own }) {
+            try PictureSet.check(source, stranger, fitting, hasSize: options.size != nil)
+        }
+        var notes: [String] = []
+        if PictureSet.isStretched(own, fitting) { notes.append("stretched from \(own)") }
+        if case .floats(let first)? = source.isAtHand || source.skips.count == 0 ? try? source.picture(0) : nil,
+            let low = first.samples.min(), let high = first.samples.max()
+        {
+            notes.append("floats, from \(riffleFormat(Double(low))) to \(riffleFormat(Double(high))) in the first")
+        }
+        self.notes = notes
+    }
+
+    /// Pictures of several sizes need a size to become, and are not distorted to it.
+    private static func check(_ source: any PictureSource, _ stranger: Int, _ fitting: Fitting, hasSize: Bool) throws {
+        let pair =
+            "\(source.name(of: 0)) has \(source.size(of: 0)) pixels, \(source.name(of: stranger)) "
+            + "\(source.size(of: stranger))"
+        guard hasSize else {
+            throw RiffleError(
+                "", "the pictures differ in size: \(pair); give them one, as in { size = 64, crop = \"center\" }")
+        }
+        guard fitting.crop == .none,
+            let first = (0..<source.count).first(where: { isStretched(source.size(of: $0), fitting) })
+        else { return }
+        let shape = "\(source.name(of: first)) of \(source.size(of: first)) pixels is not of the shape "
+        throw RiffleError(
+            "",
+            "the pictures differ in size: \(pair); \(shape)\(fitting.width) x \(fitting.height), and crop = \"center\" "
+                + "cuts the largest part of that shape")
+    }
+
+    /// Whether a picture changes its shape by more than its pixels' rounding.
+    private static func isStretched(_ size: PictureSize, _ fitting: Fitting) -> Bool {
+        guard fitting.crop == .none else { return false }
+        let part = fitting.largest(inWidth: size.width, height: size.height)
+        return abs(part.width - size.width) > 1 || abs(part.height - size.height) > 1
+    }
+
+    package var count: Int { source.count }
+    package var sampleShape: Shape { [fitting.height, fitting.width, fitting.channels] }
+    package var arePictures: Bool { true }
+    package var isCroppedAtRandom: Bool { fitting.crop == .random }
+    package var isAtHand: Bool { source.isAtHand }
+    package var labels: Labels? { source.labels }
+
+    package func copy(_ draw: Draw, to numbers: UnsafeMutableBufferPointer<Float>) throws -> Bool {
+        if skipsBroken, broken.withLock({ $0[draw.number] != nil }) { return false }
+        do {
+            let name = source.name(of: draw.number)
+            switch try source.picture(draw.number) {
+            case .bytes(let raster):
+                try fitting.bytes(raster, place: draw.place, name: name).write(mirrored: draw.isMirrored, to: numbers)
+            case .floats(let raster):
+                try fitting.floats(raster, place: draw.place, name: name).write(mirrored: draw.isMirrored, to: numbers)
+            }
+            return true
+        } catch let error as RiffleError where skipsBroken && error.kind == .mistake {
+            broken.withLock { $0[draw.number] = error.message }
+            return false
+        }
+    }
+
+    /// A picture of bytes, fitted; nil where it is broken and broken ones are skipped.
+    /// - Throws: `RiffleError` for pictures of floats as well.
+    package func bytes(of number: Int) throws -> Raster<UInt8>? {
+        do {
+            guard case .bytes(let raster) = try source.picture(number) else {
+                throw RiffleError("", "'\(source.origin)' holds floats, which are not packed as bytes", kind: .mistake)
+            }
+            return try fitting.bytes(raster, name: source.name(of: number))
+        } catch let error as RiffleError where skipsBroken && error.kind == .mistake {
+            broken.withLock { $0[number] = error.message }
+            return nil
+        }
+    }
+
+    package func description(_ count: String) -> String {
+        let classes = labels?.summary ?? ""
+        var notes = notes
+        if source.skips.count > 0 { notes.append("skipped: \(source.skips.description)") }
+        let broken = broken.withLock { $0.sorted { $0.key < $1.key }.map(\.value) }
+        if let first = broken.first {
+            notes.append(
+                "\(broken.count) broken, the next picture stands in (\(first)\(broken.count > 1 ? ", ..." : ""))")
+        }
+        return "\(count) pictures \(fitting.width) x \(fitting.height) x \(fitting.channels)\(classes), from "
+            + source.origin + (notes.isEmpty ? "" : " (\(notes.joined(separator: "; ")))")
+    }
+}
