@@ -13,8 +13,13 @@ let package = Package(
         // System libraries, from Debian's packages.
         .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
         .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+        .systemLibrary(name: "CJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg62-turbo-dev"])]),
+        .systemLibrary(name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
         .systemLibrary(name: "CEdit", pkgConfig: "libedit", providers: [.apt(["libedit-dev"])]),
+        .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+        .systemLibrary(name: "CNettle", pkgConfig: "nettle", providers: [.apt(["nettle-dev"])]),
 
         // The hot loops: plain pointers and sizes in, numbers out.
         .target(
@@ -24,17 +29,21 @@ let package = Package(
         // The only code that touches lua_State.
         .target(name: "CLuaBridge", dependencies: ["CLua"], cSettings: cSettings),
 
-        // libpng's errors, which jump, kept out of Swift.
-        .target(name: "CImage", dependencies: ["CPNG"], cSettings: cSettings),
+        // The errors of libpng and libjpeg, which jump, kept out of Swift; libwebp; resizing.
+        .target(name: "CImage", dependencies: ["CPNG", "CJPEG", "CWebP"], cSettings: cSettings),
 
         .target(name: "RiffleTensor", dependencies: ["CKernels"]),
         .target(name: "RiffleNN", dependencies: ["RiffleTensor", "CKernels"]),
         .target(name: "RiffleFlow", dependencies: ["RiffleNN", "RiffleTensor", "CKernels"]),
         .target(name: "RiffleMetrics", dependencies: ["RiffleTensor", "CKernels"]),
-        .target(name: "RiffleIO", dependencies: ["RiffleNN", "RiffleTensor", "CImage"]),
+        .target(
+            name: "RiffleIO",
+            dependencies: ["RiffleNN", "RiffleTensor", "CImage", "CZip", "CZlib", "CNettle"]),
         .target(name: "RiffleData", dependencies: ["RiffleIO", "RiffleTensor"]),
         .target(name: "RiffleFigures", dependencies: ["RiffleIO", "RiffleTensor", "CCairo"]),
-        .target(name: "RiffleRuns", dependencies: ["RiffleData", "RiffleIO", "RiffleNN", "RiffleTensor"]),
+        .target(
+            name: "RiffleRuns", dependencies: ["RiffleIO", "RiffleTensor"],
+            resources: [.embedInCode("Page")]),
         .target(
             name: "RiffleLua",
             dependencies: [
@@ -45,7 +54,8 @@ let package = Package(
         .executableTarget(
             name: "riffle",
             dependencies: [
-                "RiffleLua", "RiffleTensor", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "RiffleLua", "RiffleRuns", "RiffleFigures", "RiffleData", "RiffleIO", "RiffleTensor",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
         // What several tests use: folders for a test, fixtures, messages of errors.
@@ -66,14 +76,26 @@ let package = Package(
         .testTarget(
             name: "RiffleFiguresTests",
             dependencies: ["RiffleFigures", "RiffleData", "RiffleIO", "RiffleTensor", "TestSupport"]),
-        .testTarget(name: "RiffleRunsTests", dependencies: ["RiffleRuns", "RiffleTensor", "TestSupport"]),
+        .testTarget(name: "RiffleRunsTests", dependencies: ["RiffleRuns", "RiffleIO", "RiffleTensor", "TestSupport"]),
         .testTarget(
             name: "RiffleLuaTests",
             dependencies: [
-                "RiffleLua", "RiffleFlow", "RiffleRuns", "RiffleData", "RiffleIO", "RiffleMetrics", "RiffleNN",
+                "RiffleLua", "RiffleFlow", "RiffleRuns", "RiffleIO", "RiffleMetrics", "RiffleNN",
                 "RiffleTensor", "CKernels", "riffle",
             ],
-            exclude: ["lua"]),
+            exclude: ["lua", "runs"]),
     ],
     swiftLanguageModes: [.v6]
 )
+
+// scripts/fuzz builds this program, and no other command does: libFuzzer's loop around the readers of files.
+if let runtime = Context.environment["RIFFLE_FUZZ"] {
+    package.targets += [
+        .target(name: "CFuzzer", path: "Tests/CFuzzer"),
+        .executableTarget(
+            name: "ReaderFuzzer",
+            dependencies: ["CFuzzer", "CZlib", "RiffleData", "RiffleIO", "RiffleNN", "RiffleRuns", "RiffleTensor"],
+            path: "Tests/ReaderFuzzer", exclude: ["seeds"],
+            linkerSettings: [.unsafeFlags([runtime]), .linkedLibrary("stdc++")]),
+    ]
+}

@@ -53,6 +53,9 @@ final class Binding {
         } catch let error as RiffleError {
             switch error.kind {
             case .mistake: return fail(&frame, described(error))
+            case .notFinite:
+                return fail(
+                    &frame, described(error) + " (riffle.nan_guard(true) stops at the operation where it begins)")
             case .outOfMemory: return fail(&frame, described(error) + engine.largestTensors())
             case .interrupted: return fail(&frame, error.message)
             }

@@ -23,7 +23,7 @@ package enum Console {
     }
 
     /// The columns of the terminal to which a stream writes; nil where the stream is no terminal.
-    static func width(of file: Int32) -> Int? {
+    package static func width(of file: Int32) -> Int? {
         var size = winsize()
         guard isatty(file) == 1, ioctl(file, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
         return Int(size.ws_col)

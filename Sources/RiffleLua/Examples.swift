@@ -4,6 +4,7 @@ package enum Examples {
         ("tensors", PackageResources.tensors_lua),
         ("quickstart", PackageResources.quickstart_lua),
         ("cifar10", PackageResources.cifar10_lua),
+        ("pictures", PackageResources.pictures_lua),
         ("own_loss", PackageResources.own_loss_lua),
         ("compare", PackageResources.compare_lua),
         ("one_step", PackageResources.one_step_lua),

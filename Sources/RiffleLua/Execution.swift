@@ -1,5 +1,6 @@
 import Glibc
 import RiffleIO
+import RiffleRuns
 import RiffleTensor
 
 extension LuaEngine {
@@ -28,13 +29,17 @@ extension LuaEngine {
             case .line(let code): try runEntry(code, name: "=command line")
             case .standardInput:
                 try runEntry(text(asSource(try contents(of: 0, named: "standard input"))), name: "=stdin")
-            case .file(let path): try runScript(asSource(try contents(of: path)), path, keepsLocals: thenSession)
-            case .example(let name, let source):
+            case .file(let path):
+                source = asSource(try contents(of: path))
+                try runScript(source, path, keepsLocals: thenSession)
+            case .example(let name, let text):
+                source = text
                 try run(source, name: "@examples/\(name).lua", arguments: arguments, results: 0)
             }
             return true
         } catch {
             wasInterrupted = Interrupt.requested
+            OpenRuns.fail("\(error)")
             Progress.finishVisible()
             Console.error("riffle: " + Self.report(error) + "\n")
             return false
@@ -45,6 +50,13 @@ extension LuaEngine {
     /// afterwards.
     /// - Returns: whether nothing was lost.
     package func settle() -> Bool {
+        OpenRuns.closeAll()
+        if runOptions.isTest || runOptions.allowsChanges || runOptions.resume != nil, !runOptionsAreUsed {
+            Console.error(
+                "riffle: --resume, --allow-changes and --test-run are for scripts that make a run, and this one made "
+                    + "none\n"
+            )
+        }
         UnfinishedWork.settle()
         return Console.flushFiles() && !UnfinishedWork.hasLosses
     }

@@ -19,6 +19,13 @@ package final class LuaEngine: @unchecked Sendable {
     package let catalogue = Catalogue()
     let memory = GarbagePolicy()
     private(set) lazy var session = Result { try Session(self) }
+    /// What the command line says of the script's run, and whether a run has asked for it.
+    var runOptions = RunOptions()
+    var runOptionsAreUsed = false
+    /// Whether riffle.args has read the command line.
+    var argumentsAreRead = false
+    /// The source of the script that runs last; empty where none does.
+    var source: [UInt8] = []
     /// Whether Ctrl-C stopped the last program.
     package internal(set) var wasInterrupted = false
 
@@ -56,8 +63,8 @@ package final class LuaEngine: @unchecked Sendable {
             Console.error("riffle: \(message)\n")
         }
         register(Library.classes)
-        for function in Library.functions { register(function) }
-        for function in internals { define(RLUA_INTERNAL, function) }
+        for function in Library.functions + engineFunctions { register(function) }
+        for function in internals + runInternals { define(RLUA_INTERNAL, function) }
         try runPrelude()
         setArguments(script, arguments)
         Context.current.callLocation = { [state] in state.engine?.callLocation ?? "" }

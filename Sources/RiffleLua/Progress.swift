@@ -20,13 +20,26 @@ package final class Progress: @unchecked Sendable {
     private let total: Int?
     private let isTerminal: Bool
     private let start = Progress.now()
-    private var step = 0
+    private var step: Int
+    /// Steps that were done before the bar began.
+    private let done: Int
+    /// Samples that a step takes, where the line has these and the memory in use.
+    private let samples: Int?
+    private let isOfRun: Bool
     private var shownAt = 0.0
     private var isDone = false
 
-    init(label: String, total: Int?) {
+    /// - Parameters:
+    ///   - done: steps that were done before.
+    ///   - samples: samples that a step takes.
+    ///   - isOfRun: whether the line has the memory in use.
+    init(label: String, total: Int?, done: Int = 0, samples: Int? = nil, isOfRun: Bool = false) {
         self.label = label
         self.total = total
+        self.done = done
+        self.samples = samples
+        self.isOfRun = isOfRun
+        step = done
         isTerminal = isatty(2) == 1
         Progress.finishVisible()
         Progress.shared.withLock { $0.loss = nil }
@@ -35,11 +48,11 @@ package final class Progress: @unchecked Sendable {
     /// Seconds on a clock that only goes forward.
     static func now() -> Double { Profiler.now() }
 
-    /// Called after each step. Shows the bar ten times a second on a terminal, elsewhere every half minute.
+    /// Called after each step. Shows the bar ten times a second on a terminal, elsewhere once a minute.
     func advance(to step: Int) {
         self.step = step
         let now = Progress.now()
-        guard now - (shownAt == 0 && !isTerminal ? start : shownAt) >= (isTerminal ? 0.1 : 30), !isDone else { return }
+        guard now - (shownAt == 0 && !isTerminal ? start : shownAt) >= (isTerminal ? 0.1 : 60), !isDone else { return }
         shownAt = now
         show(now)
     }
@@ -73,7 +86,7 @@ package final class Progress: @unchecked Sendable {
 
     /// The parts of a line, in the order in which they are left out where the line is too long.
     private enum Part: Int, Comparable {
-        case rate, label, time, loss, count
+        case memory, rate, label, time, loss, count
         static func < (a: Part, b: Part) -> Bool { a.rawValue < b.rawValue }
     }
 
@@ -83,16 +96,19 @@ package final class Progress: @unchecked Sendable {
     func line(elapsed: Double, width: Int?) -> String {
         var parts: [(part: Part, text: String)] = label.isEmpty ? [] : [(.label, label)]
         parts.append((.count, total.map { "\(step)/\($0)" } ?? "\(step)"))
-        let rate = elapsed > 0 ? Double(step) / elapsed : 0
-        if step > 0 {
+        let rate = elapsed > 0 ? Double(step - done) / elapsed : 0
+        if rate > 0, let samples {
+            parts.append((.rate, "\(significant(rate * Double(samples), 3)) samples/s"))
+        } else if rate > 0 {
             parts.append((.rate, rate >= 1 ? "\(significant(rate, 3))/s" : "\(significant(1 / rate, 3)) s each"))
         }
         if isDone {
             parts.append((.time, "in \(clock(elapsed))"))
-        } else if let total, step > 0 {
-            parts.append((.time, "\(clock(elapsed * Double(total - step) / Double(step))) left"))
+        } else if let total, rate > 0 {
+            parts.append((.time, "\(clock(Double(total - step) / rate)) left"))
         }
         if let loss = Progress.shared.withLock({ $0.loss }) { parts.append((.loss, "loss \(significant(loss, 4))")) }
+        if isOfRun { parts.append((.memory, readable(bytes: Memory.now.live))) }
         func length() -> Int { parts.reduce(-2) { $0 + $1.text.count + 2 } }
         while let width, length() > width, parts.count > 1, let least = parts.map(\.part).min() {
             parts.removeAll { $0.part == least }

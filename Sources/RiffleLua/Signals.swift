@@ -1,6 +1,7 @@
 import CLuaBridge
 import Glibc
 import RiffleIO
+import RiffleRuns
 import RiffleTensor
 
 /// The handlers of signals: Ctrl-C stops the computation, and signals that end the process leave no file half written.
@@ -16,7 +17,13 @@ package enum Signals {
         Interrupt.clear()
         var action = sigaction()
         // Without SA_RESTART, so that a signal ends a read from the terminal.
-        action.__sigaction_handler.sa_handler = { _ in
+        action.__sigaction_handler.sa_handler = { number in
+            if Signals.exitsOnSecond, Signals.asksRun(number) { return }
+            // A run that was asked before finishes its step; a second interrupt does not wait for that.
+            if Signals.exitsOnSecond, StopRequest.signal != 0 {
+                PartFile.removeAll()
+                _exit(130)
+            }
             if Interrupt.requested, Signals.exitsOnSecond {
                 PartFile.removeAll()
                 _exit(130)
@@ -33,6 +40,15 @@ package enum Signals {
         if tcgetattr(0, &modes) == 0 { terminal = modes }
     }
 
+    /// Asks a run whose loop goes on to finish its step, write a checkpoint and end.
+    /// - Returns: false where there is no such run, or it was asked before.
+    private static func asksRun(_ number: Int32) -> Bool {
+        guard StopRequest.ask(number) else { return false }
+        let note: StaticString = "\nriffle: finishing this step, then a checkpoint; a second Ctrl-C stops at once\n"
+        _ = write(2, note.utf8Start, note.utf8CodeUnitCount)
+        return true
+    }
+
     /// Makes signals that end the process remove its unfinished files. Signals that are ignored (nohup) stay ignored.
     package static func removeUnfinishedFiles() {
         PartFile.prepareForSignals()
@@ -47,6 +63,7 @@ package enum Signals {
                 continue
             }
             action.__sigaction_handler.sa_handler = { number in
+                if [SIGTERM, SIGHUP, SIGUSR1].contains(number), Signals.asksRun(number) { return }
                 PartFile.removeAll()
                 if var modes = Signals.terminal {
                     tcsetattr(0, TCSANOW, &modes)

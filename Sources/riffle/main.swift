@@ -10,7 +10,13 @@ private let usage = """
     riffle -e CODE [-e CODE]      runs code as a session does, and prints its value
     riffle < FILE                 runs standard input likewise
     riffle - [ARGUMENTS] < FILE   the same, with arguments
+    riffle runs [FOLDER]          lists runs with step, loss, state and age
+    riffle plot RUN...            draws curves of runs in one picture
+    riffle report RUN             makes one HTML file of a run
     riffle examples [run] [NAME]  lists, shows or runs what comes with Riffle
+    riffle inspect FILE           lists the tensors of a file
+    riffle convert IN OUT         writes the tensors of a file as safetensors
+    riffle pack FOLDER OUT.npy    makes one array of a set of pictures
     riffle doctor                 reports what Riffle found on this machine
     riffle docs                   prints the reference page
     """
@@ -106,7 +112,9 @@ struct Docs: ParsableCommand {
 
 /// The commands other than running scripts, by their first word.
 let commands: [String: any ParsableCommand.Type] = [
+    "runs": RunsCommand.self, "plot": PlotCommand.self, "report": ReportCommand.self,
     "examples": ExamplesCommand.self, "doctor": DoctorCommand.self, "docs": Docs.self,
+    "convert": ConvertCommand.self, "inspect": InspectCommand.self, "pack": PackCommand.self,
 ]
 
 /// Runs a command to the end of the process.

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import RiffleTensor
 import Testing
@@ -143,6 +144,32 @@ import Testing
         #expect(try riffle(["doctor"]).output.contains("threads"))
         #expect(try riffle(["--version"]).output == "riffle \(Version.text)\n")
         for help in [["--help"], ["examples", "--help"]] { #expect(try riffle(help).output.contains("USAGE")) }
+    }
+
+    /// A checkpoint of PyTorch is looked at, converted and loaded without Python.
+    @Test func readsCheckpoints() throws {
+        let path = ScriptTests.folder + "/../../Fixtures/checkpoint-zip.pt"
+        let copy = temporaryFolder() + "/copy.safetensors"
+        let listed = try riffle(["inspect", path]).output
+        #expect(listed.contains("ema_model.module.first.weight  float32  [8, 2]\n") && listed.contains("\nsha256 "))
+        let refused = try riffle(["convert", path, copy])
+        #expect(refused.code == 1 && refused.error.contains("ema_model: 4 tensors"), "\(refused)")
+        #expect(try riffle(["convert", path, copy, "--entry", "ema_model", "--strip", "module."]).code == 0)
+        let script = """
+            local path, copy = "\(path)", "\(copy)"
+            local linear = riffle.nn.linear
+            local function forward(self, x) return self.last(self.first(x)) end
+            local function net()
+              return riffle.nn.module { first = linear(2, 8), last = linear(8, 2), forward = forward }
+            end
+            local a = net():load(path, { entry = "ema_model", strip = "module." })
+            local b = net():load(copy)
+            local c = riffle.data.load(path, { entry = "net_model", names = { "last.bias" } })
+            local d = riffle.data.inspect(path)["net_model.last.bias"]
+            local distance = (a.first.weight - b.first.weight):abs():max():item()
+            print(distance, c["last.bias"]:shape(), c["last.weight"], d.dtype, #d.shape)
+            """
+        #expect(try riffle(["-e", script]).output == "0.0\t[2]\tnil\tfloat32\t1\n")
     }
 
     static let mistakes: [([String], [String], String)] = [

@@ -120,6 +120,11 @@ import Testing
     struct Given {
         let teacher: Network, labelled: Network, student: Network, x: Tensor
         var parameters: [Parameter] { teacher.parameters.map(\.parameter) }
+
+        func naming(_ optimizer: Optimizer) -> Optimizer {
+            optimizer.names = teacher.parameters.map(\.name)
+            return optimizer
+        }
     }
 
     /// A call from Lua, and the same in Swift with everything left out that has a default.
@@ -184,8 +189,8 @@ import Testing
         Pair("nn.group_norm(64)") { _ in try GroupNorm(64) }, Pair("nn.layer_norm(8)") { _ in try LayerNorm(8) },
         Pair("nn.rms_norm(8)") { _ in try RMSNorm(8) }, Pair("nn.loss_weight()") { _ in try LearnedWeight() },
         Pair("nn.embedding(3, 4)") { _ in try Embedding(3, 4) },
-        Pair("optim.adamw(teacher)") { try AdamW($0.parameters) },
-        Pair("optim.sgd(teacher, 0.1)") { try SGD($0.parameters, .init(learningRate: 0.1)) },
+        Pair("optim.adamw(teacher)") { $0.naming(try AdamW($0.parameters)) },
+        Pair("optim.sgd(teacher, 0.1)") { $0.naming(try SGD($0.parameters, .init(learningRate: 0.1))) },
         Pair("optim.ema(teacher, { decay = 0.9 })") { try EMA($0.teacher, decay: 0.9) },
         Pair("optim.power_ema(teacher)") { try PowerEMA($0.teacher) },
         Pair("optim.cosine(3, { peak = 1, total = 10 })") { _ in Schedule.cosine(3, peak: 1, total: 10) },

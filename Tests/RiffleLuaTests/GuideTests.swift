@@ -21,9 +21,9 @@ import Testing
 
     @Test(arguments: [
         ("quickstart", ["--seed", "2"], "ITVM student"),
-        ("compare", ["--set", "moons", "itvm", "lfmd + shortcut"], "lfmd + shortcut"),
-        ("one_step", ["moons"], "generator, 1 evaluation"), ("guided", [], "student of it, 1 evaluation"),
-        ("reflow", ["circles"], "round 2"),
+        ("compare", ["--set", "moons", "--methods", "itvm,lfmd + shortcut"], "lfmd + shortcut"),
+        ("one_step", ["--set", "moons"], "generator, 1 evaluation"), ("guided", [], "student of it, 1 evaluation"),
+        ("reflow", ["--set", "circles"], "round 2"),
     ])
     func pictures(_ name: String, _ arguments: [String], _ expected: String) throws {
         let folder = temporaryFolder()
@@ -54,9 +54,12 @@ import Testing
             for byte in 0..<3073 { fputc(Int32(byte == 0 ? record % 10 : (record * 7 + byte) % 256), file) }
         }
         fclose(file)
-        #expect(try example("cifar10", [folder], in: folder).contains("64 images of 10 classes"))
-        for name in ["cifar10-teacher.png", "cifar10-student-1.png", "cifar10-student.safetensors"] {
-            #expect(access("\(folder)/\(name)", R_OK) == 0, "\(name)")
+        #expect(try example("cifar10", ["--data", folder], in: folder).contains("64 images of 10 classes"))
+        for name in [
+            "teacher.safetensors", "teacher/images/teacher/00000003.png", "student/images/student-1/00000003.png",
+            "student.safetensors", "student/status.json",
+        ] {
+            #expect(access("\(folder)/runs/cifar10/\(name)", R_OK) == 0, "\(name)")
         }
     }
 
@@ -85,6 +88,33 @@ import Testing
         #expect(access("\(folder)/moons.png", R_OK) == 0)
     }
 
+    /// The script of the page on runs, stopped and gone on with by the options that the page names.
+    @Test func runs() throws {
+        let folder = temporaryFolder()
+        let page = String(decoding: try contents(of: "\(Self.root)/docs/runs.md"), as: UTF8.self)
+        let lines = page.split(separator: "\n", omittingEmptySubsequences: false)
+        let start = try #require(lines.firstIndex { $0.hasPrefix("    local riffle") })
+        let block = lines[start...].prefix { $0.isEmpty || $0.hasPrefix("    ") }
+        try write(block.joined(separator: "\n"), to: "\(folder)/train.lua")
+        func train(_ arguments: String...) throws -> (output: String, error: String, code: Int32) {
+            try riffle(["train.lua"] + arguments, in: folder)
+        }
+        let test = try train("--test-run")
+        #expect(test.code == 0 && test.output.contains("memory at most"), "\(test)")
+        #expect(try train("--steps", "3").code == 0)
+        let longer = try train("--steps", "5")
+        #expect(longer.code == 1 && longer.error.contains("steps is 5, and was 3"), "\(longer)")
+        let on = try train("--steps", "5", "--allow-changes")
+        #expect(on.code == 0 && on.error.contains("goes on from step 3 of 5"), "\(on)")
+        let anew = try train("--steps", "2", "--resume", "none")
+        #expect(anew.code == 0 && anew.error.contains("is in runs/moons/earlier/1"), "\(anew)")
+        #expect(try train("--help").output.contains("--lr X"))
+        let unused = try riffle(["-", "--resume", "none"], input: "require 'riffle'.args {}", in: folder)
+        #expect(unused.error.contains("are for scripts that make a run"), "\(unused)")
+        #expect(try riffle(["runs"], in: folder).output.contains("2/2"))
+        #expect(try riffle(["report", "runs/moons"], in: folder).code == 0)
+    }
+
     /// Indented blocks that begin by requiring riffle are whole scripts.
     @Test func gettingStarted() throws {
         var lines = try Self.page("docs/getting-started.md").split(
@@ -95,6 +125,8 @@ import Testing
             output += try run(code: block.joined(separator: "\n"), in: temporaryFolder())
             lines = lines[block.endIndex...]
         }
-        #expect(output == "[1, 2]\n")
+        for line in ["4 pictures 16 x 16 x 3, from .", "[\"setosa\", \"versicolor\"]", "[32, 2]\t[32]\t32", "[1, 2]"] {
+            #expect(output.contains(line), "\(output)")
+        }
     }
 }

@@ -67,7 +67,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("resume", "Checkpoints: save, load, resume"), ("checkpoint", "riffle: net:save"),
+        ("resume", "Checkpoints: save, load, resume"), ("checkpoint", "riffle.checkpoint"),
         ("own data", "x:take(riffle.randint"), ("classes", "riffle.nn.mlp"),
         ("From PyTorch", "torch.randn(8, 2)"), ("memory", "topic: Memory and speed"),
         ("learning rate", "riffle.optim.warmup"), ("half_life", "riffle.optim.ema"),

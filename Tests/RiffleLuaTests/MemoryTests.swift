@@ -106,6 +106,26 @@ import Testing
         #expect(stats.contains("limit            2.0 GB  2000000000"), "\(stats)")
     }
 
+    @Test func estimatesAreWhatAFunctionTakes() throws {
+        let engine = try LuaEngine()
+        let answer = engine.answer(
+            """
+            local riffle = require "riffle"
+            local kept
+            local need = riffle.memory.estimate(function(n)
+              local x = riffle.ones(n)
+              local y = x + x
+              x:free(); y:free()
+              kept = riffle.ones(n // 4)
+            end, 1000000)
+            assert(need.total <= riffle.memory.stats().peak and need.kept >= 1e6 and need.kept < 1.1e6, tostring(need))
+            assert(need.peak >= 8e6 and need.peak < 8.8e6, tostring(need))
+            assert(not pcall(riffle.memory.estimate, error))
+            return tostring(need):match("beyond what was there before, of which 1.0 MB stay") ~= nil
+            """)
+        #expect(answer.first?.brief == "true", "\(answer)")
+    }
+
     @Test func lastingObjectsAreReleasedWithTheState() throws {
         weak var parameter: Parameter?
         do {

@@ -74,8 +74,10 @@ private func wait(for process: pid_t, reading terminal: Int32? = nil) -> Int32 {
 /// - Parameters:
 ///   - output: where standard output goes, instead of into the answer.
 ///   - folder: the current folder of the process; that of the tests when nil.
+///   - killedAfter: milliseconds after which the process gets a signal, if it still runs.
 func riffle(
-    _ arguments: [String], input: String = "", output: String? = nil, in folder: String? = nil, settings: [String] = []
+    _ arguments: [String], input: String = "", output: String? = nil, in folder: String? = nil,
+    settings: [String] = [], killedAfter: (milliseconds: Int, signal: Int32)? = nil
 ) throws -> (output: String, error: String, code: Int32) {
     let state = temporaryFolder()
     try write(input, to: "\(state)/in")
@@ -83,6 +85,10 @@ func riffle(
         posix_spawn_file_actions_addopen(&actions, 0, "\(state)/in", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, output ?? "\(state)/out", O_WRONLY | O_CREAT, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, "\(state)/err", O_WRONLY | O_CREAT, 0o600)
+    }
+    if let killedAfter {
+        usleep(UInt32(1000 * killedAfter.milliseconds))
+        kill(process, killedAfter.signal)
     }
     let code = wait(for: process)
     func text(_ name: String) throws -> String {

@@ -22,6 +22,7 @@ enum FlowLibrary {
                 source: "Lipman et al. 2022; Liu et al. 2022")
         ) { arguments in
             let loss = MatchingLoss.all.read(arguments, into: MatchingLoss())
+            LossLibrary.lastParts = [:]
             return [
                 .tensor(
                     try loss(

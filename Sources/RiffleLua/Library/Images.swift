@@ -13,7 +13,13 @@ enum ImageLibrary {
 
     static let functions: [Function] = [
         Function(
-            "image.load", [Argument("path", .string, "a PNG of 8 or 16 bits")],
+            "image.load",
+            [
+                Argument("path", .string, "a PNG, JPEG or WebP"),
+                Argument(
+                    "channels", .integer(1...4), "1 grey, 2 with alpha, 3 RGB, 4 RGBA; the file's own where not given",
+                    default: .none),
+            ],
             Doc(
                 "Reads a picture as float32 in [-1, 1].",
                 shapes: "-> [height, width, channels]: 1 grey, 2 with alpha, 3 RGB, 4 RGBA",
@@ -24,7 +30,7 @@ enum ImageLibrary {
                     [2, 3, 3]\t1.0
                     """
             )
-        ) { [.tensor(try PNG.read($0.string(0)))] },
+        ) { [.tensor(try ImageFile.load($0.string("path"), channels: $0.optionalInteger("channels")))] },
         Function(
             "image.grid", [Argument("images", .tensor)] + layout,
             Doc(

@@ -5,13 +5,15 @@ enum Library {
     static let functions: [Function] =
         Op.all.map(\.function) + Creation.functions + Differentiation.functions + TensorLibrary.functions
         + NetworkLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions + FlowLibrary.functions
-        + LossLibrary.functions + GeneratorLibrary.functions
-        + LikelihoodLibrary.functions + DataLibrary.functions + PairLibrary.functions + ImageLibrary.functions
+        + LossLibrary.functions + GeneratorLibrary.functions + TurnLibrary.functions
+        + LikelihoodLibrary.functions + DataLibrary.functions + TensorFileLibrary.functions + SetLibrary.functions
+        + PairLibrary.functions
+        + ImageLibrary.functions
         + PlotLibrary.functions
         + MetricsLibrary.functions + SystemLibrary.functions
 
     static let classes: [ObjectClass] =
         TensorLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes + DataLibrary.classes
-        + BatchLibrary.classes
-        + PairLibrary.classes + SystemLibrary.classes
+        + SetLibrary.classes + BatchLibrary.classes + TurnLibrary.classes
+        + PairLibrary.classes + RunLibrary.classes + SystemLibrary.classes
 }

@@ -71,13 +71,13 @@ enum NetworkLibrary {
             Function(
                 "module:load",
                 [
-                    module, Argument("path", .string),
+                    module, Argument("path", .string, "a file that data.load reads"),
                     Argument(
                         "strict", .boolean,
                         "whether every name has to be there, and no other", default: .boolean(true)),
-                ],
+                ] + TensorFileLibrary.part,
                 Doc(
-                    "Reads a safetensors file, all or nothing. Returns the module, missing and unexpected names.",
+                    "Reads weights from a file, all or none. Returns the module, missing and unexpected names.",
                     example:
                         """
                         > local path = os.tmpname(); riffle.nn.linear(2, 3):save(path)
@@ -87,7 +87,8 @@ enum NetworkLibrary {
                 )
             ) { arguments in
                 let module = arguments.object(0, as: Module.self)
-                let names = try module.load(from: arguments.string(1), strict: arguments.boolean(2))
+                let names = try module.load(
+                    from: arguments.string(1), part: arguments.part, strict: arguments.boolean(2))
                 return [
                     .object(module), .list(names.missing.map(Value.string)), .list(names.unexpected.map(Value.string)),
                 ]

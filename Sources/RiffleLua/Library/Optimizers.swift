@@ -1,5 +1,6 @@
 import RiffleIO
 import RiffleNN
+import RiffleRuns
 import RiffleTensor
 
 /// Optimizers, averages and schedules.
@@ -17,7 +18,7 @@ enum OptimizerLibrary {
                 source: "Loshchilov and Hutter 2019")
         ) { arguments in
             let settings = AdamW.Settings.options.read(arguments, into: .usual)
-            return [.object(try AdamW(read(arguments[named: "parameters"]), settings))]
+            return [.object(try named(read(arguments[named: "parameters"])) { try AdamW($0, settings) })]
         },
         Function(
             "optim.sgd", [parameters] + SGD.Settings.options.arguments(of: .usual),
@@ -26,7 +27,7 @@ enum OptimizerLibrary {
                 example: "> riffle.optim.sgd(riffle.nn.linear(2, 1), { lr = 0.1, momentum = 0.9 }).lr\n0.1")
         ) { arguments in
             let settings = SGD.Settings.options.read(arguments, into: .usual)
-            return [.object(try SGD(read(arguments[named: "parameters"]), settings))]
+            return [.object(try named(read(arguments[named: "parameters"])) { try SGD($0, settings) })]
         },
         Function(
             "optim.ema",
@@ -152,15 +153,16 @@ enum OptimizerLibrary {
         ) { [.number(Schedule.warmup($0.integer("step"), peak: $0.number("peak"), steps: $0.integer("steps")))] },
     ]
 
-    /// The parameters of a module, or those of a list.
-    private static func read(_ value: Value) throws -> [Parameter] {
-        if case .object(let module as Module) = value { return module.parameters.map(\.parameter) }
+    /// The parameters of a module, or those of a list, with the names that they go by.
+    private static func read(_ value: Value) throws -> [NamedParameter] {
+        if case .object(let module as Module) = value { return module.parameters }
         // By name, as net:parameters() gives them.
-        var items = value.list
-        if case .table(let table) = value { items = table.sorted { $0.key < $1.key }.map(\.value) }
-        let found = items.map { Arguments([$0]) }.map { arguments in
-            arguments.optionalObject(0, as: Module.self).map { $0.parameters.map(\.parameter) }
-                ?? arguments.optionalObject(0, as: Parameter.self).map { [$0] }
+        var items = value.list.enumerated().map { ("\($0 + 1)", $1) }
+        if case .table(let table) = value { items = table.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } }
+        let found = items.map { name, item in
+            let arguments = Arguments([item])
+            return arguments.optionalObject(0, as: Module.self).map(\.parameters)
+                ?? arguments.optionalObject(0, as: Parameter.self).map { [NamedParameter(name, $0)] }
         }
         let known = found.compactMap { $0 }
         guard known.count == found.count, !known.isEmpty else {
@@ -169,6 +171,46 @@ enum OptimizerLibrary {
                 "", "argument 1 'parameters' must be a module, a parameter, or a list of them, got \(got)")
         }
         return known.flatMap { $0 }
+    }
+
+    /// An optimizer that names its parameters in messages.
+    private static func named<Made: Optimizer>(_ parameters: [NamedParameter], _ make: ([Parameter]) throws -> Made)
+        throws -> Made
+    {
+        let optimizer = try make(parameters.map(\.parameter))
+        let names = Dictionary(
+            parameters.map { (ObjectIdentifier($0.parameter), $0.name) }, uniquingKeysWith: { first, _ in first })
+        optimizer.names = optimizer.parameters.map { names[ObjectIdentifier($0)] ?? "" }
+        return optimizer
+    }
+
+    /// A step. In a run that survives numbers that went wrong, such a step changes nothing and returns NaN.
+    private static func step(_ optimizer: Optimizer, _ loss: Tensor?, _ parts: Value) throws -> [Value] {
+        func report(_ loss: Value, _ norm: Double) -> [Value] {
+            [.table(["grad_norm": .number(norm), "loss": loss, "parts": parts])]
+        }
+        do {
+            let made = try optimizer.step(loss)
+            if let loss = made.loss { Progress.note(loss: loss) }
+            return report(made.loss.map(Value.number) ?? .none, made.gradientNorm)
+        } catch let error as RiffleError where error.kind == .notFinite && survives(error) {
+            optimizer.clearGradients()
+            return report(.number(.nan), .nan)
+        }
+    }
+
+    /// A part of a step. In a run that survives numbers that went wrong, the whole step is then given up.
+    private static func accumulate(_ optimizer: Optimizer, _ loss: Tensor, weight: Double) throws -> Double {
+        do { return try optimizer.accumulate(loss, weight: weight) } catch let error as RiffleError
+            where error.kind == .notFinite && survives(error)
+        {
+            optimizer.giveUpStep()
+            return .nan
+        }
+    }
+
+    private static func survives(_ error: RiffleError) -> Bool {
+        OpenRuns.looping?.survives(Run.BadStep(error.message, parts: LossLibrary.lastParts)) ?? false
     }
 
     static let classes: [ObjectClass] = [
@@ -193,16 +235,26 @@ enum OptimizerLibrary {
                             2.0
                             """
                     )
-                ) { optimizer, arguments in
-                    let report = try optimizer.step(arguments.optionalTensor("loss"))
-                    if let loss = report.loss { Progress.note(loss: loss) }
-                    return [
-                        .table([
-                            "grad_norm": .number(report.gradientNorm), "loss": report.loss.map(Value.number) ?? .none,
-                            "parts": arguments[named: "parts"],
-                        ])
-                    ]
-                },
+                ) { try step($0, $1.optionalTensor("loss"), $1[named: "parts"]) },
+                Method(
+                    "accumulate",
+                    [
+                        Argument("loss", .tensor, "of a part of a batch"),
+                        Argument("weight", .positive, "the part's share of the batch, such as 1 / 4"),
+                    ],
+                    Doc(
+                        "Adds a loss's weighted gradients, for a step over parts of a batch. Returns the loss's "
+                            + "number.",
+                        example:
+                            """
+                            > local w = riffle.parameter(riffle.tensor { 1 })
+                            > local opt = riffle.optim.sgd({ w }, { lr = 0.1 })
+                            > for i = 1, 4 do opt:accumulate((w * i):sum(), 1 / 4) end
+                            > return opt:step().loss
+                            2.5
+                            """
+                    )
+                ) { [.number(try accumulate($0, $1.tensor(0), weight: $1.number(1)))] },
                 Method("zero_grad", [], Doc("Clears the gradients of all parameters.")) { optimizer, _ in
                     optimizer.clearGradients()
                     return []

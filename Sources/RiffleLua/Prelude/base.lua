@@ -141,20 +141,6 @@ internal.show = shown
 internal.list_metatable.__tostring, internal.list_metatable.__name = shown, "list"
 internal.table_metatable.__tostring, internal.table_metatable.__name = shown, "table"
 
--- The statistics of memory print with their numbers of bytes in units, too.
-local stats_metatable = {
-  __name = "memory_stats",
-  __tostring = function(stats)
-    local lines = {}
-    for _, name in ipairs { "live", "peak", "cached", "limit", "cache_limit" } do
-      lines[#lines + 1] = ("%-11s  %10s  %d"):format(name, internal.readable(stats[name]), stats[name])
-    end
-    return table.concat(lines, "\n")
-  end,
-}
-local memory_stats = riffle.memory.stats
-function riffle.memory.stats(...) return setmetatable(memory_stats(...), stats_metatable) end
-
 -- Lua's print, which also clears the line of a progress bar before, and notes lost output afterwards.
 local print_line, before_output, after_output = print, internal.before_output, internal.after_output
 function _G.print(...)

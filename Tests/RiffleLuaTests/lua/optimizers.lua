@@ -29,7 +29,7 @@ assert(rawequal(opt:step((p + w):sum(), parts).parts, parts))
 
 -- A loss that is not finite is refused before its tape is spent.
 local broken = (p * (0 / 0)):sum()
-for _ = 1, 2 do fails("the loss is not finite, the loss is nan; nothing was changed", opt.step, opt, broken) end
+for _ = 1, 2 do fails("the loss is not finite, it is nan", opt.step, opt, broken) end
 fails("a single number, the tensor is [3, 2]", function()
   optim.adamw(net):step(net(riffle.randn(3, 2), riffle.zeros(3)))
 end)

@@ -1,0 +1,159 @@
+import Foundation
+import RiffleIO
+import RiffleTensor
+
+/// Where a run begins: at its first step, or behind a checkpoint.
+struct RunStart {
+    /// The checkpoint to go on from; nil for a new run.
+    let checkpoint: Checkpoint?
+    let saved: RunFolder.Saved?
+    /// Steps that are done.
+    let step: Int
+    /// Seconds of training that the steps took.
+    let seconds: Double
+    /// The bytes of the log that belong to these steps.
+    let logBytes: Int
+    let best: (value: Double, step: Int)?
+    /// Steps whose numbers went wrong.
+    let badSteps: Int
+    private let identity: RunIdentity
+
+    /// - Parameter say: gets a sentence where a run begins anew though its folder holds an earlier one.
+    /// - Throws: `RiffleError` when the checkpoint is missing or damaged, or of another configuration or script.
+    init(_ folder: RunFolder, _ settings: RunSettings, _ identity: RunIdentity, say: (String) -> Void) throws {
+        self.identity = identity
+        if settings.isTest { try folder.removeAll() }
+        guard let chosen = try RunStart.choose(folder, settings.resume, say: say) else {
+            (checkpoint, saved, step, seconds, logBytes, best, badSteps) = (nil, nil, 0, 0, 0, nil, 0)
+            return
+        }
+        let checkpoint = try RunStart.open(chosen, folder)
+        let record = SavedState(values: checkpoint.record)
+        let changes = identity.differences(from: checkpoint.record)
+        guard changes.isEmpty || settings.allowsChanges else {
+            throw RiffleError(
+                "",
+                "'\(folder.path)' holds a run that differs from this one: \(changes.joined(separator: "; ")); take "
+                    + "another folder, --allow-changes to go on in spite of that, or --resume none to begin anew")
+        }
+        self.checkpoint = checkpoint
+        step = try record.integer("step")
+        seconds = try record.number("seconds")
+        badSteps = try record.integer("bad_steps")
+        saved = RunFolder.Saved(step: step, path: chosen)
+        // Another folder's log is not this one's.
+        logBytes = try folder.owns(chosen) ? record.integer("log_bytes") : 0
+        if case .table(let table)? = record.values["best"] {
+            let state = SavedState(values: table)
+            best = (try state.number("value"), try state.integer("step"))
+        } else {
+            best = nil
+        }
+    }
+
+    /// What a checkpoint notes beside the states.
+    func record(step: Int, seconds: Double, logBytes: Int, best: (value: Double, step: Int)?, badSteps: Int)
+        -> [String: Value]
+    {
+        var record: [String: Value] = [
+            "step": .integer(step), "seconds": .number(seconds), "log_bytes": .integer(logBytes),
+            "config": .table(identity.config), "script": .string(identity.scriptHash),
+            "time": .number(RunLog.now()), "bad_steps": .integer(badSteps),
+        ]
+        if let best { record["best"] = .table(["value": .number(best.value), "step": .integer(best.step)]) }
+        return record
+    }
+
+    /// Puts aside the folder's checkpoints of later steps than that which the run goes on from.
+    func settle(_ folder: RunFolder) throws { try folder.setAside(folder.checkpoints().filter { $0.step > step }) }
+
+    /// The path of the checkpoint to go on from; nil where a run begins at its first step.
+    private static func choose(_ folder: RunFolder, _ resume: RunSettings.Resume, say: (String) -> Void) throws
+        -> String?
+    {
+        switch resume {
+        case .none:
+            if let aside = try folder.setAsideAll() {
+                say("\(folder.path): begins anew; what was there is in \(aside)")
+            }
+            return nil
+        case .path(let path): return path
+        case .latest:
+            let status = try folder.read(RunFile.status).map { StatusNote($0) }
+            let found = try folder.checkpoints()
+            if let name = status?.checkpoint, !fileExists(folder(name)) {
+                throw RiffleError(
+                    "",
+                    "'\(folder.path)' has lost its last checkpoint, \(name); " + advice(found.last))
+            }
+            if found.isEmpty, status != nil {
+                say("\(folder.path): begins at step 1, as no checkpoint of an earlier run is there")
+            }
+            return found.last?.path
+        }
+    }
+
+    /// Opens a checkpoint; an error tells which other one is whole.
+    private static func open(_ path: String, _ folder: RunFolder) throws -> Checkpoint {
+        do { return try Checkpoint(path) } catch let error as RiffleError {
+            let others = try folder.checkpoints().filter { $0.path != path }
+            let whole = others.last { (try? Checkpoint($0.path)) != nil }
+            throw RiffleError("", "\(error.description); \(advice(whole))", kind: error.kind)
+        }
+    }
+
+    private static func advice(_ whole: RunFolder.Saved?) -> String {
+        whole.map { "the last whole one is \($0.path): --resume \($0.path) goes on from there" }
+            ?? "there is no other one, and --resume none begins anew"
+    }
+}
+
+/// The time that a run has trained, and when checkpoints and the status are due. It only goes forward.
+struct RunClock {
+    private var before: Double
+    private var began: ContinuousClock.Instant?
+    private var lastCheckpoint = ContinuousClock.now
+    private var lastStatus = ContinuousClock.now
+
+    /// - Parameter before: seconds that earlier processes have trained.
+    init(before: Double) { self.before = before }
+
+    var seconds: Double { before + (began.map { RunClock.seconds(since: $0) } ?? 0) }
+
+    mutating func begin() {
+        began = .now
+        lastCheckpoint = .now
+    }
+
+    mutating func end() {
+        before = seconds
+        began = nil
+    }
+
+    mutating func noteCheckpoint() { lastCheckpoint = .now }
+    mutating func noteStatus() { lastStatus = .now }
+
+    func isDue(minutes: Double?) -> Bool { minutes.map { RunClock.seconds(since: lastCheckpoint) >= 60 * $0 } ?? false }
+    var isStatusDue: Bool { RunClock.seconds(since: lastStatus) >= 30 }
+
+    private static func seconds(since start: ContinuousClock.Instant) -> Double {
+        let passed = start.duration(to: .now).components
+        return Double(passed.seconds) + Double(passed.attoseconds) * 1e-18
+    }
+}
+
+/// The runs whose folders are open. They are closed when the process ends.
+package enum OpenRuns {
+    nonisolated(unsafe) private static var runs: [Run] = []
+
+    static func add(_ run: Run) { runs.append(run) }
+    static func remove(_ run: Run) { runs.removeAll { $0 === run } }
+
+    /// Notes in the folders of runs that loop that the program has ended with an error.
+    package static func fail(_ message: String) { for run in runs { run.fail(message) } }
+
+    package static func closeAll() { for run in runs { run.close() } }
+
+    /// The run whose loop goes on; nil where none does.
+    package static var looping: Run? { runs.last { $0.isInLoop } }
+}

@@ -1,3 +1,0 @@
-import RiffleTensor
-import Testing
-@testable import RiffleRuns
