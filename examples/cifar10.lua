@@ -1,53 +1,58 @@
--- Trains a U-Net teacher on CIFAR-10 and its ITVM student: riffle cifar10.lua FOLDER [--steps 2000]; FOLDER holds
--- data_batch_*.bin. Two thousand steps take two to four hours on two cores; the script draws pictures on the way.
+-- Trains a U-Net teacher on CIFAR-10 and its ITVM student: riffle cifar10.lua --data FOLDER, which holds
+-- data_batch_*.bin. Two thousand steps take two to four hours on two cores. Stop it at any time: the same command goes
+-- on. riffle report runs/cifar10/teacher shows the curves and the pictures so far.
 local riffle = require "riffle"
-local nn, flow, optim, data, image = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.image
+local nn, flow, optim, data = riffle.nn, riffle.flow, riffle.optim, riffle.data
 
--- Takes an option such as --steps and the value behind it out of the arguments.
-local function option(name)
-  for i, word in ipairs(arg) do
-    if word == name then
-      table.remove(arg, i)
-      return assert(table.remove(arg, i), name .. " needs a value")
-    end
-  end
-end
-local steps = assert(math.tointeger(option "--steps" or 2000), "--steps needs a whole number")
-assert(#arg == 1, "usage: riffle cifar10.lua FOLDER [--steps 2000]")
-local folder = arg[1]
-riffle.seed(1)
-local cifar = data.cifar10(folder)
-local batches = cifar:batches { size = 32, shuffle = true, flip = true, repeat_ = true }
+local args = riffle.args {
+  data = { kind = "path", required = true, help = "the folder with data_batch_*.bin" },
+  run = { "runs/cifar10", help = "where the files of both runs go" },
+  steps = { 2000, help = "of each training" }, batch = { 32, help = "pictures a step" },
+  save_every = { 250, help = "steps from one checkpoint to the next" }, seed = 1,
+}
+riffle.seed(args.seed)
+local cifar = data.cifar10(args.data)
 local noise = riffle.randn(16, 32, 32, 3)
 print(("%d images of %d classes"):format(#cifar, #cifar.classes))
+
+local function batches() return cifar:batches { size = args.batch, shuffle = true, flip = true, repeat_ = true } end
+local function is_shown(step) return step % args.save_every == 0 or step == args.steps end
 
 -- Times near the noise matter most for pictures, so the teacher's times are drawn skewed.
 local net = nn.unet { image = { 32, 32, 3 }, channels = 64, multipliers = { 1, 2, 2 }, attention = { 16 } }
 print(net)
 local average = optim.ema(net, { decay = 0.999 })
 local opt = optim.adamw(net, { lr = 4e-4, clip = 1.0 })
-for step, batch in riffle.progress(batches:take(steps), "teacher") do
+local run = riffle.run(args.run .. "/teacher", { config = args, save_every = args.save_every })
+run:track { net = net, average = average, opt = opt }
+for step, batch in run:steps(args.steps, batches()) do
   opt.lr = optim.warmup(step, { peak = 4e-4, steps = 100 })
-  opt:step(flow.matching_loss(net, batch.x, { times = "skewed" }))
+  local report = opt:step(flow.matching_loss(net, batch.x, { times = "skewed" }))
   average:update()
-  if step % 500 == 0 or step == steps then
-    image.save("cifar10-teacher.png", flow.ode(average.model, noise, { method = "heun", steps = 15 }), { columns = 4 })
+  run:log { loss = report.loss, grad_norm = report.grad_norm, lr = opt.lr }
+  if is_shown(step) then
+    run:image("teacher", flow.ode(average.model, noise, { method = "heun", steps = 15 }), { columns = 4 })
   end
 end
-average.model:save("cifar10-teacher.safetensors")
+average.model:save(args.run .. "/teacher.safetensors")
 
 -- The student needs one jump where the teacher needs thirty evaluations.
 local teacher = average.model
 local student = teacher:two_timed()
 local target = optim.ema(student, { decay = 0.99 })
 local o = optim.adamw(student, { lr = 2e-4, clip = 1.0 })
-for step, batch in riffle.progress(batches:take(steps), "student") do
-  o.lr = optim.cosine(step, { peak = 2e-4, warmup = 100, total = steps })
-  o:step(flow.loss.itvm(student, teacher, batch.x, { target = target.model }))
+local second = riffle.run(args.run .. "/student", { config = args, save_every = args.save_every })
+second:track { student = student, target = target, opt = o }
+for step, batch in second:steps(args.steps, batches()) do
+  o.lr = optim.cosine(step, { peak = 2e-4, warmup = 100, total = args.steps })
+  local report = o:step(flow.loss.itvm(student, teacher, batch.x, { target = target.model }))
   target:update()
+  second:log { loss = report.loss, grad_norm = report.grad_norm, lr = o.lr }
+  if is_shown(step) then
+    for _, nfe in ipairs { 1, 2, 4 } do
+      second:image("student-" .. nfe, flow.jump(target.model, noise, { steps = nfe }), { columns = 4 })
+    end
+  end
 end
-target.model:save("cifar10-student.safetensors")
-for _, nfe in ipairs { 1, 2, 4 } do
-  image.save(("cifar10-student-%d.png"):format(nfe), flow.jump(target.model, noise, { steps = nfe }), { columns = 4 })
-end
-print("drawn: cifar10-teacher.png and cifar10-student-{1,2,4}.png")
+target.model:save(args.run .. "/student.safetensors")
+print("pictures are in " .. args.run .. "/teacher/images and " .. args.run .. "/student/images")

@@ -1,5 +1,5 @@
 -- Compares all losses for students: trains one teacher and a student by each loss, with the same number of steps, and
--- prints a table by number of evaluations (NFE). riffle compare.lua [--set moons] [--steps 1500] [METHOD ...]. All
+-- prints a table by number of evaluations (NFE). riffle compare.lua [--set moons] [--methods itvm,lfmd]. All
 -- methods take four to seven minutes on two cores, each half a minute or less. Draws compare.png.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
@@ -26,7 +26,7 @@ local methods = {
   { "scm", function(u, v, x, _, part) return loss.scm(u, v, x, { warmup = math.min(1, 4 * part) }) end, consistency },
   { "consistency", function(u, v, x, target) return loss.consistency(u, v, x, { target = target, huber = 0.03 }) end, consistency },
   { "consistency_fm", function(u, v, x, target) return loss.consistency_fm(u, v, x, { target = target, segments = 1, gap = 0.02 }) end, consistency },
-  { "fmm, data only", function(u, _, x) return loss.fmm(u, x) end },
+  { "fmm from data", function(u, _, x) return loss.fmm(u, x) end },
   -- Any losses can be mixed: a loss is a number to differentiate.
   { "lfmd + shortcut", function(u, v, x, target)
     local a, b = loss.lfmd(u, v, x), loss.shortcut(u, v, x, { target = target })
@@ -34,25 +34,21 @@ local methods = {
   end },
 }
 
--- Takes an option such as --steps and the value behind it out of the arguments.
-local function option(name)
-  for i, word in ipairs(arg) do
-    if word == name then
-      table.remove(arg, i)
-      return assert(table.remove(arg, i), name .. " needs a value")
-    end
-  end
+local sets = { "checkerboard", "moons", "circles", "spirals", "eight_gaussians", "pinwheel", "swiss_roll" }
+local args = riffle.args {
+  set = { "checkerboard", help = "of points", choices = sets },
+  steps = { 1500, help = "of each training" },
+  methods = { "all", help = "some of them, with commas between" },
+}
+local name, steps, wanted = args.set, args.steps, {}
+if args.methods ~= "all" then
+  for method in args.methods:gmatch("[^,]+") do wanted[method] = true end
 end
-local name = option "--set" or "checkerboard"
-local steps = assert(math.tointeger(option "--steps" or 1500), "--steps needs a whole number")
-local wanted = {}
-for _, method in ipairs(arg) do wanted[method] = true end
 for method in pairs(wanted) do
   local known = false
   for _, entry in ipairs(methods) do known = known or entry[1] == method end
   if not known then error(("no method '%s' here"):format(method), 0) end
 end
-if not data[name] then error(("no set '%s' of points"):format(name), 0) end
 riffle.seed(1)
 local set = data[name]()
 

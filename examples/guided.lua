@@ -4,16 +4,7 @@
 local riffle = require "riffle"
 local nn, flow, optim, data, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.plot
 
--- Takes an option such as --steps and the value behind it out of the arguments.
-local function option(name)
-  for i, word in ipairs(arg) do
-    if word == name then
-      table.remove(arg, i)
-      return assert(table.remove(arg, i), name .. " needs a value")
-    end
-  end
-end
-local steps = assert(math.tointeger(option "--steps" or 4000), "--steps needs a whole number")
+local steps = riffle.args { steps = { 4000, help = "of each training" } }.steps
 riffle.seed(1)
 
 -- The eight classes are the Gaussians of a ring, wide enough to overlap: a point's class is a matter of probability.

@@ -1,31 +1,36 @@
 -- Trains a one-step generator by flow generator matching, without data: on points in three to five minutes, or on
--- images. riffle one_step.lua [SET] [--steps 6000], such as moons; or riffle one_step.lua CIFAR_FOLDER
--- TEACHER.safetensors [--steps 300] with the teacher that examples/cifar10.lua saves, where a step takes four to seven
--- seconds on two cores. Draws one_step.png.
+-- images. riffle one_step.lua [--set moons]; or riffle one_step.lua --teacher FILE with the teacher that
+-- examples/cifar10.lua saves, where a step takes four to seven seconds on two cores. Draws one_step.png.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot, image =
   riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot, riffle.image
 
--- Takes an option such as --steps and the value behind it out of the arguments.
-local function option(name)
-  for i, word in ipairs(arg) do
-    if word == name then
-      table.remove(arg, i)
-      return assert(table.remove(arg, i), name .. " needs a value")
-    end
-  end
-end
-local steps = assert(math.tointeger(option "--steps" or arg[2] and 300 or 6000), "--steps needs a whole number")
+local sets = { "checkerboard", "moons", "circles", "spirals", "eight_gaussians", "pinwheel", "swiss_roll" }
+local args = riffle.args {
+  set = { "checkerboard", help = "of points", choices = sets },
+  teacher = { kind = "path", help = "the teacher of pictures that examples/cifar10.lua saves, instead of a set" },
+  steps = { kind = "integer", help = "6000 for points, 300 for pictures" },
+  run = { "runs/one_step", help = "the folder of the generator of pictures" },
+}
+local steps = args.steps or args.teacher and 300 or 6000
 riffle.seed(1)
 
 -- The online network learns the flow of the generator's samples, and the generator is updated so that this flow becomes
 -- the teacher's. Both networks start as the teacher; a momentum of zero keeps them from swinging.
-local function distil(teacher, steps, lr, noise)
+-- - run: the run that keeps what is done, if any.
+local function distil(teacher, steps, lr, noise, run)
   local generator, online = teacher:copy(), teacher:copy()
   local average = optim.ema(generator, { decay = 0.999 })
   local generator_opt = optim.adamw(generator, { lr = lr, beta1 = 0, clip = 1.0 })
   local online_opt = optim.adamw(online, { lr = lr, beta1 = 0, clip = 1.0 })
-  for step, turn in riffle.progress(flow.turns(steps, { "online", 5, "generator", 1 }), "fgm") do
+  local turns = flow.turns(steps, { "online", 5, "generator", 1 })
+  if run then
+    run:track {
+      generator = generator, online = online, average = average, generator_opt = generator_opt, online_opt = online_opt,
+    }
+  end
+  local loop = run and function() return run:steps(turns) end or function() return riffle.progress(turns, "fgm") end
+  for step, turn in loop() do
     if turn == "online" then
       online_opt.lr = optim.cosine(step, { peak = lr, warmup = 100, total = steps })
       online_opt:step(flow.loss.fgm_online(generator, online, noise()))
@@ -38,19 +43,17 @@ local function distil(teacher, steps, lr, noise)
   return average.model
 end
 
-if arg[2] then
-  assert(not arg[3], "usage: riffle one_step.lua CIFAR_FOLDER TEACHER.safetensors [--steps 300]")
-  local teacher = nn.unet { image = { 32, 32, 3 }, channels = 64, multipliers = { 1, 2, 2 }, attention = { 16 } }:load(arg[2])
-  local generator = distil(teacher, steps, 3e-5, function() return riffle.randn(16, 32, 32, 3) end)
+if args.teacher then
+  local teacher = nn.unet { image = { 32, 32, 3 }, channels = 64, multipliers = { 1, 2, 2 }, attention = { 16 } }:load(args.teacher)
+  local run = riffle.run(args.run, { config = args })
+  local generator = distil(teacher, steps, 3e-5, function() return riffle.randn(16, 32, 32, 3) end, run)
   image.save("one_step.png", flow.generate(generator, riffle.randn(16, 32, 32, 3)), { columns = 4 })
   generator:save("one_step.safetensors")
   print("drawn in one_step.png, saved in one_step.safetensors")
   return
 end
 
-local name = arg[1] or "checkerboard"
-if not data[name] then error(("no set '%s' of points"):format(name), 0) end
-local set = data[name]()
+local set = data[args.set]()
 local net = nn.mlp { dim = 2, width = 128 }
 local teacher = optim.ema(net, { decay = 0.999 })
 local opt = optim.adamw(net, { lr = 4e-3, clip = 1.0 })

@@ -3,18 +3,7 @@
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics
 
--- Takes an option such as --steps and the value behind it out of the arguments.
-local function option(name)
-  for i, word in ipairs(arg) do
-    if word == name then
-      table.remove(arg, i)
-      return assert(table.remove(arg, i), name .. " needs a value")
-    end
-  end
-end
-local steps = option "--steps"
-local teacher_steps = assert(math.tointeger(steps or 2000), "--steps needs a whole number")
-local student_steps = math.tointeger(steps or 3000)
+local steps = riffle.args { steps = { 2500, help = "of each training" } }.steps
 riffle.seed(1)
 local moons = data.moons()
 
@@ -22,8 +11,8 @@ local moons = data.moons()
 local net = nn.mlp { width = 128 }
 local teacher = optim.ema(net, { decay = 0.999 })
 local opt = optim.adamw(net, { lr = 2e-3, clip = 1.0 })
-for step in riffle.progress(teacher_steps, "teacher") do
-  opt.lr = optim.cosine(step, { peak = 2e-3, warmup = 100, total = teacher_steps })
+for step in riffle.progress(steps, "teacher") do
+  opt.lr = optim.cosine(step, { peak = 2e-3, warmup = 100, total = steps })
   opt:step(flow.matching_loss(net, moons:sample(512)))
   teacher:update()
 end
@@ -51,8 +40,8 @@ local student = teacher.model:two_timed()
 local target = optim.ema(student, { decay = 0.99 })
 local average = optim.ema(student, { decay = 0.999 })
 local o = optim.adamw(student, { lr = 1e-3, clip = 1.0 })
-for step in riffle.progress(student_steps, "student") do
-  o.lr = optim.cosine(step, { peak = 1e-3, warmup = 100, total = student_steps })
+for step in riffle.progress(steps, "student") do
+  o.lr = optim.cosine(step, { peak = 1e-3, warmup = 100, total = steps })
   o:step(halves(student, target.model, moons:sample(512)))
   target:update()
   average:update()

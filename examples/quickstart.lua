@@ -1,20 +1,11 @@
 -- Does the main job: trains a flow-matching teacher on a checkerboard, and two students that need one to eight
--- evaluations. Takes under four minutes on two cores; prints a table and draws quickstart.png. Try --seed 2,
--- --steps 1000, or --quick for 200 steps.
+-- evaluations. Takes under four minutes on two cores; prints a table and draws quickstart.png. Try
+-- it with --seed 2, or --steps 200.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
 
--- Takes an option such as --steps and the value behind it out of the arguments.
-local function option(name)
-  for i, word in ipairs(arg) do
-    if word == name then
-      table.remove(arg, i)
-      return assert(table.remove(arg, i), name .. " needs a value")
-    end
-  end
-end
-local seed = assert(math.tointeger(option "--seed" or 1), "--seed needs a whole number")
-local steps = assert(math.tointeger(option "--steps" or arg[1] == "--quick" and 200 or 6000), "--steps needs a whole number")
+local args = riffle.args { seed = 1, steps = { 6000, help = "of each training" } }
+local seed, steps = args.seed, args.steps
 riffle.seed(seed)
 local board = data.checkerboard()
 

@@ -1,23 +1,17 @@
 -- Straightens a flow by reflow, until few Euler steps suffice: in each round the flow makes data from noise, the pairs
 -- of both are streamed to disk and back, and the next network learns from these pairs. Takes two to three minutes on
--- two cores; draws reflow.png. riffle reflow.lua [SET] [--steps 6000]
+-- two cores; draws reflow.png. riffle reflow.lua [--set moons]
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
 
--- Takes an option such as --steps and the value behind it out of the arguments.
-local function option(name)
-  for i, word in ipairs(arg) do
-    if word == name then
-      table.remove(arg, i)
-      return assert(table.remove(arg, i), name .. " needs a value")
-    end
-  end
-end
-local steps = assert(math.tointeger(option "--steps" or 6000), "--steps needs a whole number")
+local sets = { "checkerboard", "moons", "circles", "spirals", "eight_gaussians", "pinwheel", "swiss_roll" }
+local args = riffle.args {
+  set = { "checkerboard", help = "of points", choices = sets }, steps = { 6000, help = "of each training" },
+}
+local name, steps = args.set, args.steps
 riffle.seed(1)
 -- No more pairs than training goes through.
-local name, rounds, pairs_made = arg[1] or "checkerboard", 2, math.min(100000, 512 * steps)
-if not data[name] then error(("no set '%s' of points"):format(name), 0) end
+local rounds, pairs_made = 2, math.min(100000, 512 * steps)
 local set = data[name]()
 
 -- Trains for a number of steps, or over a source of batches, and returns the network's average.

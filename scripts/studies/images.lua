@@ -44,8 +44,8 @@ kept("classifier.safetensors", classifier, function(net)
   for step, b in riffle.progress(batches(64):take(3000), "classifier") do
     opt.lr = optim.cosine(step, { peak = 2e-3, warmup = 100, total = 3000 })
     local scores = net(b.x)
-    opt:step(-(scores:log_softmax() * riffle.one_hot(b.y, 10)):sum(2):mean())
-    right = 0.99 * right + 0.01 * scores:argmax(2):eq(b.y):to("float32"):mean():item()
+    opt:step(-(scores:log_softmax() * riffle.one_hot(b.labels, 10)):sum(2):mean())
+    right = 0.99 * right + 0.01 * scores:argmax(2):eq(b.labels):to("float32"):mean():item()
   end
   io.stderr:write(("classifier: %.3f of the training images right\n"):format(right))
   return net
