@@ -24,7 +24,7 @@ enum Reader: String, CaseIterable {
         case .safetensors: Bound(base: base, factor: 64)
         case .csv: Bound(base: base, factor: 64)
         // What JSON.footprint allows.
-        case .json, .dataset, .log, .index, .checkpoint: Bound(base: base, factor: 512)
+        case .json, .dataset, .log, .index, .checkpoint: Bound(base: base, factor: 832)
         // Deflate makes 1032 bytes of one.
         case .npz, .gzip: Bound(base: base, factor: 6 * 1032)
         // What pickles may make of a byte, and a tensor that repeats its elements 1024 times, in their order and as

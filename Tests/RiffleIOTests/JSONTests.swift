@@ -60,10 +60,20 @@ import Testing
         #expect(message { _ = try JSON.value(Array(text.utf8), named: "f.json") }.contains("'f.json' is not JSON: "))
     }
 
+    /// Tables take 3 KB each while they are read, which is asked for before; what only looks like tables is not.
+    @Test func memoryIsCountedFromTheText() {
+        func footprint(_ text: String) -> Int { JSON.footprint(Array(text.utf8)) }
+        let tables = String(repeating: "{\"a\": {\"\\\"{\": 0}},", count: 1000)
+        #expect((6_000_000..<8_000_000).contains(footprint("[\(tables)0]")))
+        #expect(footprint("[\(String(repeating: "{},", count: 1000))0]") < 1_000_000)
+        #expect(footprint("\"\(String(repeating: "{", count: 1000))\"") < 20_000)
+    }
+
     @Test func hostileBytesEndInErrors() throws {
         let nested = [UInt8](repeating: UInt8(ascii: "["), count: 1_000_000)
         #expect(message { _ = try JSON.value(nested, named: "f") }.contains("'f' is not JSON: Too many nested"))
         #expect(message { _ = try JSON.value([0x22, 0xFF, 0x22], named: "f") }.contains("UTF-8"))
+        #expect(message { _ = try JSON.value(Array("{\0}\0".utf8), named: "f") }.contains("expected UTF-8"))
         #expect(message { _ = try JSON.value(nested, named: "f", limit: 9) }.contains("at most 9 bytes"))
         let big = try JSON.value(Array("[9223372036854775808, 1e-400]".utf8), named: "f")
         #expect(try JSON.text(big) == "[9.223372036854776e+18, 0.0]")
