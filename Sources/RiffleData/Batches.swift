@@ -88,9 +88,9 @@ package final class Batches: BatchSequence, Resumable {
         reader = set.isAtHand ? nil : ReadAhead(set)
     }
 
-    package var samples: Int { size }
     deinit { reader?.stop() }
 
+    package var samples: Int { size }
     package var count: Int? { repeats ? nil : (samplesPerEpoch + size - 1) / size }
 
     private var samplesPerEpoch: Int { drops ? set.count / size * size : set.count }
@@ -133,6 +133,7 @@ package final class Batches: BatchSequence, Resumable {
             self.atEnd = atEnd
         }
     }
+
     private func make(_ plan: Plan) throws -> (Plan, Batch) { (plan, try set.batch(plan.draws)) }
 
     /// The next `count` batches, which count as given by this sequence, too.

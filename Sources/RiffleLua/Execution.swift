@@ -51,7 +51,9 @@ extension LuaEngine {
     /// - Returns: whether nothing was lost.
     package func settle() -> Bool {
         OpenRuns.closeAll()
-        if runOptions.isTest || runOptions.allowsChanges || runOptions.resume != nil, !runOptionsAreUsed {
+        if let options = runOptions, options.isTest || options.allowsChanges || options.resume != nil,
+            !runOptionsAreUsed
+        {
             Console.error(
                 "riffle: --resume, --allow-changes and --test-run are for scripts that make a run, and this one made "
                     + "none\n"

@@ -60,7 +60,6 @@ extension LuaEngine {
                     Argument("is_test", .boolean),
                 ], Doc("")
             ) { [unowned self] in
-                argumentsAreRead = true
                 runOptions = RunOptions(
                     resume: $0.optionalString(0), allowsChanges: $0.boolean(1), isTest: $0.boolean(2))
                 return []
@@ -166,9 +165,10 @@ extension LuaEngine {
 
     private func open(_ arguments: Arguments) throws -> Run {
         var settings = RunSettings.options.read(arguments, into: .usual)
-        settings.isTest = runOptions.isTest
-        settings.allowsChanges = runOptions.allowsChanges || arguments.boolean("allow_changes")
-        settings.resume = RunSettings.Resume(runOptions.resume ?? arguments.optionalString("resume") ?? "latest")
+        let options = runOptions ?? RunOptions()
+        settings.isTest = options.isTest
+        settings.allowsChanges = options.allowsChanges || arguments.boolean("allow_changes")
+        settings.resume = RunSettings.Resume(options.resume ?? arguments.optionalString("resume") ?? "latest")
         if settings.saveEvery == nil, settings.saveMinutes == nil { settings.saveMinutes = 10 }
         runOptionsAreUsed = true
         try checkOptions()
@@ -199,7 +199,7 @@ extension LuaEngine {
         let given = arguments.compactMap {
             Arguments([$0]).optionalString(0)?.split(separator: "=").first.map(String.init)
         }
-        guard !argumentsAreRead, let option = given.first(where: known.contains) else { return }
+        guard runOptions == nil, let option = given.first(where: known.contains) else { return }
         throw RiffleError("", "\(option) is read by riffle.args, which this script has not called")
     }
 

@@ -20,10 +20,9 @@ package final class LuaEngine: @unchecked Sendable {
     let memory = GarbagePolicy()
     private(set) lazy var session = Result { try Session(self) }
     /// What the command line says of the script's run, and whether a run has asked for it.
-    var runOptions = RunOptions()
+    /// Nil until riffle.args has read the command line.
+    var runOptions: RunOptions?
     var runOptionsAreUsed = false
-    /// Whether riffle.args has read the command line.
-    var argumentsAreRead = false
     /// The source of the script that runs last; empty where none does.
     var source: [UInt8] = []
     /// Whether Ctrl-C stopped the last program.

@@ -47,12 +47,7 @@ final class EventFile {
     func scalars(_ values: [(tag: String, value: Double)], step: Int, time: Double) {
         append(time: time, step: step) { event in
             event.message(5) { summary in
-                for (tag, value) in values {
-                    summary.message(1) {
-                        $0.string(1, tag)
-                        $0.float(2, Float(value))
-                    }
-                }
+                for (tag, value) in values { EventFile.add(tag, to: &summary) { $0.float(2, Float(value)) } }
             }
         }
     }
@@ -61,8 +56,7 @@ final class EventFile {
     func image(_ tag: String, _ png: [UInt8], size: (width: Int, height: Int, channels: Int), step: Int, time: Double) {
         append(time: time, step: step) { event in
             event.message(5) { summary in
-                summary.message(1) {
-                    $0.string(1, tag)
+                EventFile.add(tag, to: &summary) {
                     $0.message(4) {
                         $0.integer(1, size.height)
                         $0.integer(2, size.width)
@@ -77,8 +71,7 @@ final class EventFile {
     func histogram(_ tag: String, _ counts: BucketCounts, step: Int, time: Double) {
         append(time: time, step: step) { event in
             event.message(5) { summary in
-                summary.message(1) {
-                    $0.string(1, tag)
+                EventFile.add(tag, to: &summary) {
                     $0.message(5) {
                         $0.double(1, counts.low)
                         $0.double(2, counts.high)
@@ -90,6 +83,14 @@ final class EventFile {
                     }
                 }
             }
+        }
+    }
+
+    /// Adds a value under its tag to a summary.
+    private static func add(_ tag: String, to summary: inout Protobuf, _ value: (inout Protobuf) -> Void) {
+        summary.message(1) {
+            $0.string(1, tag)
+            value(&$0)
         }
     }
 

@@ -34,14 +34,14 @@ final class MetricsTable {
     ///   - always: whether to write the table anew even if that took much of the last time.
     func flush(logIsWhole: Bool, always: Bool = false) {
         file?.flush()
-        let now = RunLog.clock()
+        let now = Profiler.now()
         guard file == nil, logIsWhole, always || now >= notBefore else { return }
         do {
             try rewrite()
         } catch {
             warn("\(error)")
         }
-        notBefore = RunLog.clock() + 20 * (RunLog.clock() - now)
+        notBefore = Profiler.now() + 20 * (Profiler.now() - now)
     }
 
     private func rewrite() throws {

@@ -120,14 +120,18 @@ package final class Run {
     /// - Returns: whether a signal has asked the run to stop meanwhile.
     @discardableResult
     package func end(isDone: Bool, isSaved: Bool = true) -> Bool {
+        isSaved
+            ? leave(isDone ? .finished : .stopped) : leave(.failed, "its last checkpoint could not be written")
+    }
+
+    /// Notes in the folder of a run that loops that the program has ended with an error.
+    package func fail(_ message: String) { _ = leave(.failed, message) }
+
+    private func leave(_ state: RunStatus.State, _ message: String? = nil) -> Bool {
         guard isLooping else { return false }
         isLooping = false
         clock.end()
-        if isSaved {
-            writeStatus(isDone ? .finished : .stopped)
-        } else {
-            writeStatus(.failed, "its last checkpoint could not be written")
-        }
+        writeStatus(state, message)
         return StopRequest.endLoop()
     }
 
@@ -276,7 +280,7 @@ package final class Run {
         runningStep = nil
         openedLog?.close()
         openedLog = try RunLog(
-            folder: folder.path, resumed: (step, SavedState(values: checkpoint.record).integer("log_bytes")), warn: say)
+            folder: folder.path, resumed: (step, folder.logBytes(of: checkpoint, at: saved.path)), warn: say)
         try log(["wrong": .string(bad.description), "bad_steps": .integer(badSteps), "wrong_step": .integer(wrong)])
         return true
     }
@@ -294,14 +298,6 @@ package final class Run {
         note.checkpoint = lastCheckpoint.flatMap { folder.relative($0.path) }
         (note.badSteps, note.best) = (badSteps, best)
         do { try folder.write(note.value, to: RunFile.status) } catch { say("\(error)") }
-    }
-
-    /// Ends a run whose program ended with an error.
-    package func fail(_ message: String) {
-        guard isLooping else { return }
-        isLooping = false
-        _ = StopRequest.endLoop()
-        writeStatus(.failed, message)
     }
 
     /// Writes out and closes what is open, and gives the folder free. Nothing can be logged afterwards.

@@ -27,7 +27,7 @@ package final class RunFolder {
 
     package func callAsFunction(_ name: String) -> String { "\(path)/\(name)" }
 
-    // MARK: - Files of JSON and others
+    // MARK: - Files of JSON
 
     /// The value of a file of JSON; nil where there is no file of that name.
     package func read(_ name: String) throws -> Value? {
@@ -35,16 +35,6 @@ package final class RunFolder {
     }
 
     package func write(_ value: Value, to name: String) throws { try JSON.write(value, to: self(name)) }
-
-    /// The bytes of a file; nil where there is none of that name.
-    package func bytes(_ name: String) throws -> [UInt8]? {
-        guard fileExists(self(name)) else { return nil }
-        let file = try InputFile(self(name))
-        guard file.size <= RunFolder.largestScript else { throw file.error("it is larger than a script can be") }
-        return try file.bytes(file.size, at: 0)
-    }
-
-    private static let largestScript = 1 << 30
 
     // MARK: - Checkpoints
 
@@ -75,6 +65,12 @@ package final class RunFolder {
         }
         guard let wanted = identity(path) else { return false }
         return try checkpoints().contains { identity($0.path).map { $0 == wanted } ?? false }
+    }
+
+    /// The bytes of this folder's log that belong to a checkpoint; none to one of another folder, which has its own
+    /// log.
+    func logBytes(of checkpoint: Checkpoint, at path: String) throws -> Int {
+        try owns(path) ? SavedState(values: checkpoint.record).integer("log_bytes") : 0
     }
 
     /// Removes all that a test has left.

@@ -126,13 +126,10 @@ package final class RunLog {
     /// Seconds since 1970, in whole milliseconds.
     static func now() -> Double { (Date().timeIntervalSince1970 * 1000).rounded() / 1000 }
 
-    /// Seconds of a clock that nobody sets.
-    static func clock() -> Double { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 }
-
     /// Readers should see a row at once, and a thousand rows a second should not cost a thousand writes: twenty rows
     /// of a second are flushed, the rest of them with the next second's.
     private func flushOftenEnough() {
-        let now = RunLog.clock()
+        let now = Profiler.now()
         if now - second >= 1 { (second, flushes) = (now, 0) }
         guard flushes < 20 else { return }
         flushes += 1

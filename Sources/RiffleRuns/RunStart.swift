@@ -41,8 +41,7 @@ struct RunStart {
         seconds = try record.number("seconds")
         badSteps = try record.integer("bad_steps")
         saved = RunFolder.Saved(step: step, path: chosen)
-        // Another folder's log is not this one's.
-        logBytes = try folder.owns(chosen) ? record.integer("log_bytes") : 0
+        logBytes = try folder.logBytes(of: checkpoint, at: chosen)
         if case .table(let table)? = record.values["best"] {
             let state = SavedState(values: table)
             best = (try state.number("value"), try state.integer("step"))
@@ -111,18 +110,18 @@ struct RunStart {
 /// The time that a run has trained, and when checkpoints and the status are due. It only goes forward.
 struct RunClock {
     private var before: Double
-    private var began: ContinuousClock.Instant?
-    private var lastCheckpoint = ContinuousClock.now
-    private var lastStatus = ContinuousClock.now
+    private var began: Double?
+    private var lastCheckpoint = Profiler.now()
+    private var lastStatus = Profiler.now()
 
     /// - Parameter before: seconds that earlier processes have trained.
     init(before: Double) { self.before = before }
 
-    var seconds: Double { before + (began.map { RunClock.seconds(since: $0) } ?? 0) }
+    var seconds: Double { before + (began.map { Profiler.now() - $0 } ?? 0) }
 
     mutating func begin() {
-        began = .now
-        lastCheckpoint = .now
+        began = Profiler.now()
+        lastCheckpoint = Profiler.now()
     }
 
     mutating func end() {
@@ -130,16 +129,11 @@ struct RunClock {
         began = nil
     }
 
-    mutating func noteCheckpoint() { lastCheckpoint = .now }
-    mutating func noteStatus() { lastStatus = .now }
+    mutating func noteCheckpoint() { lastCheckpoint = Profiler.now() }
+    mutating func noteStatus() { lastStatus = Profiler.now() }
 
-    func isDue(minutes: Double?) -> Bool { minutes.map { RunClock.seconds(since: lastCheckpoint) >= 60 * $0 } ?? false }
-    var isStatusDue: Bool { RunClock.seconds(since: lastStatus) >= 30 }
-
-    private static func seconds(since start: ContinuousClock.Instant) -> Double {
-        let passed = start.duration(to: .now).components
-        return Double(passed.seconds) + Double(passed.attoseconds) * 1e-18
-    }
+    func isDue(minutes: Double?) -> Bool { minutes.map { Profiler.now() - lastCheckpoint >= 60 * $0 } ?? false }
+    var isStatusDue: Bool { Profiler.now() - lastStatus >= 30 }
 }
 
 /// The runs whose folders are open. They are closed when the process ends.

@@ -74,9 +74,9 @@ enum RunLibrary {
                     "log", [Argument("values", .table, "numbers, truths or short texts, by name")],
                     Doc("Adds a row for the step that runs to log.jsonl, metrics.csv and the TensorBoard file.")
                 ) { run, arguments in
-                    guard arguments.has("values") else { return [] }
-                    try run.log(arguments.table("values"))
-                    if let loss = Arguments([arguments.table("values")["loss"] ?? .none]).optionalNumber(0) {
+                    let values = arguments.table("values")
+                    try run.log(values)
+                    if let loss = Arguments([values["loss"] ?? .none]).optionalNumber(0) {
                         Progress.note(loss: loss)
                     }
                     return []
@@ -134,8 +134,7 @@ enum RunLibrary {
             throw RiffleError(
                 "",
                 "'\(name)' is \(value.described), which has no state; modules, optimizers, averages, batches, turns "
-                    + "and "
-                    + "tables of your own values have")
+                    + "and tables of your own values have")
         }
         return resumable
     }
