@@ -59,8 +59,7 @@ import Testing
         let scratch = try Scratch()
         let kinds = [
             "tEXt", "zTXt", "iTXt", "iCCP", "eXIf", "sPLT", "bKGD", "cHRM", "gAMA", "hIST", "oFFs", "pCAL", "pHYs",
-            "sBIT", "sCAL", "sRGB",
-            "sTER", "tIME", "acTL", "fcTL", "fdAT", "unKn",
+            "sBIT", "sCAL", "sRGB", "sTER", "tIME", "acTL", "fcTL", "fdAT", "unKn",
         ]
         for kind in kinds {
             let junk = Array("key\0\0".utf8) + (0..<1000).map { UInt8(truncatingIfNeeded: $0 * 31) }
@@ -69,7 +68,7 @@ import Testing
             #expect(try picture.floats() == [-1, 1], "\(kind)")
             let claim = png(
                 width: 2, depth: 8, colour: 0, row: [0, 255], beside: [0x7F, 0xFF, 0xFF, 0xFF] + Array(kind.utf8))
-            #expect(message { _ = try PNG.read(scratch.file("b", claim)) }.contains("ends too early"), "\(kind)")
+            #expect(message { _ = try PNG.read(scratch.file("b", claim)) }.contains("\(kind): chunk data is too large"))
         }
         for kind in ["PLTE", "ABCD", "IEND"] {
             let junk = png(

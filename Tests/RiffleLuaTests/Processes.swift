@@ -138,7 +138,8 @@ final class Terminal {
     func expect(_ prompt: String, after word: String = "") throws -> String {
         var shown: [UInt8] = []
         var part = [UInt8](repeating: 0, count: 4096)
-        for _ in 0..<400 {
+        let deadline = ContinuousClock.now + .seconds(60)
+        while ContinuousClock.now < deadline {
             var waiting = pollfd(fd: master, events: Int16(POLLIN), revents: 0)
             guard poll(&waiting, 1, 50) > 0 else {
                 let text = String(decoding: shown, as: UTF8.self).replacing("\u{1B}[?2004h", with: "").replacing(
