@@ -274,7 +274,8 @@ package final class Run {
         try checkpoint.restore(tracked)
         // The same numbers would go wrong again.
         let random = Context.current.random
-        Context.current.random = RandomSource(seed: random.seed, stream: random.stream &+ UInt64(badSteps) << 48)
+        Context.current.random = RandomSource(
+            seed: random.seed, stream: random.stream &+ UInt64(badSteps) << 48, samplesBefore: random.samplesBefore)
         let wrong = currentStep
         step = saved.step
         runningStep = nil

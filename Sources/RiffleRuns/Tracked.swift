@@ -44,6 +44,7 @@ package final class Tracked {
         let random = Context.current.random
         state.values["\(Tracked.random).seed"] = .string("\(random.seed)")
         state.values["\(Tracked.random).draws"] = .string("\(random.stream)")
+        state.values["\(Tracked.random).samples_before"] = .integer(random.samplesBefore)
         return state
     }
 
@@ -67,7 +68,8 @@ package final class Tracked {
         guard case .string(let seedText) = random.values["seed"], let seed = UInt64(seedText),
             case .string(let drawsText) = random.values["draws"], let draws = UInt64(drawsText)
         else { throw RiffleError("", "the state of its random numbers is no state") }
-        setters.append { Context.current.random = RandomSource(seed: seed, stream: draws) }
+        let before = try random.integer("samples_before", in: 0...Int.max)
+        setters.append { Context.current.random = RandomSource(seed: seed, stream: draws, samplesBefore: before) }
         return { for set in setters { try set() } }
     }
 

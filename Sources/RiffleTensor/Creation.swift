@@ -97,10 +97,25 @@ package enum Creation {
             Doc("The numbers 1 to count in random order, int32.", example: "> riffle.randperm(5):shape()\n[5]")
         ) { [.tensor(try Context.current.random.permutation($0.integer(0)))] },
         Function(
-            "seed", [Argument("seed", .integer(0...Int.max))],
-            Doc("Starts the random numbers afresh from a seed.", example: "> riffle.seed(1)")
+            "seed",
+            [
+                Argument("seed", .integer(0...Int.max)),
+                Argument(
+                    "first", .integer(1...Int.max),
+                    "the number of the sample that the first row of each draw [n, ...] belongs to", default: .integer(1)
+                ),
+            ],
+            Doc(
+                "Starts the random numbers afresh from a seed; samples get the same numbers in batches of any size.",
+                example:
+                    """
+                    > riffle.seed(3); local all = riffle.randn(64, 2)
+                    > riffle.seed(3, { first = 17 }); return all[17][2]:item() == riffle.randn(1, 2)[1][2]:item()
+                    true
+                    """)
         ) {
-            Context.current.random = RandomSource(seed: UInt64($0.integer(0)))
+            Context.current.random = RandomSource(
+                seed: UInt64($0.integer(0)), samplesBefore: $0.integer("first") - 1)
             return []
         },
         Function(

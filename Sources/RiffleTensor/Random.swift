@@ -2,18 +2,21 @@ import CKernels
 
 /// A source of random numbers in which every draw is a stream of its own, keyed by seed and the number of the draw.
 ///
-/// The same seed and order of draws give the same bits, however many threads share the work (Philox4x32-10).
+/// The same seed and order of draws give the same bits, however many threads share the work (Philox4x32-10). A sample's
+/// numbers depend on its number alone, so that a source for samples from the 17th on gives them what they get in a
+/// batch that begins at the first.
 package struct RandomSource: Sendable {
-    package private(set) var seed: UInt64
+    package let seed: UInt64
     /// The number of draws so far.
-    package private(set) var stream: UInt64 = 0
+    package private(set) var stream: UInt64
+    /// How many samples come before the first row of each draw.
+    package let samplesBefore: Int
 
-    package init(seed: UInt64 = 0) { self.seed = seed }
-
-    /// The source after `stream` draws, for going on where another left off.
-    package init(seed: UInt64, stream: UInt64) {
+    /// - Parameter stream: the number of draws so far, for going on where another source left off.
+    package init(seed: UInt64 = 0, stream: UInt64 = 0, samplesBefore: Int = 0) {
         self.seed = seed
         self.stream = stream
+        self.samplesBefore = samplesBefore
     }
 
     private func checkFloating(_ dtype: DType, _ name: String) throws {
@@ -25,19 +28,31 @@ package struct RandomSource: Sendable {
         return stream
     }
 
+    /// The number of the first element of a draw `[n, ...]` in its stream.
+    private func offset(_ shape: Shape) throws -> UInt64 {
+        guard samplesBefore > 0, let n = shape.sizes.first, n > 0 else { return 0 }
+        let (offset, overflows) = samplesBefore.multipliedReportingOverflow(by: shape.count / n)
+        guard !overflows else {
+            throw RiffleError("", "sample \(samplesBefore + 1) of \(shape.count / n) numbers is beyond what a seed has")
+        }
+        return UInt64(offset)
+    }
+
     /// Uniform numbers in [0, 1).
     package mutating func uniform(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
         try checkFloating(dtype, "rand")
+        let offset = try offset(shape)
         let tensor = try Tensor(uninitialized: shape, dtype)
-        rk_random_uniform(dtype.kernel, seed, next(), 0, tensor.pointer, tensor.count)
+        rk_random_uniform(dtype.kernel, seed, next(), offset, tensor.pointer, tensor.count)
         return tensor
     }
 
     /// Standard normal numbers.
     package mutating func normal(_ shape: Shape, _ dtype: DType = .float32) throws -> Tensor {
         try checkFloating(dtype, "randn")
+        let offset = try offset(shape)
         let tensor = try Tensor(uninitialized: shape, dtype)
-        rk_random_normal(dtype.kernel, seed, next(), 0, tensor.pointer, tensor.count)
+        rk_random_normal(dtype.kernel, seed, next(), offset, tensor.pointer, tensor.count)
         return tensor
     }
 
@@ -46,10 +61,11 @@ package struct RandomSource: Sendable {
         guard bound >= 1, bound <= Int(Int32.max) else {
             throw RiffleError("randint", "the largest number must be in 1 to \(Int32.max), got \(bound)")
         }
+        let offset = try offset(shape)
         let tensor = try Tensor(uninitialized: shape, .int32)
         let numbers = tensor.elements(Int32.self)
         rk_random_integers(
-            seed, next(), 0, UInt32(bound), tensor.pointer.assumingMemoryBound(to: Int32.self), tensor.count)
+            seed, next(), offset, UInt32(bound), tensor.pointer.assumingMemoryBound(to: Int32.self), tensor.count)
         for index in numbers.indices { numbers[index] += 1 }
         return tensor
     }
