@@ -2,7 +2,8 @@ import RiffleIO
 import RiffleTensor
 
 /// Pictures in an array `[n, height, width, channels]`, `[n, height, width]` or `[n, channels, height, width]` of bytes
-/// or floats, read where they are needed.
+/// or floats, read where they are needed. An array in Fortran's order, in which no picture is in one piece, is gathered
+/// in memory when it is opened.
 package final class ArraySource: PictureSource {
     package let origin: String
     package let labels: Labels?
@@ -10,15 +11,14 @@ package final class ArraySource: PictureSource {
     package let skips = Skips()
     /// An array is there already: the system keeps the pages of a file that are read again and again.
     package let isAtHand = true
+    package let notes: [String]
     private let array: StoredTensor
     private let height: Int, width: Int
     /// Whether each channel is a plane of its own.
     private let isPlanar: Bool
 
-    /// - Throws: `RiffleError` for other shapes and types, and for Fortran's order, in which no picture is in one
-    ///   piece.
+    /// - Throws: `RiffleError` for other shapes and types.
     package init(_ array: StoredTensor, labels: Labels?, origin: String) throws {
-        self.array = array
         self.labels = labels
         self.origin = origin
         let shape = array.shape.sizes
@@ -40,12 +40,13 @@ package final class ArraySource: PictureSource {
                 "expected 1 to 4 channels, found \(array.shape); samples of other kinds are read by data.load and "
                     + "data.tensors, or from safetensors files")
         }
-        guard array.isInOrder else {
-            throw array.error("the array is in Fortran's order; save numpy.ascontiguousarray(x)")
-        }
         if let labels, labels.numbers.count != shape[0] {
             throw array.error("\(labels.numbers.count) labels for \(shape[0]) pictures")
         }
+        notes =
+            (isPlanar ? ["channels first in the file"] : [])
+            + (array.isInOrder ? [] : ["in Fortran's order, gathered in memory"])
+        self.array = try array.gathered()
     }
 
     package var count: Int { array.shape[0] }

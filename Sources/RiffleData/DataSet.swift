@@ -68,7 +68,10 @@ package final class DataSet: SampleSet {
     package func split(_ part: Double, seed: UInt64) throws -> (rest: DataSet, part: DataSet) {
         let some = Int((Double(count) * part).rounded())
         guard some >= 1, some < count else {
-            throw RiffleError("", "a part of \(riffleFormat(part)) of \(count) samples is \(some) of them")
+            throw RiffleError(
+                "",
+                "a part of \(riffleFormat(part)) makes sets of \(count - some) and \(some) samples, and each needs one "
+                    + "or more")
         }
         try Memory.check(16 * count)
         var random = RandomSource(seed: seed ^ DataSet.key)

@@ -34,6 +34,7 @@ package final class FolderSource: PictureSource {
 
     package var count: Int { list.names.count }
     package var skips: Skips { list.skips }
+    package var notes: [String] { list.notes }
     package func size(of picture: Int) -> PictureSize { list.size(of: picture) }
     package func name(of picture: Int) -> String { "'\(origin)/\(list.names[picture])'" }
 

@@ -6,6 +6,8 @@ struct PictureList: Sendable {
     private(set) var names: [String] = []
     private var sizes: [(width: Int32, height: Int32)] = []
     private(set) var skips = Skips()
+    /// Why there are no labels, where one might expect some.
+    private(set) var notes: [String] = []
 
     /// Looks at the header of each file.
     /// - Parameters:
@@ -34,33 +36,33 @@ struct PictureList: Sendable {
         PictureSize(width: Int(sizes[picture].width), height: Int(sizes[picture].height))
     }
 
-    /// The classes that the first folders of the names are, in order. Pictures outside of them are passed over.
+    /// The classes that the first folders of the names are, in order.
     /// - Parameter isAsked: whether the user asked for classes; otherwise there are some where two folders or more hold
     ///   all pictures.
-    /// - Throws: `RiffleError` where the user asked for classes and there is no folder.
+    /// - Throws: `RiffleError` where the user asked for classes, and there is no folder or a picture is in none.
     mutating func takeFolders(isAsked: Bool, origin: String) throws -> Labels? {
         let folders = names.map { name in
             name.utf8.firstIndex(of: UInt8(ascii: "/")).map { String(name[..<$0]) }
         }
         let classes = Set(folders.compactMap { $0 }).sorted()
-        guard isAsked || classes.count > 1 && !folders.contains(nil) else { return nil }
+        guard isAsked || classes.count > 1 else { return nil }
         guard !classes.isEmpty else {
             throw RiffleError(
                 "", "'\(origin)' has no folders with pictures that could be classes; labels = \"none\" takes it")
         }
-        let numbers = Dictionary(uniqueKeysWithValues: classes.enumerated().map { ($1, Int32($0 + 1)) })
-        var labels: [Int32] = []
-        var kept = (names: [String](), sizes: [(width: Int32, height: Int32)]())
-        for (index, folder) in folders.enumerated() {
-            guard let folder, let number = numbers[folder] else {
-                skips.add(names[index], "outside of class folders")
-                continue
+        if let stray = folders.firstIndex(of: nil) {
+            let count = folders.count { $0 == nil }
+            let problem =
+                count == 1
+                ? "1 picture, \(names[stray]), lies beside the class folders"
+                : "\(count) pictures, \(names[stray]) among them, lie beside the class folders"
+            guard !isAsked else {
+                throw RiffleError("", "'\(origin)': \(problem); labels = \"none\" takes all pictures without labels")
             }
-            labels.append(number)
-            kept.names.append(names[index])
-            kept.sizes.append(sizes[index])
+            notes.append("no labels: \(problem)")
+            return nil
         }
-        (names, sizes) = kept
-        return Labels(labels, classes: classes)
+        let numbers = Dictionary(uniqueKeysWithValues: classes.enumerated().map { ($1, Int32($0 + 1)) })
+        return Labels(folders.map { numbers[$0 ?? ""] ?? 0 }, classes: classes)
     }
 }

@@ -10,18 +10,6 @@ package enum Picture {
     case floats(Raster<Float>)
 }
 
-/// The width and height of a picture.
-package struct PictureSize: Equatable, Sendable, CustomStringConvertible {
-    package let width: Int
-    package let height: Int
-    package var description: String { "\(width) x \(height)" }
-
-    package init(width: Int, height: Int) {
-        self.width = width
-        self.height = height
-    }
-}
-
 /// Pictures as their files have them, of any sizes, by number from 0.
 package protocol PictureSource: AnyObject, Sendable {
     var count: Int { get }
@@ -30,6 +18,8 @@ package protocol PictureSource: AnyObject, Sendable {
     var origin: String { get }
     /// What was passed over when the files were looked through.
     var skips: Skips { get }
+    /// What the user might not expect of these files, in words.
+    var notes: [String] { get }
     /// Whether a picture is there without decoding or reading a file.
     var isAtHand: Bool { get }
     /// The channels of a picture where the user names none.
@@ -38,6 +28,10 @@ package protocol PictureSource: AnyObject, Sendable {
     /// The picture's name in messages, in quotes.
     func name(of picture: Int) -> String
     func picture(_ number: Int) throws -> Picture
+}
+
+extension PictureSource {
+    package var notes: [String] { [] }
 }
 
 /// How a set of pictures is to be made of files.
@@ -67,7 +61,7 @@ package final class PictureSet: SampleSource {
     private let skipsBroken: Bool
     private let notes: [String]
     /// Pictures whose pixels turned out to be broken, by number.
-    private let broken = Mutex<[Int: String]>([:])
+    private let brokenPictures = Mutex<[Int: String]>([:])
 
     /// - Throws: `RiffleError` when there are no pictures, or they differ in size and nothing says how to make them
     ///   equal.
@@ -86,20 +80,33 @@ package final class PictureSet: SampleSource {
         if let stranger = (1..<source.count).first(where: { source.size(of: $0) != own }) {
             try PictureSet.check(source, stranger, fitting, hasSize: options.size != nil)
         }
-        var notes: [String] = []
-        if PictureSet.isStretched(own, fitting) { notes.append("stretched from \(own)") }
-        if case .floats(let first)? = source.isAtHand || source.skips.count == 0 ? try? source.picture(0) : nil,
-            let low = first.samples.min(), let high = first.samples.max()
-        {
-            notes.append("floats, from \(riffleFormat(Double(low))) to \(riffleFormat(Double(high))) in the first")
-        }
-        self.notes = notes
+        let stretch = PictureSet.isStretched(own, fitting) ? ["stretched from \(own)"] : []
+        notes = source.notes + stretch + (try PictureSet.range(of: source).map { [$0] } ?? [])
     }
+
+    /// The range of the first picture's numbers, where they are floats, which nothing scales.
+    /// - Throws: `RiffleError` where they can be no picture's in [-1, 1], such as bytes that were saved as floats.
+    private static func range(of source: any PictureSource) throws -> String? {
+        guard source.isAtHand, case .floats(let first)? = try? source.picture(0),
+            let low = first.samples.min(), let high = first.samples.max()
+        else { return nil }
+        let found = "from \(riffleFormat(Double(low))) to \(riffleFormat(Double(high)))"
+        guard max(-low, high) <= PictureSet.farthest else {
+            throw RiffleError(
+                "",
+                "\(source.name(of: 0)) has floats \(found), expected -1 to 1: save x / 127.5 - 1 of bytes, or bytes as "
+                    + "uint8")
+        }
+        return "floats, \(found) in the first" + (low < -1 || low >= 0 || high > 1 ? ", expected -1 to 1" : "")
+    }
+
+    /// Floats that were centred and scaled some other way lie in here.
+    private static let farthest: Float = 10
 
     /// Pictures of several sizes need a size to become, and are not distorted to it.
     private static func check(_ source: any PictureSource, _ stranger: Int, _ fitting: Fitting, hasSize: Bool) throws {
         let pair =
-            "\(source.name(of: 0)) has \(source.size(of: 0)) pixels, \(source.name(of: stranger)) "
+            "\(source.name(of: 0)) is \(source.size(of: 0)), \(source.name(of: stranger)) is "
             + "\(source.size(of: stranger))"
         guard hasSize else {
             throw RiffleError(
@@ -108,11 +115,10 @@ package final class PictureSet: SampleSource {
         guard fitting.crop == .none,
             let first = (0..<source.count).first(where: { isStretched(source.size(of: $0), fitting) })
         else { return }
-        let shape = "\(source.name(of: first)) of \(source.size(of: first)) pixels is not of the shape "
+        let found = "\(source.name(of: first)), \(source.size(of: first)), would be stretched to be \(fitting.size)"
         throw RiffleError(
             "",
-            "the pictures differ in size: \(pair); \(shape)\(fitting.width) x \(fitting.height), and crop = \"center\" "
-                + "cuts the largest part of that shape")
+            "the pictures differ in size: \(pair); \(found), and crop = \"center\" cuts the largest part of that shape")
     }
 
     /// Whether a picture changes its shape by more than its pixels' rounding.
@@ -130,7 +136,7 @@ package final class PictureSet: SampleSource {
     package var labels: Labels? { source.labels }
 
     package func copy(_ draw: Draw, to numbers: UnsafeMutableBufferPointer<Float>) throws -> Bool {
-        if skipsBroken, broken.withLock({ $0[draw.number] != nil }) { return false }
+        if skipsBroken, brokenPictures.withLock({ $0[draw.number] != nil }) { return false }
         do {
             let name = source.name(of: draw.number)
             switch try source.picture(draw.number) {
@@ -141,7 +147,7 @@ package final class PictureSet: SampleSource {
             }
             return true
         } catch let error as RiffleError where skipsBroken && error.kind == .mistake {
-            broken.withLock { $0[draw.number] = error.message }
+            brokenPictures.withLock { $0[draw.number] = error.message }
             return false
         }
     }
@@ -155,21 +161,24 @@ package final class PictureSet: SampleSource {
             }
             return try fitting.bytes(raster, name: source.name(of: number))
         } catch let error as RiffleError where skipsBroken && error.kind == .mistake {
-            broken.withLock { $0[number] = error.message }
+            brokenPictures.withLock { $0[number] = error.message }
             return nil
         }
     }
 
     package func description(_ count: String) -> String {
-        let classes = labels?.summary ?? ""
         var notes = notes
         if source.skips.count > 0 { notes.append("skipped: \(source.skips.description)") }
-        let broken = broken.withLock { $0.sorted { $0.key < $1.key }.map(\.value) }
-        if let first = broken.first {
-            notes.append(
-                "\(broken.count) broken, the next picture stands in (\(first)\(broken.count > 1 ? ", ..." : ""))")
-        }
-        return "\(count) pictures \(fitting.width) x \(fitting.height) x \(fitting.channels)\(classes), from "
+        if let (broken, names) = broken { notes.append("\(broken) broken, the next picture stands in (\(names))") }
+        let channels = "\(fitting.channels) channel\(fitting.channels == 1 ? "" : "s")"
+        return "\(count) picture\(count == "1" ? "" : "s")\(labels?.summary ?? ""), \(fitting.size), \(channels), from "
             + source.origin + (notes.isEmpty ? "" : " (\(notes.joined(separator: "; ")))")
+    }
+
+    /// How many pictures' pixels turned out to be broken, and what was wrong with the first; nil where none did.
+    package var broken: (count: Int, first: String)? {
+        brokenPictures.withLock { found in
+            found.min { $0.key < $1.key }.map { (found.count, $0.value + (found.count > 1 ? ", ..." : "")) }
+        }
     }
 }

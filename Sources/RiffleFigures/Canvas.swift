@@ -52,7 +52,7 @@ final class Canvas {
         guard cairo_status(context) == CAIRO_STATUS_SUCCESS else {
             throw RiffleError(
                 "",
-                "a picture of \(self.width) x \(self.height) pixels cannot be drawn: "
+                "a picture \(PictureSize(width: self.width, height: self.height)) cannot be drawn: "
                     + "\(String(cString: cairo_status_to_string(cairo_status(context))))"
             )
         }

@@ -25,6 +25,7 @@ package struct Fitting: Sendable {
     package let channels: Int
     package let crop: Crop
     package let filter: ResizeFilter
+    package var size: PictureSize { PictureSize(width: width, height: height) }
 
     package init(width: Int, height: Int, channels: Int, crop: Crop = .none, filter: ResizeFilter = .lanczos) {
         self.width = width
@@ -58,12 +59,13 @@ package struct Fitting: Sendable {
         if part.width == width, part.height == height { return part }
         try check(part, name)
         return try Raster(width: width, height: height, channels: part.channels, name: name) { target in
-            let fits = ci_resize_floats(part.samples, part.size, target.baseAddress, size, part.channels, filter.kernel)
+            let fits = ci_resize_floats(
+                part.samples, part.size, target.baseAddress, pixels, part.channels, filter.kernel)
             if !fits { throw outOfMemory(name) }
         }
     }
 
-    private var size: ci_size { ci_size(width: width, height: height) }
+    private var pixels: ci_size { ci_size(width: width, height: height) }
 
     private func cut<Sample>(_ raster: Raster<Sample>, _ place: Double, _ name: String) throws -> Raster<Sample> {
         guard crop != .none else { return raster }
@@ -77,7 +79,8 @@ package struct Fitting: Sendable {
     private func resized(_ part: Raster<UInt8>, _ name: String) throws -> Raster<UInt8> {
         try check(part, name)
         return try Raster(width: width, height: height, channels: part.channels, name: name) { target in
-            let fits = ci_resize_bytes(part.samples, part.size, target.baseAddress, size, part.channels, filter.kernel)
+            let fits = ci_resize_bytes(
+                part.samples, part.size, target.baseAddress, pixels, part.channels, filter.kernel)
             if !fits { throw outOfMemory(name) }
         }
     }
@@ -87,7 +90,7 @@ package struct Fitting: Sendable {
         let between = checkedProduct([part.height, width, part.channels, MemoryLayout<Sample>.stride]) ?? Int.max / 2
         let weights = 100 * (part.width + part.height + width + height)
         do { try Memory.check(between + weights) } catch let error as RiffleError {
-            throw RiffleError("", "\(name), resized to \(width) x \(height): \(error.message)", kind: error.kind)
+            throw RiffleError("", "\(name), resized to \(size): \(error.message)", kind: error.kind)
         }
     }
 

@@ -30,6 +30,13 @@ package enum IDX {
         first.count >= 4 && first[0] == 0 && first[1] == 0 && types[first[2]] != nil && (1...4).contains(first[3])
     }
 
+    /// Whether a gzip file has such a file in it.
+    static func isCompressed(in file: InputFile) -> Bool {
+        var start = [UInt8](repeating: 0, count: 4)
+        do { try start.withUnsafeMutableBytes { try Gzip(file).read(into: $0) } } catch { return false }
+        return begins(start)
+    }
+
     private static let types: [UInt8: ElementType] = [8: .u8, 9: .i8, 11: .i16, 12: .i32, 13: .f32, 14: .f64]
 
     private struct Header {

@@ -136,7 +136,8 @@ package enum ImageFile {
         // The lossless form writes a picture of one colour in 40 bytes, whatever its size; the other form, in our
         // measurements, makes 400 pixels of a byte at most.
         guard Int(form.width) * Int(form.height) <= (1 << 24) + 4096 * source.size else {
-            throw source.error("the file is too short for the size in its header, \(form.width) x \(form.height)")
+            let size = PictureSize(width: form.width, height: form.height)
+            throw source.error("the file is too short for the size in its header, \(size)")
         }
         return try body(form) { samples in
             let bytes = try source.bytes(source.size)
@@ -149,8 +150,8 @@ package enum ImageFile {
     /// Asks whether there is memory for what a decoder takes itself.
     private static func check(_ work: Int, _ form: ci_form, _ source: any ByteSource) throws {
         do { try Memory.check(work) } catch let error as RiffleError {
-            throw RiffleError(
-                "", "\(source.name), \(form.width) x \(form.height) pixels: \(error.message)", kind: error.kind)
+            let size = PictureSize(width: form.width, height: form.height)
+            throw RiffleError("", "\(source.name), \(size): \(error.message)", kind: error.kind)
         }
     }
 }

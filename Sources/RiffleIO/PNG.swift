@@ -23,7 +23,8 @@ package enum PNG {
         do { tensor = try Tensor(uninitialized: Shape([height, width, Int(form.channels)])) } catch let error
             as RiffleError
         {
-            throw RiffleError("", "'\(path)', \(width) x \(height) pixels: \(error.message)", kind: error.kind)
+            throw RiffleError(
+                "", "'\(path)', \(PictureSize(width: width, height: height)): \(error.message)", kind: error.kind)
         }
         // The samples go to the end of the tensor's memory, where no number overwrites one that has still to be read.
         let samples = tensor.pointer + tensor.count * (4 - bits / 8)
@@ -75,7 +76,8 @@ package enum PNG {
         guard (1...largestSide).contains(width), (1...largestSide).contains(height) else {
             throw RiffleError(
                 "",
-                "a picture of \(width) x \(height) pixels cannot be written as PNG; sides go from 1 to \(largestSide)")
+                "a picture \(PictureSize(width: width, height: height)) cannot be written as PNG; sides go from 1 to "
+                    + "\(largestSide)")
         }
         return ci_form(
             width: UInt32(width), height: UInt32(height), channels: UInt32(channels), bits: 8, orientation: 1,

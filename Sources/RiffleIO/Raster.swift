@@ -1,5 +1,17 @@
 import RiffleTensor
 
+/// The width and height of a picture. Shapes name the height first and most programs the width, so messages name both.
+package struct PictureSize: Equatable, Sendable, CustomStringConvertible {
+    package let width: Int
+    package let height: Int
+    package var description: String { "\(height) high and \(width) wide" }
+
+    package init(width: some BinaryInteger, height: some BinaryInteger) {
+        self.width = Int(width)
+        self.height = Int(height)
+    }
+}
+
 /// A sample of a pixel's channel.
 package protocol PixelSample: BitwiseCopyable, Sendable {
     /// The alpha of a pixel that hides what is behind it.
@@ -52,9 +64,10 @@ package struct Raster<Sample: PixelSample>: Sendable {
     ) throws {
         guard let count = checkedProduct([width, height, channels]),
             let bytes = checkedProduct([count, MemoryLayout<Sample>.stride])
-        else { throw RiffleError("", "\(name): a picture of \(width) x \(height) pixels is too large") }
+        else { throw RiffleError("", "\(name): a picture \(PictureSize(width: width, height: height)) is too large") }
         do { try Memory.check(bytes) } catch let error as RiffleError {
-            throw RiffleError("", "\(name), \(width) x \(height) pixels: \(error.message)", kind: error.kind)
+            throw RiffleError(
+                "", "\(name), \(PictureSize(width: width, height: height)): \(error.message)", kind: error.kind)
         }
         self.width = width
         self.height = height

@@ -45,6 +45,13 @@ package struct StoredTensor: Sendable {
     /// Whether the elements follow one another, so that a part of them is read without the rest.
     package var isInOrder: Bool { strides.map { $0 == shape.strides || shape.count == 0 } ?? true }
 
+    /// The same tensor with its elements one behind the other, in memory where the file has them in another order.
+    package func gathered() throws -> StoredTensor {
+        let (source, offset) = try inOrder()
+        return StoredTensor(
+            name, type, shape, in: source, at: offset, isBigEndian: isBigEndian, containers: containers)
+    }
+
     /// Bytes in which the elements follow one another: the file's own where it has them so.
     func inOrder() throws -> (any ByteSource, offset: Int) {
         guard !isInOrder, let strides else { return (source, offset) }

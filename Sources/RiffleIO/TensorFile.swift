@@ -1,7 +1,7 @@
 import RiffleTensor
 
 /// A file of tensors in any format that is read: safetensors, also in several files with an index; NumPy's .npy and
-/// .npz; PyTorch's .pt, .pth and .ckpt in both of their forms. The file's bytes say which one it is.
+/// .npz; PyTorch's .pt, .pth and .ckpt in both of their forms; MNIST's IDX. The file's bytes say which one it is.
 ///
 /// Opening reads names, types and shapes; the numbers are read when asked for, without those of other tensors.
 package final class TensorFile: Sendable {
@@ -97,15 +97,24 @@ package final class TensorFile: Sendable {
 
     // MARK: - Formats
 
+    private static let kinds =
+        "safetensors and its index.json, NumPy's .npy and .npz, PyTorch's .pt, .pth and .ckpt, and MNIST's IDX, also "
+        + "compressed by gzip"
+
     private static func list(_ file: InputFile) throws -> (FileKind, TensorListing) {
         guard let kind = try FileKind(file) else {
-            // The file's name says what was meant, and that format's reader what is wrong.
-            if FileEnding(of: file.path) == .npy { return (.npy, try single(Npy.stored(in: file))) }
-            return (.safetensors, try safetensors(file))
+            // The file's name may say what was meant, and that format's reader what is wrong.
+            switch FileEnding(of: file.path) {
+            case .npy: return (.npy, try single(Npy.stored(in: file)))
+            case .safetensors: return (.safetensors, try safetensors(file))
+            default: throw file.error("a file of no known kind; read are \(kinds)")
+            }
         }
         switch kind {
         case .safetensors: return (kind, try safetensors(file))
         case .npy: return (kind, try single(Npy.stored(in: file)))
+        case .idx: return (kind, try single(IDX.stored(file.path)))
+        case .gzip where IDX.isCompressed(in: file): return (kind, try single(IDX.stored(file.path)))
         case .index:
             let (tensors, metadata) = try ShardedTensors.open(file)
             return (kind, TensorListing(tensors: tensors, metadata: metadata))

@@ -214,8 +214,8 @@ extension Module {
     }
 
     private static func listed(_ names: [String]) -> String {
-        let shown = names.prefix(12).joined(separator: ", ")
-        return names.count > 12 ? "\(shown) and \(names.count - 12) more" : shown
+        let shown = names.prefix(6).joined(separator: ", ")
+        return names.count > 6 ? "\(shown) and \(names.count - 6) more" : shown
     }
 }
 

@@ -8,7 +8,7 @@ struct InspectCommand: ParsableCommand {
         commandName: "riffle inspect",
         abstract: "Lists the tensors of a file with their types and shapes, its texts, and its SHA-256.")
 
-    @ArgumentParser.Argument(help: "A safetensors file or index.json, .npy, .npz, .pt, .pth or .ckpt.")
+    @ArgumentParser.Argument(help: "A safetensors file or index.json, .npy, .npz, .pt, .pth, .ckpt or IDX.")
     var file: String
 
     func run() throws {

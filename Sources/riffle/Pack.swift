@@ -32,10 +32,8 @@ struct PackCommand: ParsableCommand {
             let written = try set.write(to: target) { done, count in
                 Console.error("\(done)/\(count)\n")
             }
-            Console.output("\(written) pictures in \(target)\n")
-            if written < set.pictures.count {
-                Console.output("\(set.pictures.description("\(written)"))\n")
-            }
+            let left = set.pictures.broken.map { ", \($0.count) broken left out (\($0.first))" } ?? ""
+            Console.output("\(written) picture\(written == 1 ? "" : "s") in \(target)\(left)\n")
         } catch let error as RiffleError {
             Console.error("riffle pack: \(error.description)\n")
             throw ExitCode(1)

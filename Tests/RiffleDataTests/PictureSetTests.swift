@@ -50,13 +50,16 @@ private let kinds = [
         #expect(try all(set).labels?.integers() == [1, 1, 2, 2])
         #expect(
             set.description
-                == "4 pictures 24 x 18 x 3 in 2 classes, from \(scratch.path) (skipped: 1 of no known format "
-                + "(a/notes.txt))")
-        // A picture beside the folders: there are no classes, unless they are asked for.
+                == "4 pictures in 2 classes, 18 high and 24 wide, 3 channels, from \(scratch.path) (skipped: 1 of no "
+                + "known format (a/notes.txt))")
+        // A picture beside the folders: there are no classes, which are an error where they are asked for.
         let mixed = try folder([("b/2.jpg", "rgb.jpg"), ("a/1.png", "rgba.png"), ("0.webp", "lossy.webp")])
-        #expect(try !open(mixed.path).isLabelled && open(mixed.path).count == 3)
-        let asked = try open(mixed.path) { $0.labels = .folders }
-        #expect(asked.count == 2 && asked.description.contains("1 outside of class folders (0.webp)"))
+        let plain = try open(mixed.path)
+        #expect(!plain.isLabelled && plain.count == 3)
+        #expect(plain.description.contains("(no labels: 1 picture, 0.webp, lies beside the class folders)"))
+        let asked = message { _ = try open(mixed.path) { $0.labels = .folders } }
+        #expect(asked.contains("1 picture, 0.webp, lies beside the class folders; labels = \"none\""), "\(asked)")
+        #expect(try !open(mixed.path) { $0.labels = PictureOptions.LabelRule.none }.description.contains("no labels"))
         let empty = try Scratch()
         #expect(message { _ = try open(empty.path) }.contains("no pictures in '\(empty.path)'"))
     }
@@ -76,12 +79,14 @@ private let kinds = [
     @Test func sizesThatDifferAreNamed() throws {
         let scratch = try folder([("a.png", "rgba.png"), ("b.png", "rgba.png"), ("c.png", "photo.png")])
         let report = message { _ = try open(scratch.path) }
-        #expect(report.contains("/a.png' has 24 x 18 pixels, ") && report.contains("/c.png' 40 x 32"), "\(report)")
+        #expect(
+            report.contains("/a.png' is 18 high and 24 wide, ") && report.contains("/c.png' is 32 high"), "\(report)")
         let shaped = message { _ = try open(scratch.path) { $0.size = PictureSize(width: 9, height: 9) } }
-        #expect(shaped.contains("/a.png' of 24 x 18 pixels is not of the shape 9 x 9"), "\(shaped)")
+        #expect(
+            shaped.contains("/a.png', 18 high and 24 wide, would be stretched to be 9 high and 9 wide"), "\(shaped)")
         let same = try folder([("a.png", "rgba.png"), ("b.png", "rgba.png")])
         let set = try open(same.path) { $0.size = PictureSize(width: 9, height: 9) }
-        #expect(set.description.contains("(stretched from 24 x 18)"))
+        #expect(set.description.contains("(stretched from 18 high and 24 wide)"))
     }
 
     @Test func archivesAndArraysHoldTheSamePictures() throws {
@@ -103,14 +108,30 @@ private let kinds = [
         #expect(try open(fixture("pictures/t10k-images-idx3-ubyte")) { $0.channels = 3 }.sampleShape == [8, 10, 3])
     }
 
-    @Test func arraysInAnotherOrderAreRefused() throws {
+    @Test func arraysInAnotherOrderAreGathered() throws {
         let scratch = try Scratch()
-        let header = String(decoding: Npy.header(type: "|u1", shape: [2, 2, 2]).dropFirst(10), as: UTF8.self)
-        let fortran = header.replacing("'fortran_order': False, ", with: "'fortran_order': True,  ")
-        let path = try scratch.file(
-            "a.npy",
-            Npy.header(type: "|u1", shape: [2, 2, 2]).prefix(10) + Array(fortran.utf8) + [1, 2, 3, 4, 5, 6, 7, 8])
-        #expect(message { _ = try open(path) }.contains("ascontiguousarray"))
+        let header = Npy.header(type: "|u1", shape: [2, 2, 2])
+        let fortran = String(decoding: header.dropFirst(10), as: UTF8.self).replacing(
+            "'fortran_order': False, ", with: "'fortran_order': True,  ")
+        let set = try open(scratch.file("a.npy", header.prefix(10) + Array(fortran.utf8) + [1, 2, 3, 4, 5, 6, 7, 8]))
+        #expect(try all(set).x.floats() == [1, 5, 3, 7, 2, 6, 4, 8].map { Float($0) / 127.5 - 1 })
+        #expect(set.description.contains("(in Fortran's order, gathered in memory)"))
+        let planes = try open(
+            scratch.file("b.npy", Npy.header(type: "|u1", shape: [1, 2, 1, 5]) + [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]))
+        #expect(try all(planes).x.floats() == [1, 6, 2, 7, 3, 8, 4, 9, 5, 10].map { Float($0) / 127.5 - 1 })
+        #expect(
+            planes.description
+                == "1 picture, 1 high and 5 wide, 2 channels, from \(scratch("b.npy")) (channels first in the file)")
+    }
+
+    @Test(arguments: [
+        (255, "has floats from 0 to 255, expected -1 to 1"), (3, "from 0 to 3 in the first, expected -1 to 1"),
+    ])
+    func floatsOfAnotherRangeAreNamed(high: Float, words: String) throws {
+        let scratch = try Scratch(), path = scratch("a.npy")
+        try Npy.write(Tensor([0, high, 1, 0], [1, 2, 2]), to: path)
+        let report = high > 10 ? message { _ = try open(path) } : try open(path).description
+        #expect(report.contains(words) && report.contains(path), "\(report)")
     }
 
     @Test func latentsHaveTexts() throws {
@@ -258,7 +279,7 @@ private final class CountingSet: SampleSet {
         #expect(try all(set.split(0.3, seed: 1).part).x.floats() == part)
         #expect(try all(set.split(0.3, seed: 2).part).x.floats() != part)
         #expect(parts.part.description == "15 of 50 samples [1]")
-        #expect(message { _ = try set.split(0.001, seed: 1) }.contains("is 0 of them"))
+        #expect(message { _ = try set.split(0, seed: 1) }.contains("a part of 0 makes sets of 50 and 0 samples"))
     }
 }
 
@@ -324,5 +345,6 @@ private final class CountingSet: SampleSet {
         #expect(!scratch.names.contains { $0.contains("npy") || $0.contains("part") })
         let pictures = try PackedPictures(scratch.path, options { $0.skipsBroken = true })
         #expect(try pictures.write(to: target) { _, _ in } == 3 && open(target).count == 3)
+        #expect(pictures.pictures.broken?.count == 1 && pictures.pictures.broken?.first.contains("/1.jpg'") ?? false)
     }
 }

@@ -137,7 +137,7 @@ private enum Pictures {
         let padded = try scratch.file("padded.jpg", bytes + [UInt8](repeating: 0, count: 4_000_000))
         rk_memory_set_limit(Int(rk_memory_now().live) + 100_000_000)
         defer { rk_memory_set_limit(0) }
-        #expect(message { _ = try ImageFile.load(padded) }.contains("30000 x 30000 pixels: out of memory: 2.7 GB"))
+        #expect(message { _ = try ImageFile.load(padded) }.contains("30000 high and 30000 wide: out of memory: 2.7 GB"))
     }
 
     /// A chunk that claims a gigabyte is refused before there is memory for it.

@@ -91,6 +91,12 @@ import Testing
         #expect(try copy["x"]?.type == .i16 && copy.tensor(named: "x").integers() == [1, 3, 5, 2, 4, 6])
     }
 
+    @Test(arguments: ["t10k-images-idx3-ubyte", "train-images-idx3-ubyte.gz"]) func readsIDX(name: String) throws {
+        let path = fixture("pictures/\(name)"), file = try TensorFile(path)
+        let expected = try IDX.stored(path).tensor()
+        #expect(try file.isSingle && isSame(file.tensor(named: file.names[0]), expected))
+    }
+
     @Test(arguments: ["float8_e5m2", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"])
     func givesEveryFloatOfEightBits(type: String) throws {
         let file = try SafeTensors(fixture("float8.safetensors"))
@@ -114,7 +120,8 @@ import Testing
         ("a.bin", Array("GGUF".utf8), "GGUF"), ("a.gz", [0x1F, 0x8B, 8], "gunzip"),
         ("a.tar", [UInt8](repeating: 0, count: 257) + Array("ustar\0".utf8), "a tar archive"),
         ("a.zip", zip([ZipEntry("picture.png", [1])]), "neither PyTorch's data.pkl nor NumPy's"),
-        ("a.NPY", [1, 2, 3], "not an npy file"), ("a.pth", [1, 2, 3], "not a safetensors file"),
+        ("a.NPY", [1, 2, 3], "not an npy file"), ("a.pth", [1, 2, 3], "of no known kind; read are safetensors"),
+        ("a.safetensors", [1, 2, 3], "not a safetensors file"),
         ("a.safetensors", Array("{\"weight_map\": 1}".utf8), "weight_map"),
     ]
 

@@ -125,7 +125,10 @@ import Testing
             output += try run(code: block.joined(separator: "\n"), in: temporaryFolder())
             lines = lines[block.endIndex...]
         }
-        for line in ["4 pictures 16 x 16 x 3, from .", "[\"setosa\", \"versicolor\"]", "[32, 2]\t[32]\t32", "[1, 2]"] {
+        for line in [
+            "4 pictures, 16 high and 16 wide, 3 channels, from .", "[\"setosa\", \"versicolor\"]", "[32, 2]\t[32]\t32",
+            "[1, 2]",
+        ] {
             #expect(output.contains(line), "\(output)")
         }
     }
