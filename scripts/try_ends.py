@@ -59,67 +59,66 @@ def finish(process):
     return process.returncode, error
 
 
-def kill(trainings, wanted, draw):
-    """Kills so often in all, the kinds in turn."""
-    kills = trials = 0
-    while kills < wanted:
+def kill(training, name, process, number, draw):
+    """Kills a process at a random moment."""
+    time.sleep(draw.uniform(0, 1.2 * training.seconds))
+    process.kill()
+    return signal.SIGKILL
+
+
+def check_killed(training, name, sent, code, error):
+    if code != -signal.SIGKILL:
+        sys.exit(f"{training.kind} ended with {code}: {error}")
+    training.check_files(name)
+    return True
+
+
+def stop(training, name, process, number, draw):
+    """Sends a process one of three signals at a random moment of its loop."""
+    log = training.folder / name / "log.jsonl"
+    before = log.stat().st_size if log.exists() else 0
+    # The loop goes on from the first row that this process writes.
+    while process.poll() is None and (not log.exists() or log.stat().st_size <= before):
+        time.sleep(0.001)
+    time.sleep(draw.uniform(0, 0.8 * training.seconds))
+    if process.poll() is not None:
+        return None
+    sent = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1][number % 3]
+    process.send_signal(sent)
+    return sent
+
+
+def check_stopped(training, name, sent, code, error):
+    status = json.loads((training.folder / name / "status.json").read_text())
+    if code == -(sent or 0) or code == 130:
+        # It came behind the loop, where nothing is lost: the last checkpoint has all steps.
+        if status["state"] != "finished":
+            sys.exit(f"{training.kind} ended with {code} in its loop: {error}")
+        return False
+    checkpoint = training.folder / name / (status["checkpoint"] or "none")
+    if code != 75 or status["state"] not in ("stopped", "finished") or not checkpoint.exists():
+        sys.exit(f"{training.kind} ended with {code} after {sent}: {status}, {error}")
+    return True
+
+
+def try_ends(trainings, wanted, draw, end, check):
+    """Ends trainings before their time, the kinds in turn, until so many ends are counted in all; each training then
+    goes on to its own end. `end` ends a process and returns the signal; `check` looks at what is left, and returns
+    whether the end counts."""
+    ends = trials = 0
+    while ends < wanted:
         training = trainings[trials % len(trainings)]
-        name = f"killed-{trials}"
+        name = f"{end.__name__}-{trials}"
         trials += 1
         while True:
             process = training.start(name)
-            if kills < wanted:
-                time.sleep(draw.uniform(0, 1.2 * training.seconds))
-                process.kill()
+            sent = end(training, name, process, ends, draw) if ends < wanted else None
             code, error = finish(process)
             if code == 0:
                 break
-            if code != -signal.SIGKILL:
-                sys.exit(f"{training.kind} ended with {code}: {error}")
-            kills += 1
-            training.check_files(name)
+            ends += check(training, name, sent, code, error)
         if training.end(name) != training.whole:
-            sys.exit(f"{training.kind}, {name}: other bits than those of the training that was not killed")
-        shutil.rmtree(training.folder / name)
-    return trials
-
-
-def stop(trainings, wanted, draw):
-    """Sends so many signals in the loop, the kinds and the signals in turn."""
-    stops = trials = 0
-    while stops < wanted:
-        training = trainings[trials % len(trainings)]
-        name = f"stopped-{trials}"
-        trials += 1
-        while True:
-            process = training.start(name)
-            log = training.folder / name / "log.jsonl"
-            before = log.stat().st_size if log.exists() else 0
-            sent = None
-            if stops < wanted:
-                # The loop goes on from the first row that this process writes.
-                while process.poll() is None and (not log.exists() or log.stat().st_size <= before):
-                    time.sleep(0.001)
-                time.sleep(draw.uniform(0, 0.8 * training.seconds))
-                if process.poll() is None:
-                    sent = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1][stops % 3]
-                    process.send_signal(sent)
-            code, error = finish(process)
-            if code == 0:
-                break
-            if code == -(sent or 0) or code == 130:
-                # It came behind the loop, where nothing is lost: the last checkpoint has all steps.
-                state = json.loads((training.folder / name / "status.json").read_text())
-                if state["state"] != "finished":
-                    sys.exit(f"{training.kind} ended with {code} in its loop: {error}")
-                continue
-            status = json.loads((training.folder / name / "status.json").read_text())
-            checkpoint = training.folder / name / (status["checkpoint"] or "none")
-            if code != 75 or status["state"] not in ("stopped", "finished") or not checkpoint.exists():
-                sys.exit(f"{training.kind} ended with {code} after {sent}: {status}, {error}")
-            stops += 1
-        if training.end(name) != training.whole:
-            sys.exit(f"{training.kind}, {name}: other bits than those of the training that was not stopped")
+            sys.exit(f"{training.kind}, {name}: other bits than those of the training that nobody ended")
         shutil.rmtree(training.folder / name)
     return trials
 
@@ -147,10 +146,10 @@ def main():
             trainings.append(training)
             print(f"{kind}: {training.seconds:.2f} s without an end before its time")
         start = time.time()
-        trials = kill(trainings, options.kills, draw)
+        trials = try_ends(trainings, options.kills, draw, kill, check_killed)
         print(f"{options.kills} kills of {trials} trainings, {time.time() - start:.0f} s: always the same bits, no torn file")
         start = time.time()
-        trials = stop(trainings, options.signals, draw)
+        trials = try_ends(trainings, options.signals, draw, stop, check_stopped)
         print(f"{options.signals} signals to {trials} trainings, {time.time() - start:.0f} s: always a checkpoint and 75")
 
 
