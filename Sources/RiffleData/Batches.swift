@@ -121,9 +121,16 @@ package final class Batches: BatchSequence, Resumable {
         let given = try state.integer("given", in: 0...Batches.last)
         let atEnd = try state.boolean("at_end")
         let (samples, size) = (try state.integer("samples"), try state.integer("size"))
-        guard samples == set.count, size == self.size else {
+        guard samples == set.count else {
             throw RiffleError(
-                "", "these are batches of \(self.size) of \(set.count) samples, the state's of \(size) of \(samples)")
+                "", "these are batches of a set of \(set.count) samples, the state's of one of \(samples)")
+        }
+        // The position counts samples, so that no sample is left out or given twice.
+        guard size == self.size || state.allowsChanges else {
+            throw RiffleError(
+                "",
+                "these are batches of \(self.size) samples, the state's of \(size); --allow-changes goes on with the "
+                    + "next sample, in batches of \(self.size)")
         }
         guard case .string("\(seed)") = state.values["seed"] else {
             throw RiffleError("", "the seed of these batches is not the state's")

@@ -71,16 +71,30 @@ package enum ImageGrid {
         }
     }
 
-    /// The bytes of the file that `save` would write, and the size of its picture.
+    /// The bytes of the file that `save` would write, and the size of its picture. Numbers that are not finite become
+    /// bytes of 0, and are counted.
     package static func encoded(
         _ images: Tensor, columns: Int = 8, padding: Int = 2, range: ClosedRange<Double>? = nil,
         text: [String: String] = [:]
-    ) throws -> (bytes: [UInt8], size: Size) {
-        try withRows(images, columns, padding, range) { size, row in
+    ) throws -> (bytes: [UInt8], size: Size, notFinite: Int) {
+        let (images, notFinite) = try finite(images, orElse: range?.lowerBound ?? -1)
+        return try withRows(images, columns, padding, range) { size, row in
             let bytes = try PNG.encoded(
                 width: size.width, height: size.height, channels: size.channels, text: text, row: row)
-            return (bytes, size)
+            return (bytes, size, notFinite)
         }
+    }
+
+    /// The images, with another value for numbers that are not finite, and how many those are.
+    private static func finite(_ images: Tensor, orElse value: Double) throws -> (Tensor, Int) {
+        guard images.dtype.isFloating else { return (images, 0) }
+        let floats = try images.converted(to: .float32)
+        let strangers = floats.elements(Float.self).count { !$0.isFinite }
+        guard strangers > 0 else { return (floats, 0) }
+        let result = try Tensor(uninitialized: images.shape)
+        let (from, to) = (floats.elements(Float.self), result.elements(Float.self))
+        for index in from.indices { to[index] = from[index].isFinite ? from[index] : Float(value) }
+        return (result, strangers)
     }
 
     package typealias Size = (width: Int, height: Int, channels: Int)

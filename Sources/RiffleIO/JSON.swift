@@ -116,7 +116,7 @@ package enum JSON {
             object = try JSONSerialization.jsonObject(with: Data(bytes), options: .fragmentsAllowed)
         } catch {
             let reason = (error as NSError).userInfo["NSDebugDescription"] as? String ?? "it cannot be read"
-            throw RiffleError("", "\(name) is not JSON: \(reason)")
+            throw RiffleError("", "\(name) is not JSON: \(reason.trimmingCharacters(in: ["."]))")
         }
         return value(of: object)
     }

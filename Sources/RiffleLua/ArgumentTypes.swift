@@ -35,6 +35,7 @@ extension ArgumentType {
             "a list of numbers, or a tensor of them" + (item.expected == "a number" ? "" : ", each \(item.expected)")
         case .list(let item): "a list, each item \(item.expected)"
         case .table: "a table"
+        case .named: "a table of values by name, such as { name = value }"
         case .any, .unread: "given"
         }
     }
@@ -65,6 +66,7 @@ extension ArgumentType {
         case .list(let item): (item.isNumber ? "list or tensor of " : "list of ") + item.brief
         case .object(let word): word
         case .any, .unread: "any"
+        case .named: "table"
         case .tensor, .number, .string, .table: expected.split(separator: " ").dropFirst().joined(separator: " ")
         }
     }
@@ -183,6 +185,16 @@ extension LuaEngine {
             }
         case .table:
             if raw.isPlainTable { return .table(try table(&raw)) }
+        case .named:
+            if raw.isPlainTable {
+                let isNamed =
+                    raw.table.count == 0
+                    && stride(from: 0, to: raw.pairs.count, by: 2).allSatisfy {
+                        raw.pairs[$0].kind == RLUA_STRING
+                    }
+                guard isNamed else { throw Mismatch(got: raw.table.named == 0 ? describe(raw) : "one without a name") }
+                return .table(try table(&raw))
+            }
         case .any, .unread: return try value(&raw)
         }
         throw raw.kind == RLUA_UNREADABLE ? Mismatch(problem: raw.text) : Mismatch(got: describe(raw))

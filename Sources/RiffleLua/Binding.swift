@@ -116,17 +116,12 @@ final class Binding {
         if let options { try read(&given[options], from: index, into: &values) }
         for index in declared.indices {
             guard case .none = values[index] else { continue }
-            switch declared[index].defaultValue {
-            case .none: break
-            case .boolean(let boolean): values[index] = .boolean(boolean)
-            case .integer(let integer): values[index] = .integer(integer)
-            case .number(let number): values[index] = .number(number)
-            case .string(let string): values[index] = .string(string)
-            case .required:
+            if case .required = declared[index].defaultValue {
                 throw wrong(
                     index, declared[index].type.expected, got: index < given.count && options == nil ? "nil" : "nothing"
                 )
             }
+            values[index] = declared[index].defaultValue.value
         }
         return values
     }
@@ -137,7 +132,7 @@ final class Binding {
         let table = given[last].table
         let declared = last < function.arguments.count ? function.arguments[last].type : nil
         switch declared {
-        case .table, .any: return nil
+        case .table, .named, .any: return nil
         case .shape: return table.named > 0 ? last : nil
         // An empty table is a list where the list is required, and options otherwise.
         case .tensors, .list, .dims:

@@ -22,7 +22,7 @@ extension LuaEngine {
                     Argument("folder", .string, "is made where it is missing; one process uses it at a time")
                 ] + RunSettings.options.arguments(of: .usual) + [
                     Argument(
-                        "config", .table, "the options of the training, for its folder, as riffle.args returns them",
+                        "config", .named, "the options of the training, for its folder, as riffle.args returns them",
                         default: .none),
                     Argument(
                         "resume", .string,
@@ -156,7 +156,7 @@ extension LuaEngine {
             Function("checkpoint_load", [Argument("path", .string), Argument("tracked", .object("tracked"))], Doc("")) {
                 arguments in
                 try titled("riffle.checkpoint.load") {
-                    try Checkpoint(arguments.string(0)).restore(arguments.object(1))
+                    try Checkpoint(arguments.string(0)).restore(arguments.object(1), allowsChanges: true)
                     return []
                 }
             },
@@ -173,6 +173,7 @@ extension LuaEngine {
         runOptionsAreUsed = true
         try checkOptions()
         var path = arguments.string("folder")
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
         if settings.isTest {
             path += ".test"
             settings.resume = .none

@@ -20,11 +20,8 @@ package enum Signals {
         action.__sigaction_handler.sa_handler = { number in
             if Signals.exitsOnSecond, Signals.asksRun(number) { return }
             // A run that was asked before finishes its step; a second interrupt does not wait for that.
-            if Signals.exitsOnSecond, StopRequest.signal != 0 {
-                PartFile.removeAll()
-                _exit(130)
-            }
-            if Interrupt.requested, Signals.exitsOnSecond {
+            if Signals.exitsOnSecond, StopRequest.signal != 0 || Interrupt.requested {
+                OpenRuns.noteEnd(by: number)
                 PartFile.removeAll()
                 _exit(130)
             }
@@ -52,6 +49,7 @@ package enum Signals {
     /// Makes signals that end the process remove its unfinished files. Signals that are ignored (nohup) stay ignored.
     package static func removeUnfinishedFiles() {
         PartFile.prepareForSignals()
+        OpenRuns.prepareForSignals()
         // A file that passes the size limit becomes an error of the write, which is reported there.
         signal(SIGXFSZ, SIG_IGN)
         for number in [SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2, SIGXCPU] {
@@ -64,6 +62,7 @@ package enum Signals {
             }
             action.__sigaction_handler.sa_handler = { number in
                 if [SIGTERM, SIGHUP, SIGUSR1].contains(number), Signals.asksRun(number) { return }
+                OpenRuns.noteEnd(by: number)
                 PartFile.removeAll()
                 if var modes = Signals.terminal {
                     tcsetattr(0, TCSANOW, &modes)

@@ -45,9 +45,11 @@ package struct Checkpoint {
     }
 
     /// Sets all tracked objects and the random numbers to the file's state: all of them or none.
+    /// - Parameter allowsChanges: whether batches may go on in another size.
     /// - Throws: `RiffleError` that names the file and the object that does not fit.
-    package func restore(_ tracked: Tracked) throws {
+    package func restore(_ tracked: Tracked, allowsChanges: Bool = false) throws {
         var state = SavedState(values: values)
+        state.allowsChanges = allowsChanges
         do {
             for name in file.names { state.tensors[name] = try file.tensor(named: name) }
             guard Checkpoint.digest(state.tensors, file.metadata) == file.metadata["sha256"] else {

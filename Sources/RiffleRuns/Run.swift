@@ -23,6 +23,8 @@ package final class Run {
     /// Whether an iteration has ended since the last checkpoint.
     package private(set) var hasNews = false
     private var isClosed = false
+    /// The error that ended the program before the loop began.
+    private var failure: String?
     private var lastLoss: Double?
     /// The value of `settings.best` that was logged last.
     private var lastScore: Double?
@@ -72,7 +74,7 @@ package final class Run {
                     + "loop"
             )
         }
-        if let checkpoint = start.checkpoint { try checkpoint.restore(tracked) }
+        if let checkpoint = start.checkpoint { try checkpoint.restore(tracked, allowsChanges: settings.allowsChanges) }
         try start.settle(folder)
         step = start.step
         self.steps = steps
@@ -124,8 +126,11 @@ package final class Run {
             ? leave(isDone ? .finished : .stopped) : leave(.failed, "its last checkpoint could not be written")
     }
 
-    /// Notes in the folder of a run that loops that the program has ended with an error.
-    package func fail(_ message: String) { _ = leave(.failed, message) }
+    /// Notes in the folder of a run whose loop is not over that the program has ended with an error.
+    package func fail(_ message: String) {
+        if steps == nil { failure = message }
+        _ = leave(.failed, message)
+    }
 
     private func leave(_ state: RunStatus.State, _ message: String? = nil) -> Bool {
         guard isLooping else { return false }
@@ -271,7 +276,7 @@ package final class Run {
                 + "random numbers"
         )
         let checkpoint = try Checkpoint(saved.path)
-        try checkpoint.restore(tracked)
+        try checkpoint.restore(tracked, allowsChanges: settings.allowsChanges)
         // The same numbers would go wrong again.
         let random = Context.current.random
         Context.current.random = RandomSource(
@@ -295,7 +300,7 @@ package final class Run {
         clock.noteStatus()
         var note = StatusNote()
         (note.state, note.message) = (state, message)
-        (note.step, note.steps, note.loss, note.time) = (step, steps, lastLoss, RunLog.now())
+        (note.step, note.steps, note.loss, note.time) = (max(step, start.step), steps, lastLoss, RunLog.now())
         note.checkpoint = lastCheckpoint.flatMap { folder.relative($0.path) }
         (note.badSteps, note.best) = (badSteps, best)
         do { try folder.write(note.value, to: RunFile.status) } catch { say("\(error)") }
@@ -304,6 +309,7 @@ package final class Run {
     /// Writes out and closes what is open, and gives the folder free. Nothing can be logged afterwards.
     package func close() {
         end(isDone: false)
+        if steps == nil, !isClosed { writeStatus(failure == nil ? .stopped : .failed, failure) }
         openedLog?.close()
         openedLog = nil
         isClosed = true

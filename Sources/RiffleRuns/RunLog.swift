@@ -4,8 +4,9 @@ import RiffleTensor
 
 /// What a run leaves to look at: rows in log.jsonl and metrics.csv, pictures under images/, and events for TensorBoard.
 ///
-/// A mistake in a call is an error. Trouble with the disk is none: training goes on, `warn` gets the first message
-/// about each file, and what the disk did not take is tried again with later rows.
+/// A mistake in a call is an error. Trouble with the disk is none, nor are numbers that are not finite: training goes
+/// on, `warn` gets the first message about each file and each picture's name, and what the disk did not take is tried
+/// again with later rows.
 package final class RunLog {
     private let folder: String
     private let log: GrowingFile
@@ -14,6 +15,8 @@ package final class RunLog {
     private let warn: (String) -> Void
     /// Pictures that could not be written, of which the first is reported.
     private var hasLostPicture = false
+    /// The names whose pictures had numbers that are not finite, which are reported once a name.
+    private var strangeNames: Set<String> = []
     // The start of the second that runs, and the flushes in it.
     private var second = 0.0, flushes = 0
 
@@ -26,7 +29,7 @@ package final class RunLog {
     /// - Parameters:
     ///   - folder: the folder of the run, which is there.
     ///   - resumed: the step of the checkpoint, and the bytes that `flush` returned there; nil for a new run.
-    ///   - warn: takes messages about trouble with the disk.
+    ///   - warn: takes messages about trouble with the disk, and about numbers that cannot be shown.
     /// - Throws: `RiffleError` when the files cannot be made or set aside.
     package init(folder: String, resumed: (step: Int, bytes: Int)?, warn: @escaping (String) -> Void) throws {
         self.folder = folder
@@ -72,7 +75,7 @@ package final class RunLog {
         flushOftenEnough()
     }
 
-    /// Adds a picture of images, laid out in rows.
+    /// Adds a picture of images, laid out in rows. Numbers that are not finite are drawn as bytes of 0.
     /// - Parameters:
     ///   - name: letters, digits, `_`, `-` and `.`.
     ///   - images: `[n, height, width, channels]`, or one picture, as `ImageGrid.save` takes them.
@@ -90,6 +93,11 @@ package final class RunLog {
         } catch {
             if !hasLostPicture { warn("\(error)") }
             hasLostPicture = true
+        }
+        if picture.notFinite > 0, strangeNames.insert(name).inserted {
+            warn(
+                "the picture '\(name)' at step \(step) has \(picture.notFinite) numbers that are not finite, of "
+                    + "\(images.count), which are drawn as 0; later ones are not reported")
         }
         events.image(name, picture.bytes, size: picture.size, step: step, time: RunLog.now())
         events.flush()

@@ -69,6 +69,14 @@ package struct RunSettings: Sendable {
                 + "checkpoint and on with other random numbers"),
     ]
 
+    /// Whether an option of the script sets one of these that say when a run saves and what it keeps, by its name and
+    /// its value. They change no number.
+    func saves(by name: String, _ value: Value?) -> Bool {
+        guard let value, name != "on_bad_numbers" else { return false }
+        let argument = RunSettings.options.arguments(of: self).first { $0.name == name }
+        return argument.map { RunIdentity.equal($0.defaultValue.value, value) } ?? false
+    }
+
     func isBetter(_ a: Double, _ b: Double) -> Bool { goal == .smallest ? a < b : a > b }
 }
 
@@ -93,12 +101,17 @@ package struct RunIdentity {
         try AtomicFile.write(script, to: folder(RunFile.script))
     }
 
-    /// What differs in the record of a checkpoint, a line for each item.
-    func differences(from record: [String: Value]) -> [String] {
+    /// What differs in the record of a checkpoint, a line for each item. How the run's own folder is called does not
+    /// count, nor does when the run saves: neither changes a number.
+    /// - Parameter folder: the run's folder now.
+    func differences(from record: [String: Value], folder: String, settings: RunSettings) -> [String] {
         var lines: [String] = []
-        var older: [String: Value] = [:]
-        if case .table(let table)? = record["config"] { older = table }
+        let values = Arguments([record["config"] ?? .none, record["folder"] ?? .none])
+        let (older, olderFolder) = (values.table(0), values.optionalString(1) ?? "")
         for name in Set(config.keys).union(older.keys).sorted() where !RunIdentity.equal(config[name], older[name]) {
+            let inside = RunIdentity.way(from: config[name], to: folder)
+            if inside != nil, inside == RunIdentity.way(from: older[name], to: olderFolder) { continue }
+            if settings.saves(by: name, config[name]) { continue }
             func text(_ value: Value?) -> String { value.flatMap { try? JSON.text($0, nonFinite: .null) } ?? "nothing" }
             lines.append("\(name) is \(text(config[name])), and was \(text(older[name]))")
         }
@@ -106,8 +119,17 @@ package struct RunIdentity {
         return lines
     }
 
+    /// The names from a folder that a value may be to the run's folder; nil where this is not in that.
+    private static func way(from value: Value?, to folder: String) -> ArraySlice<Substring>? {
+        guard case .string(let path)? = value, path.hasPrefix("/") == folder.hasPrefix("/") else { return nil }
+        let (outer, inner) = (parts(path), parts(folder))
+        return outer.isEmpty || !inner.starts(with: outer) ? nil : inner[outer.count...]
+    }
+
+    private static func parts(_ path: String) -> [Substring] { path.split(separator: "/").filter { $0 != "." } }
+
     /// Whether two values are equal, where 1 equals 1.0.
-    private static func equal(_ a: Value?, _ b: Value?) -> Bool {
+    static func equal(_ a: Value?, _ b: Value?) -> Bool {
         if let a = Arguments([a ?? .none]).optionalNumber(0), let b = Arguments([b ?? .none]).optionalNumber(0) {
             return a == b
         }

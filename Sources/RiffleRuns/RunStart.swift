@@ -17,11 +17,13 @@ struct RunStart {
     /// Steps whose numbers went wrong.
     let badSteps: Int
     private let identity: RunIdentity
+    private let folder: String
 
     /// - Parameter say: gets a sentence where a run begins anew though its folder holds an earlier one.
     /// - Throws: `RiffleError` when the checkpoint is missing or damaged, or of another configuration or script.
     init(_ folder: RunFolder, _ settings: RunSettings, _ identity: RunIdentity, say: (String) -> Void) throws {
         self.identity = identity
+        self.folder = folder.path
         if settings.isTest { try folder.removeAll() }
         guard let chosen = try RunStart.choose(folder, settings.resume, say: say) else {
             (checkpoint, saved, step, seconds, logBytes, best, badSteps) = (nil, nil, 0, 0, 0, nil, 0)
@@ -29,7 +31,7 @@ struct RunStart {
         }
         let checkpoint = try RunStart.open(chosen, folder)
         let record = SavedState(values: checkpoint.record)
-        let changes = identity.differences(from: checkpoint.record)
+        let changes = identity.differences(from: checkpoint.record, folder: folder.path, settings: settings)
         guard changes.isEmpty || settings.allowsChanges else {
             throw RiffleError(
                 "",
@@ -56,7 +58,7 @@ struct RunStart {
     {
         var record: [String: Value] = [
             "step": .integer(step), "seconds": .number(seconds), "log_bytes": .integer(logBytes),
-            "config": .table(identity.config), "script": .string(identity.scriptHash),
+            "config": .table(identity.config), "script": .string(identity.scriptHash), "folder": .string(self.folder),
             "time": .number(RunLog.now()), "bad_steps": .integer(badSteps),
         ]
         if let best { record["best"] = .table(["value": .number(best.value), "step": .integer(best.step)]) }
@@ -78,12 +80,16 @@ struct RunStart {
             return nil
         case .path(let path): return path
         case .latest:
-            let status = try folder.read(RunFile.status).map { StatusNote($0) }
             let found = try folder.checkpoints()
+            let status: StatusNote?
+            do { status = try folder.read(RunFile.status).map { StatusNote($0) } } catch let error as RiffleError {
+                // Whether a checkpoint is missing cannot be known.
+                throw RiffleError("", "\(error.description); \(advice(lastWhole(of: found)))", kind: error.kind)
+            }
             if let name = status?.checkpoint, !fileExists(folder(name)) {
                 throw RiffleError(
                     "",
-                    "'\(folder.path)' has lost its last checkpoint, \(name); " + advice(found.last))
+                    "'\(folder.path)' has lost its last checkpoint, \(name); " + advice(lastWhole(of: found)))
             }
             if found.isEmpty, status != nil {
                 say("\(folder.path): begins at step 1, as no checkpoint of an earlier run is there")
@@ -96,14 +102,17 @@ struct RunStart {
     private static func open(_ path: String, _ folder: RunFolder) throws -> Checkpoint {
         do { return try Checkpoint(path) } catch let error as RiffleError {
             let others = try folder.checkpoints().filter { $0.path != path }
-            let whole = others.last { (try? Checkpoint($0.path)) != nil }
-            throw RiffleError("", "\(error.description); \(advice(whole))", kind: error.kind)
+            throw RiffleError("", "\(error.description); \(advice(lastWhole(of: others)))", kind: error.kind)
         }
     }
 
+    private static func lastWhole(of found: [RunFolder.Saved]) -> RunFolder.Saved? {
+        found.last { (try? Checkpoint($0.path)) != nil }
+    }
+
     private static func advice(_ whole: RunFolder.Saved?) -> String {
-        whole.map { "the last whole one is \($0.path): --resume \($0.path) goes on from there" }
-            ?? "there is no other one, and --resume none begins anew"
+        whole.map { "the last whole checkpoint is \($0.path): --resume \($0.path) goes on from there" }
+            ?? "there is no whole checkpoint beside it, and --resume none begins anew"
     }
 }
 
@@ -143,8 +152,14 @@ package enum OpenRuns {
     static func add(_ run: Run) { runs.append(run) }
     static func remove(_ run: Run) { runs.removeAll { $0 === run } }
 
-    /// Notes in the folders of runs that loop that the program has ended with an error.
+    /// Notes in the folders of runs whose loops are not over that the program has ended with an error.
     package static func fail(_ message: String) { for run in runs { run.fail(message) } }
+
+    /// Makes `noteEnd` ready to be called by a signal's handler.
+    package static func prepareForSignals() { RunLock.prepareForSignals() }
+
+    /// Notes in the folders of open runs that a signal ends this process now. For signal handlers.
+    package static func noteEnd(by signal: Int32) { RunLock.noteEnd(by: signal) }
 
     package static func closeAll() { for run in runs { run.close() } }
 

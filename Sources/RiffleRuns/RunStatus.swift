@@ -22,27 +22,41 @@ package struct RunStatus {
     /// - Throws: `RiffleError` where the folder is no run's.
     package init(_ folder: String) throws {
         guard RunStatus.isRun(folder) else {
+            _ = try namesInFolder(folder)
             throw RiffleError(
                 "",
                 "'\(folder)' is not the folder of a run: it has no \(RunFile.status) and no \(RunFile.log)")
         }
-        // Both files may be missing, or in the making.
-        let note = StatusNote(try? JSON.read("\(folder)/\(RunFile.status)", limit: 1 << 20))
+        // Both files may be missing.
+        let file = "\(folder)/\(RunFile.status)", saved = try? JSON.read(file, limit: 1 << 20)
+        let note: StatusNote? =
+            if case .table? = saved { StatusNote(saved) } else {
+                fileExists(file) ? nil : StatusNote()
+            }
         let row = try? LogFile.last("\(folder)/\(RunFile.log)")
-        step = [note.step, row?.step].compactMap { $0 }.max()
-        steps = note.steps
-        time = [note.time, row?.time].compactMap { $0 }.max()
-        checkpoint = note.checkpoint
+        step = [note?.step, row?.step].compactMap { $0 }.max()
+        steps = note?.steps
+        time = [note?.time, row?.time].compactMap { $0 }.max()
+        checkpoint = note?.checkpoint
         let logged = row?.values.first { $0.name == "loss" }.flatMap { Arguments([$0.value]).optionalNumber(0) }
-        let isLater = (row?.step ?? -1) > (note.step ?? -1)
-        loss = (isLater ? logged : nil) ?? note.loss ?? logged
+        let isLater = (row?.step ?? -1) > (note?.step ?? -1)
+        loss = (isLater ? logged : nil) ?? note?.loss ?? logged
+        (state, message) = RunStatus.state(note, in: folder)
+    }
 
-        let isAlive = RunLock.isTaken(in: folder)
+    /// The state of a run and its reason.
+    /// - Parameter note: nil where it cannot be read.
+    private static func state(_ note: StatusNote?, in folder: String) -> (State, String) {
         // A run that begins again has the lock before it writes its status.
-        state = isAlive ? .running : note.state == .running ? .failed : note.state
-        message =
-            !isAlive && note.state == .running
-            ? "the process ended without a word" : isAlive ? "" : note.message ?? ""
+        if RunLock.isTaken(in: folder) { return (.running, "") }
+        guard let note else {
+            return (.unknown, "\(RunFile.status) cannot be read; --resume PATH goes on from a checkpoint")
+        }
+        guard note.state == .running else { return (note.state, note.message ?? "") }
+        guard let signal = RunLock.endingSignal(in: folder) else {
+            return (.failed, "the process ended without a word")
+        }
+        return (.stopped, "ended at once by a signal, \(signal)")
     }
 
     /// Whether a folder is a run's.

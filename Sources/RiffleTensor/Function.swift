@@ -48,6 +48,8 @@ package indirect enum ArgumentType: Sendable {
     case object(String)
     case list(ArgumentType)
     case table
+    /// A table whose keys are names.
+    case named
     case any
     /// Any value, which the function hands on unread: a table comes back as the same table. A function with such an
     /// argument takes no table of named options.
@@ -72,6 +74,17 @@ package struct Argument: Sendable {
         case integer(Int)
         case number(Double)
         case string(String)
+
+        /// What the function gets.
+        package var value: Value {
+            switch self {
+            case .required, .none: .none
+            case .boolean(let boolean): .boolean(boolean)
+            case .integer(let integer): .integer(integer)
+            case .number(let number): .number(number)
+            case .string(let string): .string(string)
+            }
+        }
     }
 
     package let name: String

@@ -4,6 +4,8 @@ package struct SavedState {
     package var tensors: [String: Tensor]
     /// Numbers, truths, texts, and lists and tables of them.
     package var values: [String: Value]
+    /// Whether an object may go on otherwise than the one whose state this is, where that is possible.
+    package var allowsChanges = false
 
     package init(tensors: [String: Tensor] = [:], values: [String: Value] = [:]) {
         self.tensors = tensors
@@ -67,7 +69,9 @@ extension SavedState {
                     (String($0.key.dropFirst(prefix.count)), $0.value)
                 })
         }
-        return SavedState(tensors: inside(tensors), values: inside(values))
+        var part = SavedState(tensors: inside(tensors), values: inside(values))
+        part.allowsChanges = allowsChanges
+        return part
     }
 
     /// Adds a state whose names get `prefix` in front.

@@ -17,7 +17,7 @@ struct PlotCommand: ParsableCommand {
     var metric: [String] = []
     @ArgumentParser.Option(name: [.short, .long], help: "The PNG that is written.")
     var out = "runs.png"
-    @ArgumentParser.Option(help: "Draws means over so many steps.")
+    @ArgumentParser.Option(parsing: .unconditional, help: "Draws means over so many steps.")
     var smooth = 1
     @ArgumentParser.Flag(help: "Makes the y axes logarithmic.")
     var log = false
@@ -32,7 +32,7 @@ struct PlotCommand: ParsableCommand {
     func run() throws {
         let folders = try runs.flatMap { folder in
             let found = try RunStatus.runs(under: folder)
-            guard !found.isEmpty else { throw RiffleError("", "there is no run in '\(folder)'") }
+            guard !found.isEmpty else { throw RiffleError("", "there is no run in '\(folder)' that can be read") }
             return found
         }
         let records = try folders.map { try RunRecord($0) }

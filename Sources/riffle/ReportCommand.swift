@@ -14,7 +14,7 @@ struct ReportCommand: ParsableCommand {
     var folder: String
     @ArgumentParser.Option(name: [.short, .long], help: "The file that is written.")
     var out = "report.html"
-    @ArgumentParser.Option(help: "The most pictures of each name.")
+    @ArgumentParser.Option(parsing: .unconditional, help: "The most pictures of each name.")
     var pictures = 60
 
     func validate() throws {

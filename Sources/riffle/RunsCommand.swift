@@ -30,7 +30,7 @@ struct RunsCommand: ParsableCommand {
             guard let status = try? RunStatus(path) else { return nil }
             return Entry(name: path.hasPrefix(prefix) ? String(path.dropFirst(prefix.count)) : path, status: status)
         }
-        guard !entries.isEmpty else { return Console.output("There are no runs in '\(folder)'.\n") }
+        guard !entries.isEmpty else { return Console.output("There are no runs in '\(folder)' that can be read.\n") }
         let now = Date().timeIntervalSince1970
         var table = TextTable(["run", "step", "loss", "state", "age"], alignedRight: [1, 2, 4])
         for entry in entries.sorted(by: isBefore) { table.append(cells(entry, now)) }

@@ -118,6 +118,22 @@ import Testing
         #expect(epochs.allSatisfy { $0.sorted() == Array(1...10) } && Set(epochs).count == 4)
     }
 
+    /// A position counts samples, so that batches of another size go on with the next one, where the user allows it.
+    @Test func goesOnInBatchesOfAnotherSizeWhereAllowed() throws {
+        let set = DataSet(try TensorSource(Tensor((0..<10).map { Float($0) }, [10, 1]), labels: nil))
+        func batches(_ size: Int) throws -> Batches {
+            try Batches(set, size: size, shuffle: true, repeats: true, seed: 3)
+        }
+        let (small, large, all) = (try batches(2), try batches(3), try batches(9))
+        _ = try small.next()
+        var state = try small.saved()
+        #expect(
+            message { _ = try large.resuming(from: state) }.contains("--allow-changes goes on with the next sample"))
+        state.allowsChanges = true
+        try large.resuming(from: state)()
+        #expect(try large.next()?.batch.x.floats() == Array(all.next()?.batch.x.floats()[2..<5] ?? []))
+    }
+
     @Test func epochsEndUnlessRepeated() throws {
         let set = try set(5)
         let plain = try Batches(set, size: 2)

@@ -8,16 +8,9 @@ import Testing
 @Suite(.serialized) struct AtomicFileTests {
     @Test func olderFileSurvivesAFullDisk() throws {
         let scratch = try Scratch(), path = try scratch.file("a", [1, 2, 3])
-        // No disk is full here, but a limit on the size of files stops a write in its middle as well.
-        signal(SIGXFSZ, SIG_IGN)
-        var before = rlimit()
-        getrlimit(__rlimit_resource_t(1), &before)
-        var limit = before
-        limit.rlim_cur = 10_000
-        setrlimit(__rlimit_resource_t(1), &limit)
-        let report = message { try SafeTensors.write([("w", .zeros([100_000]))], to: path) }
-        setrlimit(__rlimit_resource_t(1), &before)
-
+        let report = withFullDisk(after: 10_000) {
+            message { try SafeTensors.write([("w", .zeros([100_000]))], to: path) }
+        }
         #expect(report.contains("cannot write '\(path)': File too large (the older file is as it was)"), "\(report)")
         #expect(try contents(path) == [1, 2, 3])
         #expect(scratch.names == ["a"])

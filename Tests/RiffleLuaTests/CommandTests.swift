@@ -184,6 +184,8 @@ import Testing
             ["-e", "f = io.open('/dev/full', 'w'); f:write('x');"], [],
             "a file that was left open could not be written: No space left on device"
         ), (["-e"], [], "Missing value"),
+        (["plot", "x", "--smooth", "-1"], [], "--smooth goes from 1 to 1000000, got -1"),
+        (["plot", "/no/run"], [], "/no/run"), (["report", "x", "--pictures", "-2"], [], "got -2"),
         (
             ["-e", "1"], ["RIFFLE_THREADS=two"],
             "riffle: RIFFLE_THREADS must be a whole number from 1 to 1024, got 'two'\n"

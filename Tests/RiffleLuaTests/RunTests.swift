@@ -87,6 +87,34 @@ import Testing
         #expect(kills == 20)
     }
 
+    /// What `riffle runs` says of a run that ends before its loop, or within a step.
+    @Test(arguments: [
+        ("signal 'HUP'", -SIGHUP, "stopped: ended at once by a signal, hangup"),
+        (
+            "for _ in run:steps(3) do signal 'INT' signal 'INT' end", 130,
+            "stopped: ended at once by a signal, interrupt"
+        ),
+        ("error 'mine'", 1, "failed: command line:4: mine"), ("local _ = run", 0, "stopped"),
+        (
+            "run:close() io.open(folder .. '/status.json', 'w'):write('{'):close()", 0,
+            "unknown: status.json cannot be read"
+        ),
+    ]) func sayHowItEnded(_ code: String, _ end: Int32, _ state: String) throws {
+        let folder = temporaryFolder()
+        let ran = try riffle([
+            "-e",
+            """
+            local folder = "\(folder)/run"
+            local function signal(name) io.popen("kill -" .. name .. " $PPID"):close() end
+            local run = riffle.run(folder):track { net = riffle.nn.linear(1, 1) }
+            \(code)
+            """,
+        ])
+        #expect(ran.code == end, "\(ran)")
+        let listed = try riffle(["runs", folder]).output
+        #expect(listed.contains(state), "\(listed)")
+    }
+
     /// SIGTERM, SIGINT and SIGUSR1 at any moment: a checkpoint and 75, or the signal's own end outside the loop.
     @Test func signalsStopBetweenSteps() throws {
         let training = try Training("teacher")

@@ -74,7 +74,6 @@ private final class Warnings {
         for name in ["", ".", "..", "../a", "a/b", ".hidden", "a b", "ä", "a\0"] {
             #expect(message { try log.image(name, step: 1, .zeros([2, 2])) }.contains("the name of a picture"))
         }
-        #expect(message { try log.image("a", step: 1, .full([2, 2], .nan)) }.contains("NaN"))
         #expect(log.flush() == 0 && scratch.names.filter { $0 == "images" }.isEmpty)
     }
 
@@ -143,20 +142,14 @@ private final class Warnings {
         #expect(try contents(scratch("log.jsonl")).isEmpty && text(scratch("log.aside.jsonl")) == "{\"step\": 1}\n")
     }
 
-    /// No disk is full here, but a limit on the size of files stops a write in its middle as well.
     @Test func aFullDiskDoesNotStopTraining() throws {
         let scratch = try Scratch(), warnings = Warnings()
         let log = try log(scratch, warnings)
-        signal(SIGXFSZ, SIG_IGN)
-        var before = rlimit()
-        getrlimit(__rlimit_resource_t(1), &before)
-        var limit = before
-        limit.rlim_cur = 1000
-        setrlimit(__rlimit_resource_t(1), &limit)
-        for step in 1...100 { try log.write(step: step, seconds: 1, [("loss", .number(0.1))]) }
-        try log.image("a", step: 1, Tensor((0..<1200).map { Float(sin(Double($0 * $0))) }, [20, 20, 3]))
-        log.flush()
-        setrlimit(__rlimit_resource_t(1), &before)
+        try withFullDisk(after: 1000) {
+            for step in 1...100 { try log.write(step: step, seconds: 1, [("loss", .number(0.1))]) }
+            try log.image("a", step: 1, Tensor((0..<1200).map { Float(sin(Double($0 * $0))) }, [20, 20, 3]))
+            log.flush()
+        }
         #expect(warnings.texts.contains { $0.contains("log.jsonl': File too large; training goes on") })
         #expect(warnings.texts.count { $0.contains("log.jsonl") } == 1)
         #expect(try contents(scratch("log.jsonl")).count == 1000)
@@ -175,6 +168,19 @@ private final class Warnings {
         #expect(record.pictures.map(\.name) == ["x.y-1"] && record.pictures[0].steps == [500, 123_456_789])
         #expect(try PNG.read(scratch("images/x.y-1/00000500.png")).shape == [22, 22, 3])
         #expect(try record.picture("x.y-1", step: 500).starts(with: [0x89, 0x50]))
+    }
+
+    @Test func numbersThatAreNotFiniteAreDrawnAsZero() throws {
+        let scratch = try Scratch(), warnings = Warnings(), log = try log(scratch, warnings)
+        let images = try Tensor([1, .nan, .infinity, -1, -.infinity, 0] as [Float], [2, 3])
+        for step in 1...2 { try log.image("a", step: step, images) }
+        try log.image("b", step: 1, images, range: 0...1)
+        #expect(warnings.texts.map { $0.contains("3 numbers that are not finite, of 6") } == [true, true])
+        #expect(warnings.texts[1].contains("'b' at step 1"))
+        for (path, bytes) in [("a/00000002", [255, 0, 0, 0, 0, 128]), ("b/00000001", [255, 0, 0, 0, 0, 0])] {
+            let drawn = try PNG.read(scratch("images/\(path).png")).floats()
+            #expect(drawn == bytes.map { Float($0) / 127.5 - 1 })
+        }
     }
 
     /// A row has to cost next to nothing beside a step of training.

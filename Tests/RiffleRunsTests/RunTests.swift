@@ -109,6 +109,35 @@ final class Counter: Resumable {
         #expect(try steps(folder + "/earlier/1") == [6])
     }
 
+    /// How the folder is called and how often a run saves are no differences; another folder or number of that name is.
+    @Test func namesOfTheFolderAndSavingDoNotCount() throws {
+        let scratch = try Scratch()
+        func identity(_ run: String, save: Int, keep: Double = 0.9) -> RunIdentity {
+            RunIdentity(
+                config: ["run": .string(run), "save_every": .integer(save), "keep": .number(keep)], script: [],
+                environment: [:])
+        }
+        var said: [String] = []
+        _ = try go(scratch("a/x"), 4, last: 2, identity: identity(scratch("a"), save: 2), said: &said)
+        rename(scratch("a"), scratch("b"))
+        for (folder, run) in [("b/x", "b"), ("./b//x/", "./b/"), ("b/./x", "b/x/..")] {
+            let report = message {
+                _ = try go(
+                    scratch(folder), 4, identity: identity(scratch(run), save: 3, keep: 0.8), { $0.saveEvery = 3 },
+                    said: &said)
+            }
+            let isFolder = run.hasSuffix("..")
+            #expect(report.contains("keep is 0.8") && !report.contains("save_every"), "\(report)")
+            #expect(report.contains("run is") == isFolder, "\(report)")
+        }
+        #expect(
+            message { _ = try go(scratch("b/x"), 4, identity: identity(scratch("b"), save: 3), said: &said) }.contains(
+                "save_every is 3, and was 2"))
+        #expect(
+            try go(scratch("b/x"), 4, identity: identity(scratch("b"), save: 3), { $0.saveEvery = 3 }, said: &said) == 4
+        )
+    }
+
     @Test func neverBeginsAnewWithoutAWord() throws {
         let scratch = try Scratch(), folder = scratch("a")
         var said: [String] = []
@@ -126,6 +155,12 @@ final class Counter: Resumable {
         #expect(
             message { _ = try go(folder, 9, { $0.resume = .path("none.safetensors") }, said: &said) }.contains(
                 "none.safetensors"))
+        truncate("\(folder)/status.json", 20)
+        let damaged = message { _ = try go(folder, 9, said: &said) }
+        #expect(
+            damaged.contains("'\(folder)/status.json' is not JSON") && damaged.contains("goes on from there"),
+            "\(damaged)")
+        #expect(try RunStatus(folder).message.hasPrefix("status.json cannot be read"))
     }
 
     @Test func oneProcessUsesAFolder() throws {
@@ -147,21 +182,15 @@ final class Counter: Resumable {
     @Test func aFullDiskDoesNotEndIt() throws {
         let scratch = try Scratch(), folder = scratch("a")
         var said: [String] = []
-        var before = rlimit()
-        // RLIMIT_FSIZE
-        getrlimit(__rlimit_resource_t(1), &before)
-        signal(SIGXFSZ, SIG_IGN)
-        defer { setrlimit(__rlimit_resource_t(1), &before) }
         let end = try go(folder, 8, said: &said) { run, step in
-            var limit = before
-            if step == 4 { limit.rlim_cur = 64 }
-            setrlimit(__rlimit_resource_t(1), &limit)
-            let there = try steps(folder)
-            if step == 6 { #expect(there == [2]) }
+            guard step == 4 else { return }
+            let isThere = withFullDisk(after: 64) { run.writeCheckpoint() }
+            let found = try steps(folder)
+            #expect(!isThere && found == [2])
         }
         #expect(
-            end == 8 && said.contains { $0.contains("no checkpoint of step 4") && $0.contains("too large") }, "\(said)")
-        #expect(try steps(folder) == [2, 6, 8])
+            end == 8 && said.contains { $0.contains("no checkpoint of step 3") && $0.contains("too large") }, "\(said)")
+        #expect(try steps(folder) == [4, 6, 8])
     }
 
     @Test func badNumbersAreCountedAndGoneBackFrom() throws {

@@ -50,3 +50,17 @@ package func fixture(_ name: String) -> String {
         "Fixtures/\(name)"
     ).path
 }
+
+/// Runs `body` where no file may grow beyond a size: a write stops in its middle, as on a full disk.
+package func withFullDisk<Result>(after bytes: Int, _ body: () throws -> Result) rethrows -> Result {
+    // RLIMIT_FSIZE
+    let size = __rlimit_resource_t(1)
+    signal(SIGXFSZ, SIG_IGN)
+    var before = rlimit()
+    getrlimit(size, &before)
+    defer { setrlimit(size, &before) }
+    var limit = before
+    limit.rlim_cur = rlim_t(bytes)
+    setrlimit(size, &limit)
+    return try body()
+}

@@ -48,7 +48,7 @@ enum ImageLibrary {
         Function(
             "image.save",
             [Argument("path", .string, "ends in .png"), Argument("images", .tensor)] + layout + [
-                Argument("text", .table, "texts to note in the file, by key", default: .none)
+                Argument("text", .named, "texts to note in the file, by key", default: .none)
             ],
             Doc(
                 "Writes images as one PNG, several as a grid.",

@@ -71,7 +71,7 @@ enum RunLibrary {
             Doc("A training with a folder: checkpoints, from which it goes on to the same bits, and a log."),
             methods: [
                 Method(
-                    "log", [Argument("values", .table, "numbers, truths or short texts, by name")],
+                    "log", [Argument("values", .named, "numbers, truths or short texts, by name")],
                     Doc("Adds a row for the step that runs to log.jsonl, metrics.csv and the TensorBoard file.")
                 ) { run, arguments in
                     let values = arguments.table("values")
@@ -84,7 +84,8 @@ enum RunLibrary {
                 Method(
                     "image",
                     [
-                        Argument("name", .string, "of the folder below images/"), Argument("images", .tensor),
+                        Argument("name", .string, "of the folder below images/"),
+                        Argument("images", .tensor, "numbers that are not finite are drawn as 0"),
                         Argument("columns", .integer(1...100_000), "images a row", default: .integer(8)),
                         Argument(
                             "range", .list(.number), "the values of black and white; where not given { -1, 1 }",

@@ -15,7 +15,7 @@ enum TensorFileLibrary {
         Function(
             "data.load",
             [
-                Argument("path", .string, "safetensors or their index.json, .npy, .npz, .pt, .pth or .ckpt")
+                Argument("path", .string, "safetensors or their index.json, .npy, .npz, .pt, .pth, .ckpt or IDX")
             ] + part + [
                 Argument("names", .list(.string), "the tensors to read, under the names that remain", default: .none)
             ],
@@ -68,7 +68,7 @@ enum TensorFileLibrary {
             [
                 Argument("path", .string),
                 Argument("tensors", .any, "a table by name; for a path that ends in .npy, one tensor"),
-                Argument("metadata", .table, "texts to go with them in a safetensors file", default: .none),
+                Argument("metadata", .named, "texts to go with them in a safetensors file", default: .none),
             ],
             Doc(
                 "Writes tensors to a file, whole or not at all.",

@@ -144,7 +144,7 @@ define("run:steps", {
   arguments = {
     { "run", "run" },
     { "steps", "integer or turns", "how many there are, those of earlier processes included; or flow.turns" },
-    { "source", "batches", "gives each step a batch", "nil" },
+    { "source", "batches", "gives each step a batch, on over the ends of epochs", "nil" },
   },
   example = [[
 > local net, folder = riffle.nn.linear(2, 1), os.tmpname() .. "-run"

@@ -65,6 +65,9 @@ fails("argument 2 'source' must be batches or turns", run.steps, run, 3, 4)
 fails("turns stand alone", run.steps, run, flow.turns(2, { "a", 1 }), 3)
 fails("'step' is a column of the log's own", run.log, run, { step = 1 })
 fails("take its mean", run.log, run, { a = riffle.ones(2) })
+fails("must be a table of values by name, such as { name = value }, got a list of 2", run.log, run, { 1, 2 })
+fails("got one without a name", run.log, run, { 1, loss = 2 })
+fails("got one without a name", run.log, run, { [5] = 1 })
 fails("the name of a picture", run.image, run, "../x", riffle.ones(1, 4, 4, 3))
 
 -- A loop that is left writes a checkpoint, and the next one goes on behind it with everything as it was.
