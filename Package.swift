@@ -30,7 +30,7 @@ let package = Package(
         .target(name: "CLuaBridge", dependencies: ["CLua"], cSettings: cSettings),
 
         // The errors of libpng and libjpeg, which jump, kept out of Swift; libwebp; resizing.
-        .target(name: "CImage", dependencies: ["CPNG", "CJPEG", "CWebP"], cSettings: cSettings),
+        .target(name: "CImage", dependencies: ["CKernels", "CPNG", "CJPEG", "CWebP"], cSettings: cSettings),
 
         .target(name: "RiffleTensor", dependencies: ["CKernels"]),
         .target(name: "RiffleNN", dependencies: ["RiffleTensor", "CKernels"]),

@@ -2,7 +2,7 @@ import RiffleTensor
 
 /// Formats of files by the ending of their names: the text behind the last dot, in any case.
 package enum FileEnding: String {
-    case png, npy, safetensors
+    case png, npy, npz, safetensors
 
     /// The format of a file of this name; nil where the ending is of no format that is read or written.
     package init?(of path: String) { self.init(rawValue: FileEnding.text(path)) }
@@ -34,7 +34,7 @@ package enum FileEnding: String {
         "tga", "exr", "hdr",
         "ppm", "pgm", "pbm", "pnm", "qoi", "pdf", "svg", "svgz", "eps", "ps", "mp4", "mov", "avi", "mkv", "webm",
         // Tensors and networks.
-        "npz", "pt", "pth", "ckpt", "pkl", "pickle", "h5", "hdf5", "mat", "onnx", "gguf", "ggml", "msgpack", "tfrecord",
+        "pt", "pth", "ckpt", "pkl", "pickle", "h5", "hdf5", "mat", "onnx", "gguf", "ggml", "msgpack", "tfrecord",
         "parquet", "arrow",
         // Texts and archives.
         "csv", "tsv", "txt", "json", "jsonl", "yaml", "yml", "toml", "xml", "html", "md", "lua", "py", "zip", "tar",

@@ -33,8 +33,9 @@ package enum ImageGrid {
         let down = (count + across - 1) / across
         let stepX = width + padding, stepY = height + padding
         let sheet = try Shape([down * stepY + padding, across * stepX + padding, channels]).checked("grid")
-        let source = holdsBytes(images, range) ? images : try images.converted(to: .float32)
-        let result = try Tensor.full(sheet, holdsBytes(images, range) ? 0 : range?.lowerBound ?? -1, source.dtype)
+        let areBytes = PixelBytes.areBytes(images, range)
+        let source = areBytes ? images : try images.converted(to: .float32)
+        let result = try Tensor.full(sheet, areBytes ? 0 : range?.lowerBound ?? -1, source.dtype)
         // The numbers have four bytes each, and are copied as they are.
         let from = source.elements(UInt32.self)
         let to = result.elements(UInt32.self)
@@ -51,8 +52,7 @@ package enum ImageGrid {
 
     /// Writes images as one PNG.
     ///
-    /// A value v becomes the byte floor(255 u + 1/2) with u = (v - low) / (high - low), held within [0, 1].
-    /// Whole numbers without a range are bytes already. Reading a file and writing it again changes no byte.
+    /// Numbers become bytes by the rule of `PixelBytes`. Reading a file and writing it again changes no byte.
     ///
     /// - Parameters:
     ///   - images: `[n, height, width, channels]` for a grid, or one picture `[height, width, channels]` or `[height,
@@ -104,9 +104,6 @@ package enum ImageGrid {
         _ images: Tensor, _ columns: Int, _ padding: Int, _ range: ClosedRange<Double>?,
         _ body: (Size, PNG.Row) throws -> Result
     ) throws -> Result {
-        if let range, range.lowerBound >= range.upperBound {
-            throw RiffleError("", "a range goes from black to white, got \(range.lowerBound) to \(range.upperBound)")
-        }
         let sheet =
             switch images.rank {
             case 2: images.viewed(as: images.shape.inserting(1, at: 2))
@@ -122,40 +119,9 @@ package enum ImageGrid {
         }
         let size = (width: sheet.shape[1], height: sheet.shape[0], channels: sheet.shape[2])
         let line = size.width * size.channels
-        if holdsBytes(images, range) {
-            let numbers = sheet.elements(Int32.self)
-            if let stranger = numbers.first(where: { !(0...255).contains($0) }) {
-                throw RiffleError(
-                    "",
-                    "whole numbers are the bytes of a picture, 0 to 255, and one is \(stranger); range = { black, "
-                        + "white } scales them"
-                )
-            }
-            return try body(size) { row, pixels in
-                for index in 0..<line { pixels[index] = UInt8(truncatingIfNeeded: numbers[row * line + index]) }
-            }
-        }
-        let floats = try sheet.converted(to: .float32)
-        let values = floats.elements(Float.self)
-        let range = range ?? -1...1
-        let strangers = values.count { $0.isNaN }
-        guard strangers == 0 else {
-            throw RiffleError(
-                "", "NaN has no brightness, and \(strangers) of \(values.count) numbers are (images \(images.shape))")
-        }
-        let low = Float(range.lowerBound), scale = 1 / Float(range.upperBound - range.lowerBound)
-        return try body(size) { row, pixels in
-            for index in 0..<line { pixels[index] = byte((values[row * line + index] - low) * scale) }
-        }
+        let bytes = try PixelBytes(sheet, of: images.shape, range: range)
+        return try body(size) { row, pixels in bytes.write((row * line)..<((row + 1) * line), to: pixels) }
     }
-
-    /// Whether numbers are bytes already, which nothing scales.
-    private static func holdsBytes(_ images: Tensor, _ range: ClosedRange<Double>?) -> Bool {
-        images.dtype == .int32 && range == nil
-    }
-
-    /// The byte of a brightness from 0 to 1: rounded to the nearest, a half upwards. NaN gives 0.
-    static func byte(_ brightness: Float) -> UInt8 { brightness > 0 ? UInt8(min(brightness, 1) * 255 + 0.5) : 0 }
 
     /// Advice where channels come first, as in PyTorch, or where one picture is given instead of a list of pictures.
     private static func hint(for shape: Shape) -> String {

@@ -49,17 +49,21 @@ package enum Npy {
 
     /// Writes a tensor as f4, f8 or i4; the file appears whole or not at all.
     package static func write(_ tensor: Tensor, to path: String) throws {
+        try AtomicFile.write(to: path) { file in
+            try file.write(header(of: tensor))
+            try file.write(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
+        }
+    }
+
+    /// What stands in front of a tensor's numbers.
+    static func header(of tensor: Tensor) -> [UInt8] {
         let type =
             switch tensor.dtype {
             case .float32: "<f4"
             case .float64: "<f8"
             case .int32: "<i4"
             }
-        let header = header(type: type, shape: tensor.shape.sizes)
-        try AtomicFile.write(to: path) { file in
-            try file.write(header)
-            try file.write(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
-        }
+        return header(type: type, shape: tensor.shape.sizes)
     }
 
     /// What stands in front of numbers in an npy file, in row-major order.

@@ -16,7 +16,7 @@ import Testing
         }
         let picture = try PNG.read(path)
         #expect(picture.shape == [16, 16, channels])
-        #expect(try picture.floats().map { ImageGrid.byte(($0 + 1) / 2) } == bytes)
+        #expect(try picture.floats().map { PixelBytes.byte(($0 + 1) / 2) } == bytes)
         let first = try contents(path)
         #expect(first.firstRange(of: Array("tEXtstep\u{0}7".utf8)) != nil)
         try ImageGrid.save(picture, to: path, text: ["step": "7", "note": "é"])
@@ -26,7 +26,7 @@ import Testing
     @Test func brightnessIsRoundedOnce() {
         let half: Float = 0.5 / 255
         let brightness: [Float] = [-1, 0, half - 1e-6, half + 1e-6, 0.5, 1, 2, .infinity, -.infinity, .nan]
-        #expect(brightness.map(ImageGrid.byte) == [0, 0, 0, 1, 128, 255, 255, 255, 0, 0])
+        #expect(brightness.map(PixelBytes.byte) == [0, 0, 0, 1, 128, 255, 255, 255, 0, 0])
     }
 
     /// Two pixels of 16-bit grey, 0x0102 and 0xFFFF, and two of a palette with one bit each.
@@ -99,7 +99,7 @@ import Testing
 
     @Test func wholeNumbersAreBytes() throws {
         let scratch = try Scratch(), path = scratch("a.png"), numbers: [Int32] = [0, 1, 64, 128, 255, 7]
-        func back() throws -> [Int] { try PNG.read(path).floats().map { Int(ImageGrid.byte(($0 + 1) / 2)) } }
+        func back() throws -> [Int] { try PNG.read(path).floats().map { Int(PixelBytes.byte(($0 + 1) / 2)) } }
         try ImageGrid.save(Tensor(numbers, [1, 6]), to: path)
         #expect(try back() == numbers.map(Int.init))
         let sheet = try ImageGrid.grid(Tensor(numbers, [2, 1, 3, 1]), columns: 2, padding: 1)

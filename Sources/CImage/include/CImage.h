@@ -93,3 +93,12 @@ typedef struct {
 /// Resizes interleaved samples to another size of one pixel or more a side. Returns false when memory runs out.
 bool ci_resize_bytes(const uint8_t *in, ci_size from, uint8_t *out, ci_size to, size_t channels, ci_filter filter);
 bool ci_resize_floats(const float *in, ci_size from, float *out, ci_size to, size_t channels, ci_filter filter);
+
+/// Where a sample of a resized picture lies: among the corners of the pixels, as TensorFlow 1 has it, or their centres,
+/// as PyTorch has it, in both cases between the two nearest of a row and a column; or under PIL's bicubic filter.
+typedef enum { CI_CORNERS, CI_CENTRES, CI_PIL_BICUBIC } ci_sampling;
+
+/// Resizes `count` pictures of bytes, one behind the other, to floats from 0 to 255, where what the bicubic filter
+/// overshoots is cut off, on the threads of the kernels. Returns false when memory runs out.
+bool ci_resize_pictures(
+    const uint8_t *in, size_t count, ci_size from, float *out, ci_size to, size_t channels, ci_sampling sampling);
