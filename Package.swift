@@ -35,7 +35,7 @@ let package = Package(
         .target(name: "RiffleTensor", dependencies: ["CKernels"]),
         .target(name: "RiffleNN", dependencies: ["RiffleTensor", "CKernels"]),
         .target(name: "RiffleFlow", dependencies: ["RiffleNN", "RiffleTensor", "CKernels"]),
-        .target(name: "RiffleMetrics", dependencies: ["RiffleTensor", "CKernels"]),
+        .target(name: "RiffleMetrics", dependencies: ["RiffleIO", "RiffleTensor", "CKernels"]),
         .target(
             name: "RiffleIO",
             dependencies: ["RiffleNN", "RiffleTensor", "CImage", "CZip", "CZlib", "CNettle"]),
@@ -68,7 +68,8 @@ let package = Package(
             dependencies: [
                 "RiffleFlow", "RiffleMetrics", "RiffleData", "RiffleIO", "RiffleNN", "RiffleTensor", "CKernels",
             ]),
-        .testTarget(name: "RiffleMetricsTests", dependencies: ["RiffleMetrics", "RiffleTensor", "TestSupport"]),
+        .testTarget(
+            name: "RiffleMetricsTests", dependencies: ["RiffleMetrics", "RiffleIO", "RiffleTensor", "TestSupport"]),
         .testTarget(name: "RiffleIOTests", dependencies: ["RiffleIO", "RiffleTensor", "CKernels", "TestSupport"]),
         .testTarget(
             name: "RiffleDataTests",

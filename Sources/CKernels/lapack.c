@@ -26,6 +26,9 @@ static struct {
     void (*bdsqr)(
         const char *, integer, integer, integer, integer, double *, double *, double *, integer, double *, integer,
         double *, integer, double *, int64_t *, size_t);
+    void (*syevd)(
+        const char *, const char *, integer, double *, integer, double *, double *, integer, int64_t *, integer,
+        int64_t *, size_t, size_t);
     bool ready;
     char name[160];
     char error[400];
@@ -46,7 +49,8 @@ static void load(void) {
     *(void **)&lapack.gebrd = dlsym(library, "dgebrd_");
     *(void **)&lapack.ormbr = dlsym(library, "dormbr_");
     *(void **)&lapack.bdsqr = dlsym(library, "dbdsqr_");
-    lapack.ready = lapack.gemm && lapack.geqrf && lapack.gebrd && lapack.ormbr && lapack.bdsqr;
+    *(void **)&lapack.syevd = dlsym(library, "dsyevd_");
+    lapack.ready = lapack.gemm && lapack.geqrf && lapack.gebrd && lapack.ormbr && lapack.bdsqr && lapack.syevd;
     if (!lapack.ready)
         snprintf(lapack.error, sizeof lapack.error, "LAPACK was not found: %s has no LAPACK in it", named);
 }
@@ -94,5 +98,11 @@ int rk_lapack_singular_values(size_t n, double *diagonal, double *above, double 
     double unused = 0;
     lapack.bdsqr(
         "U", &order, &none, &none, &none, diagonal, above, &unused, &one, &unused, &one, &unused, &one, work, &info, 1);
+    return (int)info;
+}
+
+int rk_lapack_eigenvectors(size_t n, double *a, double *values, double *work, int64_t *whole) {
+    int64_t order = (int64_t)n, size = 1 + 6 * order + 2 * order * order, whole_size = 3 + 5 * order, info = 0;
+    lapack.syevd("V", "L", &order, a, &order, values, work, &size, whole, &whole_size, &info, 1, 1);
     return (int)info;
 }

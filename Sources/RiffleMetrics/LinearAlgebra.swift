@@ -69,6 +69,27 @@ enum LinearAlgebra {
         return found
     }
 
+    /// The eigenvalues of a symmetric matrix, smallest first, and its eigenvectors, a row each.
+    /// - Parameter s: n x n.
+    static func eigenvectors(_ s: Tensor) throws -> (values: Tensor, vectors: Tensor) {
+        let n = s.shape[0]
+        // LAPACK counts its work space, 2 n^2 numbers, in 32 bits.
+        guard n <= 30_000 else { throw RiffleError("", "a covariance has 30000 features at most, got \(n)") }
+        let vectors = try s.copied()
+        let values = try Tensor.scratch(n)
+        try lapack("eigenvectors", vectors, values, .scratch(1 + 6 * n + 2 * n * n), .scratch(3 + 5 * n)) { numbers in
+            numbers[3].withMemoryRebound(to: Int64.self, capacity: 3 + 5 * n) {
+                rk_lapack_eigenvectors(n, numbers[0], numbers[1], numbers[2], $0)
+            }
+        }
+        let probe = try Tensor.probe(n)
+        let turned = try probe.matmul(vectors, transposeB: true)
+        try agree("an orthogonal matrix", probe.length(), turned.length(), size: probe.length())
+        let size = try s.length() * probe.length()
+        try agree("eigenvectors", probe.matmul(s), (turned * values).matmul(vectors), size: size)
+        return (values, vectors)
+    }
+
     /// Calls LAPACK with pointers to the numbers of tensors. LAPACK may change the tensors that are made for
     /// the call.
     /// - Throws: `RiffleError` where there is no LAPACK, or it returns a code that is not 0.

@@ -26,3 +26,7 @@ int rk_lapack_apply_p(size_t m, size_t n, const double *a, const double *tau_p, 
 
 /// The singular values of an upper bidiagonal matrix, largest first, in `diagonal`: dbdsqr. `work` holds 4 n numbers.
 int rk_lapack_singular_values(size_t n, double *diagonal, double *above, double *work);
+
+/// The eigenvalues of a symmetric matrix A (n x n), smallest first, in `values`; A becomes their eigenvectors, a column
+/// each: dsyevd. `work` holds 1 + 6 n + 2 n^2 numbers, which have to be fewer than 2^31, `whole` 3 + 5 n.
+int rk_lapack_eigenvectors(size_t n, double *a, double *values, double *work, int64_t *whole);
