@@ -89,7 +89,7 @@ package enum ImageGrid {
     private static func finite(_ images: Tensor, orElse value: Double) throws -> (Tensor, Int) {
         guard images.dtype.isFloating else { return (images, 0) }
         let floats = try images.converted(to: .float32)
-        let strangers = floats.elements(Float.self).count { !$0.isFinite }
+        let strangers = floats.nonfiniteCount
         guard strangers > 0 else { return (floats, 0) }
         let result = try Tensor(uninitialized: images.shape)
         let (from, to) = (floats.elements(Float.self), result.elements(Float.self))

@@ -119,7 +119,7 @@ package struct RunIdentity {
         return lines
     }
 
-    /// The names from a folder that a value may be to the run's folder; nil where this is not in that.
+    /// The names that lead from the folder that a value names to the run's; nil where it names none around that.
     private static func way(from value: Value?, to folder: String) -> ArraySlice<Substring>? {
         guard case .string(let path)? = value, path.hasPrefix("/") == folder.hasPrefix("/") else { return nil }
         let (outer, inner) = (parts(path), parts(folder))

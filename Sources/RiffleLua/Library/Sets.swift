@@ -10,7 +10,7 @@ enum SetLibrary {
             Doc(
                 "Opens a set of pictures: a folder, a ZIP, npy, npz, IDX or CIFAR files, or latents.",
                 formula:
-                    "bytes b become b / 127.5 - 1; floats are taken as they are, expected -1 to 1 and refused beyond 10",
+                    "bytes b become b / 127.5 - 1; floats stay as they are, expected -1 to 1 and refused beyond 10",
                 shapes: "batches of x [n, height, width, channels] and labels [n]",
                 example: """
                     > local path = os.tmpname() .. ".npy"; riffle.data.save(path, riffle.zeros(5, 8, 8, 3))
