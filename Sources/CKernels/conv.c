@@ -9,38 +9,32 @@
 #include "kernels/threads.h"
 #include "private.h"
 
-/// Source images and, for each pixel (i, j) of a grid, a rectangle of source pixels from (step i + top, step j + left).
+/// Source images and, for each pixel (i, j) of a grid, a rectangle of source pixels from
+/// (step_h i + top, step_w j + left).
 typedef struct {
     const float *source;
-    size_t h, w, c, grid_h, grid_w, step;
+    size_t h, w, c, grid_h, grid_w, step_h, step_w;
     ptrdiff_t top, left;
     size_t tall, wide;
 } window;
-
-static void copy_floats(float *to, const float *from, size_t count) {
-    if (count >= 64)
-        memcpy(to, from, count * sizeof(float));
-    else // a call costs more than it saves
-        for (size_t i = 0; i < count; i++) to[i] = from[i];
-}
 
 /// The rows [tap_begin, tap_end) of the rectangles of grid pixels [begin, end), one pixel's after the other.
 static void gather(const window *v, size_t tap_begin, size_t tap_end, size_t begin, size_t end, float *out) {
     size_t run = v->wide * v->c, j = begin % v->grid_w, i = begin / v->grid_w % v->grid_h;
     size_t image = begin / v->grid_w / v->grid_h;
     for (size_t pixel = begin; pixel < end; pixel++) {
-        ptrdiff_t x = (ptrdiff_t)(v->step * j) + v->left, w = (ptrdiff_t)v->w, wide = (ptrdiff_t)v->wide;
+        ptrdiff_t x = (ptrdiff_t)(v->step_w * j) + v->left, w = (ptrdiff_t)v->w, wide = (ptrdiff_t)v->wide;
         size_t before = x >= 0 ? 0 : rk_min((size_t)-x, v->wide) * v->c;
         size_t after = x + wide <= w ? 0 : rk_min((size_t)(x + wide - w), v->wide) * v->c;
         for (size_t tap = tap_begin; tap < tap_end; tap++, out += run) {
-            ptrdiff_t y = (ptrdiff_t)(v->step * i + tap) + v->top;
+            ptrdiff_t y = (ptrdiff_t)(v->step_h * i + tap) + v->top;
             if (y < 0 || y >= (ptrdiff_t)v->h || before + after >= run) {
                 memset(out, 0, run * sizeof(float));
                 continue;
             }
             const float *row = v->source + (image * v->h + (size_t)y) * v->w * v->c + x * (ptrdiff_t)v->c;
             for (size_t q = 0; q < before; q++) out[q] = 0;
-            copy_floats(out + before, row + before, run - before - after);
+            rk_copy_floats(out + before, row + before, run - before - after);
             for (size_t q = run - after; q < run; q++) out[q] = 0;
         }
         if (++j < v->grid_w) continue;
@@ -58,7 +52,7 @@ static size_t block_pixels(size_t total, size_t depth) {
 
 // MARK: - Forward and input gradient
 
-/// Multiplies each rectangle, as a row, by a matrix [depth, c_out]; the product is stored `spread` pixels apart.
+/// Multiplies each rectangle, as a row, by a matrix [depth, c_out]; the product's pixels are stored apart.
 typedef struct {
     window view;
     rk_operand weight;
@@ -66,35 +60,38 @@ typedef struct {
     float *packed, *y;
     rk_precision precision;
     size_t total, block, depth, c_out;
-    size_t spread, y_h, y_w, first_row, first_column; // the grid among y's pixels
+    size_t spread_h, spread_w, y_h, y_w, first_row, first_column; // the grid among y's pixels
     atomic_bool failed;
 } correlation;
 
 static float *spread_pixel(const correlation *job, size_t pixel) {
     size_t j = pixel % job->view.grid_w, i = pixel / job->view.grid_w % job->view.grid_h;
     size_t image = pixel / job->view.grid_w / job->view.grid_h;
-    size_t row = job->first_row + job->spread * i, column = job->first_column + job->spread * j;
+    size_t row = job->first_row + job->spread_h * i, column = job->first_column + job->spread_w * j;
     return job->y + ((image * job->y_h + row) * job->y_w + column) * job->c_out;
 }
+
+static bool is_spread(const correlation *job) { return job->spread_h > 1 || job->spread_w > 1; }
 
 static void correlate_block(const correlation *job, size_t begin, size_t end, float *gathered, float *product) {
     size_t count = end - begin, n = job->c_out;
     gather(&job->view, 0, job->view.tall, begin, end, gathered);
-    float *out = job->spread == 1 ? job->y + begin * n : product;
-    for (size_t p = 0; job->bias && p < count; p++) copy_floats(out + p * n, job->bias, n);
+    float *out = is_spread(job) ? product : job->y + begin * n;
+    for (size_t p = 0; job->bias && p < count; p++) rk_copy_floats(out + p * n, job->bias, n);
     rk_operand rows = {gathered, job->depth, false};
     if (job->packed)
         rk_sgemm_packed(
             job->precision, count, n, job->depth, rows, job->packed, (rk_output){out, n, 1, job->bias != NULL});
     else
         rk_sgemm(job->precision, count, n, job->depth, rows, job->weight, (rk_output){out, n, 1, job->bias != NULL});
-    for (size_t p = 0; job->spread > 1 && p < count; p++) copy_floats(spread_pixel(job, begin + p), product + p * n, n);
+    for (size_t p = 0; is_spread(job) && p < count; p++)
+        rk_copy_floats(spread_pixel(job, begin + p), product + p * n, n);
 }
 
 static void correlate_piece(void *context, size_t begin, size_t end) {
     correlation *job = context;
     size_t gathered = rk_round_up(job->block * job->depth, 16);
-    size_t bytes = (gathered + (job->spread > 1 ? job->block * job->c_out : 0)) * sizeof(float);
+    size_t bytes = (gathered + (is_spread(job) ? job->block * job->c_out : 0)) * sizeof(float);
     float *space = rk_alloc(bytes);
     if (!space) {
         atomic_store(&job->failed, true);
@@ -120,14 +117,11 @@ static bool correlate(correlation *job) {
 }
 
 static bool is_pointwise(const rk_conv_shape *s) {
-    return s->kernel_h == 1 && s->kernel_w == 1 && s->stride == 1 && s->pad == 0;
+    return s->kernel_h == 1 && s->kernel_w == 1 && s->stride_h == 1 && s->stride_w == 1 && s->pad_h == 0
+           && s->pad_w == 0;
 }
 
-bool rk_conv2d(rk_dtype dtype, const rk_conv_shape *s, const void *x, const void *weight, const void *bias, void *y) {
-    if (dtype == RK_F64) {
-        rk_plain_conv2d(s, x, weight, bias, y);
-        return true;
-    }
+bool rk_dense_conv2d(const rk_conv_shape *s, const float *x, const float *weight, const float *bias, float *y) {
     size_t total = s->n * s->out_h * s->out_w, depth = s->kernel_h * s->kernel_w * s->c_in;
     if (is_pointwise(s)) {
         rk_gemm_shape product = {
@@ -148,8 +142,8 @@ bool rk_conv2d(rk_dtype dtype, const rk_conv_shape *s, const void *x, const void
     if (rk_winograd_suits(s)) return rk_winograd_conv2d(s, x, weight, bias, y);
     correlation job = {
         .view =
-            {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride, -(ptrdiff_t)s->pad, -(ptrdiff_t)s->pad, s->kernel_h,
-             s->kernel_w},
+            {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride_h, s->stride_w, -(ptrdiff_t)s->pad_h,
+             -(ptrdiff_t)s->pad_w, s->kernel_h, s->kernel_w},
         .weight = {weight, depth, true},
         .bias = bias,
         .y = y,
@@ -157,44 +151,31 @@ bool rk_conv2d(rk_dtype dtype, const rk_conv_shape *s, const void *x, const void
         .total = total,
         .depth = depth,
         .c_out = s->c_out,
-        .spread = 1};
+        .spread_h = 1,
+        .spread_w = 1};
     return correlate(&job);
 }
 
-/// The kernel indices that reach input pixels phase, phase + stride, ...: last, last - stride, ..., `count` of them,
-/// beginning at output pixel `offset` for the first such input pixel.
-typedef struct {
-    size_t last, count;
-    ptrdiff_t offset;
-} taps;
-
-static taps taps_of_phase(size_t kernel, size_t stride, size_t pad, size_t phase) {
-    size_t first = (phase + pad) % stride;
-    if (first >= kernel) return (taps){0, 0, 0};
-    size_t count = (kernel - first - 1) / stride + 1, last = first + (count - 1) * stride;
-    return (taps){last, count, ((ptrdiff_t)(phase + pad) - (ptrdiff_t)last) / (ptrdiff_t)stride};
-}
-
 /// weight [c_out, kernel_h, kernel_w, c_in] -> [rows' taps, columns' taps, c_out, c_in], kernel indices descending.
-static void turn_weight(const rk_conv_shape *s, const float *weight, taps rows, taps columns, float *turned) {
+static void turn_weight(const rk_conv_shape *s, const float *weight, rk_taps rows, rk_taps columns, float *turned) {
     for (size_t i = 0; i < rows.count; i++)
         for (size_t j = 0; j < columns.count; j++)
             for (size_t o = 0; o < s->c_out; o++, turned += s->c_in) {
-                size_t row = rows.last - i * s->stride, column = columns.last - j * s->stride;
-                copy_floats(turned, weight + ((o * s->kernel_h + row) * s->kernel_w + column) * s->c_in, s->c_in);
+                size_t row = rows.last - i * s->stride_h, column = columns.last - j * s->stride_w;
+                rk_copy_floats(turned, weight + ((o * s->kernel_h + row) * s->kernel_w + column) * s->c_in, s->c_in);
             }
 }
 
 /// The input pixels of one phase of the stride see the same taps: their gradient is a correlation over gy.
 static bool phase_input_grad(
     const rk_conv_shape *s, const float *gy, const float *weight, size_t row, size_t column, float *turned, float *gx) {
-    taps rows = taps_of_phase(s->kernel_h, s->stride, s->pad, row);
-    taps columns = taps_of_phase(s->kernel_w, s->stride, s->pad, column);
+    rk_taps rows = rk_taps_of_phase(s->kernel_h, s->stride_h, s->pad_h, row);
+    rk_taps columns = rk_taps_of_phase(s->kernel_w, s->stride_w, s->pad_w, column);
     turn_weight(s, weight, rows, columns, turned);
-    size_t grid_h = rk_ceil_div(s->h - row, s->stride), grid_w = rk_ceil_div(s->w - column, s->stride);
+    size_t grid_h = rk_ceil_div(s->h - row, s->stride_h), grid_w = rk_ceil_div(s->w - column, s->stride_w);
     correlation job = {
         .view =
-            {gy, s->out_h, s->out_w, s->c_out, grid_h, grid_w, 1, rows.offset, columns.offset, rows.count,
+            {gy, s->out_h, s->out_w, s->c_out, grid_h, grid_w, 1, 1, rows.offset, columns.offset, rows.count,
              columns.count},
         .weight = {turned, s->c_in, false},
         .y = gx,
@@ -202,7 +183,8 @@ static bool phase_input_grad(
         .total = s->n * grid_h * grid_w,
         .depth = rows.count * columns.count * s->c_out,
         .c_out = s->c_in,
-        .spread = s->stride,
+        .spread_h = s->stride_h,
+        .spread_w = s->stride_w,
         .y_h = s->h,
         .y_w = s->w,
         .first_row = row,
@@ -210,11 +192,7 @@ static bool phase_input_grad(
     return correlate(&job);
 }
 
-bool rk_conv2d_input_grad(rk_dtype dtype, const rk_conv_shape *s, const void *gy, const void *weight, void *gx) {
-    if (dtype == RK_F64) {
-        rk_plain_conv2d_input_grad(s, gy, weight, gx);
-        return true;
-    }
+bool rk_dense_input_grad(const rk_conv_shape *s, const float *gy, const float *weight, float *gx) {
     if (is_pointwise(s)) {
         rk_gemm_shape product = {
             .batch = 1,
@@ -234,8 +212,8 @@ bool rk_conv2d_input_grad(rk_dtype dtype, const rk_conv_shape *s, const void *gy
     float *turned = rk_alloc(bytes);
     if (!turned) return false;
     bool done = true;
-    for (size_t i = 0; i < rk_min(s->stride, s->h); i++)
-        for (size_t j = 0; j < rk_min(s->stride, s->w); j++)
+    for (size_t i = 0; i < rk_min(s->stride_h, s->h); i++)
+        for (size_t j = 0; j < rk_min(s->stride_w, s->w); j++)
             done = done && phase_input_grad(s, gy, weight, i, j, turned, gx);
     rk_free(turned, bytes);
     return done;
@@ -284,8 +262,8 @@ static void weight_grad_piece(void *context, size_t begin, size_t end) {
 static bool gathered_weight_grad(const rk_conv_shape *s, const float *x, const float *gy, float *gweight) {
     weight_grad_job job = {
         .view =
-            {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride, -(ptrdiff_t)s->pad, -(ptrdiff_t)s->pad, s->kernel_h,
-             s->kernel_w},
+            {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride_h, s->stride_w, -(ptrdiff_t)s->pad_h,
+             -(ptrdiff_t)s->pad_w, s->kernel_h, s->kernel_w},
         .gy = gy,
         .precision = s->precision,
         .total = s->n * s->out_h * s->out_w,
@@ -312,11 +290,7 @@ static bool gathered_weight_grad(const rk_conv_shape *s, const float *x, const f
     return !atomic_load(&job.failed);
 }
 
-bool rk_conv2d_weight_grad(rk_dtype dtype, const rk_conv_shape *s, const void *x, const void *gy, void *gweight) {
-    if (dtype == RK_F64) {
-        rk_plain_conv2d_weight_grad(s, x, gy, gweight);
-        return true;
-    }
+bool rk_dense_weight_grad(const rk_conv_shape *s, const float *x, const float *gy, float *gweight) {
     if (is_pointwise(s)) {
         rk_gemm_shape product = {
             .batch = 1,

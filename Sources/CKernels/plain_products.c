@@ -52,39 +52,47 @@ static void each_meeting(const meeting *m, void (*visit)(const meeting *m, size_
             for (size_t j = 0; j < s->out_w; j++)
                 for (size_t p = 0; p < s->kernel_h; p++)
                     for (size_t q = 0; q < s->kernel_w; q++) {
-                        size_t row = i * s->stride + p, column = j * s->stride + q;
-                        if (row < s->pad || column < s->pad) continue;
-                        if (row - s->pad >= s->h || column - s->pad >= s->w) continue;
+                        size_t row = i * s->stride_h + p, column = j * s->stride_w + q;
+                        if (row < s->pad_h || column < s->pad_w) continue;
+                        if (row - s->pad_h >= s->h || column - s->pad_w >= s->w) continue;
                         visit(
-                            m, (n * s->h + row - s->pad) * s->w + column - s->pad, p * s->kernel_w + q,
+                            m, (n * s->h + row - s->pad_h) * s->w + column - s->pad_w, p * s->kernel_w + q,
                             (n * s->out_h + i) * s->out_w + j);
                     }
 }
 
-/// The weight of tap w from every input channel to output channel o.
+/// The input channels of a group.
+static size_t channels(const rk_conv_shape *s) { return s->c_in / s->groups; }
+
+/// The weight of tap w from every input channel of its group to output channel o.
 static size_t weight_at(const rk_conv_shape *s, size_t o, size_t w) {
-    return (o * s->kernel_h * s->kernel_w + w) * s->c_in;
+    return (o * s->kernel_h * s->kernel_w + w) * channels(s);
+}
+
+/// The first channel of input pixel x that output channel o sees.
+static size_t input_at(const rk_conv_shape *s, size_t x, size_t o) {
+    return x * s->c_in + o / (s->c_out / s->groups) * channels(s);
 }
 
 static void visit_forward(const meeting *m, size_t x, size_t w, size_t y) {
     const rk_conv_shape *s = m->shape;
     for (size_t o = 0; o < s->c_out; o++)
-        for (size_t i = 0; i < s->c_in; i++)
-            m->result[y * s->c_out + o] += m->x[x * s->c_in + i] * m->weight[weight_at(s, o, w) + i];
+        for (size_t i = 0; i < channels(s); i++)
+            m->result[y * s->c_out + o] += m->x[input_at(s, x, o) + i] * m->weight[weight_at(s, o, w) + i];
 }
 
 static void visit_input_grad(const meeting *m, size_t x, size_t w, size_t y) {
     const rk_conv_shape *s = m->shape;
     for (size_t o = 0; o < s->c_out; o++)
-        for (size_t i = 0; i < s->c_in; i++)
-            m->result[x * s->c_in + i] += m->gy[y * s->c_out + o] * m->weight[weight_at(s, o, w) + i];
+        for (size_t i = 0; i < channels(s); i++)
+            m->result[input_at(s, x, o) + i] += m->gy[y * s->c_out + o] * m->weight[weight_at(s, o, w) + i];
 }
 
 static void visit_weight_grad(const meeting *m, size_t x, size_t w, size_t y) {
     const rk_conv_shape *s = m->shape;
     for (size_t o = 0; o < s->c_out; o++)
-        for (size_t i = 0; i < s->c_in; i++)
-            m->result[weight_at(s, o, w) + i] += m->x[x * s->c_in + i] * m->gy[y * s->c_out + o];
+        for (size_t i = 0; i < channels(s); i++)
+            m->result[weight_at(s, o, w) + i] += m->x[input_at(s, x, o) + i] * m->gy[y * s->c_out + o];
 }
 
 void rk_plain_conv2d(const rk_conv_shape *s, const double *x, const double *weight, const double *bias, double *y) {
@@ -100,6 +108,6 @@ void rk_plain_conv2d_input_grad(const rk_conv_shape *s, const double *gy, const 
 }
 
 void rk_plain_conv2d_weight_grad(const rk_conv_shape *s, const double *x, const double *gy, double *gweight) {
-    memset(gweight, 0, s->c_out * s->kernel_h * s->kernel_w * s->c_in * sizeof(double));
+    memset(gweight, 0, s->c_out * s->kernel_h * s->kernel_w * channels(s) * sizeof(double));
     each_meeting(&(meeting){s, x, gy, NULL, gweight}, visit_weight_grad);
 }

@@ -1,6 +1,8 @@
 // What the kernels share among themselves.
 #pragma once
 
+#include <string.h>
+
 #include "kernels/types.h"
 #include "kernels/attention.h"
 #include "kernels/conv.h"
@@ -23,6 +25,13 @@ static inline size_t rk_round_up(size_t a, size_t multiple) { return rk_ceil_div
 
 /// How many rows of so many elements make a piece of a simple loop.
 static inline size_t rk_rows_of_piece(size_t elements) { return rk_max(1, RK_GRAIN / rk_max(1, elements)); }
+
+static inline void rk_copy_floats(float *to, const float *from, size_t count) {
+    if (count >= 64)
+        memcpy(to, from, count * sizeof(float));
+    else // a call costs more than it saves
+        for (size_t i = 0; i < count; i++) to[i] = from[i];
+}
 
 /// A float32 matrix product's operand: row-major, `row` elements from one row to the next, perhaps to be transposed.
 typedef struct {
@@ -89,11 +98,35 @@ void *rk_open_blas(const char *file, char *name, size_t size);
 /// y[i] (+)= the sum over p of parts[p * count + i], in the order of p.
 void rk_sum_parts(size_t parts, size_t count, const float *part, bool accumulate, float *y);
 
-/// Whether the 3x3 convolution pays in Winograd's form; then the functions below do the work of rk_conv2d*.
+/// Convolutions without groups, in float32.
+bool rk_dense_conv2d(const rk_conv_shape *shape, const float *x, const float *weight, const float *bias, float *y);
+bool rk_dense_input_grad(const rk_conv_shape *shape, const float *gy, const float *weight, float *gx);
+bool rk_dense_weight_grad(const rk_conv_shape *shape, const float *x, const float *gy, float *gweight);
+
+/// Whether the 3x3 convolution pays in Winograd's form; then the functions below do the work of those above.
 bool rk_winograd_suits(const rk_conv_shape *shape);
 bool rk_winograd_conv2d(const rk_conv_shape *shape, const float *x, const float *weight, const float *bias, float *y);
 bool rk_winograd_input_grad(const rk_conv_shape *shape, const float *gy, const float *weight, float *gx);
 bool rk_winograd_weight_grad(const rk_conv_shape *shape, const float *x, const float *gy, float *gweight);
+
+/// Convolutions with a group for each channel: c_in = c_out = groups.
+bool rk_depthwise_conv2d(const rk_conv_shape *shape, const float *x, const float *weight, const float *bias, float *y);
+bool rk_depthwise_input_grad(const rk_conv_shape *shape, const float *gy, const float *weight, float *gx);
+bool rk_depthwise_weight_grad(const rk_conv_shape *shape, const float *x, const float *gy, float *gweight);
+
+/// The kernel indices that reach input pixels phase, phase + stride, ...: last, last - stride, ..., `count` of them,
+/// beginning at output pixel `offset` for the first such input pixel.
+typedef struct {
+    size_t last, count;
+    ptrdiff_t offset;
+} rk_taps;
+
+static inline rk_taps rk_taps_of_phase(size_t kernel, size_t stride, size_t pad, size_t phase) {
+    size_t first = (phase + pad) % stride;
+    if (first >= kernel) return (rk_taps){0, 0, 0};
+    size_t count = (kernel - first - 1) / stride + 1, last = first + (count - 1) * stride;
+    return (rk_taps){last, count, ((ptrdiff_t)(phase + pad) - (ptrdiff_t)last) / (ptrdiff_t)stride};
+}
 
 // The float64 forms: plain loops over the definitions, and what the float32 kernels are tested against.
 

@@ -14,7 +14,8 @@
 enum { TILE = 4, PLANES = 36 };
 
 bool rk_winograd_suits(const rk_conv_shape *s) {
-    if (s->kernel_h != 3 || s->kernel_w != 3 || s->stride != 1 || s->pad != 1) return false;
+    if (s->kernel_h != 3 || s->kernel_w != 3 || s->stride_h != 1 || s->stride_w != 1) return false;
+    if (s->pad_h != 1 || s->pad_w != 1) return false;
     if (s->c_in < 16 || s->c_out < 16) return false; // a vector of channels at least
     size_t pixels = s->n * s->h * s->w, covered = s->n * rk_round_up(s->h, TILE) * rk_round_up(s->w, TILE);
     // Border tiles waste work, and few pixels do not pay for transforming the weights.

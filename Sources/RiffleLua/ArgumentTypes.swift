@@ -21,6 +21,7 @@ extension ArgumentType {
                     ? "an integer up to \(range.upperBound)"
                     : "an integer from \(range.lowerBound) to \(range.upperBound)"
             }
+        case .sides(let range): ArgumentType.integer(range).expected + ", or { height, width }"
         case .bytes: "a number of bytes or a size such as '500 MB' or '1.5 GiB'"
         case .boolean: "true or false"
         case .string: "a string"
@@ -52,6 +53,7 @@ extension ArgumentType {
         case .dim: "dimension"
         case .dims: "dimension or list of them"
         case .index: "index"
+        case .sides(let range): "\(ArgumentType.integer(range).brief), or { height, width }"
         case .bytes: "bytes, or a size such as '500 MB'"
         case .dtype: "dtype"
         case .boolean: "boolean"
@@ -73,7 +75,7 @@ extension ArgumentType {
 
     var isList: Bool {
         switch self {
-        case .tensors, .shape, .dims, .list: true
+        case .tensors, .shape, .dims, .list, .sides: true
         default: false
         }
     }
@@ -92,6 +94,7 @@ extension ArgumentType {
         case .tensors: .tensor
         case .shape: .integer(-1...Int.max)
         case .dims: .dim
+        case .sides(let range): .integer(range)
         case .list(let item): item
         default: self
         }
@@ -148,7 +151,8 @@ extension LuaEngine {
         case .dtype: return try convert(&raw, to: .choice(DType.allCases.map(\.description)))
         case .dim, .index:
             if let index = raw.int, index != 0 { return .integer(index > 0 ? index - 1 : index) }
-        case .tensors, .shape, .dims, .list:
+        case .tensors, .shape, .dims, .list, .sides:
+            if case .sides = type, raw.isPlainTable, !(1...2).contains(raw.table.count) { break }
             if raw.isPlainTable, raw.table.named == 0 {
                 if case .tensors = type, let first = raw.items.first, first.double != nil {
                     throw Mismatch(

@@ -135,7 +135,7 @@ final class Binding {
         case .table, .named, .any: return nil
         case .shape: return table.named > 0 ? last : nil
         // An empty table is a list where the list is required, and options otherwise.
-        case .tensors, .list, .dims:
+        case .tensors, .list, .dims, .sides:
             let isNeeded = if case .required = function.arguments[last].defaultValue { true } else { false }
             return table.named > 0 || table.count == 0 && !isNeeded ? last : nil
         case .some, nil: return table.named > 0 || table.count == 0 ? last : nil

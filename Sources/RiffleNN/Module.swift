@@ -152,14 +152,19 @@ public struct NamedParameter {
     package let name: String
     package let parameter: Parameter
     package let layout: Layout
+    /// Whether files may lack it, which leaves the value as it is.
+    let isOptional: Bool
 
-    package init(_ name: String, _ parameter: Parameter, _ layout: Layout = .plain) {
+    package init(_ name: String, _ parameter: Parameter, _ layout: Layout = .plain, isOptional: Bool = false) {
         self.name = name
         self.parameter = parameter
         self.layout = layout
+        self.isOptional = isOptional
     }
 
-    func within(_ parent: String) -> NamedParameter { NamedParameter("\(parent).\(name)", parameter, layout) }
+    func within(_ parent: String) -> NamedParameter {
+        NamedParameter("\(parent).\(name)", parameter, layout, isOptional: isOptional)
+    }
 
     /// The parameter's shape in files.
     var fileShape: Shape { layout.inFile(parameter.shape) }
@@ -194,7 +199,7 @@ extension Module {
         -> (missing: [String], unexpected: [String], load: () throws -> Void)
     {
         let named = entries
-        let missing = named.map(\.name).filter { shapes[$0] == nil }
+        let missing = named.filter { !$0.isOptional && shapes[$0.name] == nil }.map(\.name)
         let unexpected = Set(shapes.keys).subtracting(named.map(\.name)).sorted()
         let misshaped = named.compactMap { entry -> String? in
             guard let shape = shapes[entry.name], shape != entry.fileShape else { return nil }

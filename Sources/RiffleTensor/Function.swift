@@ -29,6 +29,8 @@ package indirect enum ArgumentType: Sendable {
     /// A number in a closed range.
     case fraction(ClosedRange<Double>)
     case integer(ClosedRange<Int>)
+    /// An integer for height and width, or a list of one for each; arrives as an integer or as the list.
+    case sides(ClosedRange<Int>)
     /// A number of bytes, or a size in words such as `1.5 GiB`; arrives as an integer.
     case bytes
     case boolean

@@ -122,11 +122,26 @@ extension Tensor {
         try Op.dense.apply([self, weight] + (bias.map { [$0] } ?? []), [activation.map { .string($0.name) } ?? .none])[
             0]
     }
-    package func conv2d(_ weight: Tensor, _ bias: Tensor?, stride: Int = 1, padding: Int = 0) throws -> Tensor {
-        try Op.conv2d.apply([self, weight] + (bias.map { [$0] } ?? []), [.integer(stride), .integer(padding)])[0]
+    package func conv2d(
+        _ weight: Tensor, _ bias: Tensor?, stride: Sides = 1, padding: Sides = 0, groups: Int = 1
+    ) throws -> Tensor {
+        try Op.conv2d.apply(
+            [self, weight] + (bias.map { [$0] } ?? []), [stride.value, padding.value, .integer(groups)])[0]
+    }
+    /// - Parameter stride: the kernel's size where nil.
+    package func maxPooled(_ kernel: Sides, stride: Sides? = nil, padding: Sides = 0, ceil: Bool = false) throws
+        -> Tensor
+    {
+        try Op.maxPool(self, with: kernel.value, stride?.value ?? .none, padding.value, .boolean(ceil))
+    }
+    /// - Parameter stride: the kernel's size where nil.
+    package func averaged(
+        _ kernel: Sides = 2, stride: Sides? = nil, padding: Sides = 0, ceil: Bool = false, countingPadding: Bool = true
+    ) throws -> Tensor {
+        try Op.avgPool(
+            self, with: kernel.value, stride?.value ?? .none, padding.value, .boolean(ceil), .boolean(countingPadding))
     }
     package func upsampled(_ factor: Int = 2) throws -> Tensor { try Op.upsample(self, with: .integer(factor)) }
-    package func averaged(_ factor: Int = 2) throws -> Tensor { try Op.avgPool(self, with: .integer(factor)) }
     /// - Parameter silu: whether SiLU follows.
     package func groupNorm(_ weight: Tensor, _ bias: Tensor, groups: Int, eps: Double = 1e-5, silu: Bool = false) throws
         -> Tensor

@@ -34,6 +34,7 @@ import Testing
         case (.string(let shown), .string(let usual), .dtype): shown == usual && DType(name: usual) != nil
         case (.string(let shown), .string(let usual), .string): shown == usual
         case (.integer(let shown), .integer(let usual), .integer(let range)): shown == usual && range.contains(usual)
+        case (.integer(let shown), .integer(let usual), .sides(let range)): shown == usual && range.contains(usual)
         // Dimensions count from 1 in Lua, and from the end below 0.
         case (.integer(let shown), .integer(let usual), _): shown == (usual < 0 ? usual : usual + 1)
         case (_, .number(let usual), .fraction(let range)):
@@ -186,6 +187,10 @@ import Testing
             return try MMDiT(configuration)
         },
         Pair("nn.linear(3, 2)") { _ in try Linear(3, 2) }, Pair("nn.conv2d(3, 8)") { _ in try Conv2d(3, 8) },
+        Pair("nn.conv_norm(3, 8)") { _ in try ConvNorm(Conv2d(3, 8, bias: false)) },
+        Pair("nn.batch_norm(3)") { _ in try BatchNorm(3) },
+        Pair("max_pool(x:reshape(1, 4, 2, 2))") { try $0.x.reshaped(to: [1, 4, 2, 2]).maxPooled(2) },
+        Pair("avg_pool(x:reshape(1, 4, 2, 2))") { try $0.x.reshaped(to: [1, 4, 2, 2]).averaged() },
         Pair("nn.group_norm(64)") { _ in try GroupNorm(64) }, Pair("nn.layer_norm(8)") { _ in try LayerNorm(8) },
         Pair("nn.rms_norm(8)") { _ in try RMSNorm(8) }, Pair("nn.loss_weight()") { _ in try LearnedWeight() },
         Pair("nn.embedding(3, 4)") { _ in try Embedding(3, 4) },

@@ -27,6 +27,7 @@ import Testing
     @Test func everyStoredPartIsListed() throws {
         var seen = 0
         for network in try Self.networks() { seen += try check(network, network.kind) }
+        seen += try check(ConvNorm(Conv2d(3, 4, bias: true)), "conv_norm")
         #expect(seen > 500, "reflection found \(seen) parts alone")
     }
 

@@ -8,7 +8,7 @@ import Testing
     private let tools = OpTests()
 
     /// Of equal elements a single one takes the gradient, though its change alone would leave the result as it is.
-    private static let choosing = ["sort", "topk", "quantile"]
+    private static let choosing = ["sort", "topk", "quantile", "max_pool"]
 
     /// Every row where its inputs are 0, or equal, or some of them 0: gradient, tangent and gradient of the tangent are
     /// between the derivatives from both sides, wherever those exist. Points with a slope that grows without end are
@@ -120,19 +120,26 @@ import Testing
     struct Known: CustomTestStringConvertible, Sendable {
         let name: String
         let inputs: [[Double]]
+        /// Of the inputs; a row of numbers where nil.
+        let shape: Shape?
         let attributes: @Sendable () -> [Value]
         let cotangent: Double
         let gradients: [[Double]]
 
         init(
-            _ name: String, _ inputs: [Double]..., with attributes: @autoclosure @escaping @Sendable () -> [Value] = [],
+            _ name: String, _ inputs: [Double]..., in shape: Shape? = nil,
+            with attributes: @autoclosure @escaping @Sendable () -> [Value] = [],
             times cotangent: Double = 1, gives gradients: [[Double]]
         ) {
-            (self.name, self.inputs, self.attributes, self.cotangent, self.gradients) = (
-                name, inputs, attributes, cotangent, gradients
-            )
+            (self.name, self.inputs, self.shape, self.attributes) = (name, inputs, shape, attributes)
+            (self.cotangent, self.gradients) = (cotangent, gradients)
         }
         var testDescription: String { "\(name) at \(inputs)" + (cotangent == 1 ? "" : ", times \(cotangent)") }
+    }
+
+    /// Windows that begin at every second pixel, and may reach beyond the end.
+    private static func pooling(_ height: Int, _ width: Int) -> [Value] {
+        [.list([.integer(height), .integer(width)]), .integer(2), .integer(0), .boolean(true)]
     }
 
     private static let (inf, nan) = (Double.infinity, Double.nan)
@@ -185,13 +192,19 @@ import Testing
         Known("gelu_curve", [inf, -inf, 1e200], [1, 1, 1], gives: [[0, 0, 0], [0, 0, 0]]),
         Known("quantile", [1, 3, 2, 2], with: [.number(0.5)], gives: [[0, 0, 0.5, 0.5]]),
         Known("quantile", [1, inf, 2, 2], with: [.number(1)], gives: [[0, 1, 0, 0]]),
+        Known("max_pool", [1, 2, 2, 2], in: [1, 2, 2, 1], with: pooling(2, 2), gives: [[0, 1, 0, 0]]),
+        Known("max_pool", [-inf, -inf], in: [1, 1, 2, 1], with: pooling(1, 2), gives: [[1, 0]]),
+        Known("max_pool", [3, nan, nan], in: [1, 1, 3, 1], with: pooling(1, 3), gives: [[0, 0, 1]]),
+        Known("max_pool", [-1, 0, 0, 0, 5], in: [1, 1, 5, 1], with: pooling(1, 3), gives: [[0, 1, 0, 0, 1]]),
+        Known("max_pool", [-1, 0], in: [1, 1, 2, 1], with: pooling(1, 2), times: inf, gives: [[0, inf]]),
         Known("quantile", [1, nan, 2], with: [.number(0.5)], gives: [[0, 1, 0]]),
     ]
 
     @Test(arguments: known) func pyTorchsGradients(_ point: Known) throws {
         let op = try #require(Op.all.first { $0.name == point.name })
         func result(_ inputs: [Tensor]) throws -> Tensor { try op.apply(inputs, point.attributes())[0] }
-        let values = try point.inputs.map { try Tensor($0, [$0.count]) }, parameters = values.map { Parameter($0) }
+        let values = try point.inputs.map { try Tensor($0, point.shape ?? [$0.count]) },
+            parameters = values.map { Parameter($0) }
         try (result(parameters.map(\.tensor)) * point.cotangent).sum().backward()
         let found = try parameters.map { try $0.gradient?.doubles() ?? [Double](repeating: 0, count: $0.shape.count) }
         #expect(same(found, point.gradients), "\(found)")

@@ -17,6 +17,7 @@
 #include "kernels/memory.h"
 #include "kernels/norm.h"
 #include "kernels/optim.h"
+#include "kernels/pool.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
 #include "kernels/threads.h"

@@ -27,10 +27,14 @@ enum Aliases {
         "in_dim": ["dim"], "input_dim": ["dim"], "num_heads": ["heads"], "num_classes": ["classes"],
         "n_classes": ["classes"], "image_size": ["image"], "in_channels": ["image", "inputs"],
         "out_channels": ["outputs"], "in_features": ["inputs"], "out_features": ["outputs"], "kernel_size": ["kernel"],
+        "ceil_mode": ["ceil"], "count_include_pad": ["count_padding"], "factor": ["kernel"],
         "batch_size": ["size"], "state_dict": ["save"], "load_state_dict": ["load"], "DataLoader": ["batches"],
         "dataloader": ["batches"], "odeint": ["ode"], "fid": ["frechet_distance"], "nprocs": ["threads"],
         "set_num_threads": ["threads"], "SiLU": ["activation"], "ReLU": ["activation"], "GELU": ["activation"],
-        "ModuleList": ["sequential"], "EMA": ["ema"], "str": ["tostring"], "range": ["arange"],
+        "ModuleList": ["sequential"], "BatchNorm2d": ["batch_norm"], "MaxPool2d": ["max_pool"],
+        "AvgPool2d": ["avg_pool"],
+        "max_pool2d": ["max_pool"], "avg_pool2d": ["avg_pool"], "Conv2d": ["conv2d"], "EMA": ["ema"],
+        "str": ["tostring"], "range": ["arange"],
     ]
 
     /// Hints for names that have no counterpart.

@@ -6,6 +6,14 @@ enum LayerLibrary {
     private static let size: ArgumentType = .integer(1...1_000_000)
     private static let bias = Argument("bias", .boolean, "whether a bias is added", default: .boolean(true))
 
+    private static let convolution = [
+        Argument("inputs", size), Argument("outputs", size), Argument("kernel", .sides(1...64), default: .integer(3)),
+        Argument("stride", .sides(1...64), default: .integer(1)),
+        Argument("padding", .sides(0...64), "half the kernel when not given", default: .none),
+    ]
+    private static let groups = Argument(
+        "groups", size, "parts of the channels that do not mix", default: .integer(1))
+
     static let functions: [Function] = [
         layer(
             "linear", [Argument("inputs", size), Argument("outputs", size), bias],
@@ -15,23 +23,39 @@ enum LayerLibrary {
                 example: "> riffle.nn.linear(3, 2)(riffle.ones(5, 3)):shape()\n[5, 2]")
         ) { try Linear($0.integer("inputs"), $0.integer("outputs"), bias: $0.boolean("bias")) },
         layer(
-            "conv2d",
-            [
-                Argument("inputs", size), Argument("outputs", size),
-                Argument("kernel", .integer(1...64), default: .integer(3)),
-                Argument("stride", .integer(1...64), default: .integer(1)),
-                Argument("padding", .integer(0...64), "half the kernel when not given", default: .none), bias,
-            ],
+            "conv2d", convolution + [bias, groups],
             Doc(
                 "A convolution of images with zero padding.",
                 shapes: "x [n, height, width, inputs] -> [n, height', width', outputs]",
                 example: "> riffle.nn.conv2d(3, 8)(riffle.ones(1, 4, 4, 3)):shape()\n[1, 4, 4, 8]")
+        ) { try conv2d($0, bias: $0.boolean("bias")) },
+        layer(
+            "conv_norm",
+            convolution + [
+                groups, Argument("eps", .positive, "of the norm", default: .number(1e-5)),
+                Argument("activation", usual: ConvNorm.Activation.relu),
+            ],
+            Doc(
+                "A convolution without bias, a batch_norm whose numbers go into its weight, and an activation.",
+                shapes: "x [n, height, width, inputs] -> [n, height', width', outputs]",
+                example:
+                    """
+                    > riffle.nn.conv_norm(3, 8, { stride = 2, activation = "relu6" })(riffle.ones(1, 4, 4, 3)):shape()
+                    [1, 2, 2, 8]
+                    """
+            )
         ) {
-            try Conv2d(
-                $0.integer("inputs"), $0.integer("outputs"), kernel: $0.integer("kernel"), stride: $0.integer("stride"),
-                padding: $0.optionalInteger("padding"),
-                bias: $0.boolean("bias"))
+            try ConvNorm(conv2d($0, bias: false), eps: $0.number("eps"), activation: $0.choice("activation"))
         },
+        layer(
+            "batch_norm", [Argument("channels", size), Argument("eps", .positive, default: .number(1e-5))],
+            Doc(
+                "Normalises channels by a file's mean and variance, constants while training, then scales and shifts.",
+                example: "> riffle.nn.batch_norm(2, { eps = 3 })(riffle.ones(2))\ntensor float32 [2]: 0.5 0.5",
+                source: "Ioffe and Szegedy 2015")
+        ) { try BatchNorm($0.integer("channels"), eps: $0.number("eps")) },
+        pool(.maxPool, "> riffle.nn.max_pool(3, { stride = 2 })(riffle.ones(1, 7, 7, 4)):shape()\n[1, 3, 3, 4]"),
+        pool(.avgPool, "> riffle.nn.avg_pool(2)(riffle.ones(1, 4, 4, 3)):shape()\n[1, 2, 2, 3]"),
         layer(
             "group_norm",
             [
@@ -111,7 +135,7 @@ enum LayerLibrary {
                 example: "> riffle.nn.activation(\"relu\")(riffle.tensor { -1, 2 })\ntensor float32 [2]: 0 2")
         ) { arguments in
             // The argument's type lets no other name through.
-            Activation(activations.first { $0.name == arguments.string(0) }!)
+            Operation(activations.first { $0.name == arguments.string(0) }!)
         },
         layer(
             "sequential", [Argument("modules", .list(.object("module")))],
@@ -130,6 +154,20 @@ enum LayerLibrary {
     ]
 
     private static let activations: [Op] = [.silu, .gelu, .geluErf, .relu, .tanh, .sigmoid, .softplus]
+
+    private static func conv2d(_ arguments: Arguments, bias: Bool) throws -> Conv2d {
+        try Conv2d(
+            arguments.integer("inputs"), arguments.integer("outputs"), kernel: arguments.sides("kernel"),
+            stride: arguments.sides("stride"), padding: arguments.optionalSides("padding"),
+            groups: arguments.integer("groups"), bias: bias)
+    }
+
+    /// An operation on windows of pixels as a module, with the operation's own options.
+    private static func pool(_ op: Op, _ example: String) -> Function {
+        var doc = op.doc
+        doc.example = example
+        return layer(op.name, Array(op.arguments.dropFirst()), doc) { Operation(op, $0.values) }
+    }
 
     private static func layer(
         _ name: String, _ arguments: [Argument], _ doc: Doc, make: @escaping @Sendable (Arguments) throws -> Module

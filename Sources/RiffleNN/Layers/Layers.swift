@@ -27,42 +27,6 @@ package final class Linear: Module {
     }
 }
 
-/// Convolution of [n, height, width, in] to [n, height', width', out] with zero padding.
-package final class Conv2d: Module {
-    package let weight: Parameter
-    package let bias: Parameter?
-    private let stride: Int
-    private let padding: Int
-
-    package init(
-        _ inputs: Int, _ outputs: Int, kernel: Int = 3, stride: Int = 1, padding: Int? = nil, bias: Bool = true,
-        start: Start = .fanIn
-    ) throws {
-        let shape: Shape = [outputs, kernel, kernel, inputs]
-        weight = try start.weight(shape)
-        self.bias = bias ? try start.bias(shape) : nil
-        self.stride = stride
-        self.padding = padding ?? kernel / 2
-    }
-
-    package override var kind: String { "conv2d" }
-    package override var summary: String {
-        "\(weight.shape[3]) -> \(weight.shape[0]), kernel \(weight.shape[1])" + (stride > 1 ? ", stride \(stride)" : "")
-    }
-    package override var ownParameters: [NamedParameter] {
-        [NamedParameter("weight", weight, .convolution)] + (bias.map { [NamedParameter("bias", $0)] } ?? [])
-    }
-    package override func blank() throws -> Module {
-        try Conv2d(
-            weight.shape[3], weight.shape[0], kernel: weight.shape[1], stride: stride, padding: padding,
-            bias: bias != nil, start: .zero)
-    }
-    package override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
-    package func callAsFunction(_ x: Tensor) throws -> Tensor {
-        try x.conv2d(weight.tensor, bias?.tensor, stride: stride, padding: padding)
-    }
-}
-
 /// Normalisation over groups of channels, with scale and shift.
 package final class GroupNorm: Module {
     package let weight: Parameter
@@ -170,15 +134,17 @@ package final class Dropout: Module {
     package func callAsFunction(_ x: Tensor) throws -> Tensor { isTraining ? try x.dropout(probability) : x }
 }
 
-/// An elementwise function of the table as a module, such as `silu`.
-package final class Activation: Module {
+/// An operation on one tensor, such as `silu` or `max_pool`, as a module.
+package final class Operation: Module {
     private let op: Op
+    private let attributes: [Value]
 
-    package init(_ op: Op) { self.op = op }
+    package init(_ op: Op, _ attributes: [Value] = []) { (self.op, self.attributes) = (op, attributes) }
 
     package override var kind: String { op.name }
-    package override func blank() throws -> Module { Activation(op) }
-    package override func forward(_ inputs: [Tensor]) throws -> Tensor { try op(inputs[0]) }
+    package override func blank() throws -> Module { Operation(op, attributes) }
+    package override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
+    package func callAsFunction(_ x: Tensor) throws -> Tensor { try op.apply([x], attributes)[0] }
 }
 
 /// Modules applied one after another, named by their indices from 0, as PyTorch names them in files.

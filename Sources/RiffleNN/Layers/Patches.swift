@@ -53,7 +53,7 @@ struct PatchEmbedding {
         image: Shape, patch: Int, width: Int, names: Names, table: Int? = nil, spacing: Double = 1
     ) throws {
         grid = PatchGrid(image: image, patch: patch)
-        patches = try Conv2d(image[2], width, kernel: patch, stride: patch, padding: 0, start: .xavier)
+        patches = try Conv2d(image[2], width, kernel: Sides(patch), stride: Sides(patch), padding: 0, start: .xavier)
         self.table = (table ?? grid.rows, table ?? grid.columns)
         positions = try .positions(rows: self.table.rows, columns: self.table.columns, width: width, spacing: spacing)
         self.names = names

@@ -3,7 +3,7 @@ import CKernels
 extension Op {
     /// The table of operations: every family's rows.
     package static let all: [Op] =
-        elementwise + binary + reductions + orders + shapes + slices + indexing + linear + convolutions + norms
+        elementwise + binary + reductions + orders + shapes + slices + indexing + linear + convolutions + pools + norms
         + attentions
 
     /// The operation as a function that Lua can call: tensors first, then attributes, as the arguments are declared.

@@ -43,6 +43,14 @@ says("got a function", function() riffle.exp(print) end)
 says("got a string of 50 bytes", function() riffle.exp(("x"):rep(50)) end)
 says("got a list of 2", function() riffle.exp { 1, 2 } end)
 says("got a thread", function() riffle.exp(coroutine.create(print)) end)
+says("riffle.nn.conv2d: argument 3 'kernel' must be an integer from 1 to 64, or { height, width }, got a list of 3",
+  function() riffle.nn.conv2d(3, 8, { 1, 7, 1 }) end)
+says("item 2 of option 'stride' must be an integer from 1 to 64, got 0",
+  function() riffle.nn.conv2d(3, 8, { stride = { 1, 0 } }) end)
+says("option 'padding' must be an integer from 0 to 64, or { height, width }, got 'same'",
+  function() riffle.nn.conv2d(3, 8, { padding = "same" }) end)
+says("unknown option 'ceil_mode', did you mean 'ceil'?",
+  function() riffle.ones(1, 4, 4, 1):max_pool(3, { ceil_mode = true }) end)
 says("matmul: inner sizes differ, 3 and 2 (a [2, 3], b [2, 3])", function() a:matmul(a) end)
 says("tensor has no method or field 'softmx', did you mean 'softmax'?", function() a:softmx() end)
 says("riffle has no 'sofmax', did you mean 'softmax'?", function() riffle.sofmax(a) end)

@@ -154,3 +154,22 @@ do
   fails("null_class is one more label", nn.mlp, { null_class = true })
   assert(tostring(nn.mlp { precision = "bf16" }):find "bf16")
 end
+
+-- Sizes for height and width, groups, windows; norms keep a file's numbers whatever the mode.
+do
+  local x = riffle.randn(2, 9, 11, 4)
+  local function shape(layer) return table.concat(layer(x):shape(), " ") end
+  assert(shape(nn.conv2d(4, 6, { 1, 7 })) == "2 9 11 6")
+  assert(shape(nn.conv2d(4, 6, { 3, stride = { 2, 1 } })) == "2 5 11 6")
+  assert(shape(nn.conv2d(4, 4, { kernel = 5, padding = { 0, 2 }, groups = 4 })) == "2 5 11 4")
+  assert(shape(nn.max_pool(3, { stride = 2, ceil = true })) == "2 4 5 4" and shape(nn.max_pool()) == "2 4 5 4")
+  assert(shape(nn.avg_pool({ 1, 3 }, { stride = 1, padding = { 0, 1 }, count_padding = false })) == "2 9 11 4")
+  local net = nn.sequential { nn.conv_norm(4, 8, { groups = 2, activation = "relu6" }), nn.max_pool(2) }
+  net["0"].bn.running_mean:assign(riffle.randn(8))
+  local trained = net(x)
+  net:eval()
+  assert((net(x) - trained):abs():max():item() == 0 and (net:copy()(x) - trained):abs():max():item() == 0)
+  assert(tostring(net["0"]):find "conv_norm 4 %-> 8, kernel 3, 2 groups, relu6", tostring(net["0"]))
+  fails("5 channels in and 6 out do not make 2 equal groups", nn.conv2d, 5, 6, { groups = 2 })
+  fails("the last dimension is not 3", nn.batch_norm(3), x)
+end
