@@ -42,7 +42,7 @@ let package = Package(
         .target(name: "RiffleData", dependencies: ["RiffleIO", "RiffleTensor"]),
         .target(name: "RiffleFigures", dependencies: ["RiffleIO", "RiffleTensor", "CCairo"]),
         .target(
-            name: "RiffleRuns", dependencies: ["RiffleIO", "RiffleTensor"],
+            name: "RiffleRuns", dependencies: ["RiffleIO", "RiffleNN", "RiffleTensor"],
             resources: [.embedInCode("Page")]),
         .target(
             name: "RiffleLua",
@@ -54,7 +54,7 @@ let package = Package(
         .executableTarget(
             name: "riffle",
             dependencies: [
-                "RiffleLua", "RiffleRuns", "RiffleFigures", "RiffleData", "RiffleIO", "RiffleTensor",
+                "RiffleLua", "RiffleRuns", "RiffleFigures", "RiffleData", "RiffleIO", "RiffleNN", "RiffleTensor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -77,7 +77,9 @@ let package = Package(
         .testTarget(
             name: "RiffleFiguresTests",
             dependencies: ["RiffleFigures", "RiffleData", "RiffleIO", "RiffleTensor", "TestSupport"]),
-        .testTarget(name: "RiffleRunsTests", dependencies: ["RiffleRuns", "RiffleIO", "RiffleTensor", "TestSupport"]),
+        .testTarget(
+            name: "RiffleRunsTests",
+            dependencies: ["RiffleRuns", "RiffleIO", "RiffleNN", "RiffleTensor", "TestSupport"]),
         .testTarget(
             name: "RiffleLuaTests",
             dependencies: [

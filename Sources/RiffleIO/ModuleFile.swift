@@ -6,12 +6,13 @@ extension Module {
     private static let updatesKey = "updates"
 
     /// Writes every parameter and buffer, the file whole or not at all. The file of an average also has the count of
-    /// updates.
+    /// updates, and that of a network its description as JSON.
     /// - Parameter metadata: texts that the file keeps beside the tensors.
     /// - Throws: `RiffleError` when the file cannot be written.
     package func save(to path: String, metadata: [String: String] = [:]) throws {
         var texts = ["format": "pt", "riffle": kind]
         if let updateCount { texts[Module.updatesKey] = "\(updateCount.updates)" }
+        texts[Module.description] = try NetworkDescription(self).map { try JSON.text($0.value) }
         try SafeTensors.write(state(), metadata: texts.merging(metadata) { $1 }, to: path)
     }
 

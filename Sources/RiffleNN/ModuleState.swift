@@ -1,11 +1,13 @@
 import RiffleTensor
 
 /// A module's state: parameters and buffers, which of them are frozen, and which parts are evaluated without dropout.
-/// The model of an average also has the count of updates.
+/// The model of an average also has the count of updates, and a network its description, by which others can make it.
 extension Module: Resumable {
     private static let frozen = "frozen"
     private static let evaluated = "evaluated"
     private static let updates = "updates"
+    /// The name of a network's description in its state.
+    package static let description = "network"
 
     package func saved() throws -> SavedState {
         let tensors = try state()
@@ -14,6 +16,7 @@ extension Module: Resumable {
             Module.evaluated: .list(namedModules.filter { !$0.module.trains }.map { .string($0.name) }),
         ]
         if let updateCount { values[Module.updates] = .integer(updateCount.updates) }
+        values[Module.description] = NetworkDescription(self)?.value
         return SavedState(tensors: Dictionary(tensors) { first, _ in first }, values: values)
     }
 

@@ -7,13 +7,33 @@ package struct NetworkForm: Sendable {
     package let doc: Doc
     package let arguments: [Argument]
     private let hasBlocks: Bool
-    private let make: @Sendable (Arguments) throws -> Network
+    private let make: @Sendable (Arguments, _ times: Int) throws -> Network
+    private let read: @Sendable (Network) -> [(name: String, value: Value)]?
+    /// The form's own options with the values that they have where nobody gives any.
+    private let usual: @Sendable () -> [String: Value]
 
-    package func callAsFunction(_ arguments: Arguments) throws -> Network {
-        let network = try make(arguments)
-        network.precision = arguments.choice("precision")
-        if hasBlocks { network.recomputes = arguments.boolean("recompute") }
+    package func callAsFunction(_ arguments: Arguments) throws -> Network { try self(arguments, times: 1) }
+
+    /// - Parameter times: 2 for a network as `twoTimed` makes it.
+    func callAsFunction(_ arguments: Arguments, times: Int) throws -> Network {
+        let network = try make(arguments, times)
+        network.precision = arguments.choice(NetworkForm.precision.name)
+        if hasBlocks { network.recomputes = arguments.boolean(NetworkForm.recompute.name) }
         return network
+    }
+
+    /// What decides a network's form and numbers: its own options and the precision, in the order of the arguments.
+    /// Options without a value are left out; so is `recompute`, which changes no number. Nil for a network of another
+    /// form.
+    func options(of network: Network) -> [(name: String, value: Value)]? {
+        read(network).map { own in
+            (own + [(NetworkForm.precision.name, .string(network.precision.rawValue))]).filter { !$0.value.isNone }
+        }
+    }
+
+    /// The options that `options(of:)` gives of a network for which nobody gave any.
+    var usualOptions: [String: Value] {
+        usual().merging([NetworkForm.precision.name: .string(Precision.float32.rawValue)]) { $1 }
     }
 
     /// - Parameters:
@@ -29,11 +49,18 @@ package struct NetworkForm: Sendable {
         hasBlocks = network.hasBlocks
         let settings = hasBlocks ? [NetworkForm.precision, NetworkForm.recompute] : [NetworkForm.precision]
         arguments = options.arguments(of: usual) + settings
-        make = { arguments in
-            let configuration = options.read(arguments, into: usual)
+        make = { arguments, times in
+            var configuration = options.read(arguments, into: usual)
+            configuration.times = times
             try check(configuration)
             return try network.init(configuration)
         }
+        let names = arguments.map(\.name)
+        @Sendable func values(_ root: Configuration) -> [(name: String, value: Value)] {
+            zip(names, options).map { ($0, $1.value(in: root)) }
+        }
+        read = { ($0 as? ConfiguredNetwork<Configuration>).map { values($0.configuration) } }
+        self.usual = { Dictionary(uniqueKeysWithValues: values(usual)) }
     }
 
     /// A network whose own options are followed by those of class labels.

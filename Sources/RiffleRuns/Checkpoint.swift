@@ -8,9 +8,12 @@ import RiffleTensor
 package struct Checkpoint {
     /// What the writer noted beside the state: step, configuration, hash of the script.
     package let record: [String: Value]
-    private let file: SafeTensors
-    private let values: [String: Value]
+    let file: SafeTensors
+    /// What is no tensor of the objects' states, under `<name>.<value>`.
+    let values: [String: Value]
 
+    /// The metadata's text "riffle", by which a checkpoint is known.
+    static let mark = "checkpoint"
     private static let version = "1"
     private static let largestText = 100_000_000
 
@@ -19,7 +22,7 @@ package struct Checkpoint {
     package static func write(_ tracked: Tracked, record: [String: Value] = [:], to path: String) throws {
         let state = try tracked.saved()
         var metadata = [
-            "riffle": "checkpoint", "version": version,
+            "riffle": mark, "version": version,
             "values": try JSON.text(sealed(.table(state.values))),
             "record": try JSON.text(sealed(.table(record))),
         ]
@@ -29,9 +32,11 @@ package struct Checkpoint {
 
     /// Opens a checkpoint, and reads all of it but the tensors.
     /// - Throws: `RiffleError` that names the file, what was expected and what was found.
-    package init(_ path: String) throws {
-        file = try SafeTensors(path)
-        guard file.metadata["riffle"] == "checkpoint" else {
+    package init(_ path: String) throws { try self.init(SafeTensors(path)) }
+
+    init(_ file: SafeTensors) throws {
+        self.file = file
+        guard file.metadata["riffle"] == Checkpoint.mark else {
             throw file.error("it is no checkpoint, but a file of tensors alone")
         }
         guard file.metadata["version"] == Checkpoint.version else {
@@ -53,7 +58,7 @@ package struct Checkpoint {
         do {
             for name in file.names { state.tensors[name] = try file.tensor(named: name) }
             guard Checkpoint.digest(state.tensors, file.metadata) == file.metadata["sha256"] else {
-                throw RiffleError("", "its bytes are not those that were written, by their SHA-256")
+                throw RiffleError("", Checkpoint.otherBytes)
             }
             try tracked.resuming(from: state)()
         } catch let error as RiffleError where error.kind == .mistake {
@@ -61,15 +66,27 @@ package struct Checkpoint {
         }
     }
 
+    private static let otherBytes = "its bytes are not those that were written, by their SHA-256"
+
     /// The SHA-256 of tensors and texts, in the order of their names.
     private static func digest(_ tensors: [String: Tensor], _ metadata: [String: String]) -> String {
-        var digest = Digest()
-        for name in ["values", "record"] { digest.add(metadata[name] ?? "") }
+        var digest = Digest(texts: metadata)
         for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-            digest.add("\(name) \(tensor.dtype) \(tensor.shape) ")
+            digest.add(name, tensor.dtype, tensor.shape)
             digest.add(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
         }
         return digest.text()
+    }
+
+    /// Reads all of the file, a piece at a time, for callers that do not restore it.
+    /// - Throws: `RiffleError` where the bytes are not those that were written.
+    func checkBytes() throws {
+        var digest = Digest(texts: file.metadata)
+        for tensor in file.tensors.sorted(by: { $0.name < $1.name }) {
+            digest.add(tensor.name, tensor.type.dtype, tensor.shape)
+            try tensor.pieces { digest.add($0) }
+        }
+        guard digest.text() == file.metadata["sha256"] else { throw file.error(Checkpoint.otherBytes) }
     }
 
     private static func table(_ name: String, _ file: SafeTensors) throws -> [String: Value] {
@@ -107,5 +124,18 @@ package struct Checkpoint {
         case .table(let table): .table(table.mapValues(opened))
         default: value
         }
+    }
+}
+
+extension Digest {
+    /// A digest that begins with a checkpoint's texts.
+    fileprivate init(texts metadata: [String: String]) {
+        self.init()
+        for name in ["values", "record"] { add(metadata[name] ?? "") }
+    }
+
+    /// Adds what a tensor is; its numbers follow.
+    fileprivate mutating func add(_ name: String, _ dtype: DType?, _ shape: Shape) {
+        add("\(name) \(dtype.map { "\($0)" } ?? "") \(shape) ")
     }
 }

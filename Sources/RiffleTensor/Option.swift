@@ -3,9 +3,13 @@
 package struct Option<Root>: Sendable {
     private let declare: @Sendable (Root) -> Argument
     private let assign: @Sendable (inout Root, Arguments) -> Void
+    private let read: @Sendable (Root) -> Value
 
     /// The argument that declares the option; its default is the property's value in `usual`.
     package func argument(of usual: Root) -> Argument { declare(usual) }
+
+    /// The property's value, as the argument takes it.
+    package func value(in root: Root) -> Value { read(root) }
 
     /// Sets the property to the value that the caller gave, if any.
     package func set(_ root: inout Root, to arguments: Arguments) { assign(&root, arguments) }
@@ -16,10 +20,13 @@ package struct Option<Root>: Sendable {
         _ summary: String = "",
         isRequired: Bool = false
     ) {
-        declare = { Argument(name, type, summary, default: isRequired ? .required : $0[keyPath: path].asDefault) }
+        declare = {
+            Argument(name, type, summary, default: isRequired ? .required : .init($0[keyPath: path].asValue))
+        }
         assign = { root, arguments in
             if let value = Property(arguments[named: name]) { root[keyPath: path] = value }
         }
+        read = { $0[keyPath: path].asValue }
     }
 
     /// An option that chooses among the cases of an enum.
@@ -35,6 +42,7 @@ package struct Option<Root>: Sendable {
         assign = { root, arguments in
             if let choice = arguments.optionalString(name).flatMap(Choice.init) { root[keyPath: path] = choice }
         }
+        read = { .string($0[keyPath: path].rawValue) }
     }
 
     /// An option for an object, which callers may leave out.
@@ -43,20 +51,24 @@ package struct Option<Root>: Sendable {
     ) {
         declare = { _ in Argument(name, type, summary, default: .none) }
         assign = { root, arguments in root[keyPath: path] = arguments.optionalObject(name) }
+        read = { $0[keyPath: path].map(Value.object) ?? .none }
     }
 
     private init(
-        declare: @escaping @Sendable (Root) -> Argument, assign: @escaping @Sendable (inout Root, Arguments) -> Void
+        declare: @escaping @Sendable (Root) -> Argument, assign: @escaping @Sendable (inout Root, Arguments) -> Void,
+        read: @escaping @Sendable (Root) -> Value
     ) {
         self.declare = declare
         self.assign = assign
+        self.read = read
     }
 
     /// The same option of an outer value, which holds this option's root at `path`.
     package func of<Outer>(_ path: WritableKeyPath<Outer, Root> & Sendable) -> Option<Outer> {
         Option<Outer>(
-            declare: { [declare] in declare($0[keyPath: path]) }, assign: { [assign] in assign(&$0[keyPath: path], $1) }
-        )
+            declare: { [declare] in declare($0[keyPath: path]) },
+            assign: { [assign] in assign(&$0[keyPath: path], $1) },
+            read: { [read] in read($0[keyPath: path]) })
     }
 }
 
@@ -82,7 +94,22 @@ extension Array {
 package protocol OptionValue: SendableMetatype {
     /// Nil where the caller gave nothing.
     init?(_ value: Value)
-    var asDefault: Argument.Default { get }
+    var asValue: Value { get }
+}
+
+extension Argument.Default {
+    /// The default that is a value; none for a list, which an argument cannot declare: the property keeps its own where
+    /// the caller gives no list.
+    init(_ value: Value) {
+        self =
+            switch value {
+            case .boolean(let boolean): .boolean(boolean)
+            case .integer(let integer): .integer(integer)
+            case .number(let number): .number(number)
+            case .string(let string): .string(string)
+            case .none, .tensor, .object, .list, .table: .none
+            }
+    }
 }
 
 extension Double: OptionValue {
@@ -90,7 +117,7 @@ extension Double: OptionValue {
         guard let number = Arguments([value]).optionalNumber(0) else { return nil }
         self = number
     }
-    package var asDefault: Argument.Default { .number(self) }
+    package var asValue: Value { .number(self) }
 }
 
 extension Int: OptionValue {
@@ -98,7 +125,7 @@ extension Int: OptionValue {
         guard let integer = Arguments([value]).optionalInteger(0) else { return nil }
         self = integer
     }
-    package var asDefault: Argument.Default { .integer(self) }
+    package var asValue: Value { .integer(self) }
 }
 
 extension Bool: OptionValue {
@@ -106,7 +133,7 @@ extension Bool: OptionValue {
         guard case .boolean(let boolean) = value else { return nil }
         self = boolean
     }
-    package var asDefault: Argument.Default { .boolean(self) }
+    package var asValue: Value { .boolean(self) }
 }
 
 extension String: OptionValue {
@@ -114,16 +141,15 @@ extension String: OptionValue {
         guard case .string(let text) = value else { return nil }
         self = text
     }
-    package var asDefault: Argument.Default { .string(self) }
+    package var asValue: Value { .string(self) }
 }
 
-/// An argument for a list declares no default; the property keeps its value where the caller gives no list.
 extension [Int]: OptionValue {
     package init?(_ value: Value) {
         guard case .list = value else { return nil }
         self = Arguments([value]).integers(0)
     }
-    package var asDefault: Argument.Default { .none }
+    package var asValue: Value { .list(map(Value.integer)) }
 }
 
 extension Shape: OptionValue {
@@ -131,7 +157,7 @@ extension Shape: OptionValue {
         guard let sizes = [Int](value) else { return nil }
         self.init(sizes)
     }
-    package var asDefault: Argument.Default { .none }
+    package var asValue: Value { sizes.asValue }
 }
 
 extension Optional: OptionValue where Wrapped: OptionValue {
@@ -139,5 +165,5 @@ extension Optional: OptionValue where Wrapped: OptionValue {
         guard let wrapped = Wrapped(value) else { return nil }
         self = .some(wrapped)
     }
-    package var asDefault: Argument.Default { self?.asDefault ?? .none }
+    package var asValue: Value { self?.asValue ?? .none }
 }

@@ -17,7 +17,7 @@ package final class Storage: @unchecked Sendable {
         bytes = 0
     }
 
-    /// The storage of a tensor whose numbers the tape does not keep.
+    /// The storage of a tensor whose numbers the tape does not keep, and of a parameter that was made without numbers.
     package static let none = Storage()
 
     deinit { rk_free(pointer, bytes) }

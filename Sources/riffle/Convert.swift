@@ -1,6 +1,8 @@
 import ArgumentParser
 import RiffleIO
 import RiffleLua
+import RiffleNN
+import RiffleRuns
 import RiffleTensor
 
 struct InspectCommand: ParsableCommand {
@@ -22,7 +24,14 @@ struct InspectCommand: ParsableCommand {
         let bytes = tensors.entries.reduce(0) { $0 &+ $1.byteCount }
         let counted = "\(tensors.entries.count) tensor\(tensors.entries.count == 1 ? "" : "s")"
         Console.output("\(counted), \(riffleFormat(numbers)) numbers, \(readable(bytes: bytes))\n")
+        let networks = (try? NetworkFile(file))?.entries ?? []
+        for network in networks {
+            Console.output(
+                InspectCommand.visible(
+                    "network\(network.name.isEmpty ? "" : " ")\(network.name) = \(network.description.lua)") + "\n")
+        }
         for (name, text) in tensors.metadata.sorted(by: { $0.key < $1.key }) {
+            if name == Module.description, !networks.isEmpty { continue }
             Console.output(InspectCommand.visible("\(name) = \(text)") + "\n")
         }
         Console.output("sha256 \(try Digest.sha256(of: file))\n")

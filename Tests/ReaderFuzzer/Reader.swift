@@ -77,7 +77,10 @@ enum Reader: String, CaseIterable {
     /// Reads all that the file has.
     func read(_ path: String, _ folder: String) throws {
         switch self {
-        case .safetensors: try both({ try Reader.tensors(path) }, { try Reader.samples(path) })
+        case .safetensors:
+            try both(
+                { try Reader.tensors(path) },
+                { try both({ try Reader.samples(path) }, { try Reader.networks(path) }) })
         case .npy, .npz: try both({ try Reader.tensors(path) }, { try Reader.pictures(path) })
         case .index, .torch, .pickle, .older: try Reader.tensors(path)
         case .zip: try both({ try Reader.entries(path) }, { try Reader.pictures(path) })
@@ -88,7 +91,8 @@ enum Reader: String, CaseIterable {
             try both({ _ = try CSVFile.read(path) }, { _ = try CSVFile.read(path, labels: .number(1)) })
         case .checkpoint:
             try both(
-                { _ = try Checkpoint(path).restore(Tracked()) }, { try Checkpoint(path).restore(Reader.tracked()) })
+                { _ = try Checkpoint(path).restore(Tracked()) },
+                { try both({ try Checkpoint(path).restore(Reader.tracked()) }, { try Reader.networks(path) }) })
         case .log:
             try both({ _ = try RunRecord(folder) }, { _ = try LogFile.last(path) })
         }
@@ -113,6 +117,11 @@ extension Reader {
             _ = try tensor.get()
         }
         _ = try TensorFile(path)
+    }
+
+    private static func networks(_ path: String) throws {
+        let file = try NetworkFile(path)
+        for entry in file.entries { _ = try file.network(entry.name) }
     }
 
     private static func samples(_ path: String) throws {

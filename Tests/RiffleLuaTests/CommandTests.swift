@@ -172,6 +172,16 @@ import Testing
         #expect(try riffle(["-e", script]).output == "0.0\t[2]\tnil\tfloat32\t1\n")
     }
 
+    @Test func inspectShowsNetworks() throws {
+        let path = temporaryFolder() + "/net"
+        let save = "local net = riffle.nn.mlp { width = 8, depth = 1 }:two_timed()"
+        let network = "riffle.nn.mlp { width = 8, depth = 1 }:two_timed()"
+        _ = try riffle(["-e", "\(save); net:save('\(path)')"])
+        #expect(try riffle(["inspect", path]).output.contains("\nnetwork = \(network)\nformat = pt\nriffle = mlp\n"))
+        _ = try riffle(["-e", "\(save); riffle.checkpoint.save('\(path)', { net = net })"])
+        #expect(try riffle(["inspect", path]).output.contains("\nnetwork net = \(network)\n"))
+    }
+
     static let mistakes: [([String], [String], String)] = [
         (["/no/such.lua"], [], "riffle: cannot open /no/such.lua: No such file or directory\n"),
         (["--", "--x"], [], "riffle: cannot open --x: No such"),

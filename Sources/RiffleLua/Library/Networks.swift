@@ -1,5 +1,6 @@
 import RiffleIO
 import RiffleNN
+import RiffleRuns
 import RiffleTensor
 
 /// Whole networks, and what every module can do.
@@ -9,6 +10,26 @@ enum NetworkLibrary {
         NetworkForm.all.map { form in
             Function("nn.\(form.name)", form.arguments, form.doc) { [.object(try form($0))] }
         } + [
+            Function(
+                "nn.load",
+                [
+                    Argument("path", .string, "written by net:save, that of an average too, or a run's checkpoint"),
+                    Argument(
+                        "entry", .string, "the tracked network or average of a checkpoint, such as 'net'",
+                        default: .none),
+                ],
+                Doc(
+                    "Makes a network from its file alone, with form, options and numbers as they are there.",
+                    example:
+                        """
+                        > local path = os.tmpname(); riffle.nn.mlp { width = 32, depth = 2 }:two_timed():save(path)
+                        > local net = riffle.nn.load(path); os.remove(path); return net:times(), net:count()
+                        2\t8546
+                        """)
+            ) { arguments in
+                let file = try NetworkFile(arguments.string("path"))
+                return [.object(try file.network(arguments.optionalString("entry")))]
+            },
             Function(
                 "network:two_timed", [Argument("net", .object("network"))],
                 Doc(
@@ -61,8 +82,8 @@ enum NetworkLibrary {
             Function(
                 "module:save", [module, Argument("path", .string)],
                 Doc(
-                    "Writes every parameter and buffer, and an average's updates, to a safetensors file, whole or not "
-                        + "at all.",
+                    "Writes every parameter and buffer to a safetensors file, whole or not at all, and what "
+                        + "riffle.nn.load needs.",
                     example: "> riffle.nn.linear(2, 3):save(os.tmpname())")
             ) {
                 try $0.object(0, as: Module.self).save(to: $0.string(1))

@@ -38,8 +38,8 @@ package final class GroupNorm: Module {
         guard groups >= 1, channels % groups == 0 else {
             throw RiffleError("group_norm", "\(channels) channels do not make \(groups) equal groups")
         }
-        weight = Parameter(try .ones([channels]))
-        bias = Parameter(try .zeros([channels]))
+        weight = try Parameter([channels]) { try .ones([channels]) }
+        bias = try Parameter([channels]) { try .zeros([channels]) }
         self.groups = groups
         self.eps = eps
     }
@@ -65,8 +65,8 @@ package final class LayerNorm: Module {
     private let eps: Double
 
     package init(_ width: Int, eps: Double = 1e-5, affine: Bool = true) throws {
-        weight = affine ? Parameter(try .ones([width])) : nil
-        bias = affine ? Parameter(try .zeros([width])) : nil
+        weight = affine ? try Parameter([width]) { try .ones([width]) } : nil
+        bias = affine ? try Parameter([width]) { try .zeros([width]) } : nil
         self.width = width
         self.eps = eps
     }
@@ -93,7 +93,7 @@ package final class RMSNorm: Module {
     private let eps: Double
 
     package init(_ width: Int, eps: Double = 1e-6) throws {
-        weight = Parameter(try .ones([width]))
+        weight = try Parameter([width]) { try .ones([width]) }
         self.eps = eps
     }
 

@@ -87,6 +87,12 @@ extension Parameter {
     /// A half is sin(z 10000^(-i / (width / 4))), then the cosines, for i from 0, with z = spacing x the index of the
     /// column or row (Peebles and Xie 2023, as published). The width is a multiple of 4.
     static func positions(rows: Int, columns: Int, width: Int, spacing: Double = 1) throws -> Parameter {
+        try Parameter([1, rows * columns, width], trainable: false) {
+            try waves(rows: rows, columns: columns, width: width, spacing: spacing)
+        }
+    }
+
+    private static func waves(rows: Int, columns: Int, width: Int, spacing: Double) throws -> Tensor {
         let grid: Shape = [rows, columns, width / 2]
         let quarter = width / 4
         func waves(_ count: Int) throws -> Tensor {
@@ -96,6 +102,6 @@ extension Parameter {
         }
         let across = try waves(columns).expanded(to: grid)
         let down = try waves(rows).unsqueezed(1).expanded(to: grid)
-        return Parameter(try Tensor.cat([across, down], 2).reshaped(to: [1, rows * columns, width]), trainable: false)
+        return try Tensor.cat([across, down], 2).reshaped(to: [1, rows * columns, width])
     }
 }

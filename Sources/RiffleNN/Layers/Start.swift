@@ -13,25 +13,30 @@ package enum Start: Sendable {
 
     /// A weight [outputs, ...], where the other dimensions are the inputs of one output.
     func weight(_ shape: Shape) throws -> Parameter {
-        switch self {
-        case .fanIn: try Self.uniform(shape, Self.bound(fanIn(shape)))
-        case .xavier: try Self.uniform(shape, (6 / Double(fanIn(shape) + shape[0])).squareRoot())
-        case .normal(let deviation): Parameter(try withoutGradient { try Tensor.randn(shape) * deviation })
-        case .zero: Parameter(try .zeros(shape))
+        try Parameter(shape) {
+            switch self {
+            case .fanIn: try Self.uniform(shape, Self.bound(fanIn(shape)))
+            case .xavier: try Self.uniform(shape, (6 / Double(fanIn(shape) + shape[0])).squareRoot())
+            case .normal(let deviation): try withoutGradient { try Tensor.randn(shape) * deviation }
+            case .zero: try .zeros(shape)
+            }
         }
     }
 
     /// The bias [outputs] that goes with a weight of this shape.
     func bias(_ weight: Shape) throws -> Parameter {
-        if case .fanIn = self { return try Self.uniform([weight[0]], Self.bound(fanIn(weight))) }
-        return Parameter(try .zeros([weight[0]]))
+        let shape: Shape = [weight[0]]
+        return try Parameter(shape) {
+            if case .fanIn = self { return try Self.uniform(shape, Self.bound(fanIn(weight))) }
+            return try .zeros(shape)
+        }
     }
 
     private func fanIn(_ weight: Shape) -> Int { weight.sizes.dropFirst().reduce(1, *) }
 
     private static func bound(_ fanIn: Int) -> Double { 1 / Double(max(fanIn, 1)).squareRoot() }
 
-    private static func uniform(_ shape: Shape, _ bound: Double) throws -> Parameter {
-        Parameter(try withoutGradient { try Tensor.rand(shape).affine(2 * bound, -bound) })
+    private static func uniform(_ shape: Shape, _ bound: Double) throws -> Tensor {
+        try withoutGradient { try Tensor.rand(shape).affine(2 * bound, -bound) }
     }
 }

@@ -11,6 +11,8 @@ package final class Context {
     /// unknown. Records that are made while NaN is guarded against keep the line.
     package var callLocation: () -> String = { "" }
     package var random = RandomSource()
+    /// Whether new parameters have shapes alone, see `withoutNumbers`.
+    var makesBlankParameters = false
     /// How matrix products, attention and convolutions multiply; derivatives use their operation's precision.
     package var precision = Precision.float32
     /// Where operations report their time while a measurement runs.

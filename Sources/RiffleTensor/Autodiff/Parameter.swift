@@ -18,6 +18,14 @@ public final class Parameter: @unchecked Sendable {
         isTrainable = trainable
     }
 
+    /// A parameter that starts with the value that `start` gives. Inside `withoutNumbers` it starts with none.
+    /// - Parameter shape: that of the value.
+    package convenience init(_ shape: Shape, trainable: Bool = true, _ start: () throws -> Tensor) rethrows {
+        let isBlank = Context.current.makesBlankParameters
+        self.init(
+            isBlank ? Tensor(storage: .none, shape: shape, dtype: .float32) : try start(), trainable: trainable)
+    }
+
     /// The value as a tensor at which gradients end.
     package var tensor: Tensor {
         let tensor = Tensor(storage: storage, shape: shape, dtype: dtype)
@@ -59,4 +67,14 @@ public final class Parameter: @unchecked Sendable {
         try makeUnique()
         body(storage.pointer)
     }
+}
+
+/// Runs `body`, in which parameters are made by their shapes alone, without memory: for a network that gets all of its
+/// numbers from elsewhere. Who reads a parameter before it is assigned reads memory that is not there.
+package func withoutNumbers<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let context = Context.current
+    let before = context.makesBlankParameters
+    context.makesBlankParameters = true
+    defer { context.makesBlankParameters = before }
+    return try body()
 }

@@ -141,6 +141,22 @@ do
   assert(tied:copy():count() == 6 and nn.sequential { layer, layer }:count() == 6)
 end
 
+-- A network of Lua's own is read into a network; what riffle.nn makes is made from its file.
+do
+  local path = os.tmpname()
+  local net, mine = nn.mlp { width = 8 }, nn.module { a = nn.mlp { width = 8 }, forward = print }
+  riffle.checkpoint.save(path, { mine = mine })
+  fails("none of its objects says what network it is; make the network in a script", nn.load, path)
+  riffle.checkpoint.save(path, { mine = mine, net = net })
+  fails("does not say what network its 'mine' is; make the network in a script", nn.load, path, { entry = "mine" })
+  mine:load(path, { entry = "mine" })
+  local x, t = riffle.randn(3, 2), riffle.zeros(3)
+  assert((nn.load(path)(x, t) - net(x, t)):abs():max():item() == 0)
+  mine:save(path)
+  fails("its module is no network of riffle.nn", nn.load, path)
+  os.remove(path)
+end
+
 -- What layers and networks cannot be asked or made of.
 do
   local x = riffle.randn(3, 2)
