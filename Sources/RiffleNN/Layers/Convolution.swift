@@ -4,7 +4,7 @@ import RiffleTensor
 package final class Conv2d: Module {
     package let weight: Parameter
     package let bias: Parameter?
-    private let stride: Sides
+    let stride: Sides
     private let padding: Sides
     private let groups: Int
 
@@ -28,7 +28,7 @@ package final class Conv2d: Module {
     }
 
     private var inputs: Int { weight.shape[3] * groups }
-    private var kernel: Sides { Sides(weight.shape[1], weight.shape[2]) }
+    var kernel: Sides { Sides(weight.shape[1], weight.shape[2]) }
 
     package override var kind: String { "conv2d" }
     package override var summary: String {
