@@ -5,7 +5,7 @@ enum Library {
     static let functions: [Function] =
         Op.all.map(\.function) + Creation.functions + Differentiation.functions + TensorLibrary.functions
         + NetworkLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions + FlowLibrary.functions
-        + LossLibrary.functions + GeneratorLibrary.functions + TurnLibrary.functions
+        + LossLibrary.functions + GeneratorLibrary.functions + SampleLibrary.functions + TurnLibrary.functions
         + LikelihoodLibrary.functions + DataLibrary.functions + TensorFileLibrary.functions + SetLibrary.functions
         + PairLibrary.functions
         + ImageLibrary.functions
