@@ -1,6 +1,6 @@
-// Resizing, separably: rows first, then columns, each sample a weighted sum of the samples under a filter. PIL's filters
-// grow as the picture shrinks. Bytes are summed in whole numbers with weights of 22 bits, and rounded to bytes between
-// rows and columns, as PIL does; floats are summed in double.
+// Resizing, separably: rows first, then columns, each sample a weighted sum of the samples under a filter. PIL's
+// filters grow as the picture shrinks. Bytes are summed in whole numbers with weights of 22 bits, and rounded to bytes
+// between rows and columns, as PIL does; floats are summed in double.
 #include "CImage.h"
 
 #include <math.h>
@@ -71,8 +71,8 @@ static bool make_taps(taps *t, size_t from, size_t to, ci_filter filter) {
     return true;
 }
 
-// Between the two nearest samples, whose positions TensorFlow 1 counts from their corners, PyTorch from their centres; in
-// float32 as both do.
+// Between the two nearest samples, whose positions TensorFlow 1 counts from their corners, PyTorch from their centres;
+// in float32 as both do.
 static bool make_linear_taps(taps *t, size_t from, size_t to, bool from_centres) {
     if (!take_taps(t, to, 2)) return false;
     float scale = (float)from / (float)to;

@@ -1,5 +1,5 @@
-// The entrances of convolution: float64, groups of one channel, which have kernels of their own, other groups, which run
-// one after another, and images as a whole.
+// The entrances of convolution: float64, groups of one channel, which have kernels of their own, other groups, which
+// run one after another, and images as a whole.
 #include "kernels/conv.h"
 
 #include "kernels/memory.h"

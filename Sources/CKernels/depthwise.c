@@ -12,8 +12,8 @@ typedef struct {
     size_t begin, end;
 } span;
 
-/// For each pixel (i, j) of a grid, the sum over a rectangle of taps from source pixel (step_h i + top, step_w j + left)
-/// on. The sums go to pixels of y that are `spread` apart.
+/// For each pixel (i, j) of a grid, the sum over a rectangle of taps from source pixel (step_h i + top, step_w j +
+/// left) on. The sums go to pixels of y that are `spread` apart.
 typedef struct {
     const float *x, *bias;
     float *y;

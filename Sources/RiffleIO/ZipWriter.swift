@@ -2,8 +2,8 @@ import CZip
 import Foundation
 import RiffleTensor
 
-/// A ZIP archive of stored entries, which libzip makes in memory: it writes files by its own rules, and here they appear
-/// whole or not at all.
+/// A ZIP archive of stored entries, which libzip makes in memory: it writes files by its own rules, and here they
+/// appear whole or not at all.
 final class ZipWriter {
     /// What libzip writes to, and the archive until it is finished.
     private let target: OpaquePointer

@@ -9,8 +9,8 @@ package struct FeatureStatistics: Sendable {
     /// `[features, features]`, float64, symmetric; divided by count - 1, as NumPy's `cov` divides.
     package let covariance: Tensor
 
-    /// How far a covariance may be from symmetric, and below 0, as a part of its largest number: files may hold what was
-    /// summed up in float32.
+    /// How far a covariance may be from symmetric, and below 0, as a part of its largest number: files may hold what
+    /// was summed up in float32.
     static let slack = 1e-4
 
     /// - Parameters:

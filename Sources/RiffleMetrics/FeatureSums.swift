@@ -29,14 +29,17 @@ package struct FeatureSums: Sendable {
     /// - Throws: `RiffleError` when the batch is empty, numbers are not finite, or samples differ in their number of
     ///   features from those before; nothing was added then.
     package mutating func add(_ batch: Tensor) throws {
-        let rows = try batch.samples("features", as: .float64)
+        let rows = try batch.samples("features", as: batch.dtype == .float64 ? .float64 : .float32)
         try check(rows.shape[1])
         self = try withoutGradient {
             var next = self
-            let first = try origin ?? rows.sliced(0, 0..<1)
+            let first = try origin ?? rows.sliced(0, 0..<1).converted(to: .float64)
             next.origin = first
-            next.waiting.append(try rows - first)
-            try next.sumBlocks()
+            for start in stride(from: 0, to: rows.shape[0], by: FeatureSums.blockSize) {
+                let part = try rows.sliced(0, start..<min(start + FeatureSums.blockSize, rows.shape[0]))
+                next.waiting.append(try part.converted(to: .float64) - first)
+                try next.sumBlock()
+            }
             return next
         }
     }
@@ -72,6 +75,42 @@ package struct FeatureSums: Sendable {
         }
     }
 
+    // MARK: - State
+
+    /// The sums as a checkpoint keeps them.
+    package func saved() throws -> SavedState {
+        guard let origin else { return SavedState() }
+        var tensors = ["origin": origin]
+        if !waiting.isEmpty { tensors["waiting"] = try withoutGradient { try Tensor.cat(waiting) } }
+        if let moments {
+            tensors["mean"] = moments.mean
+            tensors["scatter"] = moments.scatter
+        }
+        return SavedState(tensors: tensors, values: ["count": .integer(moments?.count ?? 0)])
+    }
+
+    /// The sums that `saved` returned; those of more samples are the same to the last bit as if nothing had been saved.
+    /// - Throws: `RiffleError` that names what does not fit.
+    package init(from state: SavedState) throws {
+        guard !state.tensors.isEmpty else { return }
+        func tensor(_ name: String, _ shape: Shape) throws -> Tensor {
+            let tensor = try state.tensor(name)
+            guard tensor.shape == shape, tensor.dtype == .float64 else {
+                throw RiffleError("", "'\(name)' should be float64 \(shape), and is \(tensor.dtype) \(tensor.shape)")
+            }
+            return tensor
+        }
+        let width = try state.tensor("origin").count, count = try state.integer("count")
+        origin = try tensor("origin", [1, width])
+        if let rows = state.tensors["waiting"]?.shape.sizes.first {
+            waiting = [try tensor("waiting", [min(rows, FeatureSums.blockSize - 1), width])]
+        }
+        if count > 0 {
+            moments = Moments(
+                count: count, mean: try tensor("mean", [1, width]), scatter: try tensor("scatter", [width, width]))
+        }
+    }
+
     // MARK: - Parts
 
     private func check(_ width: Int) throws {
@@ -80,17 +119,14 @@ package struct FeatureSums: Sendable {
         }
     }
 
-    private mutating func sumBlocks() throws {
-        guard waiting.reduce(0, { $0 + $1.shape[0] }) >= FeatureSums.blockSize else { return }
-        let rows = try Tensor.cat(waiting)
-        var done = 0
-        while done + FeatureSums.blockSize <= rows.shape[0] {
-            try Interrupt.check()
-            let block = try Moments(rows.sliced(0, done..<(done + FeatureSums.blockSize)))
-            moments = try moments?.joined(with: block) ?? block
-            done += FeatureSums.blockSize
-        }
-        waiting = done < rows.shape[0] ? [try rows.sliced(0, done..<rows.shape[0])] : []
+    /// Sums up what waits, once it is a block or more, and less than two.
+    private mutating func sumBlock() throws {
+        let size = FeatureSums.blockSize
+        guard waiting.reduce(0, { $0 + $1.shape[0] }) >= size else { return }
+        try Interrupt.check()
+        let rows = try Tensor.cat(waiting), block = try Moments(rows.sliced(0, 0..<size))
+        moments = try moments?.joined(with: block) ?? block
+        waiting = rows.shape[0] > size ? [try rows.sliced(0, size..<rows.shape[0])] : []
     }
 
     /// Of all samples, of which there is one at least.

@@ -31,8 +31,8 @@ extension Metrics {
     /// The same distance from means and covariances, such as a file keeps of a data set.
     ///
     /// F and G are roots of the covariances by their eigenvectors. An eigenvalue that rounding may have made, be it
-    /// below or above 0, counts as 0: each would add its root, 10^-8 of the largest. Two sets of 2048 features take some
-    /// ten seconds, and some twelve matrices of features x features.
+    /// below or above 0, counts as 0: each would add its root, 10^-8 of the largest. Two sets of 2048 features take
+    /// some ten seconds, and some twelve matrices of features x features.
     /// - Throws: `RiffleError` when the features differ in number, a covariance has a negative eigenvalue beyond
     ///   rounding, LAPACK is missing, or a check of its results fails.
     package static func frechetDistance(_ a: FeatureStatistics, _ b: FeatureStatistics) throws -> Double {
@@ -54,7 +54,7 @@ struct Spread {
     private let factor: Tensor
     /// n - 1, as NumPy divides by; 1 where the covariance was divided already.
     private let freedom: Double
-    /// The covariance's trace.
+    /// The trace of F^T F / `freedom`.
     private let trace: Double
 
     /// The Frechet distance between the normal distributions: 0 where they are the same to the last bit, which rounding
@@ -120,8 +120,8 @@ struct Spread {
 
     init(_ statistics: FeatureStatistics) throws {
         let features = statistics.features
-        let variances = try statistics.variances()
-        let unit = Spread.unit(max(try statistics.mean.abs().max().item(), (variances.max() ?? 0).squareRoot()))
+        let variance = max(0, try statistics.variances().max() ?? 0)
+        let unit = Spread.unit(max(try statistics.mean.abs().max().item(), variance.squareRoot()))
         let covariance = unit == 1 ? statistics.covariance : try statistics.covariance / unit / unit
         let (values, vectors) = try LinearAlgebra.eigenvectors(covariance)
         let found = values.elements(Double.self)
@@ -139,6 +139,6 @@ struct Spread {
         mean = try statistics.mean.viewed(as: [features, 1]) / unit
         factor = try (vectors * roots).sliced(0, first..<features).transposed()
         freedom = 1
-        trace = variances.reduce(0, +) / unit / unit
+        trace = found[first...].reduce(0) { $0 + max($1, 0) }
     }
 }

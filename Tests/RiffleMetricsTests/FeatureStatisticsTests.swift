@@ -71,6 +71,23 @@ import Testing
         }
     }
 
+    @Test(arguments: [0, 1, 700, 1024, 2048, 2500]) func sumsAreSaved(after count: Int) throws {
+        let samples = try Tensor.randn([2600, 4]), whole = try statistics(samples)
+        let first = count == 0 ? FeatureSums() : try sums(samples.sliced(0, 0..<count), inBatchesOf: 100)
+        let state = try first.saved()
+        var resumed = try FeatureSums(from: state)
+        #expect(resumed.count == count)
+        try resumed.add(samples.sliced(0, count..<2600))
+        let found = try resumed.statistics()
+        #expect(try found.mean.doubles() == whole.mean.doubles())
+        #expect(try found.covariance.doubles() == whole.covariance.doubles())
+        for name in state.tensors.keys {
+            var broken = state
+            broken.tensors[name] = try .zeros([7, 7])
+            #expect(message { _ = try FeatureSums(from: broken) }.contains("should be float64"))
+        }
+    }
+
     @Test func pixelsAreFeaturesToo() throws {
         let samples = try Tensor.rand([40, 2, 3]), found = try statistics(samples)
         #expect(try found.mean.doubles() == statistics(samples.reshaped(to: [40, 6])).mean.doubles())

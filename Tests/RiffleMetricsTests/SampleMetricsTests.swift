@@ -1,0 +1,157 @@
+import Foundation
+import RiffleIO
+import RiffleTensor
+import TestSupport
+import Testing
+
+@testable import RiffleMetrics
+
+/// Against the results of torch-fidelity and prdc in float64 (`scripts/check_metrics.py`), and closed forms.
+@Suite(.serialized) struct SampleMetricsTests {
+    private let fixtures: Npz
+
+    init() throws {
+        fixtures = try Npz(fixture("metrics/features.npz"))
+        Context.current.random = RandomSource(seed: 3)
+    }
+
+    private func near(_ found: Double, _ wanted: Double, within tolerance: Double = 1e-12) -> Bool {
+        abs(found - wanted) <= tolerance * max(abs(wanted), 1e-3)
+    }
+
+    /// The same bits with one thread and with two.
+    private func onThreads(_ body: () throws -> [Double]) throws -> [Double] {
+        let before = Processor.threads
+        defer { Processor.threads = before }
+        let results = try [1, 2].map { threads in
+            Processor.threads = threads
+            return try body()
+        }
+        #expect(results[0] == results[1])
+        return results[0]
+    }
+
+    // MARK: - Kernel distance
+
+    @Test func kernelDistancesAreTorchFidelitys() throws {
+        let (a, b) = (try fixtures.tensor("a"), try fixtures.tensor("b"))
+        let (rows, others) = (try fixtures.tensor("rows_a"), try fixtures.tensor("rows_b"))
+        let wanted = try fixtures.tensor("kernel_distances").doubles()
+        for (number, value) in wanted.enumerated() {
+            func subset(_ samples: Tensor, _ rows: Tensor) throws -> Tensor {
+                try samples.take(rows.sliced(0, number..<(number + 1)).viewed(as: [rows.shape[1]]) + 1)
+            }
+            let found = try onThreads { [try Metrics.kernelDistance(subset(a, rows), subset(b, others))] }
+            #expect(near(found[0], value))
+        }
+    }
+
+    /// Random subsets of all samples are all samples; smaller ones have the same mean.
+    @Test func subsetsEstimateTheWhole() throws {
+        let (x, y) = (try Tensor.randn([200, 5]), try Tensor.randn([200, 5]) * 1.3 + 0.2)
+        let whole = try Metrics.kernelDistance(x, y)
+        let same = try Metrics.kernelDistance(x, y, subsets: 3, size: 200)
+        #expect(near(same.mean, whole) && same.deviation < 1e-12 * whole)
+        let parts = try Metrics.kernelDistance(x, y, subsets: 40, size: 50, seed: 1)
+        let again = try Metrics.kernelDistance(x, y, subsets: 40, size: 50, seed: 1)
+        #expect(parts.mean == again.mean && parts.deviation == again.deviation)
+        #expect(abs(parts.mean - whole) < 4 * parts.deviation / 40.0.squareRoot())
+        #expect(try Metrics.kernelDistance(x, y, subsets: 40, size: 50, seed: 2).mean != parts.mean)
+        // The mean over pairs of equal sets without the diagonal is below that with it.
+        #expect(try Metrics.kernelDistance(x, x) < 0)
+    }
+
+    // MARK: - Neighbours
+
+    @Test func neighboursArePrdcs() throws {
+        let (a, b) = (try fixtures.tensor("a"), try fixtures.tensor("b"))
+        let found = try onThreads {
+            let found = try Metrics.precisionRecall(real: a, generated: b)
+            return [found.precision, found.recall, found.density, found.coverage]
+        }
+        #expect(zip(found, try fixtures.tensor("prdc").doubles()).allSatisfy { near($0, $1) }, "\(found)")
+    }
+
+    /// More samples than a tile has, on a line far from 0.
+    @Test func neighboursOnALine() throws {
+        let n = 1100, line = try Tensor((0..<n).map { 1e6 + Float($0) }, [n, 1])
+        // A ball reaches one step to either side, and two from an end.
+        let beyond = try Metrics.precisionRecall(real: line, generated: line + 800, neighbours: 2)
+        #expect(near(beyond.precision, 302 / Double(n)) && near(beyond.density, 902 / Double(2 * n)), "\(beyond)")
+        #expect(near(beyond.recall, 302 / Double(n)) && near(beyond.coverage, 301 / Double(n)), "\(beyond)")
+        let few = try line.sliced(0, 0..<60), same = try Metrics.precisionRecall(real: few, generated: few)
+        #expect(same.precision == 1 && same.recall == 1 && same.coverage == 1)
+        let apart = try Metrics.precisionRecall(real: line.sliced(0, 0..<9), generated: line.sliced(0, 90..<99))
+        #expect(apart.precision == 0 && apart.recall == 0 && apart.density == 0 && apart.coverage == 0)
+    }
+
+    // MARK: - Inception score
+
+    @Test func scoresAreTorchFidelitys() throws {
+        let logits = try fixtures.tensor("logits"), wanted = try fixtures.tensor("inception_score").doubles()
+        let found = try onThreads {
+            let score = try Metrics.inceptionScore(logits: logits, parts: 3)
+            return [score.mean, score.deviation]
+        }
+        #expect(zip(found, wanted).allSatisfy { near($0, $1) })
+        let same = try Metrics.inceptionScore(probabilities: logits.softmax(), parts: 3)
+        #expect(near(same.mean, wanted[0]) && near(same.deviation, wanted[1]))
+        // Each class as often, and certain, even beyond the range of numbers; or nothing known.
+        let sure = try Tensor((0..<36).map { $0 % 7 == 0 ? 1.0 : 0 }, [6, 6])
+        #expect(near(try Metrics.inceptionScore(probabilities: sure, parts: 1).mean, 6))
+        #expect(near(try Metrics.inceptionScore(logits: sure * 1e4, parts: 1).mean, 6))
+        #expect(near(try Metrics.inceptionScore(logits: sure * 0, parts: 2).mean, 1))
+    }
+
+    // MARK: - Limit
+
+    @Test func aLineIsFollowedToItsEnd() throws {
+        let line = try Metrics.Extrapolation(sizes: [10, 40, 20, 80]) { 3 + 7 / Double($0) }
+        #expect(near(line.limit, 3) && line.sizes == [10, 40, 20, 80])
+        #expect(message { _ = try Metrics.Extrapolation(sizes: [5, 5]) { _ in 1 } }.contains("[5, 5]"))
+    }
+
+    /// Samples of the reference's own distribution: the limit is nearer to 0 than the distance of all samples.
+    @Test func theLimitHasLessBias() throws {
+        let mean = try Tensor.zeros([16], .float64)
+        let identity = try Tensor((0..<256).map { $0 % 17 == 0 ? 1.0 : 0 }, [16, 16])
+        let reference = try FeatureStatistics(count: nil, mean: mean, covariance: identity)
+        let samples = try Tensor.randn([4000, 16])
+        let found = try Metrics.frechetLimit(samples, to: reference, points: 8, smallest: 200, seed: 5)
+        #expect(found.sizes.first == 200 && found.sizes.last == 4000 && found.sizes.count == 8)
+        let whole = try #require(found.distances.last)
+        var sums = FeatureSums()
+        try sums.add(samples)
+        #expect(near(whole, try Metrics.frechetDistance(sums.statistics(), reference), within: 1e-8))
+        #expect(abs(found.limit) < 0.5 * whole, "\(found.limit), \(found.distances)")
+        let again = try Metrics.frechetLimit(samples, to: reference, points: 8, smallest: 200, seed: 5)
+        #expect(again.distances == found.distances && again.limit == found.limit)
+    }
+
+    // MARK: - Mistakes
+
+    @Test func mistakesAreNamed() throws {
+        let x = try Tensor.ones([10, 3]),
+            reference = try FeatureStatistics(
+                count: nil, mean: .zeros([2]), covariance: .zeros([2, 2]))
+        let far = try Tensor.full([10, 3], 1e200, .float64), bad = try Tensor([0.5, 0.6, 0.5, 0.5], [2, 2])
+        for (text, body) in [
+            ("name a smaller size", { _ = try Metrics.kernelDistance(x, x, subsets: 3, size: 11) }),
+            ("got 0 of 5", { _ = try Metrics.kernelDistance(x, x, subsets: 0, size: 5) }),
+            ("two samples or more", { _ = try Metrics.kernelDistance(x, x.sliced(0, 0..<1)) }),
+            ("too large", { _ = try Metrics.kernelDistance(far, far) }),
+            ("samples differ in size", { _ = try Metrics.kernelDistance(x, .ones([10, 4])) }),
+            ("NaN", { _ = try Metrics.precisionRecall(real: x, generated: x * .nan) }),
+            ("got 10 (real [10, 3]", { _ = try Metrics.precisionRecall(real: x, generated: x, neighbours: 10) }),
+            ("2 samples cannot be divided into 3 parts", { _ = try Metrics.inceptionScore(logits: bad, parts: 3) }),
+            ("one sum is 1.1", { _ = try Metrics.inceptionScore(probabilities: bad, parts: 1) }),
+            ("one is -0.6", { _ = try Metrics.inceptionScore(probabilities: -bad, parts: 1) }),
+            ("[n, classes], got [2]", { _ = try Metrics.inceptionScore(logits: .ones([2])) }),
+            ("3 features, and statistics of 2", { _ = try Metrics.frechetLimit(x, to: reference) }),
+            ("to all of 10", { _ = try Metrics.frechetLimit(x.sliced(1, 0..<2), to: reference) }),
+        ] as [(String, () throws -> Void)] {
+            let found = message(body)
+            #expect(found.contains(text), "\(found)")
+        }
+    }
+}
