@@ -42,19 +42,25 @@ let package = Package(
         .target(name: "RiffleData", dependencies: ["RiffleIO", "RiffleTensor"]),
         .target(name: "RiffleFigures", dependencies: ["RiffleIO", "RiffleTensor", "CCairo"]),
         .target(
+            name: "RiffleEvaluation",
+            dependencies: [
+                "RiffleFlow", "RiffleData", "RiffleFigures", "RiffleMetrics", "RiffleNN", "RiffleIO", "RiffleTensor",
+            ]),
+        .target(
             name: "RiffleRuns", dependencies: ["RiffleIO", "RiffleNN", "RiffleTensor"],
             resources: [.embedInCode("Page")]),
         .target(
             name: "RiffleLua",
             dependencies: [
-                "RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleRuns", "RiffleData", "RiffleFigures", "RiffleIO",
-                "RiffleTensor", "CLuaBridge", "CEdit",
+                "RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleEvaluation", "RiffleRuns", "RiffleData",
+                "RiffleFigures", "RiffleIO", "RiffleTensor", "CLuaBridge", "CEdit",
             ],
             resources: [.embedInCode("Prelude"), .embedInCode("Examples"), .embedInCode("Guide")]),
         .executableTarget(
             name: "riffle",
             dependencies: [
-                "RiffleLua", "RiffleRuns", "RiffleFigures", "RiffleData", "RiffleIO", "RiffleNN", "RiffleTensor",
+                "RiffleLua", "RiffleEvaluation", "RiffleRuns", "RiffleFigures", "RiffleData", "RiffleFlow", "RiffleIO",
+                "RiffleNN", "RiffleTensor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -62,7 +68,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["RiffleTensor"], path: "Tests/TestSupport"),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
         .testTarget(name: "RiffleTensorTests", dependencies: ["RiffleTensor", "CKernels"]),
-        .testTarget(name: "RiffleNNTests", dependencies: ["RiffleNN", "RiffleIO", "RiffleTensor"]),
+        .testTarget(name: "RiffleNNTests", dependencies: ["RiffleNN", "RiffleIO", "RiffleTensor", "TestSupport"]),
         .testTarget(
             name: "RiffleFlowTests",
             dependencies: [

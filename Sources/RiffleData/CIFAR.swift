@@ -35,6 +35,7 @@ package final class CIFAR: PictureSource {
     }
 
     package let origin: String
+    package let title: String
     package let count: Int
     package let labels: Labels?
     package let channels = 3
@@ -58,6 +59,7 @@ package final class CIFAR: PictureSource {
         self.kind = kind
         let record = kind.labelBytes + CIFAR.pixels
         let (folder, files) = try CIFAR.files(path, kind, split: split)
+        title = files == [path] ? "\(kind.title) \(path.split(separator: "/").last ?? "")" : "\(kind.title) \(split)"
         let open = try files.map { try InputFile($0) }
         for file in open {
             guard file.size > 0, file.size % record == 0 else {

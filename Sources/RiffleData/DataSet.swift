@@ -23,6 +23,8 @@ package final class DataSet: SampleSet {
     package var arePictures: Bool { source.arePictures }
     package var isCroppedAtRandom: Bool { source.isCroppedAtRandom }
     package var isAtHand: Bool { source.isAtHand }
+    /// What the samples are called in protocols.
+    package var title: String { part == nil ? source.title : "a part of \(source.title)" }
 
     package var description: String {
         source.description(part.map { "\($0.count) of \(source.count)" } ?? "\(source.count)")

@@ -16,6 +16,8 @@ package protocol PictureSource: AnyObject, Sendable {
     var labels: Labels? { get }
     /// Where the pictures come from, as the user wrote it.
     var origin: String { get }
+    /// What the pictures are called in protocols.
+    var title: String { get }
     /// What was passed over when the files were looked through.
     var skips: Skips { get }
     /// What the user might not expect of these files, in words.
@@ -32,6 +34,7 @@ package protocol PictureSource: AnyObject, Sendable {
 
 extension PictureSource {
     package var notes: [String] { [] }
+    package var title: String { origin.split(separator: "/").last.map(String.init) ?? origin }
 }
 
 /// How a set of pictures is to be made of files.
@@ -134,6 +137,7 @@ package final class PictureSet: SampleSource {
     package var isCroppedAtRandom: Bool { fitting.crop == .random }
     package var isAtHand: Bool { source.isAtHand }
     package var labels: Labels? { source.labels }
+    package var title: String { source.title }
 
     package func copy(_ draw: Draw, to numbers: UnsafeMutableBufferPointer<Float>) throws -> Bool {
         if skipsBroken, brokenPictures.withLock({ $0[draw.number] != nil }) { return false }

@@ -98,6 +98,8 @@ package protocol SampleSource: AnyObject, Sendable {
     func copy(_ draw: Draw, to numbers: UnsafeMutableBufferPointer<Float>) throws -> Bool
     /// The texts of samples, where they have texts.
     func text(of samples: [Int]) throws -> (tokens: Tensor, summary: Tensor)?
+    /// What the samples are called in protocols, such as a folder's name.
+    var title: String { get }
     /// What it holds, in words.
     /// - Parameter count: the number of samples in words, such as `10` or `8 of 10`.
     func description(_ count: String) -> String
@@ -107,5 +109,6 @@ extension SampleSource {
     package var arePictures: Bool { false }
     package var isCroppedAtRandom: Bool { false }
     package var isAtHand: Bool { true }
+    package var title: String { "a tensor" }
     package func text(of samples: [Int]) throws -> (tokens: Tensor, summary: Tensor)? { nil }
 }

@@ -87,4 +87,29 @@ package struct ByteImages: Sendable {
         }
         (count, height, width, channels) = (images.shape[0], images.shape[1], images.shape[2], images.shape[3])
     }
+
+    private init(count: Int, height: Int, width: Int, channels: Int, bytes: [UInt8]) {
+        (self.count, self.height, self.width, self.channels) = (count, height, width, channels)
+        self.bytes = bytes
+    }
+
+    /// Pictures of three channels: those of grey ones are equal.
+    /// - Throws: `RiffleError` for neither one channel nor three.
+    package func inColour() throws -> ByteImages {
+        if channels == 3 { return self }
+        guard channels == 1 else {
+            throw RiffleError("", "pictures of 1 or 3 channels are needed, and these have \(channels)")
+        }
+        try Memory.check(3 * bytes.count)
+        return ByteImages(
+            count: count, height: height, width: width, channels: 3, bytes: bytes.flatMap { [$0, $0, $0] })
+    }
+
+    /// The pictures as numbers from -1 to 1, float32 `[n, height, width, channels]`.
+    package func floats() throws -> Tensor {
+        let tensor = try Tensor(uninitialized: [count, height, width, channels])
+        let numbers = tensor.elements(Float.self)
+        for index in bytes.indices { numbers[index] = Float(bytes[index]) / 127.5 - 1 }
+        return tensor
+    }
 }

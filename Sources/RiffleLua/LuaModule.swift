@@ -150,7 +150,7 @@ final class LuaWeight: LossWeight {
 
 extension LuaFunction {
     /// The function's result, which has to be a tensor.
-    fileprivate func tensor(_ arguments: [Value], of operation: String, named name: String) throws -> Tensor {
+    func tensor(_ arguments: [Value], of operation: String, named name: String) throws -> Tensor {
         let results = try self(arguments)
         guard let result = Arguments(results).optionalTensor(0) else {
             throw RiffleError(operation, "\(name) must return a tensor, got \(results.first?.described ?? "nil")")

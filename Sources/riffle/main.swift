@@ -17,6 +17,8 @@ private let usage = """
     riffle inspect FILE           lists the tensors of a file
     riffle convert IN OUT         writes the tensors of a file as safetensors
     riffle pack FOLDER OUT.npy    makes one array of a set of pictures
+    riffle eval NETWORK...        measures networks by number of evaluations
+    riffle weights                lists the published weights of FID and LPIPS
     riffle doctor                 reports what Riffle found on this machine
     riffle docs                   prints the reference page
     """
@@ -115,6 +117,8 @@ let commands: [String: any ParsableCommand.Type] = [
     "runs": RunsCommand.self, "plot": PlotCommand.self, "report": ReportCommand.self,
     "examples": ExamplesCommand.self, "doctor": DoctorCommand.self, "docs": Docs.self,
     "convert": ConvertCommand.self, "inspect": InspectCommand.self, "pack": PackCommand.self,
+    "weights": WeightsCommand.self,
+    "eval": EvalCommand.self,
 ]
 
 /// Runs a command to the end of the process.

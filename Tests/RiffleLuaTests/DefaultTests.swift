@@ -53,6 +53,8 @@ import Testing
         local teacher = riffle.nn.mlp { width = 8 }
         local labelled = riffle.nn.mlp { width = 8, classes = 3, null_class = true }
         local student, x = teacher:two_timed(), riffle.randn(8, 2)
+        local function colours(x) return x:mean({ 2, 3 }) end
+        local features = riffle.metrics.features(colours, { name = "colours logits" })
         riffle.seed(8)
 
         """
@@ -63,7 +65,8 @@ import Testing
         "net": "teacher", "parameters": "teacher", "x": "x", "z": "x", "a": "x", "b": "x * 2", "samples": "x",
         "truth": "x * 2", "images": "riffle.rand(3, 4, 4, 3)", "image": "{ 8, 8, 3 }", "inputs": "3", "outputs": "2",
         "channels": "32", "width": "16", "alpha": "0.5", "steps": "4", "n": "5", "step": "3", "peak": "1",
-        "total": "10", "nfe": "2", "scale": "2", "prediction": "'noise'", "lr": "0.1",
+        "total": "10", "nfe": "2", "scale": "2", "prediction": "'noise'", "lr": "0.1", "network": "colours",
+        "reference": "riffle.rand(8, 4, 4, 3)", "made": "riffle.rand(12, 4, 4, 3)",
     ]
 
     /// What some functions need beside, and sizes that make their networks small.
@@ -71,11 +74,17 @@ import Testing
         "flow.ode": ["steps": "2"], "flow.consistency": ["steps": "2"], "flow.guide": ["net": "labelled"],
         "optim.ema": ["decay": "0.9"], "nn.unet": ["channels": "32", "multipliers": "{ 1 }", "blocks": "1"],
         "nn.dit": ["width": "16", "depth": "1", "heads": "2"], "nn.mmdit": ["depth": "1"],
+        "metrics.frechet": features, "metrics.kid": features, "metrics.precision_recall": features,
+        "metrics.inception_score": features,
     ]
+    private static let features = ["features": "features"]
+    /// Need files that are published elsewhere, or minutes by default.
+    private static let unmeasured = ["metrics.lpips", "metrics.by_nfe"]
 
     private static let functions = Library.functions.filter { function in
         ["flow.", "nn.", "optim.", "metrics.", "image.grid"].contains { function.name.hasPrefix($0) }
             && function.arguments.contains { argument in shownDefault(argument) != nil }
+            && !unmeasured.contains(function.name)
     }
 
     private static func shownDefault(_ argument: Argument) -> String? {
@@ -85,13 +94,13 @@ import Testing
     /// A default that a call names changes no bit of what it returns: losses, networks, layers, optimizers, averages,
     /// samplers and distances.
     @Test(arguments: functions) func namedDefaultsChangeNothing(_ function: Function) throws {
-        // A first argument that may be anything comes before the table, which would be taken for it.
+        // First arguments that may be anything come before the table, which would be taken for one.
         var first: [String] = []
         var plain = Self.beside[function.name] ?? [:], named = plain
         for (index, argument) in function.arguments.enumerated() where plain[argument.name] == nil {
             if case .required = argument.defaultValue {
                 let value = try #require(Self.given[argument.name], "\(function.name) needs '\(argument.name)'")
-                if index == 0, case .any = argument.type {
+                if index == first.count, case .any = argument.type {
                     first.append(value)
                 } else {
                     (plain[argument.name], named[argument.name]) = (value, value)

@@ -75,7 +75,7 @@ enum RunLibrary {
                     Doc("Adds a row for the step that runs to log.jsonl, metrics.csv and the TensorBoard file.")
                 ) { run, arguments in
                     let values = arguments.table("values")
-                    try run.log(values)
+                    try run.log(Measured.withProtocols(values))
                     if let loss = Arguments([values["loss"] ?? .none]).optionalNumber(0) {
                         Progress.note(loss: loss)
                     }

@@ -12,7 +12,8 @@ enum SampleLibrary {
                 Argument("nfe", .integer(1...1_000_000), "evaluations of the network for each sample"),
                 Argument("seed", .integer(0...Int.max), default: .integer(0)),
                 Argument(
-                    "first", .integer(1...NumberedSamples.last), "the number of the first sample", default: .integer(1)),
+                    "first", .integer(1...NumberedSamples.last), "the number of the first sample",
+                    default: .integer(1)),
                 Argument(
                     "sampler", .choice(NumberedSamples.Method.allCases.map(\.rawValue)),
                     "equal jumps of a network with two times; multistep sampling of a consistency model; or a solver; "

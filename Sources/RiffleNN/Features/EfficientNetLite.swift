@@ -109,8 +109,8 @@ private final class InvertedBlock: Module {
 }
 
 extension Conv2d {
-    /// Convolves with TensorFlow's padding: the result has height and width over stride, rounded up, and of an odd number
-    /// of rows or columns that have to be added the larger part goes to the bottom and the right.
+    /// Convolves with TensorFlow's padding: the result has height and width over stride, rounded up, and of an odd
+    /// number of rows or columns that have to be added the larger part goes to the bottom and the right.
     fileprivate func keepingSize(_ x: Tensor, _ norm: BatchNorm) throws -> Tensor {
         func padded(_ x: Tensor, _ dim: Int, _ kernel: Int, _ stride: Int) throws -> Tensor {
             let size = x.shape[dim], steps = (size - 1) / stride

@@ -1,7 +1,8 @@
 import RiffleTensor
 
-/// The learned perceptual distance of two pictures: squared differences of a classifier's values at several depths, each
-/// position's channels made unit length, weighed by channel as people's judgements ask for, averaged over positions.
+/// The learned perceptual distance of two pictures: squared differences of a classifier's values at several depths,
+/// each position's channels made unit length, weighed by channel as people's judgements ask for, averaged over
+/// positions.
 ///
 /// The parameters are those of the published file of weights by channel, version 0.1; the classifier's are another
 /// file's.

@@ -1,0 +1,155 @@
+import RiffleFlow
+import RiffleIO
+import RiffleNN
+import RiffleTensor
+
+/// Models measured at several numbers of evaluations, all by one protocol and from the same noise.
+package struct Evaluation {
+    /// A network with how it is sampled.
+    package struct Model {
+        package let name: String
+        package let network: Network
+        /// Jumps of a network with two times, else Euler steps, where nil.
+        package let method: NumberedSamples.Method?
+
+        package init(_ name: String, _ network: Network, _ method: NumberedSamples.Method? = nil) {
+            (self.name, self.network, self.method) = (name, network, method)
+        }
+    }
+
+    package enum Measure: String, CaseIterable, Sendable {
+        case fid, kid, lpips
+        case precisionRecall = "precision_recall"
+    }
+
+    /// A model at one number of evaluations.
+    package struct Row {
+        package let model: String
+        package let evaluations: Int
+        package let measurements: [Measurement]
+        package let secondsPerSample: Double
+    }
+
+    package var models: [Model]
+    package var evaluations = [1, 2, 4, 8]
+    /// How many samples are made of each.
+    package var count = 10_000
+    package let seed: UInt64
+    package var batch = 32
+    /// The model that LPIPS compares with, at its largest number of evaluations; the first where nil.
+    package var teacher: String?
+    private let measures: [Measure]
+    private let reference: Side
+    private let pictureMeasures: PictureMeasures
+    private let perceptual: PerceptualDistance?
+
+    /// - Parameters:
+    ///   - reference: real pictures, or their statistics.
+    ///   - perceptual: needed for LPIPS alone.
+    package init(
+        _ models: [Model], _ measures: [Measure] = [.fid], reference: Side, features: FeatureExtractor,
+        resize: FeatureResize = .tf1, perceptual: PerceptualDistance? = nil, seed: UInt64 = 0
+    ) {
+        self.models = models
+        self.measures = measures
+        self.reference = reference
+        self.seed = seed
+        let needsFeatures = measures.contains { [.kid, .precisionRecall].contains($0) }
+        pictureMeasures = PictureMeasures(features, resize, note: "noise of seed \(seed)", keepsFeatures: needsFeatures)
+        self.perceptual = perceptual
+    }
+
+    /// Measures each model at each number of evaluations that its sampler can use; numbers that it cannot are left out.
+    /// - Parameter progress: gets what is measured next.
+    /// - Throws: `RiffleError` where a model can use none of the numbers, or what a measure throws.
+    package func rows(progress: (String) -> Void = { _ in }) throws -> [Row] {
+        try check()
+        var rows: [Row] = []
+        for model in models {
+            for samples in try usable(model) {
+                let title = title(model, samples)
+                progress(title)
+                let made = try pictures(of: samples, title)
+                let seconds = try secondsPerSample(samples)
+                defer { pictureMeasures.forget(made) }
+                let measurements = try measures.map { try measure($0, made) }
+                rows.append(
+                    Row(
+                        model: model.name, evaluations: samples.evaluations, measurements: measurements,
+                        secondsPerSample: seconds))
+            }
+        }
+        return rows
+    }
+
+    // MARK: - Parts
+
+    private func check() throws {
+        guard !models.isEmpty, !evaluations.isEmpty, !measures.isEmpty else {
+            throw RiffleError("", "models, numbers of evaluations and measures are needed, one of each at least")
+        }
+        if measures.contains(.lpips), perceptual == nil {
+            throw RiffleError("", "LPIPS needs its network, metrics.perceptual(...)")
+        }
+        if let teacher, !models.contains(where: { $0.name == teacher }) {
+            throw RiffleError(
+                "", "there is no model '\(teacher)'\(suggestion(for: teacher, among: models.map(\.name)))")
+        }
+    }
+
+    private func usable(_ model: Model) throws -> [NumberedSamples] {
+        var refusal: (any Error)?
+        let found = evaluations.compactMap { count -> NumberedSamples? in
+            do {
+                return try NumberedSamples(
+                    model.network, seed: seed, evaluations: count, method: model.method, batch: batch)
+            } catch {
+                refusal = error
+                return nil
+            }
+        }
+        if found.isEmpty, let refusal { throw refusal }
+        return found
+    }
+
+    private func pictures(of samples: NumberedSamples, _ title: String) throws -> Pictures {
+        try Pictures(name: title, count: count) { try ByteImages(samples($0)) }
+    }
+
+    private func measure(_ measure: Measure, _ made: Pictures) throws -> Measurement {
+        switch measure {
+        case .fid: return try pictureMeasures.frechet(reference, .pictures(made))
+        case .kid:
+            return try pictureMeasures.kernelDistance(
+                pictures(reference), made, subsets: 100, size: 1000, seed: seed)
+        case .precisionRecall: return try pictureMeasures.precisionRecall(pictures(reference), made, neighbours: 3)
+        case .lpips:
+            guard let perceptual, let model = models.first(where: { $0.name == teacher ?? models[0].name }),
+                let best = try usable(model).max(by: { $0.evaluations < $1.evaluations })
+            else { throw RiffleError("", "there is no teacher to compare with") }
+            return try perceptual.measure(
+                pictures(of: best, title(model, best)), made, batch: batch, note: "noise of seed \(seed)")
+        }
+    }
+
+    private func title(_ model: Model, _ samples: NumberedSamples) -> String {
+        let count = samples.evaluations
+        return "\(model.name), \(samples.method.rawValue) \(count) evaluation\(count == 1 ? "" : "s")"
+    }
+
+    private func pictures(_ side: Side) throws -> Pictures {
+        guard case .pictures(let pictures) = side else {
+            throw RiffleError("", "statistics are enough for FID alone; KID, precision and recall need the pictures")
+        }
+        return pictures
+    }
+
+    /// The time of one batch, made once before.
+    private func secondsPerSample(_ samples: NumberedSamples) throws -> Double {
+        let range = 0..<min(batch, count)
+        _ = try samples(range)
+        let start = Profiler.now()
+        _ = try samples(range)
+        return (Profiler.now() - start) / Double(batch)
+    }
+}

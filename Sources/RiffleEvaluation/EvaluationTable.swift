@@ -1,0 +1,101 @@
+import RiffleFigures
+import RiffleIO
+import RiffleTensor
+
+/// What an evaluation found: a row a model and number of evaluations.
+package final class EvaluationTable: CustomStringConvertible {
+    package let rows: [Evaluation.Row]
+
+    package init(_ rows: [Evaluation.Row]) { self.rows = rows }
+
+    /// The measures' names, in order.
+    private var names: [String] { rows.first?.measurements.flatMap { $0.values.map(\.name) } ?? [] }
+
+    /// Aligned columns, and below them the protocol of each measure.
+    package var description: String {
+        let head = ["model", "evaluations"] + names + ["seconds a sample"]
+        let cells = rows.map { row in
+            [row.model, "\(row.evaluations)"] + row.measurements.flatMap { $0.values.map { riffleFormat($0.value) } }
+                + [riffleFormat(row.secondsPerSample)]
+        }
+        let widths = head.indices.map { column in ([head] + cells).map { $0[column].count }.max() ?? 0 }
+        let lines = ([head] + cells).map { line in
+            line.enumerated().map { index, text in
+                let space = String(repeating: " ", count: widths[index] - text.count)
+                return index == 0 ? text + space : space + text
+            }.joined(separator: "  ")
+        }
+        return (lines + protocols).joined(separator: "\n")
+    }
+
+    /// The first row's protocols, in which each row's own samples stand.
+    private var protocols: [String] { rows.first?.measurements.map { "\($0.name): \($0.protocolText)" } ?? [] }
+
+    /// Every number with its protocol.
+    package var value: Value {
+        .list(
+            rows.map { row in
+                var fields: [String: Value] = [
+                    "model": .string(row.model), "evaluations": .integer(row.evaluations),
+                    "seconds_per_sample": .number(row.secondsPerSample),
+                ]
+                for measurement in row.measurements {
+                    for (name, value) in measurement.values { fields[name] = .number(value) }
+                    fields["\(measurement.name) protocol"] = .string(measurement.protocolText)
+                    if let deviation = measurement.deviation {
+                        fields["\(measurement.name) deviation"] = .number(deviation)
+                    }
+                }
+                return .table(fields)
+            })
+    }
+
+    /// Writes the table, the file whole or not at all: .csv, .json, or .png for curves over the number of evaluations.
+    /// - Throws: `RiffleError` for another ending, or where the file cannot be written.
+    package func write(to path: String) throws {
+        switch path.split(separator: ".").last?.lowercased() {
+        case "csv": try AtomicFile.write(Array(csv.utf8), to: path)
+        case "json": try AtomicFile.write(Array((JSON.text(value, pretty: true) + "\n").utf8), to: path)
+        case "png": try figure.save(to: path)
+        default: throw RiffleError("", "cannot write '\(path)': tables are written as .csv, .json or .png")
+        }
+    }
+
+    private var csv: String {
+        func quoted(_ text: String) -> String {
+            text.contains { ",\"\n\r".contains($0) } ? "\"\(text.replacing("\"", with: "\"\""))\"" : text
+        }
+        let measures = rows.first?.measurements.map { "\($0.name) protocol" } ?? []
+        let head = ["model", "evaluations"] + names + ["seconds_per_sample"] + measures
+        let lines = rows.map { row in
+            [row.model, "\(row.evaluations)"] + row.measurements.flatMap { $0.values.map { riffleExact($0.value) } }
+                + [riffleExact(row.secondsPerSample)] + row.measurements.map(\.protocolText)
+        }
+        return ([head] + lines).map { $0.map(quoted).joined(separator: ",") + "\r\n" }.joined()
+    }
+
+    /// A panel a measure, a curve a model.
+    private var figure: Figure {
+        let models = rows.map(\.model).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+        var figure = Figure(
+            .lines,
+            names.map { name in
+                Figure.Panel(
+                    names.count > 1 ? name : "",
+                    models.map { model in
+                        let own = rows.filter { $0.model == model }
+                        return Figure.Series(
+                            model, x: own.map { Double($0.evaluations) },
+                            y: own.map { row in
+                                row.measurements.flatMap(\.values).first { $0.name == name }?.value ?? .nan
+                            })
+                    })
+            })
+        figure.xLabel = "evaluations"
+        figure.yLabel = names.count > 1 ? "" : names.first ?? ""
+        figure.xIsLogarithmic = true
+        figure.hasOwnYAxes = true
+        figure.columns = min(3, names.count)
+        return figure
+    }
+}

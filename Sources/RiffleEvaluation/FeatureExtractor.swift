@@ -1,0 +1,111 @@
+import RiffleIO
+import RiffleNN
+import RiffleTensor
+
+/// Makes features of pictures: a network, which of its values are taken, and how pictures become its input.
+package final class FeatureExtractor {
+    /// What the features are called in protocols.
+    package let title: String
+    /// Whether distances of these features are what everybody calls FID.
+    package let isFID: Bool
+    /// The side of the pictures that the network takes; pictures stay as they are where nil.
+    package let side: Int?
+    /// How many pictures the network takes at a time.
+    package let batch: Int
+    private let function: (Tensor) throws -> Tensor
+    private let scaling: PixelScaling
+
+    package static let usualBatch = 32
+
+    /// A network of a file.
+    /// - Parameters:
+    ///   - path: a file that `TensorFile` reads, with a network's tensors under its published names; or the name of a
+    ///     published file.
+    ///   - tap: which of the network's values; the usual ones where nil.
+    /// - Throws: `RiffleError` that names the file when it cannot be read or is no network's that is known.
+    package convenience init(file path: String, tap: String? = nil, batch: Int = usualBatch) throws {
+        let path = try PublishedWeights.path(of: path)
+        let network = try FeatureExtractor.network(of: path)
+        let origin = try WeightsOrigin(path, network: type(of: network).title)
+        try self.init(network, tap: tap, origin: origin, batch: batch)
+    }
+
+    /// A feature network with the weights that it has.
+    package init(
+        _ network: FeatureNetwork, tap: String? = nil, origin: WeightsOrigin? = nil, batch: Int = usualBatch
+    ) throws {
+        let form = type(of: network)
+        let tap = tap ?? form.usualTap
+        guard network.taps.contains(tap) else {
+            throw RiffleError(
+                "", "\(form.title) has no values '\(tap)'; there are \(network.taps.joined(separator: ", "))")
+        }
+        title =
+            "\(form.title)\(tap == form.usualTap ? "" : " \(tap)") \(origin?.description ?? "with weights of a script")"
+        isFID = form == Inception.self && tap == form.usualTap && origin?.isPublished == true
+        side = form.side
+        scaling = form.scaling
+        self.batch = batch
+        function = { try network.values($0, at: [tap])[0].spatialMean() }
+    }
+
+    /// Any function of pictures, such as a classifier of the user's own.
+    /// - Parameters:
+    ///   - title: what it is called in protocols.
+    ///   - side: the side of the pictures that it takes; they stay as they are where nil.
+    ///   - function: of pictures `[n, height, width, channels]` from -1 to 1; gives `[n, ...]`.
+    package init(
+        title: String, side: Int?, batch: Int = usualBatch, function: @escaping (Tensor) throws -> Tensor
+    ) {
+        self.title = title
+        isFID = false
+        self.side = side
+        scaling = PixelScaling(shift: 127.5, scale: 127.5)
+        self.batch = batch
+        self.function = function
+    }
+
+    /// The features of pictures, a row each.
+    /// - Returns: `[n, features]`.
+    /// - Throws: `RiffleError` when the pictures do not fit the network, or a feature is not finite.
+    package func features(of images: ByteImages, _ resize: FeatureResize) throws -> Tensor {
+        let images = side == nil ? images : try images.inColour()
+        let (width, height) = (side ?? images.width, side ?? images.height)
+        return try withoutGradient {
+            let input = try resize.resized(images, width: width, height: height)
+            let features = try function(scaling(for: resize)(input))
+            guard features.rank >= 1, features.shape[0] == images.count else {
+                throw RiffleError(
+                    "", "features are [n, ...], a row for each picture, got \(features.shape) for \(images.count)")
+            }
+            let rows = try features.reshaped(to: [images.count, features.count / images.count])
+            guard rows.nonfiniteCount == 0 else {
+                throw RiffleError("", "\(title): \(rows.nonfiniteCount) features are NaN or infinite")
+            }
+            return rows.detach()
+        }
+    }
+
+    /// pytorch-fid scales Inception's input to exactly -1 and 1, all others by 128.
+    private func scaling(for resize: FeatureResize) -> PixelScaling {
+        resize == .pytorchFID && title.hasPrefix(Inception.title) ? PixelScaling(shift: 127.5, scale: 127.5) : scaling
+    }
+
+    /// The feature network whose tensors a file holds, with the file's weights.
+    /// - Parameter featuresAlone: whether the layers behind the features are left out.
+    /// - Throws: `RiffleError` that names the file when it cannot be read or is no network's that is known.
+    package static func network(of path: String, featuresAlone: Bool = false) throws -> FeatureNetwork {
+        let file = try TensorFile(path), tensors = Set(file.names)
+        guard let form = FeatureNetwork.all.first(where: { tensors.contains($0.landmark) }) else {
+            let known = FeatureNetwork.all.map { "\($0.title) has '\($0.landmark)'" }.joined(separator: ", ")
+            throw file.error("its tensors are those of no feature network: \(known)")
+        }
+        let layered = featuresAlone ? form as? LayeredNetwork.Type : nil
+        let network = try layered?.init(start: .zero, hasClassifier: false) ?? form.init(start: .zero)
+        let names = try network.load(from: path, strict: layered == nil)
+        guard names.missing.isEmpty else {
+            throw file.error("of \(form.title) it lacks \(names.missing.joined(separator: ", "))")
+        }
+        return network
+    }
+}

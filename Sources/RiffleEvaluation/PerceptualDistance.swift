@@ -1,0 +1,50 @@
+import RiffleIO
+import RiffleNN
+import RiffleTensor
+
+/// LPIPS with the weights of two files: a classifier's, and those by channel.
+package final class PerceptualDistance {
+    private let network: LPIPS
+    package let title: String
+
+    /// - Parameters:
+    ///   - backbone: a file of AlexNet's, VGG-16's or SqueezeNet 1.1's weights, or the name of a published one.
+    ///   - weights: the file of weights by channel that goes with it; the published one where nil.
+    /// - Throws: `RiffleError` that names the file.
+    package init(backbone: String, weights: String? = nil) throws {
+        let path = try PublishedWeights.path(of: backbone)
+        let classifier = try FeatureExtractor.network(of: path, featuresAlone: true)
+        let form = type(of: classifier)
+        network = try LPIPS(classifier, start: .zero)
+        let lines = try PublishedWeights.path(of: weights ?? "lpips-\(form.title)")
+        try network.load(from: lines)
+        title =
+            "lpips 0.1 on \(form.title) \(try WeightsOrigin(path, network: form.title)), weights "
+            + "\(try WeightsOrigin(lines, network: "lpips-\(form.title)"))"
+    }
+
+    /// The distances of pictures from those of the same number, `[n]`.
+    package func distances(_ a: ByteImages, _ b: ByteImages) throws -> Tensor {
+        try withoutGradient { try network(a.inColour().floats(), b.inColour().floats()).detach() }
+    }
+
+    /// The mean over pairs, and the deviation over pairs.
+    /// - Throws: `RiffleError` where the two differ in count or size.
+    package func measure(_ a: Pictures, _ b: Pictures, batch: Int = 32, note: String? = nil) throws -> Measurement {
+        guard a.count == b.count else {
+            throw RiffleError("", "pictures are compared in pairs: \(a.name) has \(a.count), \(b.name) \(b.count)")
+        }
+        var sum = 0.0, squares = 0.0
+        for first in stride(from: 0, to: a.count, by: batch) {
+            try Interrupt.check()
+            let range = first..<min(first + batch, a.count)
+            let distances = try distances(a.bytes(range), b.bytes(range)).converted(to: .float64)
+            sum += try distances.sum().item()
+            squares += try distances.square().sum().item()
+        }
+        let n = Double(a.count), mean = sum / n
+        return Measurement(
+            [("LPIPS", mean)], deviation: max(0, squares / n - mean * mean).squareRoot(),
+            [title, "\(a.count) pairs of \(a.name) and \(b.name)", note])
+    }
+}

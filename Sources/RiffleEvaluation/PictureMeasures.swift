@@ -1,0 +1,155 @@
+import RiffleIO
+import RiffleMetrics
+import RiffleNN
+import RiffleTensor
+
+/// Distances between sets of pictures in the features of a network, each with its protocol.
+package final class PictureMeasures {
+    private let extractor: FeatureExtractor
+    private let resize: FeatureResize
+    /// What the caller adds to the protocol, such as a seed.
+    private let note: String?
+    private let keepsFeatures: Bool
+    /// What was computed of pictures, which are known by identity and therefore kept.
+    private var known: [ObjectIdentifier: (pictures: Pictures, features: Tensor?, statistics: KeptStatistics?)] = [:]
+
+    /// - Parameter keepsFeatures: whether the features of pictures are kept for several measures.
+    package init(
+        _ extractor: FeatureExtractor, _ resize: FeatureResize = .tf1, note: String? = nil, keepsFeatures: Bool = false
+    ) {
+        self.extractor = extractor
+        self.resize = resize
+        self.note = note
+        self.keepsFeatures = keepsFeatures
+    }
+
+    /// The features of all pictures, `[n, features]`.
+    package func features(of pictures: Pictures) throws -> Tensor {
+        if let features = known[ObjectIdentifier(pictures)]?.features { return features }
+        var rows: [Tensor] = []
+        try pictures.forEach(extractor.batch) { rows.append(try extractor.features(of: $0, resize)) }
+        let features = try withoutGradient { try Tensor.cat(rows) }
+        if keepsFeatures { known[ObjectIdentifier(pictures), default: (pictures, nil, nil)].features = features }
+        return features
+    }
+
+    /// The mean and covariance of the features of all pictures, which are summed up one batch after another.
+    /// - Throws: `RiffleError` for fewer than two pictures.
+    package func statistics(of pictures: Pictures) throws -> KeptStatistics {
+        if let statistics = known[ObjectIdentifier(pictures)]?.statistics { return statistics }
+        var sums = FeatureSums()
+        if keepsFeatures {
+            try sums.add(features(of: pictures))
+        } else {
+            try pictures.forEach(extractor.batch) { try sums.add(extractor.features(of: $0, resize)) }
+        }
+        let kept = KeptStatistics(try sums.statistics(), name: pictures.name, origin: (extractor.title, resize))
+        known[ObjectIdentifier(pictures), default: (pictures, nil, nil)].statistics = kept
+        return kept
+    }
+
+    /// Gives up what is known of pictures.
+    package func forget(_ pictures: Pictures) { known[ObjectIdentifier(pictures)] = nil }
+
+    /// The Frechet distance: FID in the features that define it, else FD.
+    /// - Parameters:
+    ///   - reference: real pictures, or their statistics.
+    ///   - made: what is measured.
+    /// - Throws: `RiffleError` for fewer than two pictures, and statistics of other features.
+    /// - Source: Heusel et al. 2017, equation 6.
+    package func frechet(_ reference: Side, _ made: Side) throws -> Measurement {
+        let (a, b) = (try statistics(reference), try statistics(made))
+        let value = try Metrics.frechetDistance(a.statistics, b.statistics)
+        let features = a.statistics.features
+        let few =
+            [a, b].contains { $0.statistics.isRankDeficient }
+            ? "too few samples for \(features) features: biased upwards" : nil
+        return measurement(
+            [(extractor.isFID ? "FID" : "FD", value)], reference, made,
+            counts: (a.statistics.count, b.statistics.count),
+            [few])
+    }
+
+    /// The Frechet distance of infinitely many samples, by a line through those of several counts over 1 / n.
+    /// - Throws: `RiffleError` for statistics in place of the pictures that are measured, and too few of them.
+    /// - Source: Chong and Forsyth 2020, 1911.07023.
+    package func frechetAtInfinity(_ reference: Side, _ made: Pictures, seed: UInt64) throws -> Measurement {
+        let a = try statistics(reference)
+        let limit = try Metrics.frechetLimit(features(of: made), to: a.statistics, seed: seed).limit
+        return measurement(
+            [(extractor.isFID ? "FID at infinity" : "FD at infinity", limit)], reference, .pictures(made),
+            counts: (a.statistics.count, made.count), ["extrapolated by seed \(seed)"])
+    }
+
+    /// The squared maximum mean discrepancy under a cubic kernel, unbiased: the mean over subsets and its deviation.
+    /// - Source: Binkowski et al. 2018, 1801.01401, section 4.
+    package func kernelDistance(
+        _ reference: Pictures, _ made: Pictures, subsets: Int, size: Int, seed: UInt64
+    ) throws -> Measurement {
+        let size = min(size, reference.count, made.count)
+        let result = try Metrics.kernelDistance(
+            features(of: reference), features(of: made), subsets: subsets, size: size, seed: seed)
+        return measurement(
+            [(extractor.isFID ? "KID" : "KD", result.mean)], deviation: result.deviation, .pictures(reference),
+            .pictures(made), counts: (reference.count, made.count), ["\(subsets) subsets of \(size) by seed \(seed)"])
+    }
+
+    /// Which share of made pictures lies where real ones are, and the other way round.
+    /// - Source: Kynkaanniemi et al. 2019, 1904.06991; density and coverage: Naeem et al. 2020, 2002.09797.
+    package func precisionRecall(_ reference: Pictures, _ made: Pictures, neighbours: Int) throws -> Measurement {
+        let result = try Metrics.precisionRecall(
+            real: features(of: reference), generated: features(of: made), neighbours: neighbours)
+        return measurement(
+            [
+                ("precision", result.precision), ("recall", result.recall), ("density", result.density),
+                ("coverage", result.coverage),
+            ], .pictures(reference), .pictures(made), counts: (reference.count, made.count),
+            ["\(neighbours) neighbours"])
+    }
+
+    /// How sure a classifier is of each picture while its classes are many.
+    /// - Source: Salimans et al. 2016, 1606.03498.
+    package func inceptionScore(_ made: Pictures, splits: Int) throws -> Measurement {
+        guard extractor.title.contains(" logits") else {
+            throw RiffleError(
+                "",
+                "the inception score takes a classifier's logits; metrics.features(path, { tap = 'logits_unbiased' })")
+        }
+        let result = try Metrics.inceptionScore(logits: features(of: made), parts: splits)
+        return Measurement(
+            [("IS", result.mean)], deviation: result.deviation,
+            [
+                "\(resize.rawValue) resize", extractor.title, "\(made.count) samples of \(made.name)",
+                "\(splits) splits", note,
+            ])
+    }
+
+    // MARK: - Parts
+
+    private func statistics(_ side: Side) throws -> KeptStatistics {
+        switch side {
+        case .pictures(let pictures): return try statistics(of: pictures)
+        case .statistics(let kept):
+            if let origin = kept.origin, origin != (extractor.title, resize) {
+                throw RiffleError(
+                    "",
+                    "the statistics of \(kept.name) are of \(origin.features) with \(origin.resize.rawValue) resize, and "
+                        + "the features are of \(extractor.title) with \(resize.rawValue) resize")
+            }
+            return kept
+        }
+    }
+
+    private func measurement(
+        _ values: [(name: String, value: Double)], deviation: Double? = nil, _ reference: Side, _ made: Side,
+        counts: (Int?, Int?), _ more: [String?]
+    ) -> Measurement {
+        func text(_ count: Int?) -> String { count.map { "\($0)" } ?? "unknown count of" }
+        return Measurement(
+            values, deviation: deviation,
+            [
+                "\(resize.rawValue) resize", extractor.title, "\(text(counts.1)) samples of \(made.name)",
+                "reference \(reference.name) \(text(counts.0))",
+            ] + more + [note])
+    }
+}
