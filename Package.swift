@@ -44,7 +44,8 @@ let package = Package(
         .target(
             name: "RiffleEvaluation",
             dependencies: [
-                "RiffleFlow", "RiffleData", "RiffleFigures", "RiffleMetrics", "RiffleNN", "RiffleIO", "RiffleTensor",
+                "RiffleFlow", "RiffleData", "RiffleFigures", "RiffleMetrics", "RiffleRuns", "RiffleNN", "RiffleIO",
+                "RiffleTensor",
             ]),
         .target(
             name: "RiffleRuns", dependencies: ["RiffleIO", "RiffleNN", "RiffleTensor"],
@@ -86,6 +87,11 @@ let package = Package(
         .testTarget(
             name: "RiffleRunsTests",
             dependencies: ["RiffleRuns", "RiffleIO", "RiffleNN", "RiffleTensor", "TestSupport"]),
+        .testTarget(
+            name: "RiffleEvaluationTests",
+            dependencies: [
+                "RiffleEvaluation", "RiffleFlow", "RiffleIO", "RiffleNN", "RiffleTensor", "TestSupport",
+            ]),
         .testTarget(
             name: "RiffleLuaTests",
             dependencies: [

@@ -38,6 +38,9 @@ package struct Evaluation {
     package var batch = 32
     /// The model that LPIPS compares with, at its largest number of evaluations; the first where nil.
     package var teacher: String?
+    /// Where samples and their features are kept, so that an evaluation can be stopped and gone on with, and the count
+    /// raised; nowhere where nil.
+    package var folder: String?
     private let measures: [Measure]
     private let reference: Side
     private let pictureMeasures: PictureMeasures
@@ -113,7 +116,11 @@ package struct Evaluation {
     }
 
     private func pictures(of samples: NumberedSamples, _ title: String) throws -> Pictures {
-        try Pictures(name: title, count: count) { try ByteImages(samples($0)) }
+        guard let folder else { return try Pictures(name: title, count: count) { try ByteImages(samples($0)) } }
+        let name = String(title.map { $0.isLetter || $0.isNumber ? $0 : "-" })
+        let store = try SampleStore("\(folder)/\(name)-seed-\(seed)", samples)
+        try store.fill(to: count)
+        return Pictures(name: title, count: count, store)
     }
 
     private func measure(_ measure: Measure, _ made: Pictures) throws -> Measurement {

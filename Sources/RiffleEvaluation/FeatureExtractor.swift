@@ -6,6 +6,8 @@ import RiffleTensor
 package final class FeatureExtractor {
     /// What the features are called in protocols.
     package let title: String
+    /// A name for files of features, with the hash of the weights' file; nil where there is none.
+    let fileName: String?
     /// Whether distances of these features are what everybody calls FID.
     package let isFID: Bool
     /// The side of the pictures that the network takes; pictures stay as they are where nil.
@@ -42,6 +44,9 @@ package final class FeatureExtractor {
         }
         title =
             "\(form.title)\(tap == form.usualTap ? "" : " \(tap)") \(origin?.description ?? "with weights of a script")"
+        fileName = origin.map { origin in
+            String("\(form.title)-\(tap)-\(origin.sha256.prefix(16))".map { $0.isLetter || $0.isNumber ? $0 : "-" })
+        }
         isFID = form == Inception.self && tap == form.usualTap && origin?.isPublished == true
         side = form.side
         scaling = form.scaling
@@ -58,6 +63,7 @@ package final class FeatureExtractor {
         title: String, side: Int?, batch: Int = usualBatch, function: @escaping (Tensor) throws -> Tensor
     ) {
         self.title = title
+        fileName = nil
         isFID = false
         self.side = side
         scaling = PixelScaling(shift: 127.5, scale: 127.5)

@@ -27,7 +27,7 @@ package final class PictureMeasures {
     package func features(of pictures: Pictures) throws -> Tensor {
         if let features = known[ObjectIdentifier(pictures)]?.features { return features }
         var rows: [Tensor] = []
-        try pictures.forEach(extractor.batch) { rows.append(try extractor.features(of: $0, resize)) }
+        try forEachFeatures(pictures) { rows.append($0) }
         let features = try withoutGradient { try Tensor.cat(rows) }
         if keepsFeatures { known[ObjectIdentifier(pictures), default: (pictures, nil, nil)].features = features }
         return features
@@ -41,11 +41,20 @@ package final class PictureMeasures {
         if keepsFeatures {
             try sums.add(features(of: pictures))
         } else {
-            try pictures.forEach(extractor.batch) { try sums.add(extractor.features(of: $0, resize)) }
+            try forEachFeatures(pictures) { try sums.add($0) }
         }
         let kept = KeptStatistics(try sums.statistics(), name: pictures.name, origin: (extractor.title, resize))
         known[ObjectIdentifier(pictures), default: (pictures, nil, nil)].statistics = kept
         return kept
+    }
+
+    private func forEachFeatures(_ pictures: Pictures, _ body: (Tensor) throws -> Void) throws {
+        try pictures.forEachFeatures(
+            extractor.batch, name: extractor.fileName.map { "\($0)-\(resize.rawValue)" },
+            make: {
+                try Interrupt.check()
+                return try extractor.features(of: $0, resize)
+            }, body)
     }
 
     /// Gives up what is known of pictures.
@@ -133,7 +142,8 @@ package final class PictureMeasures {
             if let origin = kept.origin, origin != (extractor.title, resize) {
                 throw RiffleError(
                     "",
-                    "the statistics of \(kept.name) are of \(origin.features) with \(origin.resize.rawValue) resize, and "
+                    "the statistics of \(kept.name) are of \(origin.features) with \(origin.resize.rawValue) resize, "
+                        + "and "
                         + "the features are of \(extractor.title) with \(resize.rawValue) resize")
             }
             return kept

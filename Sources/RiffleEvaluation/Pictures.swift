@@ -10,12 +10,27 @@ package final class Pictures {
     package let name: String
     package let count: Int
     private let read: (Range<Int>) throws -> ByteImages
+    /// The folder that has the pictures, and keeps their features.
+    private let store: SampleStore?
 
     /// - Parameter read: gives pictures by their numbers, from 0.
     /// - Throws: `RiffleError` where there are none.
     package init(name: String, count: Int, read: @escaping (Range<Int>) throws -> ByteImages) throws {
         guard count >= 1 else { throw RiffleError("", "there are no pictures to measure") }
         (self.name, self.count, self.read) = (name, count, read)
+        store = nil
+    }
+
+    /// The first samples of a folder, which are there.
+    package init(name: String, count: Int, _ store: SampleStore) {
+        (self.name, self.count, self.store) = (name, count, store)
+        read = { range in
+            let bytes = try store.chunks(of: count).filter { $0.overlaps(range) }.flatMap { chunk in
+                let part = chunk.clamped(to: range), first = chunk.lowerBound
+                return try store.pictures(of: chunk).part((part.lowerBound - first)..<(part.upperBound - first)).bytes
+            }
+            return ByteImages(bytes, shape: store.samples.sampleShape)
+        }
     }
 
     /// - Parameter images: `[n, height, width, channels]` from -1 to 1, or bytes as int32.
@@ -40,12 +55,28 @@ package final class Pictures {
     /// - Parameter range: numbers of pictures, from 0.
     package func bytes(_ range: Range<Int>) throws -> ByteImages { try read(range) }
 
-    /// Calls `body` with all pictures in order, some at a time.
-    package func forEach(_ batch: Int, _ body: (ByteImages) throws -> Void) throws {
-        for first in stride(from: 0, to: count, by: batch) {
-            try Interrupt.check()
-            try body(read(first..<min(first + batch, count)))
+    /// Calls `body` with the features of all pictures in order, some at a time.
+    /// - Parameters:
+    ///   - batch: how many pictures `make` takes at a time.
+    ///   - name: under which a folder may keep the features; nil for features that nothing tells from others.
+    ///   - make: the features `[n, features]` of some pictures.
+    func forEachFeatures(
+        _ batch: Int, name: String?, make: (ByteImages) throws -> Tensor, _ body: (Tensor) throws -> Void
+    ) throws {
+        if let store, let name {
+            for chunk in store.chunks(of: count) {
+                try body(
+                    store.features(of: chunk, name: name) { images in
+                        try Tensor.cat(ranges(of: images.count, batch).map { try make(images.part($0)) })
+                    })
+            }
+        } else {
+            for range in ranges(of: count, batch) { try body(make(read(range))) }
         }
+    }
+
+    private func ranges(of count: Int, _ size: Int) -> [Range<Int>] {
+        stride(from: 0, to: count, by: size).map { $0..<min($0 + size, count) }
     }
 }
 

@@ -45,8 +45,8 @@ package struct PublishedWeights: Sendable {
             sha256: "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76", license: "BSD-2-Clause"),
     ]
 
-    /// The folders in which published files are looked for by name, first to last: `RIFFLE_WEIGHTS`, Riffle's own cache,
-    /// and the one that PyTorch keeps what it has loaded.
+    /// The folders in which published files are looked for by name, first to last: `RIFFLE_WEIGHTS`, Riffle's own
+    /// cache, and the one that PyTorch keeps what it has loaded.
     package static var folders: [String] {
         let environment = ProcessInfo.processInfo.environment
         func folder(_ variable: String, _ usual: String) -> String {

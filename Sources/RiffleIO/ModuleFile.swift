@@ -16,6 +16,17 @@ extension Module {
         try SafeTensors.write(state(), metadata: texts.merging(metadata) { $1 }, to: path)
     }
 
+    /// The SHA-256 of every parameter and buffer with its name, whatever file they came from.
+    package func sha256() -> String {
+        var digest = Digest()
+        for named in entries.sorted(by: { $0.name < $1.name }) {
+            let value = named.parameter.value
+            digest.add("\(named.name) \(value.dtype) \(value.shape) ")
+            digest.add(UnsafeRawBufferPointer(start: value.pointer, count: value.count * value.dtype.size))
+        }
+        return digest.text()
+    }
+
     /// Reads every parameter and buffer: all or none. An average takes over the file's count of updates; where the file
     /// has none, the average's own count stays.
     /// - Parameters:

@@ -88,11 +88,6 @@ package struct ByteImages: Sendable {
         (count, height, width, channels) = (images.shape[0], images.shape[1], images.shape[2], images.shape[3])
     }
 
-    private init(count: Int, height: Int, width: Int, channels: Int, bytes: [UInt8]) {
-        (self.count, self.height, self.width, self.channels) = (count, height, width, channels)
-        self.bytes = bytes
-    }
-
     /// Pictures of three channels: those of grey ones are equal.
     /// - Throws: `RiffleError` for neither one channel nor three.
     package func inColour() throws -> ByteImages {
@@ -101,8 +96,7 @@ package struct ByteImages: Sendable {
             throw RiffleError("", "pictures of 1 or 3 channels are needed, and these have \(channels)")
         }
         try Memory.check(3 * bytes.count)
-        return ByteImages(
-            count: count, height: height, width: width, channels: 3, bytes: bytes.flatMap { [$0, $0, $0] })
+        return ByteImages(bytes.flatMap { [$0, $0, $0] }, shape: [height, width, 3])
     }
 
     /// The pictures as numbers from -1 to 1, float32 `[n, height, width, channels]`.
@@ -111,5 +105,21 @@ package struct ByteImages: Sendable {
         let numbers = tensor.elements(Float.self)
         for index in bytes.indices { numbers[index] = Float(bytes[index]) / 127.5 - 1 }
         return tensor
+    }
+
+    /// Pictures of bytes that are there.
+    /// - Parameter shape: that of one picture, `[height, width, channels]`, whose size the number of bytes is a
+    ///   multiple of.
+    package init(_ bytes: [UInt8], shape: Shape) {
+        precondition(shape.rank == 3 && bytes.count % shape.count == 0, "no pictures \(shape)")
+        self.bytes = bytes
+        (count, height, width, channels) = (bytes.count / shape.count, shape[0], shape[1], shape[2])
+    }
+
+    /// Some of the pictures.
+    package func part(_ range: Range<Int>) -> ByteImages {
+        let shape: Shape = [height, width, channels], size = shape.count
+        guard range != 0..<count else { return self }
+        return ByteImages(Array(bytes[(range.lowerBound * size)..<(range.upperBound * size)]), shape: shape)
     }
 }

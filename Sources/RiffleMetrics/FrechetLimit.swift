@@ -35,7 +35,8 @@ extension Metrics {
     ///   - points: how many subsets.
     ///   - smallest: the samples of the first subset.
     ///   - seed: the seed of the subsets; the same seed gives the same subsets.
-    /// - Throws: `RiffleError` when there are no more samples than in the smallest subset, or as `frechetDistance` does.
+    /// - Throws: `RiffleError` when there are no more samples than in the smallest subset, or as `frechetDistance`
+    /// does.
     /// - Source: Chong and Forsyth 2019, 1911.07023; sizes as their own code has them.
     package static func frechetLimit(
         _ features: Tensor, to reference: FeatureStatistics, points: Int = 15, smallest: Int = 5000, seed: UInt64 = 0
@@ -48,7 +49,8 @@ extension Metrics {
         guard points >= 2, smallest >= 2, n > smallest else {
             throw RiffleError(
                 "",
-                "\(points) subsets from \(smallest) samples to all of \(n): there are 2 subsets or more, of 2 samples or "
+                "\(points) subsets from \(smallest) samples to all of \(n): there are 2 subsets or more, of 2 "
+                    + "samples or "
                     + "more, and more samples than the smallest has")
         }
         var random = RandomSource(seed: seed)

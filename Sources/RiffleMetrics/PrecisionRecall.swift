@@ -16,8 +16,8 @@ extension Metrics {
     /// Precision and recall, density and coverage. A sample's ball reaches as far as its k-th nearest neighbour in its
     /// own set, borders included.
     ///
-    /// Takes (n + m)^2 distances in bounded memory: 50,000 samples of 2048 features on either side take some ten minutes
-    /// of two cores.
+    /// Takes (n + m)^2 distances in bounded memory: 50,000 samples of 2048 features on either side take some ten
+    /// minutes of two cores.
     /// - Parameters:
     ///   - real: features `[n, ...]`; all but the first dimension are coordinates.
     ///   - generated: features `[m, ...]`.

@@ -70,7 +70,7 @@ package struct NetworkDescription {
     /// - Throws: `RiffleError` where no such network can be made, or names or shapes are not its own.
     package func network(shapes: [String: Shape], tensor: (String) throws -> Tensor) throws -> Network {
         let values = form.arguments.map { argument -> Value in
-            options[argument.name] ?? Value(argument.defaultValue)
+            options[argument.name] ?? argument.defaultValue.value
         }
         if let missing = zip(form.arguments, values).first(where: { $0.isRequired && $1.isNone }) {
             throw RiffleError("", "riffle.nn.\(form.name) needs the option '\(missing.0.name)'")
@@ -91,18 +91,6 @@ extension Argument {
 
 extension Value {
     var isNone: Bool { if case .none = self { true } else { false } }
-
-    /// The value of an argument that nobody gave.
-    fileprivate init(_ usual: Argument.Default) {
-        self =
-            switch usual {
-            case .required, .none: .none
-            case .boolean(let boolean): .boolean(boolean)
-            case .integer(let integer): .integer(integer)
-            case .number(let number): .number(number)
-            case .string(let string): .string(string)
-            }
-    }
 
     /// A plain value as Lua writes it.
     fileprivate var inLua: String {

@@ -1,5 +1,5 @@
 /// The names of what is in a run's folder.
-enum RunFile {
+package enum RunFile {
     static let status = "status.json"
     static let log = "log.jsonl"
     /// Rows of the log that a run went back behind.
@@ -8,7 +8,7 @@ enum RunFile {
     static let config = "config.json"
     static let environment = "environment.json"
     static let script = "script.lua"
-    static let lock = "lock"
+    package static let lock = "lock"
     static let checkpoints = "checkpoints"
     static let images = "images"
     /// Holds what earlier runs have left, where a run began anew.
@@ -39,7 +39,7 @@ enum RunFile {
 }
 
 /// A number with zeros in front of it.
-func padded(_ number: Int, to count: Int) -> String {
+package func padded(_ number: Int, to count: Int) -> String {
     let digits = String(number)
     return String(repeating: "0", count: max(0, count - digits.count)) + digits
 }

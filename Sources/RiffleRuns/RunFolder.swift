@@ -113,7 +113,7 @@ package final class RunFolder {
     }
 
     /// Makes a folder, and those that it is in.
-    static func make(_ path: String) throws {
+    package static func make(_ path: String) throws {
         guard mkdir(try checked(path).systemName, 0o777) != 0 else { return }
         if errno == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex {
             try make(String(path[..<slash]))

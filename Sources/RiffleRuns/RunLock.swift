@@ -2,15 +2,15 @@ import Foundation
 import RiffleIO
 import RiffleTensor
 
-/// The lock of a run's folder, which one process has at a time. The system takes it back when the process ends, however
-/// it ends.
-final class RunLock {
+/// The lock of a folder, such as a run's, which one process has at a time. The system takes it back when the process
+/// ends, however it ends.
+package final class RunLock {
     /// Holds the lock as long as it is open.
     private let descriptor: Int32
 
     /// Takes the lock of a folder, and notes in its file who has it.
     /// - Throws: `RiffleError` when another process has it, or the folder takes no file.
-    init(_ folder: String) throws {
+    package init(_ folder: String) throws {
         let name = "\(folder)/\(RunFile.lock)"
         descriptor = open(name.systemName, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw RiffleError("", "cannot use the folder '\(folder)': \(systemMessage())") }

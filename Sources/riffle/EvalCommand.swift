@@ -40,6 +40,9 @@ struct EvalCommand: ParsableCommand {
     var resize = FeatureResize.tf1.rawValue
     @ArgumentParser.Option(help: "How networks with one time are sampled: euler, midpoint, heun, rk4, consistency.")
     var sampler = NumberedSamples.Method.euler.rawValue
+    @ArgumentParser.Option(
+        help: "A folder that keeps samples and features: stopped work goes on, and --n may be raised later.")
+    var keep: String?
     @ArgumentParser.Option(help: "The seed of the noise.")
     var seed = 0
     @ArgumentParser.Option(help: "Samples made at a time.")
@@ -67,6 +70,7 @@ struct EvalCommand: ParsableCommand {
         evaluation.evaluations = try evaluations()
         evaluation.count = count
         evaluation.batch = batch
+        evaluation.folder = keep
         let table = EvaluationTable(try evaluation.rows { Console.error("\($0)\n") })
         for path in out { try table.write(to: path) }
         Console.output("\(table)\n")
@@ -115,7 +119,8 @@ struct EvalCommand: ParsableCommand {
         guard let choice = Choice(rawValue: word) else {
             let words = Choice.allCases.map(\.rawValue)
             throw ValidationError(
-                "\(option) is one of \(words.joined(separator: ", ")), got '\(word)'\(suggestion(for: word, among: words))"
+                "\(option) is one of \(words.joined(separator: ", ")), got '\(word)'"
+                    + suggestion(for: word, among: words)
             )
         }
         return choice

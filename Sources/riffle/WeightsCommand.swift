@@ -10,8 +10,8 @@ struct WeightsCommand: ParsableCommand {
         commandName: "riffle weights",
         abstract: "Lists the published weights that FID and LPIPS are defined by, and which of them are there.",
         discussion: """
-            Nothing is fetched: put the files, under the names they are published by, into one of the folders listed, or \
-            give their paths to metrics.features and metrics.perceptual.
+            Nothing is fetched: put the files, under the names they are published by, into one of the folders listed, \
+            or give their paths to metrics.features and metrics.perceptual.
             """)
 
     func run() throws {

@@ -10,8 +10,9 @@ import Testing
 @Suite(.serialized) struct ScriptTests {
     static let folder = String(#filePath.prefix(upTo: #filePath.lastIndex(of: "/") ?? #filePath.endIndex)) + "/lua"
     static let scripts = [
-        "arguments.lua", "gradients.lua", "hostile.lua", "losses.lua", "networks.lua", "objects.lua", "optimizers.lua",
-        "out_of_memory.lua", "pairs.lua", "progress.lua", "runs.lua", "sizes.lua", "solvers.lua", "tensors.lua",
+        "arguments.lua", "gradients.lua", "hostile.lua", "losses.lua", "measures.lua", "networks.lua", "objects.lua",
+        "optimizers.lua", "out_of_memory.lua", "pairs.lua", "progress.lua", "runs.lua", "sizes.lua", "solvers.lua",
+        "tensors.lua",
     ]
 
     @Test(arguments: scripts) func script(_ name: String) throws {

@@ -21,22 +21,12 @@ import Testing
             let form = try #require(NetworkForm.all.first { $0.name == self.form })
             let given = options()
             let values = form.arguments.map { argument -> Value in
-                given[argument.name] ?? NetworkFileTests.usual(argument)
+                given[argument.name] ?? argument.defaultValue.value
             }
             let network = try form(Arguments(values, form.arguments))
             // Layers that start as zeros would hide those before them.
             for named in network.parameters { try named.parameter.assign(.randn(named.parameter.shape) * 0.1) }
             return network
-        }
-    }
-
-    private static func usual(_ argument: Argument) -> Value {
-        switch argument.defaultValue {
-        case .required, .none: .none
-        case .boolean(let boolean): .boolean(boolean)
-        case .integer(let integer): .integer(integer)
-        case .number(let number): .number(number)
-        case .string(let string): .string(string)
         }
     }
 

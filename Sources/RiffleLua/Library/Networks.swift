@@ -31,6 +31,17 @@ enum NetworkLibrary {
                 return [.object(try file.network(arguments.optionalString("entry")))]
             },
             Function(
+                "nn.feature_network", [Argument("name", .choice(FeatureNetwork.all.map(\.title)))],
+                Doc(
+                    "A published classifier of pictures, with random weights before net:load(path). "
+                        + "metrics.features(net) makes features of pictures by it.",
+                    shapes: "x [n, height, width, 3], scaled as its authors did -> logits [n, classes]",
+                    example: "> riffle.nn.feature_network(\"squeezenet1.1\"):count()\n1235496")
+            ) { arguments in
+                let form = FeatureNetwork.all.first { $0.title == arguments.string(0) } ?? Inception.self
+                return [.object(try form.init(start: .fanIn))]
+            },
+            Function(
                 "network:two_timed", [Argument("net", .object("network"))],
                 Doc(
                     "A student of this network: a copy that takes a second time and equals it at first.",

@@ -191,6 +191,9 @@ enum PictureMetricsLibrary {
             Argument(
                 "teacher", .string, "the model that lpips compares with from the same noise; the first when not given",
                 default: .none),
+            Argument(
+                "folder", .string, "keeps samples and features, so that the work can be stopped and gone on with",
+                default: .none),
             Argument("seed", .integer(0...Int.max), "of the noise", default: .integer(0)),
             Argument(
                 "batch", .integer(1...NumberedSamples.largestBatch), "samples made at a time", default: .integer(32)),
@@ -224,6 +227,7 @@ enum PictureMetricsLibrary {
         evaluation.count = arguments.integer("n")
         evaluation.batch = arguments.integer("batch")
         evaluation.teacher = teacher
+        evaluation.folder = arguments.optionalString("folder")
         return [.object(EvaluationTable(try evaluation.rows()))]
     }
 
@@ -335,7 +339,8 @@ enum PictureMetricsLibrary {
             properties: [
                 Property("mean", .tensor, "[features], float64.", get: { .tensor($0.statistics.mean) }),
                 Property(
-                    "covariance", .tensor, "[features, features], float64.", get: { .tensor($0.statistics.covariance) }),
+                    "covariance", .tensor, "[features, features], float64.",
+                    get: { .tensor($0.statistics.covariance) }),
             ],
             describe: {
                 "statistics of \($0.name): \($0.statistics.features) features"

@@ -1,0 +1,102 @@
+-- Measures of pictures: what is measured, what a number says of itself, and what is refused.
+local riffle = require "riffle"
+local fails = require "shared.fails"
+local data, metrics, nn = riffle.data, riffle.metrics, riffle.nn
+
+local folder = os.tmpname()
+os.remove(folder)
+assert(os.execute("mkdir " .. folder))
+riffle.seed(4)
+local real, made = riffle.rand(40, 8, 8, 3), riffle.rand(30, 8, 8, 3) * 0.5
+local function colours(x) return x:mean({ 2, 3 }) end
+local features = metrics.features(colours, { name = "colours" })
+
+-- A distance is called FID in Inception's published features alone, and says what it is of.
+local distance = metrics.frechet(real, made, { features = features, note = "a test" })
+assert(distance.name == "FD" and distance.value > 0 and tostring(distance):find("^FD "))
+for _, part in ipairs { "tf1 resize", "colours", "30 samples", "reference a tensor 40", "a test" } do
+  assert(distance.protocol:find(part, 1, true), part)
+end
+assert(metrics.frechet(real, real, { features = features }).value == 0)
+assert(metrics.frechet(real[1]:reshape(1, 8, 8, 3):expand(2, 8, 8, 3), real, { features = features }).protocol
+  :find("too few samples for 3 features"))
+
+-- Numbers are rounded to bytes first: less than half a step is no difference.
+assert(metrics.frechet(real, (real * 127.5):floor() / 127.5 + 1e-4, { features = features }).value < 1e-4)
+
+-- Statistics are kept, compared with, and not mixed with those of another protocol.
+local statistics = features:statistics(real)
+statistics:save(folder .. "/real.npz")
+assert(math.abs(metrics.frechet(statistics, made, { features = features }).value - distance.value) < 1e-9)
+assert(math.abs(metrics.frechet(folder .. "/real.npz", made, { features = features }).value - distance.value) < 1e-9)
+fails("tf1 resize, and the features are of colours with clean resize", function()
+  metrics.frechet(statistics, made, { features = features, resize = "clean" })
+end)
+fails("'reference' must be pictures", function() metrics.kid(statistics, made, { features = features }) end)
+local grey = metrics.features(function(x) return x:mean({ 2, 3, 4 }):reshape(x:shape()[1], 1) end)
+fails("statistics differ in features", function() metrics.frechet(folder .. "/real.npz", made, { features = grey }) end)
+
+-- Other measures.
+local kid = metrics.kid(real, made, { features = features, subsets = 10, subset_size = 20, seed = 3 })
+assert(kid.name == "KD" and kid.deviation > 0 and kid.protocol:find("10 subsets of 20 by seed 3", 1, true))
+local same = metrics.precision_recall(real, real, { features = features, neighbours = 1 })
+assert(same.precision == 1 and same.recall == 1 and same.coverage == 1)
+fails("takes a classifier's logits", function() metrics.inception_score(made, { features = features }) end)
+
+-- Pictures that cannot be measured.
+fails("two samples or more", function()
+  metrics.frechet(real[1]:reshape(1, 8, 8, 3), made, { features = features })
+end)
+fails("NaN", function() metrics.frechet(real * (0 / 0), made, { features = features }) end)
+fails("pictures are [n, height, width, channels]", function()
+  metrics.frechet(real[1], made, { features = features })
+end)
+fails("cannot", function() metrics.frechet(folder .. "/nowhere", made, { features = features }) end)
+fails("features are NaN or infinite", function()
+  metrics.frechet(real, made, { features = metrics.features(function(x) return colours(x) / 0 end) })
+end)
+
+-- A feature network's file is known by its tensors, and by its hash.
+local net, path = nn.feature_network("efficientnet-lite0"), folder .. "/weights.safetensors"
+net:save(path)
+local extractor = metrics.features(path)
+assert(tostring(extractor):find("^efficientnet%-lite0 sha %x+, not the published 57934424$"), tostring(extractor))
+local x = made[1]:reshape(1, 8, 8, 3)
+assert(extractor(x):shape()[2] == 1280)
+assert((extractor(x) - metrics.features(net)(x)):abs():max():item() == 0)
+assert((extractor(x:slice(4, 1, 1)) - extractor(x:slice(4, 1, 1):expand(1, 8, 8, 3))):abs():max():item() == 0)
+fails("no values 'pool'; there are features, logits", function() metrics.features(path, { tap = "pool" }) end)
+nn.linear(2, 3):save(path)
+fails("its tensors are those of no feature network", function() metrics.features(path) end)
+fails("the weights 'vgg16' are not there: put vgg16-397923af.pth", function() metrics.features("vgg16") end)
+fails("needs AlexNet, VGG-16 or SqueezeNet 1.1", function()
+  nn.feature_network("efficientnet-lite0"):save(path)
+  metrics.perceptual(path)
+end)
+
+-- Models by number of evaluations, and the files of the table.
+local teacher = nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1 }
+local found = metrics.by_nfe({ teacher = { net = teacher, sampler = "heun" }, student = teacher:two_timed() }, real, {
+  nfe = { 1, 2 }, n = 6, measures = { "fid", "precision_recall" }, features = features, teacher = "teacher" })
+assert(#found.rows == 3 and found.rows[1].model == "teacher" and found.rows[1].evaluations == 2)
+assert(found.rows[1].FD == found.rows[2].FD and found.rows[2]["FD protocol"]:find("noise of seed 0"))
+for _, ending in ipairs { "csv", "json", "png" } do
+  found:save(folder .. "/table." .. ending)
+  assert(io.open(folder .. "/table." .. ending)):close()
+end
+fails("written as .csv, .json or .png", function() found:save(folder .. "/table.txt") end)
+fails("LPIPS needs its network", function()
+  metrics.by_nfe({ teacher = teacher }, real, { measures = { "lpips" }, features = features })
+end)
+fails("the model 'teacher' has no sampler 'hewn'", function()
+  metrics.by_nfe({ teacher = { net = teacher, sampler = "hewn" } }, real, { features = features })
+end)
+
+-- A log keeps the protocol beside the number.
+local run = riffle.run(folder .. "/run", {})
+run:track { teacher = teacher }
+for _ in run:steps(1) do run:log { fd = distance } end
+run:close()
+local row = assert(io.open(folder .. "/run/log.jsonl")):read("a")
+assert(row:find('"fd":', 1, true) and row:find("colours, 30 samples", 1, true), row)
+os.execute("rm -r " .. folder)
