@@ -8,6 +8,8 @@ local args = riffle.args {
   data = { kind = "path", required = true, help = "the folder with data_batch_*.bin" },
   run = { "runs/cifar10", help = "where the files of both runs go" },
   steps = { 2000, help = "of each training" }, batch = { 32, help = "pictures a step" },
+  samples = { 1000, help = "that the last table measures, of each" },
+  features = { kind = "path", help = "weights of a feature network for the last table; see riffle weights" },
   save_every = { 250, help = "steps from one checkpoint to the next" }, seed = 1,
 }
 riffle.seed(args.seed)
@@ -55,4 +57,10 @@ for step, batch in second:steps(args.steps, batches()) do
   end
 end
 target.model:save(args.run .. "/student.safetensors")
+-- The distance from the pictures by number of evaluations: in the features of --features, where its weights are at hand,
+-- else of small pictures' pixels, which see colours and little more.
+local features = riffle.metrics.features(args.features or function(x) return x:avg_pool(math.max(1, x:shape()[2] // 8)) end,
+  not args.features and { name = "pixels of small pictures" } or nil)
+print(riffle.metrics.by_nfe({ teacher = teacher, student = target.model }, cifar,
+  { teacher = "teacher", n = args.samples, batch = math.min(32, args.samples), features = features }))
 print("pictures are in " .. args.run .. "/teacher/images and " .. args.run .. "/student/images")

@@ -11,6 +11,8 @@ local args = riffle.args {
   channels = { 64, help = "of the network's first level, a multiple of 32" },
   steps = { 2000, help = "of each training" }, batch = { 32, help = "pictures a step" },
   save_every = { 250, help = "steps from one checkpoint to the next" }, lr = { 4e-4, help = "the teacher's highest learning rate" },
+  samples = { 1000, help = "that the last table measures, of each" },
+  features = { kind = "path", help = "weights of a feature network for the last table; see riffle weights" },
   recompute = { false, help = "takes less memory and more time" }, seed = 1,
 }
 riffle.seed(args.seed)
@@ -48,11 +50,17 @@ end, function(run, model)
 end)
 
 local student = teacher:two_timed()
-train("student", student, args.lr / 2, function(x, target)
+local distilled = train("student", student, args.lr / 2, function(x, target)
   return flow.loss.itvm(student, teacher, x, { target = target })
 end, function(run, model)
   for _, nfe in ipairs { 1, 2, 4 } do
     run:image("samples-" .. nfe, flow.jump(model, noise, { steps = nfe }), { columns = 4 })
   end
 end)
+-- The distance from the pictures by number of evaluations: in the features of --features, where its weights are at hand,
+-- else of small pictures' pixels, which see colours and little more.
+local features = riffle.metrics.features(args.features or function(x) return x:avg_pool(math.max(1, x:shape()[2] // 8)) end,
+  not args.features and { name = "pixels of small pictures" } or nil)
+print(riffle.metrics.by_nfe({ teacher = teacher, student = distilled }, set,
+  { teacher = "teacher", n = args.samples, batch = math.min(32, args.samples), features = features }))
 print("look at them with: riffle report " .. args.run .. "/student")

@@ -73,13 +73,12 @@ package struct Evaluation {
                 let title = title(model, samples)
                 progress(title)
                 let made = try pictures(of: samples, title)
-                let seconds = try secondsPerSample(samples)
                 defer { pictureMeasures.forget(made) }
                 let measurements = try measures.map { try measure($0, made) }
                 rows.append(
                     Row(
                         model: model.name, evaluations: samples.evaluations, measurements: measurements,
-                        secondsPerSample: seconds))
+                        secondsPerSample: try secondsPerSample(samples)))
             }
         }
         return rows
@@ -151,12 +150,10 @@ package struct Evaluation {
         return pictures
     }
 
-    /// The time of one batch, made once before.
+    /// The time of one batch.
     private func secondsPerSample(_ samples: NumberedSamples) throws -> Double {
-        let range = 0..<min(batch, count)
-        _ = try samples(range)
         let start = Profiler.now()
-        _ = try samples(range)
+        _ = try samples(0..<min(batch, count))
         return (Profiler.now() - start) / Double(batch)
     }
 }

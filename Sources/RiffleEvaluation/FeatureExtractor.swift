@@ -71,6 +71,9 @@ package final class FeatureExtractor {
         self.function = function
     }
 
+    /// How pictures get the network's size, in words.
+    package func sizing(_ resize: FeatureResize) -> String { side == nil ? "own size" : "\(resize.rawValue) resize" }
+
     /// The features of pictures, a row each.
     /// - Returns: `[n, features]`.
     /// - Throws: `RiffleError` when the pictures do not fit the network, or a feature is not finite.

@@ -43,7 +43,8 @@ package final class PictureMeasures {
         } else {
             try forEachFeatures(pictures) { try sums.add($0) }
         }
-        let kept = KeptStatistics(try sums.statistics(), name: pictures.name, origin: (extractor.title, resize))
+        let kept = KeptStatistics(
+            try sums.statistics(), name: pictures.name, origin: (extractor.title, extractor.sizing(resize)))
         known[ObjectIdentifier(pictures), default: (pictures, nil, nil)].statistics = kept
         return kept
     }
@@ -128,7 +129,7 @@ package final class PictureMeasures {
         return Measurement(
             [("IS", result.mean)], deviation: result.deviation,
             [
-                "\(resize.rawValue) resize", extractor.title, "\(made.count) samples of \(made.name)",
+                extractor.sizing(resize), extractor.title, "\(made.count) samples of \(made.name)",
                 "\(splits) splits", note,
             ])
     }
@@ -139,12 +140,11 @@ package final class PictureMeasures {
         switch side {
         case .pictures(let pictures): return try statistics(of: pictures)
         case .statistics(let kept):
-            if let origin = kept.origin, origin != (extractor.title, resize) {
+            if let origin = kept.origin, origin != (extractor.title, extractor.sizing(resize)) {
                 throw RiffleError(
                     "",
-                    "the statistics of \(kept.name) are of \(origin.features) with \(origin.resize.rawValue) resize, "
-                        + "and "
-                        + "the features are of \(extractor.title) with \(resize.rawValue) resize")
+                    "the statistics of \(kept.name) are of \(origin.features), \(origin.sizing), and the "
+                        + "features are of \(extractor.title), \(extractor.sizing(resize))")
             }
             return kept
         }
@@ -158,7 +158,7 @@ package final class PictureMeasures {
         return Measurement(
             values, deviation: deviation,
             [
-                "\(resize.rawValue) resize", extractor.title, "\(text(counts.1)) samples of \(made.name)",
+                extractor.sizing(resize), extractor.title, "\(text(counts.1)) samples of \(made.name)",
                 "reference \(reference.name) \(text(counts.0))",
             ] + more + [note])
     }

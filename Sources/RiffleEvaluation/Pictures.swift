@@ -107,11 +107,11 @@ package enum Side {
 package final class KeptStatistics: Sendable {
     package let statistics: FeatureStatistics
     package let name: String
-    /// The features' title and the resizing; nil where a file does not say.
-    package let origin: (features: String, resize: FeatureResize)?
+    /// The features' title and how pictures got the network's size; nil where a file does not say.
+    package let origin: (features: String, sizing: String)?
 
     package init(
-        _ statistics: FeatureStatistics, name: String, origin: (features: String, resize: FeatureResize)? = nil
+        _ statistics: FeatureStatistics, name: String, origin: (features: String, sizing: String)? = nil
     ) {
         self.statistics = statistics
         self.name = name

@@ -54,7 +54,9 @@ import Testing
             for byte in 0..<3073 { fputc(Int32(byte == 0 ? record % 10 : (record * 7 + byte) % 256), file) }
         }
         fclose(file)
-        #expect(try example("cifar10", ["--data", folder], in: folder).contains("64 images of 10 classes"))
+        #expect(
+            try example("cifar10", ["--data", folder, "--samples", "2"], in: folder).contains("64 images of 10 classes")
+        )
         for name in [
             "teacher.safetensors", "teacher/images/teacher/00000003.png", "student/images/student-1/00000003.png",
             "student.safetensors", "student/status.json",
@@ -88,14 +90,28 @@ import Testing
         #expect(access("\(folder)/moons.png", R_OK) == 0)
     }
 
+    /// The script of a page, which begins as all scripts do.
+    private static func script(of page: String) throws -> String {
+        let text = String(decoding: try contents(of: "\(root)/docs/\(page)"), as: UTF8.self)
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        let start = try #require(lines.firstIndex { $0.hasPrefix("    local riffle") })
+        return lines[start...].prefix { $0.isEmpty || $0.hasPrefix("    ") }.joined(separator: "\n")
+    }
+
+    /// The script of the page on measures.
+    @Test func measures() throws {
+        let folder = temporaryFolder()
+        let shown = try run(code: try Self.script(of: "measures.md"), in: folder)
+        for words in ["FD ", "KD ", "precision ", "pixels of 4 x 4", "seconds a sample"] {
+            #expect(shown.contains(words), "\(shown)")
+        }
+        #expect(access("\(folder)/table.csv", R_OK) == 0)
+    }
+
     /// The script of the page on runs, stopped and gone on with by the options that the page names.
     @Test func runs() throws {
         let folder = temporaryFolder()
-        let page = String(decoding: try contents(of: "\(Self.root)/docs/runs.md"), as: UTF8.self)
-        let lines = page.split(separator: "\n", omittingEmptySubsequences: false)
-        let start = try #require(lines.firstIndex { $0.hasPrefix("    local riffle") })
-        let block = lines[start...].prefix { $0.isEmpty || $0.hasPrefix("    ") }
-        try write(block.joined(separator: "\n"), to: "\(folder)/train.lua")
+        try write(try Self.script(of: "runs.md"), to: "\(folder)/train.lua")
         func train(_ arguments: String...) throws -> (output: String, error: String, code: Int32) {
             try riffle(["train.lua"] + arguments, in: folder)
         }

@@ -345,7 +345,7 @@ enum PictureMetricsLibrary {
             describe: {
                 "statistics of \($0.name): \($0.statistics.features) features"
                     + ($0.statistics.count.map { " of \($0) samples" } ?? "")
-                    + ($0.origin.map { ", \($0.features), \($0.resize.rawValue) resize" } ?? "")
+                    + ($0.origin.map { ", \($0.features), \($0.sizing)" } ?? "")
             }),
         ObjectClass(
             "measurement", Measured.self,

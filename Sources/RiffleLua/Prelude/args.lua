@@ -191,8 +191,8 @@ define("args", {
   end
   local is_test = given.test_run or false
   if is_test then
-    for _, name in ipairs { "steps", "save_every" } do
-      if known[name] and known[name].kind == "integer" then values[name] = 1 end
+    for name, number in pairs { steps = 1, save_every = 1, samples = 8 } do
+      if known[name] and known[name].kind == "integer" then values[name] = number end
     end
   end
   internal.run_options(given.resume or values.resume, given.allow_changes or false, is_test)

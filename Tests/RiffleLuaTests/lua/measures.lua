@@ -9,7 +9,7 @@ assert(os.execute("mkdir " .. folder))
 riffle.seed(4)
 local real, made = riffle.rand(40, 8, 8, 3), riffle.rand(30, 8, 8, 3) * 0.5
 local function colours(x) return x:mean({ 2, 3 }) end
-local features = metrics.features(colours, { name = "colours" })
+local features = metrics.features(colours, { name = "colours", size = 8 })
 
 -- A distance is called FID in Inception's published features alone, and says what it is of.
 local distance = metrics.frechet(real, made, { features = features, note = "a test" })
@@ -29,10 +29,11 @@ local statistics = features:statistics(real)
 statistics:save(folder .. "/real.npz")
 assert(math.abs(metrics.frechet(statistics, made, { features = features }).value - distance.value) < 1e-9)
 assert(math.abs(metrics.frechet(folder .. "/real.npz", made, { features = features }).value - distance.value) < 1e-9)
-fails("tf1 resize, and the features are of colours with clean resize", function()
+fails("are of colours, tf1 resize, and the features are of colours, clean resize", function()
   metrics.frechet(statistics, made, { features = features, resize = "clean" })
 end)
 fails("'reference' must be pictures", function() metrics.kid(statistics, made, { features = features }) end)
+assert(metrics.frechet(real, real, { features = metrics.features(colours) }).protocol:find("own size, a function"))
 local grey = metrics.features(function(x) return x:mean({ 2, 3, 4 }):reshape(x:shape()[1], 1) end)
 fails("statistics differ in features", function() metrics.frechet(folder .. "/real.npz", made, { features = grey }) end)
 
