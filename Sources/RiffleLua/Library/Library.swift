@@ -10,10 +10,12 @@ enum Library {
         + PairLibrary.functions
         + ImageLibrary.functions
         + PlotLibrary.functions
-        + MetricsLibrary.functions + PictureMetricsLibrary.functions + SystemLibrary.functions
+        + MetricsLibrary.functions + PictureMetricsLibrary.functions + EvaluationLibrary.functions
+        + SystemLibrary.functions
 
     static let classes: [ObjectClass] =
         TensorLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes + DataLibrary.classes
         + SetLibrary.classes + BatchLibrary.classes + TurnLibrary.classes
-        + PairLibrary.classes + RunLibrary.classes + PictureMetricsLibrary.classes + SystemLibrary.classes
+        + PairLibrary.classes + RunLibrary.classes + PictureMetricsLibrary.classes + EvaluationLibrary.classes
+        + SystemLibrary.classes
 }

@@ -1,6 +1,5 @@
 import RiffleData
 import RiffleEvaluation
-import RiffleFlow
 import RiffleIO
 import RiffleMetrics
 import RiffleNN
@@ -8,10 +7,10 @@ import RiffleTensor
 
 /// What published tables measure pictures by: FID and its kin, LPIPS, each number with its protocol.
 enum PictureMetricsLibrary {
-    private static let features = Argument(
+    static let features = Argument(
         "features", .object("features"), "what metrics.features returns; Inception's published ones when not given",
         default: .none)
-    private static let resize = Argument(
+    static let resize = Argument(
         "resize", usual: FeatureResize.tf1, "how pictures get the network's size; numbers by different ways differ")
     private static let note = Argument("note", .string, "words for the protocol, such as a sampler's", default: .none)
     private static let seed = Argument("seed", .integer(0...Int.max), "of what is drawn", default: .integer(0))
@@ -170,87 +169,7 @@ enum PictureMetricsLibrary {
                         note: arguments.optionalString("note")))
             ]
         },
-        byEvaluations,
     ]
-
-    static let byEvaluations = Function(
-        "metrics.by_nfe",
-        [
-            Argument("models", .table, "networks by name, or { net =, sampler = } with a sampler of flow.samples"),
-            Argument("reference", .any, "real pictures: images [n, h, w, c], a set, a path of either, or statistics"),
-            Argument(
-                "nfe", .list(.integer(1...1_000_000)), "numbers of evaluations; 1, 2, 4 and 8 when not given",
-                default: .none),
-            Argument("n", .integer(2...NumberedSamples.last), "samples of each", default: .integer(10_000)),
-            Argument(
-                "measures", .list(.choice(Evaluation.Measure.allCases.map(\.rawValue))),
-                "what is measured; fid when not given",
-                default: .none),
-            features, resize,
-            Argument("perceptual", .object("perceptual"), "metrics.perceptual(...), for lpips", default: .none),
-            Argument(
-                "teacher", .string, "the model that lpips compares with from the same noise; the first when not given",
-                default: .none),
-            Argument(
-                "folder", .string, "keeps samples and features, so that the work can be stopped and gone on with",
-                default: .none),
-            Argument("seed", .integer(0...Int.max), "of the noise", default: .integer(0)),
-            Argument(
-                "batch", .integer(1...NumberedSamples.largestBatch), "samples made at a time", default: .integer(32)),
-        ],
-        Doc(
-            "Measures models at several numbers of evaluations, all from the same noise, and times them.",
-            formula: "table.rows has a row each; table:save(path) writes .csv, .json or .png",
-            example:
-                """
-                > local net = riffle.nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1 }
-                > local features = riffle.metrics.features(function(x) return x:mean({ 2, 3 }) end)
-                > local found = riffle.metrics.by_nfe({ teacher = net }, riffle.rand(8, 8, 8, 3), {
-                >   nfe = { 1, 2 }, n = 8, features = features })
-                > return #found.rows, found.rows[2].evaluations
-                2\t2
-                """)
-    ) { arguments in
-        let (table, teacher) = (arguments.table("models"), arguments.optionalString("teacher"))
-        let names = table.keys.sorted { ($0 != teacher ? 1 : 0, $0) < ($1 != teacher ? 1 : 0, $1) }
-        var evaluation = Evaluation(
-            try names.map { try model($0, table[$0] ?? .none) },
-            arguments.has("measures")
-                ? arguments.list("measures").compactMap {
-                    Evaluation.Measure(rawValue: Arguments([$0]).optionalString(0) ?? "")
-                } : [.fid],
-            reference: try side(arguments, "reference"),
-            features: try arguments.optionalObject("features") ?? FeatureExtractor(file: Inception.title),
-            resize: arguments.choice("resize"), perceptual: arguments.optionalObject("perceptual"),
-            seed: UInt64(arguments.integer("seed")))
-        if arguments.has("nfe") { evaluation.evaluations = arguments.integers("nfe") }
-        evaluation.count = arguments.integer("n")
-        evaluation.batch = arguments.integer("batch")
-        evaluation.teacher = teacher
-        evaluation.folder = arguments.optionalString("folder")
-        return [.object(EvaluationTable(try evaluation.rows()))]
-    }
-
-    /// A model of a table: a network, or one with a sampler.
-    private static func model(_ name: String, _ value: Value) throws -> Evaluation.Model {
-        if let network = Arguments([value]).optionalObject(0, as: Network.self) {
-            return Evaluation.Model(name, network)
-        }
-        guard case .table(let parts) = value, Set(parts.keys).isSubset(of: ["net", "sampler"]),
-            let network = Arguments([parts["net"] ?? .none]).optionalObject(0, as: Network.self)
-        else { throw RiffleError("", "the model '\(name)' must be a network, or { net = NETWORK, sampler = NAME }") }
-        guard let word = Arguments([parts["sampler"] ?? .none]).optionalString(0) else {
-            return Evaluation.Model(name, network)
-        }
-        guard let method = NumberedSamples.Method(rawValue: word) else {
-            let words = NumberedSamples.Method.allCases.map(\.rawValue)
-            throw RiffleError(
-                "",
-                "the model '\(name)' has no sampler '\(word)'\(suggestion(for: word, among: words)); there are "
-                    + words.joined(separator: ", "))
-        }
-        return Evaluation.Model(name, network, method)
-    }
 
     // MARK: - Arguments
 
@@ -283,7 +202,7 @@ enum PictureMetricsLibrary {
         return PictureMeasures(extractor, arguments.choice("resize"), note: arguments.optionalString("note"))
     }
 
-    private static func side(_ arguments: Arguments, _ name: String) throws -> Side {
+    static func side(_ arguments: Arguments, _ name: String) throws -> Side {
         if let tensor = arguments.optionalTensor(name) { return .pictures(try Pictures(tensor)) }
         if let set = arguments.optionalObject(name, as: DataSet.self) { return .pictures(try Pictures(set)) }
         if let kept = arguments.optionalObject(name, as: KeptStatistics.self) { return .statistics(kept) }
@@ -363,24 +282,6 @@ enum PictureMetricsLibrary {
                 return measured.measurement.values.first { $0.name == name }.map { .number($0.value) }
             },
             describe: { $0.measurement.description }),
-        ObjectClass(
-            "evaluation", EvaluationTable.self,
-            Doc("Measures of models by number of evaluations, a table that prints."),
-            methods: [
-                Method(
-                    "save", [Argument("path", .string, "ends in .csv, .json or .png")],
-                    Doc("Writes the table, or curves over the number of evaluations.")
-                ) { table, arguments in
-                    try table.write(to: arguments.string("path"))
-                    return []
-                }
-            ],
-            properties: [
-                Property(
-                    "rows", .list(.table), "A table each: model, evaluations, seconds_per_sample, and the measures.",
-                    get: { $0.value })
-            ],
-            count: { $0.rows.count }, describe: { $0.description }),
         ObjectClass(
             "perceptual", PerceptualDistance.self, Doc("LPIPS's network: d(a, b) of images from -1 to 1."),
             call: { distance, inputs in
