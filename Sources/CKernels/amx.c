@@ -257,14 +257,15 @@ static void configure(void) {
 
 #define LOAD(tile, from, part, half) _tile_loadd(tile, from + (2 * (part) + (half)) * TILE, 64)
 
-/// c [32, 32], or its first 16 rows, (+)= the product of `cells` cells. Tiles 0 to 3 hold sums, 4 and 5 A's parts, 6
-/// and 7 B's; each is loaded while the products before it run.
+/// c [32, 32], or its first 16 rows, = the product of `cells` cells, plus `added` where that is given. Tiles 0 to 3 hold
+/// sums, 4 and 5 A's parts, 6 and 7 B's; each is loaded while the products before it run.
 RK_INLINE void multiply_cells(
-    size_t parts, bool both, size_t cells, const uint16_t *a, const uint16_t *b, bool add, float *c, size_t row) {
-    size_t bytes = row * sizeof(float);
-    if (add) {
-        _tile_loadd(0, c, bytes), _tile_loadd(1, c + HALF, bytes);
-        if (both) _tile_loadd(2, c + HALF * row, bytes), _tile_loadd(3, c + HALF * row + HALF, bytes);
+    size_t parts, bool both, size_t cells, const uint16_t *a, const uint16_t *b, const float *added, size_t added_row,
+    float *c, size_t row) {
+    size_t bytes = row * sizeof(float), step = added_row * sizeof(float);
+    if (added) {
+        _tile_loadd(0, added, step), _tile_loadd(1, added + HALF, step);
+        if (both) _tile_loadd(2, added + HALF * added_row, step), _tile_loadd(3, added + HALF * added_row + HALF, step);
     } else {
         _tile_zero(0), _tile_zero(1);
         if (both) _tile_zero(2), _tile_zero(3);
@@ -316,31 +317,35 @@ RK_INLINE void multiply_cells(
 #undef UPPER
 #undef LOWER
 
-/// C [rows, columns] = alpha sum + beta C.
-static void store(size_t rows, size_t columns, const float *sum, float alpha, float beta, float *c, size_t row) {
-    __m512 a = _mm512_set1_ps(alpha), b = _mm512_set1_ps(beta);
-    for (size_t i = 0; i < rows; i++)
-        for (size_t h = 0; h * HALF < columns; h++) {
-            __mmask16 lanes = first_lanes(columns - h * HALF);
-            float *to = c + i * row + h * HALF;
-            __m512 y = _mm512_mul_ps(a, _mm512_load_ps(sum + i * SIDE + h * HALF));
-            if (beta != 0) y = _mm512_fmadd_ps(b, _mm512_maskz_loadu_ps(lanes, to), y);
-            _mm512_mask_storeu_ps(to, lanes, y);
-        }
-}
-
 typedef struct {
     size_t m, columns, depth; // of C's part and of the inner indices that are summed
     float alpha, beta, *c;
     size_t row;
+    const float *bias; // what beta multiplies instead of C, where it is given
 } target;
 
+/// C [rows, columns] from row i on = alpha sum + beta C.
+static void store(const target *t, size_t i, size_t rows, const float *sum) {
+    __m512 a = _mm512_set1_ps(t->alpha), b = _mm512_set1_ps(t->beta);
+    float *c = t->c + i * t->row;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t h = 0; h * HALF < t->columns; h++) {
+            __mmask16 lanes = first_lanes(t->columns - h * HALF);
+            float *to = c + r * t->row + h * HALF;
+            const float *added = t->bias ? t->bias + h * HALF : to;
+            __m512 y = _mm512_mul_ps(a, _mm512_load_ps(sum + r * SIDE + h * HALF));
+            if (t->beta != 0) y = _mm512_fmadd_ps(b, _mm512_maskz_loadu_ps(lanes, added), y);
+            _mm512_mask_storeu_ps(to, lanes, y);
+        }
+}
+
 RK_INLINE void multiply_rows(
-    size_t parts, size_t rows, size_t cells, const uint16_t *a, const uint16_t *b, bool add, float *c, size_t row) {
+    size_t parts, size_t rows, size_t cells, const uint16_t *a, const uint16_t *b, const float *added, size_t added_row,
+    float *c, size_t row) {
     if (rows > HALF)
-        multiply_cells(parts, true, cells, a, b, add, c, row);
+        multiply_cells(parts, true, cells, a, b, added, added_row, c, row);
     else
-        multiply_cells(parts, false, cells, a, b, add, c, row);
+        multiply_cells(parts, false, cells, a, b, added, added_row, c, row);
 }
 
 /// All rows of a packed block of A over one panel.
@@ -351,14 +356,14 @@ static void multiply_panel(rk_precision precision, const target *t, const uint16
         size_t rows = rk_min(t->m - i, SIDE);
         float *c = t->c + i * t->row;
         bool direct = rows % HALF == 0 && t->columns == SIDE && t->alpha == 1 && (t->beta == 0 || t->beta == 1);
-        bool add = direct && t->beta == 1;
+        const float *added = !direct || t->beta == 0 ? NULL : t->bias ? t->bias : c;
         float *to = direct ? c : sum;
-        size_t row = direct ? t->row : SIDE;
+        size_t row = direct ? t->row : SIDE, added_row = t->bias ? 0 : t->row;
         if (precision == RK_BFLOAT16)
-            multiply_rows(1, rows, cells, a, b, add, to, row);
+            multiply_rows(1, rows, cells, a, b, added, added_row, to, row);
         else
-            multiply_rows(3, rows, cells, a, b, add, to, row);
-        if (!direct) store(rows, t->columns, sum, t->alpha, t->beta, c, t->row);
+            multiply_rows(3, rows, cells, a, b, added, added_row, to, row);
+        if (!direct) store(t, i, rows, sum);
     }
 }
 
@@ -366,6 +371,7 @@ static void multiply_panel(rk_precision precision, const target *t, const uint16
 static void multiply_special(size_t parts, target t, rk_operand a, const uint16_t *panel) {
     enum { AT_ONCE = 64 };
     float b[AT_ONCE * SIDE];
+    for (size_t r = 0; t.bias && r < t.m; r++) rk_copy_floats(t.c + r * t.row, t.bias, t.columns);
     for (size_t p = 0; p < t.depth; p += AT_ONCE, panel += AT_ONCE / SIDE * cell_of(parts), t.beta = 1) {
         size_t depth = rk_min(t.depth - p, AT_ONCE);
         unpack_columns(parts, depth, panel, b);
@@ -387,7 +393,7 @@ static bool pack_block(rk_precision precision, rk_operand a, size_t m, size_t de
 
 bool rk_amx_gemm(
     rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, rk_operand b, const float *packed,
-    rk_output out) {
+    const float *bias, rk_output out) {
     size_t parts = parts_of(precision), rows_of_cells = rk_ceil_div(rk_min(m, ROWS), SIDE);
     size_t block = rows_of_cells * cells_of(rk_min(k, DEPTH)) * cell_of(parts);
     size_t bytes =
@@ -403,9 +409,15 @@ bool rk_amx_gemm(
             bool finite =
                 space && pack_block(precision, part, rows, depth, space); // without memory the slow way serves
             for (size_t j = 0; j < n; j += SIDE) {
-                target t = {rows,      rk_min(n - j, SIDE),   depth,
-                            out.alpha, p == 0 ? out.beta : 1, out.c + i * out.row + j,
-                            out.row};
+                target t = {
+                    rows,
+                    rk_min(n - j, SIDE),
+                    depth,
+                    out.alpha,
+                    p == 0 ? out.beta : 1,
+                    out.c + i * out.row + j,
+                    out.row,
+                    p == 0 && bias ? bias + j : NULL};
                 const float *panel = packed ? packed + j / SIDE * rk_amx_panel_floats(precision, k) : own;
                 if (!packed) rk_amx_pack(precision, rk_slice(b, p, j), depth, t.columns, own, depth, 0);
                 size_t from = packed ? p : 0;

@@ -9,11 +9,12 @@ enum { RK_AMX_SIDE = 32 };
 /// Whether a product of this size is faster there.
 bool rk_amx_suits(size_t m, size_t n, size_t k);
 
-/// C = alpha op(A) op(B) + beta C on the calling thread, with B as it is stored or, where `packed` is given, in panels.
+/// C = alpha op(A) op(B) + beta C on the calling thread, with B as it is stored or, where `packed` is given, in panels;
+/// beta multiplies the row `bias` instead of each row of C, unless it is NULL.
 /// False, with C as it was, where B is not packed and there is no memory for that.
 bool rk_amx_gemm(
     rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, rk_operand b, const float *packed,
-    rk_output out);
+    const float *bias, rk_output out);
 
 /// The floats of a panel of k inner indices.
 size_t rk_amx_panel_floats(rk_precision precision, size_t k);

@@ -13,35 +13,16 @@
 /// (step_h i + top, step_w j + left).
 typedef struct {
     const float *source;
-    size_t h, w, c, grid_h, grid_w, step_h, step_w;
+    size_t n, h, w, c, grid_h, grid_w, step_h, step_w;
     ptrdiff_t top, left;
     size_t tall, wide;
 } window;
 
-/// The rows [tap_begin, tap_end) of the rectangles of grid pixels [begin, end), one pixel's after the other.
-static void gather(const window *v, size_t tap_begin, size_t tap_end, size_t begin, size_t end, float *out) {
-    size_t run = v->wide * v->c, j = begin % v->grid_w, i = begin / v->grid_w % v->grid_h;
-    size_t image = begin / v->grid_w / v->grid_h;
-    for (size_t pixel = begin; pixel < end; pixel++) {
-        ptrdiff_t x = (ptrdiff_t)(v->step_w * j) + v->left, w = (ptrdiff_t)v->w, wide = (ptrdiff_t)v->wide;
-        size_t before = x >= 0 ? 0 : rk_min((size_t)-x, v->wide) * v->c;
-        size_t after = x + wide <= w ? 0 : rk_min((size_t)(x + wide - w), v->wide) * v->c;
-        for (size_t tap = tap_begin; tap < tap_end; tap++, out += run) {
-            ptrdiff_t y = (ptrdiff_t)(v->step_h * i + tap) + v->top;
-            if (y < 0 || y >= (ptrdiff_t)v->h || before + after >= run) {
-                memset(out, 0, run * sizeof(float));
-                continue;
-            }
-            const float *row = v->source + (image * v->h + (size_t)y) * v->w * v->c + x * (ptrdiff_t)v->c;
-            for (size_t q = 0; q < before; q++) out[q] = 0;
-            rk_copy_floats(out + before, row + before, run - before - after);
-            for (size_t q = run - after; q < run; q++) out[q] = 0;
-        }
-        if (++j < v->grid_w) continue;
-        j = 0;
-        if (++i == v->grid_h) i = 0, image++;
-    }
-}
+/// The floats behind a gathered matrix that are written, too.
+enum { RK_SLACK = 16 };
+
+#define RK_BODY "conv.inc"
+#include "simd/levels.h"
 
 /// Grid pixels of a block: the gathered matrix takes about half of the second-level cache, and there are RK_PIECES
 /// blocks where that leaves enough for each.
@@ -75,13 +56,15 @@ static bool is_spread(const correlation *job) { return job->spread_h > 1 || job-
 
 static void correlate_block(const correlation *job, size_t begin, size_t end, float *gathered, float *product) {
     size_t count = end - begin, n = job->c_out;
-    gather(&job->view, 0, job->view.tall, begin, end, gathered);
+    RK_DISPATCH(gather)(&job->view, 0, job->view.tall, begin, end, gathered);
     float *out = is_spread(job) ? product : job->y + begin * n;
-    for (size_t p = 0; job->bias && p < count; p++) rk_copy_floats(out + p * n, job->bias, n);
+    bool fused = job->packed && job->depth > 0;
+    for (size_t p = 0; job->bias && !fused && p < count; p++) rk_copy_floats(out + p * n, job->bias, n);
     rk_operand rows = {gathered, job->depth, false};
     if (job->packed)
         rk_sgemm_packed(
-            job->precision, count, n, job->depth, rows, job->packed, (rk_output){out, n, 1, job->bias != NULL});
+            job->precision, count, n, job->depth, rows, job->packed, fused ? job->bias : NULL,
+            (rk_output){out, n, 1, job->bias != NULL});
     else
         rk_sgemm(job->precision, count, n, job->depth, rows, job->weight, (rk_output){out, n, 1, job->bias != NULL});
     for (size_t p = 0; is_spread(job) && p < count; p++)
@@ -90,7 +73,7 @@ static void correlate_block(const correlation *job, size_t begin, size_t end, fl
 
 static void correlate_piece(void *context, size_t begin, size_t end) {
     correlation *job = context;
-    size_t gathered = rk_round_up(job->block * job->depth, 16);
+    size_t gathered = rk_round_up(job->block * job->depth + RK_SLACK, 16);
     size_t bytes = (gathered + (is_spread(job) ? job->block * job->c_out : 0)) * sizeof(float);
     float *space = rk_alloc(bytes);
     if (!space) {
@@ -142,7 +125,7 @@ bool rk_dense_conv2d(const rk_conv_shape *s, const float *x, const float *weight
     if (rk_winograd_suits(s)) return rk_winograd_conv2d(s, x, weight, bias, y);
     correlation job = {
         .view =
-            {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride_h, s->stride_w, -(ptrdiff_t)s->pad_h,
+            {x, s->n, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride_h, s->stride_w, -(ptrdiff_t)s->pad_h,
              -(ptrdiff_t)s->pad_w, s->kernel_h, s->kernel_w},
         .weight = {weight, depth, true},
         .bias = bias,
@@ -175,7 +158,7 @@ static bool phase_input_grad(
     size_t grid_h = rk_ceil_div(s->h - row, s->stride_h), grid_w = rk_ceil_div(s->w - column, s->stride_w);
     correlation job = {
         .view =
-            {gy, s->out_h, s->out_w, s->c_out, grid_h, grid_w, 1, 1, rows.offset, columns.offset, rows.count,
+            {gy, s->n, s->out_h, s->out_w, s->c_out, grid_h, grid_w, 1, 1, rows.offset, columns.offset, rows.count,
              columns.count},
         .weight = {turned, s->c_in, false},
         .y = gx,
@@ -235,7 +218,7 @@ static void weight_grad_block(
     const weight_grad_job *job, size_t begin, size_t end, size_t tap_begin, size_t tap_end, bool first, float *gathered,
     float *out) {
     size_t run = job->view.wide * job->view.c, columns = (tap_end - tap_begin) * run;
-    gather(&job->view, tap_begin, tap_end, begin, end, gathered);
+    RK_DISPATCH(gather)(&job->view, tap_begin, tap_end, begin, end, gathered);
     rk_sgemm(
         job->precision, job->c_out, columns, end - begin, (rk_operand){job->gy + begin * job->c_out, job->c_out, true},
         (rk_operand){gathered, columns, false}, (rk_output){out + tap_begin * run, job->depth, 1, first ? 0 : 1});
@@ -243,7 +226,8 @@ static void weight_grad_block(
 
 static void weight_grad_piece(void *context, size_t begin, size_t end) {
     weight_grad_job *job = context;
-    size_t bytes = job->block * job->depth / job->groups * sizeof(float), taps = job->view.tall / job->groups;
+    size_t bytes = (job->block * job->depth / job->groups + RK_SLACK) * sizeof(float),
+           taps = job->view.tall / job->groups;
     float *gathered = rk_alloc(bytes);
     if (!gathered) {
         atomic_store(&job->failed, true);
@@ -262,7 +246,7 @@ static void weight_grad_piece(void *context, size_t begin, size_t end) {
 static bool gathered_weight_grad(const rk_conv_shape *s, const float *x, const float *gy, float *gweight) {
     weight_grad_job job = {
         .view =
-            {x, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride_h, s->stride_w, -(ptrdiff_t)s->pad_h,
+            {x, s->n, s->h, s->w, s->c_in, s->out_h, s->out_w, s->stride_h, s->stride_w, -(ptrdiff_t)s->pad_h,
              -(ptrdiff_t)s->pad_w, s->kernel_h, s->kernel_w},
         .gy = gy,
         .precision = s->precision,

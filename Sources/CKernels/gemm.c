@@ -30,7 +30,7 @@ static void scale_rows(size_t m, size_t n, float beta, float *c, size_t ldc) {
 
 /// Few rows or few columns: a product by dot products, after turning a narrow B; false without memory for that.
 static bool multiply_narrow(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out) {
-    gemm_target t = {out.alpha, out.beta, out.c, out.row, n};
+    gemm_target t = {out.alpha, out.beta, out.c, out.row, n, NULL};
     if (b.transpose) {
         RK_DISPATCH(gemm_dots)(m, n, k, a, b, &t);
         return true;
@@ -45,8 +45,9 @@ static bool multiply_narrow(size_t m, size_t n, size_t k, rk_operand a, rk_opera
     return true;
 }
 
-/// `packed` holds B in panels of the vector kernel where it is given.
-static void multiply(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, const float *packed, rk_output out) {
+/// `packed` holds B in panels of the vector kernel where it is given; only then there may be a bias.
+static void multiply(
+    size_t m, size_t n, size_t k, rk_operand a, rk_operand b, const float *packed, const float *bias, rk_output out) {
     if (k == 0 || out.alpha == 0) {
         if (out.beta != 1) scale_rows(m, n, out.beta, out.c, out.row);
         return;
@@ -57,12 +58,12 @@ static void multiply(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, c
     size_t bytes = RK_DISPATCH(space_floats)(a.transpose) * sizeof(float), rows = rk_block_rows(a.transpose);
     float *space = n >= 128 && m >= 24 && a.row >= (a.transpose ? 192 : 512) ? rk_alloc(bytes) : NULL;
     for (size_t i = 0; i < m; i += rows, out.c += rows * out.row)
-        RK_DISPATCH(gemm)(rk_min(m - i, rows), n, k, rk_slice(a, i, 0), b, packed, out, space);
+        RK_DISPATCH(gemm)(rk_min(m - i, rows), n, k, rk_slice(a, i, 0), b, packed, bias, out, space);
     if (space) rk_free(space, bytes);
 }
 
 void rk_vector_gemm(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out) {
-    multiply(m, n, k, a, b, NULL, out);
+    multiply(m, n, k, a, b, NULL, NULL, out);
 }
 
 static bool has_tiles(void) { return rk_cpu() == RK_CPU_AMX; }
@@ -76,7 +77,7 @@ void rk_sgemm(rk_precision precision, size_t m, size_t n, size_t k, rk_operand a
     if (m == 0 || n == 0) return;
     rk_cblas_sgemm blas = rk_blas_sgemm();
     if (!blas && has_tiles() && out.alpha != 0 && rk_amx_suits(m, n, k)
-        && rk_amx_gemm(precision, m, n, k, a, b, NULL, out))
+        && rk_amx_gemm(precision, m, n, k, a, b, NULL, NULL, out))
         return;
     if (blas && k > 0 && out.alpha != 0 && fits_blas(m, n, k, a, b, out.row))
         blas(
@@ -84,16 +85,17 @@ void rk_sgemm(rk_precision precision, size_t m, size_t n, size_t k, rk_operand a
             b.transpose ? CBLAS_TRANSPOSE : CBLAS_NO_TRANSPOSE, (int)m, (int)n, (int)k, out.alpha, a.data, (int)a.row,
             b.data, (int)b.row, out.beta, out.c, (int)out.row);
     else
-        multiply(m, n, k, a, b, NULL, out);
+        multiply(m, n, k, a, b, NULL, NULL, out);
 }
 
 void rk_sgemm_packed(
-    rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, const float *packed, rk_output out) {
+    rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, const float *packed, const float *bias,
+    rk_output out) {
     if (m == 0 || n == 0) return;
     if (has_tiles() && k > 0 && out.alpha != 0)
-        rk_amx_gemm(precision, m, n, k, a, (rk_operand){0}, packed, out);
+        rk_amx_gemm(precision, m, n, k, a, (rk_operand){0}, packed, bias, out);
     else
-        multiply(m, n, k, a, (rk_operand){0}, packed, out);
+        multiply(m, n, k, a, (rk_operand){0}, packed, bias, out);
 }
 
 // MARK: - Packing

@@ -102,7 +102,7 @@ static void multiply_block(const gemm_job *job, size_t matrix, product_block blo
     if (job->packed)
         rk_sgemm_packed(
             s->precision, block.rows, block.columns, block.depth, a,
-            rk_packed_at(s->precision, job->packed, s->k, block.j), out);
+            rk_packed_at(s->precision, job->packed, s->k, block.j), NULL, out);
     else
         rk_sgemm(s->precision, block.rows, block.columns, block.depth, a, b, out);
 }

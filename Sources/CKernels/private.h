@@ -73,8 +73,10 @@ size_t rk_panel(void);
 size_t rk_panel_floats(rk_precision precision, size_t k);
 /// The panel that begins with a column, a multiple of rk_panel().
 const float *rk_packed_at(rk_precision precision, const float *packed, size_t k, size_t column);
+/// The same for a packed B; beta multiplies the row `bias` instead of each row of C, unless it is NULL.
 void rk_sgemm_packed(
-    rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, const float *packed, rk_output out);
+    rk_precision precision, size_t m, size_t n, size_t k, rk_operand a, const float *packed, const float *bias,
+    rk_output out);
 
 /// The most rows of a block of op(A), and what their number should be a multiple of.
 size_t rk_block_rows(bool transpose_a);

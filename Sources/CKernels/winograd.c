@@ -15,11 +15,23 @@ enum { TILE = 4, PLANES = 36 };
 
 bool rk_winograd_suits(const rk_conv_shape *s) {
     if (s->kernel_h != 3 || s->kernel_w != 3 || s->stride_h != 1 || s->stride_w != 1) return false;
-    if (s->pad_h != 1 || s->pad_w != 1) return false;
+    if (s->pad_h > 2 || s->pad_w > 2) return false;
     if (s->c_in < 16 || s->c_out < 16) return false; // a vector of channels at least
-    size_t pixels = s->n * s->h * s->w, covered = s->n * rk_round_up(s->h, TILE) * rk_round_up(s->w, TILE);
+    size_t pixels = s->n * s->out_h * s->out_w;
+    size_t covered = s->n * rk_round_up(s->out_h, TILE) * rk_round_up(s->out_w, TILE);
     // Border tiles waste work, and few pixels do not pay for transforming the weights.
     return pixels >= 192 && covered <= 2 * pixels;
+}
+
+/// Images [n, h, w, channels].
+typedef struct {
+    const float *pixels;
+    size_t n, h, w, channels;
+} images;
+
+static images images_x(const rk_conv_shape *s, const float *x) { return (images){x, s->n, s->h, s->w, s->c_in}; }
+static images images_y(const rk_conv_shape *s, const float *y) {
+    return (images){y, s->n, s->out_h, s->out_w, s->c_out};
 }
 
 /// Images cut in 4x4 tiles.
@@ -27,8 +39,8 @@ typedef struct {
     size_t n, h, w, down, across;
 } tiling;
 
-static tiling tile_images(const rk_conv_shape *s) {
-    return (tiling){s->n, s->h, s->w, rk_ceil_div(s->h, TILE), rk_ceil_div(s->w, TILE)};
+static tiling tile_images(const images *x) {
+    return (tiling){x->n, x->h, x->w, rk_ceil_div(x->h, TILE), rk_ceil_div(x->w, TILE)};
 }
 
 static size_t tile_count(const tiling *t) { return t->n * t->down * t->across; }
@@ -43,17 +55,15 @@ static tile_origin locate(const tiling *t, size_t tile) {
     return (tile_origin){image, rest / t->across * TILE, rest % t->across * TILE};
 }
 
-/// The addresses of a tile of side + 2 border pixels of images [n, h, w, channels]; pixels outside are `zeros`.
+/// The addresses of side x side pixels, the first of which lies `up` above and `left` of a tile's first; pixels outside
+/// are `zeros`.
 static void address_tile(
-    const tiling *t, size_t tile, size_t border, const float *x, size_t channels, const float *zeros,
-    const float **pixels) {
-    tile_origin at = locate(t, tile);
-    size_t side = TILE + 2 * border;
+    const images *x, tile_origin at, size_t side, size_t up, size_t left, const float *zeros, const float **pixels) {
     for (size_t i = 0; i < side; i++)
         for (size_t j = 0; j < side; j++) {
-            size_t row = at.i + i - border, column = at.j + j - border; // wraps around below 0
-            bool inside = row < t->h && column < t->w;
-            pixels[i * side + j] = inside ? x + ((at.image * t->h + row) * t->w + column) * channels : zeros;
+            size_t row = at.i + i - up, column = at.j + j - left; // wraps around below 0
+            bool inside = row < x->h && column < x->w;
+            pixels[i * side + j] = inside ? x->pixels + ((at.image * x->h + row) * x->w + column) * x->channels : zeros;
         }
 }
 
@@ -109,9 +119,11 @@ static void transpose_channels(void *context, size_t begin, size_t end) {
 // MARK: - Forward and input gradient
 
 typedef struct {
-    tiling tiles;
+    images x;
+    size_t up, left; // from a pixel of y to the first pixel of x that it sees
+    tiling tiles;    // of y
     size_t in, out, block, blocks, in_plane, out_plane, weight_plane;
-    const float *x, *weight, *bias; // weight: packed planes [in, out]
+    const float *weight, *bias; // weight: packed planes [in, out]
     float *y;
     atomic_bool failed;
 } forward_job;
@@ -119,13 +131,13 @@ typedef struct {
 static void convolve_block(const forward_job *job, size_t begin, size_t count, const float *zeros, float *v, float *m) {
     const float *pixels[PLANES];
     for (size_t t = 0; t < count; t++) {
-        address_tile(&job->tiles, begin + t, 1, job->x, job->in, zeros, pixels);
+        address_tile(&job->x, locate(&job->tiles, begin + t), TILE + 2, job->up, job->left, zeros, pixels);
         RK_DISPATCH(input_tile)(pixels, job->in, v + t * job->in, job->in_plane);
     }
     for (size_t p = 0; p < PLANES; p++)
         rk_sgemm_packed(
             RK_FLOAT32, count, job->out, job->in, (rk_operand){v + p * job->in_plane, job->in, false},
-            job->weight + p * job->weight_plane, (rk_output){m + p * job->out_plane, job->out, 1, 0});
+            job->weight + p * job->weight_plane, NULL, (rk_output){m + p * job->out_plane, job->out, 1, 0});
     for (size_t t = 0; t < count; t++) {
         tile_origin at = locate(&job->tiles, begin + t);
         float *y = job->y + ((at.image * job->tiles.h + at.i) * job->tiles.w + at.j) * job->out;
@@ -160,9 +172,8 @@ static size_t block_tiles(size_t tiles, size_t in, size_t out) {
     return rk_min(fits, rk_max(unit, rk_round_up(rk_ceil_div(tiles, RK_PIECES), unit)));
 }
 
-static bool convolve(
-    const rk_conv_shape *s, size_t in, size_t out, const float *x, weight_job *weights, const float *bias, float *y) {
-    forward_job job = {.tiles = tile_images(s), .in = in, .out = out, .x = x, .bias = bias, .y = y};
+static bool convolve(forward_job job, weight_job *weights) {
+    size_t in = job.in, out = job.out;
     job.block = block_tiles(tile_count(&job.tiles), in, out);
     job.blocks = rk_ceil_div(tile_count(&job.tiles), job.block);
     job.in_plane = plane_size(job.block, in), job.out_plane = plane_size(job.block, out);
@@ -186,7 +197,18 @@ bool rk_winograd_conv2d(const rk_conv_shape *s, const float *x, const float *wei
     rk_parallel_for(s->c_in, 16, transpose_channels, &job);
     weight_job weights = {
         .weight = turned, .tap = (ptrdiff_t)(s->c_in * s->c_out), .row = s->c_out, .columns = s->c_out};
-    bool done = convolve(s, s->c_in, s->c_out, x, &weights, bias, y);
+    images result = images_y(s, y);
+    bool done = convolve(
+        (forward_job){
+            .x = images_x(s, x),
+            .up = s->pad_h,
+            .left = s->pad_w,
+            .tiles = tile_images(&result),
+            .in = s->c_in,
+            .out = s->c_out,
+            .bias = bias,
+            .y = y},
+        &weights);
     rk_free(turned, bytes);
     return done;
 }
@@ -195,16 +217,27 @@ bool rk_winograd_input_grad(const rk_conv_shape *s, const float *gy, const float
     // The taps in descending order; rows are output channels already.
     weight_job weights = {
         .weight = weight + 8 * s->c_in, .tap = -(ptrdiff_t)s->c_in, .row = 9 * s->c_in, .columns = s->c_in};
-    return convolve(s, s->c_out, s->c_in, gy, &weights, NULL, gx);
+    images result = images_x(s, gx);
+    return convolve(
+        (forward_job){
+            .x = images_y(s, gy),
+            .up = 2 - s->pad_h,
+            .left = 2 - s->pad_w,
+            .tiles = tile_images(&result),
+            .in = s->c_out,
+            .out = s->c_in,
+            .y = gx},
+        &weights);
 }
 
 // MARK: - Weight gradient
 
 /// A piece is a block of input channels, one of output channels and a part of the tiles; its sums stay in the cache.
 typedef struct {
-    tiling tiles;
+    images x, gy;
+    size_t up, left;
+    tiling tiles; // of gy
     size_t in, out, in_blocks, out_blocks, parts, block;
-    const float *x, *gy;
     float *partial; // [parts, out, 9, in]
     atomic_bool failed;
 } weight_grad_job;
@@ -221,10 +254,13 @@ static void add_tiles(
     const weight_grad_job *job, const weight_grad_space *space, size_t in0, size_t out0, size_t begin, size_t count,
     bool first) {
     const float *pixels[PLANES];
+    images x = job->x, gy = job->gy;
+    x.pixels += in0, gy.pixels += out0;
     for (size_t t = 0; t < count; t++) {
-        address_tile(&job->tiles, begin + t, 1, job->x + in0, job->in, space->zeros, pixels);
+        tile_origin at = locate(&job->tiles, begin + t);
+        address_tile(&x, at, TILE + 2, job->up, job->left, space->zeros, pixels);
         RK_DISPATCH(input_tile)(pixels, space->in, space->x + t * space->in, space->x_plane);
-        address_tile(&job->tiles, begin + t, 0, job->gy + out0, job->out, space->zeros, pixels);
+        address_tile(&gy, at, TILE, 0, 0, space->zeros, pixels);
         RK_DISPATCH(output_grad_tile)(pixels, space->out, space->gy + t * space->out, space->gy_plane);
     }
     for (size_t p = 0; p < PLANES; p++)
@@ -267,7 +303,15 @@ static void weight_grad_piece(void *context, size_t begin, size_t end) {
 }
 
 bool rk_winograd_weight_grad(const rk_conv_shape *s, const float *x, const float *gy, float *gweight) {
-    weight_grad_job job = {.tiles = tile_images(s), .in = s->c_in, .out = s->c_out, .x = x, .gy = gy, .block = 64};
+    weight_grad_job job = {
+        .x = images_x(s, x),
+        .gy = images_y(s, gy),
+        .up = s->pad_h,
+        .left = s->pad_w,
+        .in = s->c_in,
+        .out = s->c_out,
+        .block = 64};
+    job.tiles = tile_images(&job.gy);
     job.in_blocks = rk_ceil_div(s->c_in, CHANNEL_BLOCK), job.out_blocks = rk_ceil_div(s->c_out, CHANNEL_BLOCK);
     size_t blocks = job.in_blocks * job.out_blocks, count = s->c_out * 9 * s->c_in;
     job.parts = rk_max(1, rk_min(rk_ceil_div(RK_PIECES, blocks), tile_count(&job.tiles) / job.block));
