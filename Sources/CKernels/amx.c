@@ -257,8 +257,8 @@ static void configure(void) {
 
 #define LOAD(tile, from, part, half) _tile_loadd(tile, from + (2 * (part) + (half)) * TILE, 64)
 
-/// c [32, 32], or its first 16 rows, = the product of `cells` cells, plus `added` where that is given. Tiles 0 to 3 hold
-/// sums, 4 and 5 A's parts, 6 and 7 B's; each is loaded while the products before it run.
+/// c [32, 32], or its first 16 rows, = the product of `cells` cells, plus `added` where that is given. Tiles 0 to 3
+/// hold sums, 4 and 5 A's parts, 6 and 7 B's; each is loaded while the products before it run.
 RK_INLINE void multiply_cells(
     size_t parts, bool both, size_t cells, const uint16_t *a, const uint16_t *b, const float *added, size_t added_row,
     float *c, size_t row) {

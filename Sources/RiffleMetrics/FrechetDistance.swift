@@ -1,4 +1,3 @@
-import Glibc
 import RiffleTensor
 
 extension Metrics {
@@ -39,6 +38,7 @@ extension Metrics {
         guard a.features == b.features else {
             throw RiffleError("", "statistics differ in features, \(a.features) and \(b.features)")
         }
+        if a.mean.isSame(as: b.mean), a.covariance.isSame(as: b.covariance) { return 0 }
         return try withoutGradient { try Spread(a).distance(to: Spread(b)) }
     }
 }
@@ -72,11 +72,8 @@ struct Spread {
     }
 
     private func isSame(as other: Spread) -> Bool {
-        func areSame(_ a: Tensor, _ b: Tensor) -> Bool {
-            a.shape == b.shape && memcmp(a.pointer, b.pointer, a.count * a.dtype.size) == 0
-        }
-        return unit == other.unit && freedom == other.freedom && trace == other.trace && areSame(mean, other.mean)
-            && areSame(factor, other.factor)
+        unit == other.unit && freedom == other.freedom && mean.isSame(as: other.mean)
+            && factor.isSame(as: other.factor)
     }
 
     /// The power of two in whose units numbers are at most 2; 1 where nothing is gained.
@@ -106,7 +103,7 @@ struct Spread {
         for part in parts {
             try Interrupt.check()
             let centred = try columns(part) - mean
-            squares += try centred.square().sum().item()
+            squares += try centred.square().sum([1]).sum().item()
             let stacked = try factor.map { try .cat([$0, centred], 1) } ?? centred
             factor = stacked.shape[1] > features ? try LinearAlgebra.triangle(stacked) : stacked
         }

@@ -36,7 +36,7 @@ extension Metrics {
     ///   - smallest: the samples of the first subset.
     ///   - seed: the seed of the subsets; the same seed gives the same subsets.
     /// - Throws: `RiffleError` when there are no more samples than in the smallest subset, or as `frechetDistance`
-    /// does.
+    ///   does.
     /// - Source: Chong and Forsyth 2019, 1911.07023; sizes as their own code has them.
     package static func frechetLimit(
         _ features: Tensor, to reference: FeatureStatistics, points: Int = 15, smallest: Int = 5000, seed: UInt64 = 0
@@ -50,8 +50,7 @@ extension Metrics {
             throw RiffleError(
                 "",
                 "\(points) subsets from \(smallest) samples to all of \(n): there are 2 subsets or more, of 2 "
-                    + "samples or "
-                    + "more, and more samples than the smallest has")
+                    + "samples or more, and more samples than the smallest has")
         }
         var random = RandomSource(seed: seed)
         return try withoutGradient {

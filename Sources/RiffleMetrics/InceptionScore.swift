@@ -11,7 +11,7 @@ extension Metrics {
     ///   - logits: `[n, classes]`.
     ///   - parts: into how many the samples are divided, in their order.
     /// - Throws: `RiffleError` when the shape does not fit, numbers are not finite, or there are fewer samples than
-    /// parts.
+    ///   parts.
     /// - Source: Salimans et al. 2016, section 4.
     package static func inceptionScore(logits: Tensor, parts: Int = 10) throws -> Estimate {
         try withoutGradient {

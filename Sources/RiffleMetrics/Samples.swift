@@ -1,3 +1,4 @@
+import Glibc
 import RiffleTensor
 
 extension Tensor {
@@ -14,6 +15,11 @@ extension Tensor {
             throw RiffleError("", "\(name) \(shape) holds numbers that are NaN or infinite")
         }
         return rows
+    }
+
+    /// Whether shape, type and all bits are the same.
+    func isSame(as other: Tensor) -> Bool {
+        shape == other.shape && dtype == other.dtype && memcmp(pointer, other.pointer, count * dtype.size) == 0
     }
 }
 
