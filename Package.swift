@@ -109,7 +109,9 @@ if let runtime = Context.environment["RIFFLE_FUZZ"] {
         .target(name: "CFuzzer", path: "Tests/CFuzzer"),
         .executableTarget(
             name: "ReaderFuzzer",
-            dependencies: ["CFuzzer", "CZlib", "RiffleData", "RiffleIO", "RiffleNN", "RiffleRuns", "RiffleTensor"],
+            dependencies: [
+                "CFuzzer", "CZlib", "RiffleData", "RiffleIO", "RiffleMetrics", "RiffleNN", "RiffleRuns", "RiffleTensor",
+            ],
             path: "Tests/ReaderFuzzer", exclude: ["seeds"],
             linkerSettings: [.unsafeFlags([runtime]), .linkedLibrary("stdc++")]),
     ]

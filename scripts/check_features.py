@@ -16,7 +16,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-import time
 
 import lpips
 import numpy as np
@@ -61,6 +60,14 @@ def randomize(network):
     return network.eval()
 
 
+def filled(network, weights):
+    """A network with the weights of a file, or random ones."""
+    if weights is None:
+        return randomize(network)
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    return network.eval()
+
+
 def pictures(count, side):
     bytes = (uniform(1000, count * side * side * 3) * 256).astype(np.uint8)
     return torch.from_numpy(bytes.reshape(count, side, side, 3))
@@ -75,10 +82,10 @@ class Inception:
     name, side, small = "inception-2015", 299, 75
     scaling = ([128], [128])
 
-    def __init__(self):
+    def __init__(self, weights=None):
         fid.load_state_dict_from_url = lambda *_, **__: fid._inception_v3(
             num_classes=1008, aux_logits=False, weights=None).state_dict()
-        self.network = randomize(fid.fid_inception_v3())
+        self.network = filled(fid.fid_inception_v3(), weights)
 
     def __call__(self, x):
         n, result = self.network, {}
@@ -102,8 +109,8 @@ class Layered:
 
     side, small, scaling = 224, 64, IMAGENET
 
-    def __init__(self):
-        self.network = randomize(self.make())
+    def __init__(self, weights=None):
+        self.network = filled(self.make(), weights)
 
     def __call__(self, x):
         result = {}
@@ -144,13 +151,18 @@ class EfficientNetLite0:
     name, side, small = "efficientnet-lite0", 224, 64
     scaling = ([127], [128])
 
-    def __init__(self):
-        self.network = randomize(EfficientNet.from_name("efficientnet-lite0"))
+    def __init__(self, weights=None):
+        self.network = filled(EfficientNet.from_name("efficientnet-lite0"), weights)
+        for index, name in {0: "reduction_1", 2: "reduction_2", 4: "reduction_3", 10: "reduction_4",
+                            15: "reduction_5"}.items():
+            keep = lambda _, __, value, name=name: self.reductions.__setitem__(name, value)
+            self.network._blocks[index].register_forward_hook(keep)
 
     def __call__(self, x):
+        self.reductions = {}
         # The package pads for pictures of 224 pixels; other even sizes that halve five times pad the same.
         values = self.network.extract_features(x).mean((2, 3))
-        return {"features": values, "logits": self.network._fc(values)}
+        return {**self.reductions, "features": values, "logits": self.network._fc(values)}
 
 
 NETWORKS = [Inception, VGG16, AlexNet, SqueezeNet, EfficientNetLite0]
@@ -219,9 +231,8 @@ def check(riffle):
                 riffle.data.save("{folder}/y.npy", features(riffle.data.load("{folder}/x.npy")))""")
             mean = values.mean((2, 3)) if values.dim() == 4 else values
             fine &= compare(f"{network.name} {tap}", np.load(folder / "y.npy"), mean.numpy())
-        x = pictures(32, network.side)
-        np.save(folder / "x.npy", x.numpy().astype(np.int32))
-        race(riffle, folder, network, weights, scaled(x, *network.scaling))
+        np.save(folder / "x.npy", pictures(32, network.side).numpy().astype(np.int32))
+        race(riffle, folder, network, weights)
     for name, make in [("alex", AlexNet), ("vgg", VGG16), ("squeeze", SqueezeNet)]:
         lines = pathlib.Path(lpips.__file__).parent / "weights" / "v0.1" / f"{name}.pth"
         distance, network = lpips.LPIPS(net=name, pnet_rand=True, verbose=False), make()
@@ -235,24 +246,48 @@ def check(riffle):
     sys.exit(0 if fine else 1)
 
 
-def race(riffle, folder, network, weights, x, rounds=3):
-    """Pictures a second at batch 32: the best of some rounds, the two in turn."""
-    best = {"riffle": 0, "torch": 0}
+# What PyTorch's side of a race runs in a process of its own, as Riffle's side does.
+TORCH = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import check_features as checks, torch
+network = next(x for x in checks.NETWORKS if x.name == sys.argv[2])(sys.argv[3])
+x = checks.scaled(checks.pictures(32, network.side), *network.scaling)
+def once():
+    start = time.perf_counter()
+    with torch.no_grad():
+        network(x)
+    return time.perf_counter() - start
+once()
+print(min(once() for _ in range(3)))
+"""
+
+
+def race(riffle, folder, network, weights, rounds=3):
+    """Pictures a second at batch 32 and the process's peak memory: the best of some rounds, the two in turn."""
+    script = folder / "race.lua"
+    script.write_text(f"""local riffle = require "riffle"
+        local features = riffle.metrics.features("{weights}")
+        local x = riffle.data.load("{folder}/x.npy")
+        features(x)
+        local best = math.huge
+        for _ = 1, 3 do
+          local start = riffle.clock()
+          features(x)
+          best = math.min(best, riffle.clock() - start)
+        end
+        print(best)""")
+    here = str(pathlib.Path(__file__).resolve().parent)
+    commands = {"riffle": [riffle, script], "torch": [sys.executable, "-c", TORCH, here, network.name, weights]}
+    best = {name: (0, math.inf) for name in commands}
     for _ in range(rounds):
-        with torch.no_grad():
-            start = time.perf_counter()
-            network(x)
-        best["torch"] = max(best["torch"], len(x) / (time.perf_counter() - start))
-        seconds = float(run(riffle, folder, f"""
-            local features = riffle.metrics.features("{weights}")
-            local x = riffle.data.load("{folder}/x.npy")
-            features(x)
-            local start = riffle.clock()
-            features(x)
-            print(riffle.clock() - start)"""))
-        best["riffle"] = max(best["riffle"], len(x) / seconds)
-    print(f"{network.name:20} {best['riffle']:7.1f} pictures/s, torch {best['torch']:7.1f}, "
-          f"ratio {best['riffle'] / best['torch']:.2f}")
+        for name, command in commands.items():
+            done = subprocess.run(["/usr/bin/env", "time", "-f", "%M", *command], capture_output=True, text=True, check=True)
+            speed = 32 / float(done.stdout.split()[0])
+            best[name] = max(best[name][0], speed), min(best[name][1], int(done.stderr.split()[-1]) / 1024)
+    ratios = best["riffle"][0] / best["torch"][0], best["riffle"][1] / best["torch"][1]
+    print("{:20} {:7.1f} pictures/s and {:5.0f} MiB, torch {:7.1f} and {:5.0f}, ratios {:.2f} and {:.2f}".format(
+        network.name, *best["riffle"], *best["torch"], *ratios), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ package final class LatentSource: SampleSource {
     package let count: Int
     package let sampleShape: Shape
     package let labels: Labels?
+    package let origin: String?
     private let path: String
     private let x: StoredTensor
     private let texts: (tokens: StoredTensor, summary: StoredTensor)?
@@ -49,6 +50,7 @@ package final class LatentSource: SampleSource {
             throw file.error("expected labels or texts, found labels, tokens and summary")
         }
         self.path = path
+        origin = path
         self.x = x
     }
 

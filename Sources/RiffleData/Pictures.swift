@@ -138,6 +138,7 @@ package final class PictureSet: SampleSource {
     package var isAtHand: Bool { source.isAtHand }
     package var labels: Labels? { source.labels }
     package var title: String { source.title }
+    package var origin: String? { source.origin }
 
     package func copy(_ draw: Draw, to numbers: UnsafeMutableBufferPointer<Float>) throws -> Bool {
         if skipsBroken, brokenPictures.withLock({ $0[draw.number] != nil }) { return false }

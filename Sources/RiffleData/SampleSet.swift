@@ -100,6 +100,8 @@ package protocol SampleSource: AnyObject, Sendable {
     func text(of samples: [Int]) throws -> (tokens: Tensor, summary: Tensor)?
     /// What the samples are called in protocols, such as a folder's name.
     var title: String { get }
+    /// The path of the files that the samples come from, if any.
+    var origin: String? { get }
     /// What it holds, in words.
     /// - Parameter count: the number of samples in words, such as `10` or `8 of 10`.
     func description(_ count: String) -> String

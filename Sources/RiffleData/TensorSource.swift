@@ -4,7 +4,7 @@ import RiffleTensor
 package final class TensorSource: SampleSource {
     package let labels: Labels?
     private let x: Tensor
-    private let origin: String?
+    package let origin: String?
 
     /// - Parameters:
     ///   - x: floats `[n, ...]`.

@@ -11,9 +11,13 @@ package struct Evaluation {
         package let network: Network
         /// Jumps of a network with two times, else Euler steps, where nil.
         package let method: NumberedSamples.Method?
+        /// The model's own numbers of evaluations; those of all models where nil.
+        package let evaluations: [Int]?
 
-        package init(_ name: String, _ network: Network, _ method: NumberedSamples.Method? = nil) {
-            (self.name, self.network, self.method) = (name, network, method)
+        package init(
+            _ name: String, _ network: Network, _ method: NumberedSamples.Method? = nil, evaluations: [Int]? = nil
+        ) {
+            (self.name, self.network, self.method, self.evaluations) = (name, network, method, evaluations)
         }
     }
 
@@ -25,7 +29,9 @@ package struct Evaluation {
     /// A model at one number of evaluations.
     package struct Row {
         package let model: String
+        package let sampler: NumberedSamples.Method
         package let evaluations: Int
+        package let count: Int
         package let measurements: [Measurement]
         package let secondsPerSample: Double
     }
@@ -67,6 +73,7 @@ package struct Evaluation {
     /// - Throws: `RiffleError` where a model can use none of the numbers, or what a measure throws.
     package func rows(progress: (String) -> Void = { _ in }) throws -> [Row] {
         try check()
+        let best = measures.contains(.lpips) ? try teacherPictures(progress) : nil
         var rows: [Row] = []
         for model in models {
             for samples in try usable(model) {
@@ -74,11 +81,11 @@ package struct Evaluation {
                 progress(title)
                 let made = try pictures(of: samples, title)
                 defer { pictureMeasures.forget(made) }
-                let measurements = try measures.map { try measure($0, made) }
+                let measurements = try measures.map { try measure($0, made, beside: best) }
                 rows.append(
                     Row(
-                        model: model.name, evaluations: samples.evaluations, measurements: measurements,
-                        secondsPerSample: try secondsPerSample(samples)))
+                        model: model.name, sampler: samples.method, evaluations: samples.evaluations, count: count,
+                        measurements: measurements, secondsPerSample: try secondsPerSample(samples)))
             }
         }
         return rows
@@ -101,7 +108,7 @@ package struct Evaluation {
 
     private func usable(_ model: Model) throws -> [NumberedSamples] {
         var refusal: (any Error)?
-        let found = evaluations.compactMap { count -> NumberedSamples? in
+        let found = (model.evaluations ?? evaluations).compactMap { count -> NumberedSamples? in
             do {
                 return try NumberedSamples(
                     model.network, seed: seed, evaluations: count, method: model.method, batch: batch)
@@ -122,7 +129,26 @@ package struct Evaluation {
         return Pictures(name: title, count: count, store)
     }
 
-    private func measure(_ measure: Measure, _ made: Pictures) throws -> Measurement {
+    /// The samples of the teacher with its largest number of evaluations, which all samples are compared with.
+    private func teacherPictures(_ progress: (String) -> Void) throws -> Pictures {
+        guard let model = models.first(where: { $0.name == teacher ?? models[0].name }),
+            let samples = try usable(model).max(by: { $0.evaluations < $1.evaluations })
+        else { throw RiffleError("", "there is no teacher to compare with") }
+        let title = title(model, samples)
+        guard folder == nil else { return try pictures(of: samples, title) }
+        progress("\(title), to compare with")
+        // No folder keeps them, and making them anew for each row would take longer than all else.
+        var bytes: [UInt8] = []
+        try Memory.check(count * samples.sampleShape.count)
+        for first in stride(from: 0, to: count, by: batch) {
+            try Interrupt.check()
+            bytes += try ByteImages(samples(first..<min(first + batch, count))).bytes
+        }
+        let images = ByteImages(bytes, shape: samples.sampleShape)
+        return try Pictures(name: title, count: count) { images.part($0) }
+    }
+
+    private func measure(_ measure: Measure, _ made: Pictures, beside best: Pictures?) throws -> Measurement {
         switch measure {
         case .fid: return try pictureMeasures.frechet(reference, .pictures(made))
         case .kid:
@@ -130,11 +156,8 @@ package struct Evaluation {
                 pictures(reference), made, subsets: 100, size: 1000, seed: seed)
         case .precisionRecall: return try pictureMeasures.precisionRecall(pictures(reference), made, neighbours: 3)
         case .lpips:
-            guard let perceptual, let model = models.first(where: { $0.name == teacher ?? models[0].name }),
-                let best = try usable(model).max(by: { $0.evaluations < $1.evaluations })
-            else { throw RiffleError("", "there is no teacher to compare with") }
-            return try perceptual.measure(
-                pictures(of: best, title(model, best)), made, batch: batch, note: "noise of seed \(seed)")
+            guard let perceptual, let best else { throw RiffleError("", "there is no teacher to compare with") }
+            return try perceptual.measure(best, made, batch: batch, note: "noise of seed \(seed)")
         }
     }
 

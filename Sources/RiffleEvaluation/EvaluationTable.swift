@@ -11,32 +11,38 @@ package final class EvaluationTable: CustomStringConvertible {
     /// The measures' names, in order.
     private var names: [String] { rows.first?.measurements.flatMap { $0.values.map(\.name) } ?? [] }
 
-    /// Aligned columns, and below them the protocol of each measure.
+    /// Aligned columns, and below them what the protocols of all rows have in common, a line for each measure.
     package var description: String {
-        let head = ["model", "evaluations"] + names + ["seconds a sample"]
+        let head = ["model", "sampler", "evaluations", "samples"] + names + ["seconds a sample"]
         let cells = rows.map { row in
-            [row.model, "\(row.evaluations)"] + row.measurements.flatMap { $0.values.map { riffleFormat($0.value) } }
+            [row.model, row.sampler.rawValue, "\(row.evaluations)", "\(row.count)"]
+                + row.measurements.flatMap { $0.values.map { riffleFormat($0.value) } }
                 + [riffleFormat(row.secondsPerSample)]
         }
         let widths = head.indices.map { column in ([head] + cells).map { $0[column].count }.max() ?? 0 }
         let lines = ([head] + cells).map { line in
             line.enumerated().map { index, text in
                 let space = String(repeating: " ", count: widths[index] - text.count)
-                return index == 0 ? text + space : space + text
+                return index < 2 ? text + space : space + text
             }.joined(separator: "  ")
         }
         return (lines + protocols).joined(separator: "\n")
     }
 
-    /// The first row's protocols, in which each row's own samples stand.
-    private var protocols: [String] { rows.first?.measurements.map { "\($0.name): \($0.protocolText)" } ?? [] }
+    private var protocols: [String] {
+        (rows.first?.measurements ?? []).enumerated().map { index, first in
+            let shared = first.parts.filter { part in rows.allSatisfy { $0.measurements[index].parts.contains(part) } }
+            return "\(first.name): \(shared.joined(separator: ", "))"
+        }
+    }
 
     /// Every number with its protocol.
     package var value: Value {
         .list(
             rows.map { row in
                 var fields: [String: Value] = [
-                    "model": .string(row.model), "evaluations": .integer(row.evaluations),
+                    "model": .string(row.model), "sampler": .string(row.sampler.rawValue),
+                    "evaluations": .integer(row.evaluations), "samples": .integer(row.count),
                     "seconds_per_sample": .number(row.secondsPerSample),
                 ]
                 for measurement in row.measurements {
@@ -66,9 +72,10 @@ package final class EvaluationTable: CustomStringConvertible {
             text.contains { ",\"\n\r".contains($0) } ? "\"\(text.replacing("\"", with: "\"\""))\"" : text
         }
         let measures = rows.first?.measurements.map { "\($0.name) protocol" } ?? []
-        let head = ["model", "evaluations"] + names + ["seconds_per_sample"] + measures
+        let head = ["model", "sampler", "evaluations", "samples"] + names + ["seconds_per_sample"] + measures
         let lines = rows.map { row in
-            [row.model, "\(row.evaluations)"] + row.measurements.flatMap { $0.values.map { riffleExact($0.value) } }
+            [row.model, row.sampler.rawValue, "\(row.evaluations)", "\(row.count)"]
+                + row.measurements.flatMap { $0.values.map { riffleExact($0.value) } }
                 + [riffleExact(row.secondsPerSample)] + row.measurements.map(\.protocolText)
         }
         return ([head] + lines).map { $0.map(quoted).joined(separator: ",") + "\r\n" }.joined()

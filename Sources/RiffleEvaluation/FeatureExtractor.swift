@@ -17,7 +17,8 @@ package final class FeatureExtractor {
     private let function: (Tensor) throws -> Tensor
     private let scaling: PixelScaling
 
-    package static let usualBatch = 32
+    /// More pictures at a time are hardly faster, and the values of the first layers take more memory than all else.
+    package static let usualBatch = 8
 
     /// A network of a file.
     /// - Parameters:
@@ -48,7 +49,7 @@ package final class FeatureExtractor {
             String("\(form.title)-\(tap)-\(origin.sha256.prefix(16))".map { $0.isLetter || $0.isNumber ? $0 : "-" })
         }
         isFID = form == Inception.self && tap == form.usualTap && origin?.isPublished == true
-        side = form.side
+        side = network.side
         scaling = form.scaling
         self.batch = batch
         function = { try network.values($0, at: [tap])[0].spatialMean() }
@@ -110,7 +111,15 @@ package final class FeatureExtractor {
             throw file.error("its tensors are those of no feature network: \(known)")
         }
         let layered = featuresAlone ? form as? LayeredNetwork.Type : nil
-        let network = try layered?.init(start: .zero, hasClassifier: false) ?? form.init(start: .zero)
+        let network: FeatureNetwork
+        do {
+            let shapes = Dictionary(file.entries.map { ($0.name, $0.shape) }) { $1 }
+            network = try withoutNumbers {
+                try layered?.init(start: .zero, hasClassifier: false) ?? form.network(of: shapes)
+            }
+        } catch let error as RiffleError where error.kind == .mistake {
+            throw file.error(error.message)
+        }
         let names = try network.load(from: path, strict: layered == nil)
         guard names.missing.isEmpty else {
             throw file.error("of \(form.title) it lacks \(names.missing.joined(separator: ", "))")

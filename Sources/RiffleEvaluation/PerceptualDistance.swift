@@ -2,25 +2,34 @@ import RiffleIO
 import RiffleNN
 import RiffleTensor
 
-/// LPIPS with the weights of two files: a classifier's, and those by channel.
+/// LPIPS with the weights of two files, a classifier's and those by channel; or the same without weights by channel.
 package final class PerceptualDistance {
     private let network: LPIPS
     package let title: String
+    /// LPIPS where channels are weighed as published, else PD.
+    package let name: String
 
     /// - Parameters:
-    ///   - backbone: a file of AlexNet's, VGG-16's or SqueezeNet 1.1's weights, or the name of a published one.
-    ///   - weights: the file of weights by channel that goes with it; the published one where nil.
+    ///   - backbone: a file of a feature network's weights, or the name of a published one.
+    ///   - weights: the file of weights by channel that goes with it. Where nil, AlexNet, VGG-16 and SqueezeNet 1.1
+    ///     have the published one, and other networks weigh all channels alike.
     /// - Throws: `RiffleError` that names the file.
     package init(backbone: String, weights: String? = nil) throws {
         let path = try PublishedWeights.path(of: backbone)
         let classifier = try FeatureExtractor.network(of: path, featuresAlone: true)
-        let form = type(of: classifier)
+        let form = type(of: classifier), origin = try WeightsOrigin(path, network: form.title)
+        guard weights != nil || classifier is LayeredNetwork else {
+            network = try LPIPS(classifier, start: nil)
+            title = "cosines on \(form.title) \(origin), \(form.perceptualTaps.joined(separator: " "))"
+            name = "PD"
+            return
+        }
         network = try LPIPS(classifier, start: .zero)
         let lines = try PublishedWeights.path(of: weights ?? "lpips-\(form.title)")
         try network.load(from: lines)
         title =
-            "lpips 0.1 on \(form.title) \(try WeightsOrigin(path, network: form.title)), weights "
-            + "\(try WeightsOrigin(lines, network: "lpips-\(form.title)"))"
+            "lpips 0.1 on \(form.title) \(origin), weights \(try WeightsOrigin(lines, network: "lpips-\(form.title)"))"
+        name = "LPIPS"
     }
 
     /// The distances of pictures from those of the same number, `[n]`.
@@ -44,7 +53,7 @@ package final class PerceptualDistance {
         }
         let n = Double(a.count), mean = sum / n
         return Measurement(
-            [("LPIPS", mean)], deviation: max(0, squares / n - mean * mean).squareRoot(),
-            [title, "\(a.count) pairs of \(a.name) and \(b.name)", note])
+            [(name, mean)], deviation: max(0, squares / n - mean * mean).squareRoot(),
+            [title, "\(b.count) samples of \(b.name)", "beside those of \(a.name)", note])
     }
 }

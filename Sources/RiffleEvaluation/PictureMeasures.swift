@@ -44,14 +44,14 @@ package final class PictureMeasures {
             try forEachFeatures(pictures) { try sums.add($0) }
         }
         let kept = KeptStatistics(
-            try sums.statistics(), name: pictures.name, origin: (extractor.title, extractor.sizing(resize)))
+            try sums.statistics(), name: pictures.name, origin: origin)
         known[ObjectIdentifier(pictures), default: (pictures, nil, nil)].statistics = kept
         return kept
     }
 
     private func forEachFeatures(_ pictures: Pictures, _ body: (Tensor) throws -> Void) throws {
         try pictures.forEachFeatures(
-            extractor.batch, name: extractor.fileName.map { "\($0)-\(resize.rawValue)" },
+            extractor.batch, name: featuresName,
             make: {
                 try Interrupt.check()
                 return try extractor.features(of: $0, resize)
@@ -68,7 +68,7 @@ package final class PictureMeasures {
     /// - Throws: `RiffleError` for fewer than two pictures, and statistics of other features.
     /// - Source: Heusel et al. 2017, equation 6.
     package func frechet(_ reference: Side, _ made: Side) throws -> Measurement {
-        let (a, b) = (try statistics(reference), try statistics(made))
+        let (a, b) = (try referenceStatistics(reference), try statistics(made))
         let value = try Metrics.frechetDistance(a.statistics, b.statistics)
         let features = a.statistics.features
         let few =
@@ -84,7 +84,7 @@ package final class PictureMeasures {
     /// - Throws: `RiffleError` for statistics in place of the pictures that are measured, and too few of them.
     /// - Source: Chong and Forsyth 2020, 1911.07023.
     package func frechetAtInfinity(_ reference: Side, _ made: Pictures, seed: UInt64) throws -> Measurement {
-        let a = try statistics(reference)
+        let a = try referenceStatistics(reference)
         let limit = try Metrics.frechetLimit(features(of: made), to: a.statistics, seed: seed).limit
         return measurement(
             [(extractor.isFID ? "FID at infinity" : "FD at infinity", limit)], reference, .pictures(made),
@@ -136,15 +136,35 @@ package final class PictureMeasures {
 
     // MARK: - Parts
 
+    /// Statistics that are read where they were kept beside the pictures, and else kept there.
+    private func referenceStatistics(_ side: Side) throws -> KeptStatistics {
+        guard case .pictures(let pictures) = side, known[ObjectIdentifier(pictures)]?.statistics == nil,
+            let kept = try ReferenceStatistics(of: pictures, features: featuresName)
+        else { return try statistics(side) }
+        if let found = kept.read() {
+            let statistics = KeptStatistics(found, name: pictures.name, origin: origin)
+            known[ObjectIdentifier(pictures), default: (pictures, nil, nil)].statistics = statistics
+            return statistics
+        }
+        let statistics = try statistics(of: pictures)
+        kept.keep(statistics.statistics)
+        return statistics
+    }
+
+    private var origin: (features: String, sizing: String) { (extractor.title, extractor.sizing(resize)) }
+
+    /// A name for files of features; nil where nothing tells them from others.
+    private var featuresName: String? { extractor.fileName.map { "\($0)-\(resize.rawValue)" } }
+
     private func statistics(_ side: Side) throws -> KeptStatistics {
         switch side {
         case .pictures(let pictures): return try statistics(of: pictures)
         case .statistics(let kept):
-            if let origin = kept.origin, origin != (extractor.title, extractor.sizing(resize)) {
+            if let other = kept.origin, other != origin {
                 throw RiffleError(
                     "",
-                    "the statistics of \(kept.name) are of \(origin.features), \(origin.sizing), and the "
-                        + "features are of \(extractor.title), \(extractor.sizing(resize))")
+                    "the statistics of \(kept.name) are of \(other.features), \(other.sizing), and the "
+                        + "features are of \(origin.features), \(origin.sizing)")
             }
             return kept
         }

@@ -9,21 +9,25 @@ package final class Pictures {
     /// What they are called in protocols.
     package let name: String
     package let count: Int
+    /// The path of the files that they come from, if any.
+    let origin: String?
     private let read: (Range<Int>) throws -> ByteImages
     /// The folder that has the pictures, and keeps their features.
     private let store: SampleStore?
 
     /// - Parameter read: gives pictures by their numbers, from 0.
     /// - Throws: `RiffleError` where there are none.
-    package init(name: String, count: Int, read: @escaping (Range<Int>) throws -> ByteImages) throws {
+    package init(
+        name: String, count: Int, origin: String? = nil, read: @escaping (Range<Int>) throws -> ByteImages
+    ) throws {
         guard count >= 1 else { throw RiffleError("", "there are no pictures to measure") }
-        (self.name, self.count, self.read) = (name, count, read)
+        (self.name, self.count, self.origin, self.read) = (name, count, origin, read)
         store = nil
     }
 
     /// The first samples of a folder, which are there.
     package init(name: String, count: Int, _ store: SampleStore) {
-        (self.name, self.count, self.store) = (name, count, store)
+        (self.name, self.count, self.origin, self.store) = (name, count, nil, store)
         read = { range in
             let bytes = try store.chunks(of: count).filter { $0.overlaps(range) }.flatMap { chunk in
                 let part = chunk.clamped(to: range), first = chunk.lowerBound
@@ -49,7 +53,9 @@ package final class Pictures {
             throw RiffleError(
                 "", "the set's samples are \(set.sampleShape), and pictures are [height, width, channels]")
         }
-        try self.init(name: set.title, count: set.count) { try ByteImages(set.batch($0.map { Draw($0) }).x) }
+        try self.init(name: set.title, count: set.count, origin: set.source.origin) {
+            try ByteImages(set.batch($0.map { Draw($0) }).x)
+        }
     }
 
     /// - Parameter range: numbers of pictures, from 0.

@@ -5,6 +5,8 @@ package enum Examples {
         ("quickstart", PackageResources.quickstart_lua),
         ("cifar10", PackageResources.cifar10_lua),
         ("pictures", PackageResources.pictures_lua),
+        ("paper_cifar10", PackageResources.paper_cifar10_lua),
+        ("classifier", PackageResources.classifier_lua),
         ("own_loss", PackageResources.own_loss_lua),
         ("compare", PackageResources.compare_lua),
         ("one_step", PackageResources.one_step_lua),

@@ -1,5 +1,6 @@
 import RiffleData
 import RiffleIO
+import RiffleMetrics
 import RiffleNN
 import RiffleRuns
 import RiffleTensor
@@ -81,7 +82,11 @@ enum Reader: String, CaseIterable {
             try both(
                 { try Reader.tensors(path) },
                 { try both({ try Reader.samples(path) }, { try Reader.networks(path) }) })
-        case .npy, .npz: try both({ try Reader.tensors(path) }, { try Reader.pictures(path) })
+        case .npy: try both({ try Reader.tensors(path) }, { try Reader.pictures(path) })
+        case .npz:
+            try both(
+                { try Reader.tensors(path) },
+                { try both({ try Reader.pictures(path) }, { _ = try FeatureStatistics(contentsOf: path) }) })
         case .index, .torch, .pickle, .older: try Reader.tensors(path)
         case .zip: try both({ try Reader.entries(path) }, { try Reader.pictures(path) })
         case .json: _ = try JSON.text(JSON.read(path), nonFinite: .null)

@@ -66,6 +66,7 @@ import Testing
         "truth": "x * 2", "images": "riffle.rand(3, 4, 4, 3)", "image": "{ 8, 8, 3 }", "inputs": "3", "outputs": "2",
         "channels": "32", "width": "16", "alpha": "0.5", "steps": "4", "n": "5", "step": "3", "peak": "1",
         "total": "10", "nfe": "2", "scale": "2", "prediction": "'noise'", "lr": "0.1", "network": "colours",
+        "classes": "3",
         "reference": "riffle.rand(8, 4, 4, 3)", "made": "riffle.rand(12, 4, 4, 3)",
     ]
 

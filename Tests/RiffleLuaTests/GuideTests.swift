@@ -47,13 +47,32 @@ import Testing
         }
     }
 
-    @Test func cifar10() throws {
+    /// A folder with a file of CIFAR-10 that has 64 pictures.
+    private func cifarFolder() throws -> String {
         let folder = temporaryFolder()
         let file = try #require(fopen("\(folder)/data_batch_1.bin", "w"))
         for record in 0..<64 {
             for byte in 0..<3073 { fputc(Int32(byte == 0 ? record % 10 : (record * 7 + byte) % 256), file) }
         }
         fclose(file)
+        return folder
+    }
+
+    /// A classifier is trained, and the papers' protocol measures with it.
+    @Test func paperProtocol() throws {
+        let folder = try cifarFolder()
+        #expect(try example("classifier", ["--data", folder], in: folder).contains("classifier sha"))
+        let shown = try example(
+            "paper_cifar10",
+            ["--small", "--data", folder, "--samples", "2", "--features", "classifier.safetensors"], in: folder)
+        for words in ["FD: tf1 resize, classifier", "reference CIFAR-10 train 64", "FGM, Huang"] {
+            #expect(shown.contains(words), "\(shown)")
+        }
+        #expect(access("\(folder)/runs/paper/table.png", R_OK) == 0)
+    }
+
+    @Test func cifar10() throws {
+        let folder = try cifarFolder()
         #expect(
             try example("cifar10", ["--data", folder, "--samples", "2"], in: folder).contains("64 images of 10 classes")
         )

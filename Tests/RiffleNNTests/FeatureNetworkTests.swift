@@ -27,8 +27,8 @@ import Testing
         return try! JSONDecoder().decode(File.self, from: Data(contentsOf: path))
     }()
 
-    @Test(arguments: FeatureNetwork.all.map(\.title)) func valuesArePyTorchs(_ title: String) throws {
-        let form = try #require(FeatureNetwork.all.first { $0.title == title })
+    @Test(arguments: FeatureNetwork.published.map(\.title)) func valuesArePyTorchs(_ title: String) throws {
+        let form = try #require(FeatureNetwork.published.first { $0.title == title })
         let wanted = try #require(Self.file.networks[title])
         let network = try Self.drawn(form)
         let x = try form.scaling(Self.pictures(2, wanted.side))
@@ -56,6 +56,34 @@ import Testing
         let found = try withoutGradient { try distance(x.sliced(0, 0..<2), x.sliced(0, 2..<4)) }.doubles()
         #expect(found.count == 2)
         #expect(zip(found, Self.file.lpips).allSatisfy { abs($0 / $1 - 1) < 1e-4 }, "\(found)")
+    }
+
+    /// Without weights by channel the distance is that of weights of 1.
+    @Test func withoutWeightsChannelsCountAlike() throws {
+        let backbone = try Self.drawn(AlexNet.self)
+        let weighed = try LPIPS(backbone, start: .zero), plain = try LPIPS(backbone, start: nil)
+        try weighed.load(shapes: Self.shapes(of: weighed)) { try .ones(Self.shapes(of: weighed)[$0] ?? []) }
+        let x = try PixelScaling(shift: 127.5, scale: 127.5)(Self.pictures(4, 64))
+        let (a, b) = (try x.sliced(0, 0..<2), try x.sliced(0, 2..<4))
+        let found = try withoutGradient { try (plain(a, b).doubles(), weighed(a, b).doubles()) }
+        #expect(zip(found.0, found.1).allSatisfy { abs($0 / $1 - 1) < 1e-5 && $0 > 0.01 }, "\(found)")
+        #expect(message { _ = try LPIPS(Classifier(classes: 3)) }.contains("needs AlexNet, VGG-16 or SqueezeNet 1.1"))
+    }
+
+    /// A classifier's file says how large it is, and all of it takes gradients.
+    @Test func classifiersAreMadeOfTheirFiles() throws {
+        let classifier = try Classifier(classes: 5, side: 48, channels: 16)
+        let other = try Classifier.network(of: Self.shapes(of: classifier))
+        let state = Dictionary(uniqueKeysWithValues: try classifier.state().map { ($0.name, $0.tensor) })
+        try other.load(shapes: Self.shapes(of: classifier)) { try state[$0] ?? .zeros([]) }
+        let x = try Classifier.scaling(Self.pictures(3, 32))
+        #expect(other.side == 48 && other.summary == classifier.summary)
+        let values = try classifier.values(x, at: ["level1", "level4", "features", "logits"])
+        #expect(values.map(\.shape) == [[3, 16, 16, 16], [3, 2, 2, 128], [3, 128], [3, 5]])
+        #expect(try withoutGradient { try (other.forward([x]) - values[3]).abs().max().item() } == 0)
+        let gradients = try gradients(of: values[3].square().sum(), for: classifier.parameters.map(\.parameter.tensor))
+        #expect(try gradients.allSatisfy { try $0.abs().max().item() > 0 })
+        #expect(message { _ = try Classifier(classes: 1) }.contains("takes 2 or more classes"))
     }
 
     // MARK: - What both draw

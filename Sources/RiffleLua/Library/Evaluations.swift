@@ -9,7 +9,10 @@ enum EvaluationLibrary {
         Function(
             "metrics.by_nfe",
             [
-                Argument("models", .table, "networks by name, or { net =, sampler = } with a sampler of flow.samples"),
+                Argument(
+                    "models", .table,
+                    "networks by name, or { net =, sampler =, nfe = }, a sampler of flow.samples and its own numbers"
+                ),
                 Argument(
                     "reference", .any, "real pictures: images [n, h, w, c], a set, a path of either, or statistics"),
                 Argument(
@@ -68,25 +71,40 @@ enum EvaluationLibrary {
         }
     ]
 
-    /// A model of a table: a network, or one with a sampler.
+    /// A model of a table: a network, or one with a sampler and numbers of evaluations of its own.
     private static func model(_ name: String, _ value: Value) throws -> Evaluation.Model {
         if let network = Arguments([value]).optionalObject(0, as: Network.self) {
             return Evaluation.Model(name, network)
         }
-        guard case .table(let parts) = value, Set(parts.keys).isSubset(of: ["net", "sampler"]),
+        guard case .table(let parts) = value, Set(parts.keys).isSubset(of: ["net", "sampler", "nfe"]),
             let network = Arguments([parts["net"] ?? .none]).optionalObject(0, as: Network.self)
-        else { throw RiffleError("", "the model '\(name)' must be a network, or { net = NETWORK, sampler = NAME }") }
-        guard let word = Arguments([parts["sampler"] ?? .none]).optionalString(0) else {
-            return Evaluation.Model(name, network)
-        }
-        guard let method = NumberedSamples.Method(rawValue: word) else {
-            let words = NumberedSamples.Method.allCases.map(\.rawValue)
+        else {
             throw RiffleError(
-                "",
-                "the model '\(name)' has no sampler '\(word)'\(suggestion(for: word, among: words)); there are "
-                    + words.joined(separator: ", "))
+                "", "the model '\(name)' must be a network, or { net = NETWORK, sampler = NAME, nfe = { ... } }")
         }
-        return Evaluation.Model(name, network, method)
+        return Evaluation.Model(
+            name, network, try parts["sampler"].map { try sampler(name, $0) },
+            evaluations: try parts["nfe"].map { try evaluations(name, $0) })
+    }
+
+    private static func sampler(_ name: String, _ value: Value) throws -> NumberedSamples.Method {
+        let word = Arguments([value]).optionalString(0) ?? ""
+        if let method = NumberedSamples.Method(rawValue: word) { return method }
+        let words = NumberedSamples.Method.allCases.map(\.rawValue)
+        throw RiffleError(
+            "",
+            "the model '\(name)' has no sampler '\(word)'\(suggestion(for: word, among: words)); there are "
+                + words.joined(separator: ", "))
+    }
+
+    private static func evaluations(_ name: String, _ value: Value) throws -> [Int] {
+        let items: [Value] = if case .list(let items) = value { items } else { [value] }
+        let numbers = items.compactMap { item in if case .integer(let number) = item, number > 0 { number } else { nil }
+        }
+        guard !numbers.isEmpty, numbers.count == items.count else {
+            throw RiffleError("", "nfe of the model '\(name)' must be positive whole numbers, such as { 1, 2, 4 }")
+        }
+        return numbers
     }
 
     static let classes: [ObjectClass] = [
@@ -104,7 +122,8 @@ enum EvaluationLibrary {
             ],
             properties: [
                 Property(
-                    "rows", .list(.table), "A table each: model, evaluations, seconds_per_sample, and the measures.",
+                    "rows", .list(.table),
+                    "A table each: model, sampler, evaluations, samples, seconds_per_sample, the measures.",
                     get: { $0.value })
             ],
             count: { $0.rows.count }, describe: { $0.description })

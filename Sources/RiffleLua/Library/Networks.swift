@@ -31,15 +31,36 @@ enum NetworkLibrary {
                 return [.object(try file.network(arguments.optionalString("entry")))]
             },
             Function(
-                "nn.feature_network", [Argument("name", .choice(FeatureNetwork.all.map(\.title)))],
+                "nn.feature_network", [Argument("name", .choice(FeatureNetwork.published.map(\.title)))],
                 Doc(
                     "A published classifier of pictures, with random weights before net:load(path). "
                         + "metrics.features(net) makes features of pictures by it.",
                     shapes: "x [n, height, width, 3], scaled as its authors did -> logits [n, classes]",
                     example: "> riffle.nn.feature_network(\"squeezenet1.1\"):count()\n1235496")
             ) { arguments in
-                let form = FeatureNetwork.all.first { $0.title == arguments.string(0) } ?? Inception.self
+                let form = FeatureNetwork.published.first { $0.title == arguments.string(0) } ?? Inception.self
                 return [.object(try form.init(start: .fanIn))]
+            },
+            Function(
+                "nn.classifier",
+                [
+                    Argument("classes", .integer(2...65_536), "labels, which count from 1"),
+                    Argument(
+                        "size", .integer(16...1024), "the side of the pictures that it is trained on",
+                        default: .integer(32)),
+                    Argument(
+                        "channels", .integer(8...1024), "of the first level, a multiple of 8", default: .integer(32)),
+                ],
+                Doc(
+                    "A small classifier to train, whose file metrics.features and metrics.perceptual take.",
+                    shapes: "x [n, height, width, 3] from -1 to 1 -> logits [n, classes]",
+                    example: "> riffle.nn.classifier(10)(riffle.zeros(2, 32, 32, 3)):shape()\n[2, 10]")
+            ) {
+                [
+                    .object(
+                        try Classifier(
+                            classes: $0.integer("classes"), side: $0.integer("size"), channels: $0.integer("channels")))
+                ]
             },
             Function(
                 "network:two_timed", [Argument("net", .object("network"))],

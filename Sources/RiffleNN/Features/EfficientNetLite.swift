@@ -15,6 +15,7 @@ package final class EfficientNetLite0: FeatureNetwork {
     package override class var title: String { "efficientnet-lite0" }
     package override class var landmark: String { "_conv_stem.weight" }
     package override class var usualTap: String { "features" }
+    package override class var perceptualTaps: [String] { reductions.sorted { $0.key < $1.key }.map(\.value) }
     package override class var scaling: PixelScaling { PixelScaling(shift: 127, scale: 128) }
 
     package required init(start: Start) throws {
@@ -43,6 +44,11 @@ package final class EfficientNetLite0: FeatureNetwork {
         try super.init(start: start)
     }
 
+    /// The last blocks of each size, and the names under which `EfficientNet.extract_endpoints` gives their values.
+    private static let reductions = [
+        0: "reduction_1", 2: "reduction_2", 4: "reduction_3", 10: "reduction_4", 15: "reduction_5",
+    ]
+
     package override var children: [(name: String, module: Module)] {
         [
             ("_conv_stem", stem), ("_bn0", stemNorm), ("_blocks", blocks), ("_conv_head", head), ("_bn1", headNorm),
@@ -53,7 +59,7 @@ package final class EfficientNetLite0: FeatureNetwork {
     package override var stages: [Stage] {
         [Stage { [self] x in try named("_conv_stem") { try stem.keepingSize(x, stemNorm).clamp(0, 6) } }]
             + blocks.modules.enumerated().map { index, block in
-                Stage { [self] x in try named("_blocks.\(index)") { try block.forward([x]) } }
+                Stage(Self.reductions[index]) { [self] x in try named("_blocks.\(index)") { try block.forward([x]) } }
             }
             + [
                 Stage("features") { [self] x in

@@ -3,7 +3,7 @@ import RiffleTensor
 /// A network that was trained on pictures, and whose inner values describe them: distances between sets of pictures
 /// are computed from these values. Its parameters are those of a published file, under the file's names.
 ///
-/// It is evaluated and never trained: dropout is left out, and batch norm uses the file's statistics.
+/// Published networks are evaluated and never trained: dropout is left out, and batch norm uses the file's statistics.
 package class FeatureNetwork: Module {
     /// A step of the network. Values behind a step with a name, a tap, can be asked for.
     package struct Stage {
@@ -18,12 +18,12 @@ package class FeatureNetwork: Module {
 
     /// What the network is called in protocols, such as `inception-2015`.
     package class var title: String { "features" }
-    /// The height and width of the pictures that the network was trained on.
-    package class var side: Int { 224 }
     /// The tap that distances are usually computed from.
     package class var usualTap: String { "" }
     /// The name of a tensor by which the network's file is known.
     package class var landmark: String { "" }
+    /// The taps [n, height, width, channels] in which pictures are compared by position, from fine to coarse.
+    package class var perceptualTaps: [String] { [] }
     /// How bytes become the network's input.
     package class var scaling: PixelScaling { .imageNet }
 
@@ -33,6 +33,13 @@ package class FeatureNetwork: Module {
         isTraining = false
     }
 
+    /// The network whose tensors a file has, with zeros in place of the file's numbers.
+    /// - Throws: `RiffleError` where the shapes are those of no such network.
+    package class func network(of shapes: [String: Shape]) throws -> FeatureNetwork { try Self(start: .zero) }
+
+    /// The height and width of the pictures that the network was trained on.
+    package var side: Int { 224 }
+
     /// The steps in order.
     package var stages: [Stage] { [] }
 
@@ -40,7 +47,7 @@ package class FeatureNetwork: Module {
     package final var taps: [String] { stages.compactMap(\.name) }
 
     package final override var kind: String { Self.title.replacing("-", with: "_") }
-    package final override func blank() throws -> Module { try Self(start: .zero) }
+    package override func blank() throws -> Module { try Self(start: .zero) }
     package final override func forward(_ inputs: [Tensor]) throws -> Tensor {
         try values(inputs[0], at: taps.suffix(1)).first ?? inputs[0]
     }
@@ -67,10 +74,12 @@ package class FeatureNetwork: Module {
         return wanted.compactMap { found[$0] }
     }
 
-    /// All feature networks.
-    package static let all: [FeatureNetwork.Type] = [
+    /// Those with published weights.
+    package static let published: [FeatureNetwork.Type] = [
         Inception.self, VGG16.self, AlexNet.self, SqueezeNet.self, EfficientNetLite0.self,
     ]
+    /// All feature networks.
+    package static let all = published + [Classifier.self]
 }
 
 /// How the bytes of a picture become the input of a network: (byte - shift) / scale, in each channel.

@@ -10,7 +10,7 @@ package final class Inception: FeatureNetwork {
 
     package override class var title: String { "inception-2015" }
     package override class var landmark: String { "Mixed_7c.branch_pool.conv.weight" }
-    package override class var side: Int { 299 }
+    package override var side: Int { 299 }
     package override class var usualTap: String { "2048" }
     package override class var scaling: PixelScaling { PixelScaling(shift: 128, scale: 128) }
 

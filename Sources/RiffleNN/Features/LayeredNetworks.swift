@@ -30,6 +30,8 @@ package class LayeredNetwork: FeatureNetwork {
         [("features", features)] + (classifier.map { [("classifier", $0)] } ?? [])
     }
 
+    package override class var perceptualTaps: [String] { featureTaps.sorted { $0.key < $1.key }.map(\.value) }
+
     package override var stages: [Stage] {
         func stages(_ list: String, _ layers: Sequential, _ taps: [Int: String]) -> [Stage] {
             layers.modules.enumerated().map { index, layer in
@@ -58,12 +60,12 @@ package class LayeredNetwork: FeatureNetwork {
     }
 
     /// Feature maps of one size in the order of the linear layers.
-    fileprivate func flattened(_ x: Tensor, side: Int) throws -> Tensor {
-        guard x.shape[1] == side, x.shape[2] == side else {
+    fileprivate func flattened(_ x: Tensor, mapSide: Int) throws -> Tensor {
+        guard x.shape[1] == mapSide, x.shape[2] == mapSide else {
             throw RiffleError(
                 kind,
-                "the layers behind the features take pictures of \(Self.side) x \(Self.side) pixels, whose maps "
-                    + "are \(side) x \(side), not \(x.shape[1]) x \(x.shape[2])")
+                "the layers behind the features take pictures of \(side) x \(side) pixels, whose maps "
+                    + "are \(mapSide) x \(mapSide), not \(x.shape[1]) x \(x.shape[2])")
         }
         return try x.flattenedChannelsFirst()
     }
@@ -97,7 +99,7 @@ package final class VGG16: LayeredNetwork {
     override class func classifierLayers(_ start: Start) throws -> [Module] {
         try linearLayers(512 * 7 * 7, dropoutFirst: false, start)
     }
-    override func joint(_ x: Tensor) throws -> Tensor { try flattened(x, side: 7) }
+    override func joint(_ x: Tensor) throws -> Tensor { try flattened(x, mapSide: 7) }
 }
 
 /// AlexNet with one tower, the usual network of LPIPS.
@@ -123,7 +125,7 @@ package final class AlexNet: LayeredNetwork {
     override class func classifierLayers(_ start: Start) throws -> [Module] {
         try linearLayers(256 * 6 * 6, dropoutFirst: true, start)
     }
-    override func joint(_ x: Tensor) throws -> Tensor { try flattened(x, side: 6) }
+    override func joint(_ x: Tensor) throws -> Tensor { try flattened(x, mapSide: 6) }
 }
 
 /// SqueezeNet 1.1, the smallest network of LPIPS.

@@ -66,21 +66,52 @@ local x = made[1]:reshape(1, 8, 8, 3)
 assert(extractor(x):shape()[2] == 1280)
 assert((extractor(x) - metrics.features(net)(x)):abs():max():item() == 0)
 assert((extractor(x:slice(4, 1, 1)) - extractor(x:slice(4, 1, 1):expand(1, 8, 8, 3))):abs():max():item() == 0)
-fails("no values 'pool'; there are features, logits", function() metrics.features(path, { tap = "pool" }) end)
+fails("no values 'pool'; there are reduction_1, reduction_2", function() metrics.features(path, { tap = "pool" }) end)
 nn.linear(2, 3):save(path)
 fails("its tensors are those of no feature network", function() metrics.features(path) end)
 fails("the weights 'vgg16' are not there: put vgg16-397923af.pth", function() metrics.features("vgg16") end)
-fails("needs AlexNet, VGG-16 or SqueezeNet 1.1", function()
-  nn.feature_network("efficientnet-lite0"):save(path)
+fails("the weights 'lpips-alexnet' are not there", function()
+  nn.feature_network("alexnet"):save(path)
   metrics.perceptual(path)
 end)
 
+-- A classifier of one's own is a feature network, known by its file; distances that it is the backbone of are no LPIPS.
+local own = nn.classifier(2, { size = 16, channels = 8 })
+own:save(path)
+local extractor = metrics.features(path)
+assert(tostring(extractor):find("^classifier sha %x+$") and extractor(x):shape()[2] == 64)
+local distance_of = metrics.perceptual(path)
+local a, b = riffle.rand(4, 16, 16, 3), riffle.rand(4, 16, 16, 3)
+local apart = metrics.lpips(a, b, { network = distance_of })
+assert(apart.name == "PD" and apart.value > 0 and apart.protocol:find("cosines on classifier", 1, true), tostring(apart))
+assert(metrics.lpips(a, a, { network = distance_of }).value == 0)
+fails("takes 2 or more classes, a side of 16 or more, and channels in multiples of 8", function()
+  nn.classifier(2, { channels = 12 })
+end)
+
+-- Statistics of a reference are kept beside its files, by what the pictures are.
+local npy, kept = folder .. "/real.npy", folder .. "/real.npy.statistics"
+data.save(npy, real)
+local first = metrics.frechet(npy, made, { features = extractor })
+local listing = io.popen("ls " .. kept):read("a")
+assert(listing:find("^real.npy%-classifier%-features%-%x+%-tf1%-%x+.npz\n$"), listing)
+assert(metrics.frechet(npy, made, { features = extractor }).value == first.value)
+data.save(npy, real * 0.5)
+assert(metrics.frechet(npy, made, { features = extractor }).value ~= first.value)
+assert(select(2, io.popen("ls " .. kept):read("a"):gsub("\n", "")) == 2)
+
 -- Models by number of evaluations, and the files of the table.
 local teacher = nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1 }
-local found = metrics.by_nfe({ teacher = { net = teacher, sampler = "heun" }, student = teacher:two_timed() }, real, {
-  nfe = { 1, 2 }, n = 6, measures = { "fid", "precision_recall" }, features = features, teacher = "teacher" })
+local found = metrics.by_nfe({
+  teacher = { net = teacher, sampler = "heun", nfe = { 2 } }, student = teacher:two_timed(),
+}, real, { nfe = { 1, 4 }, n = 6, measures = { "fid", "precision_recall" }, features = features, teacher = "teacher" })
 assert(#found.rows == 3 and found.rows[1].model == "teacher" and found.rows[1].evaluations == 2)
-assert(found.rows[1].FD == found.rows[2].FD and found.rows[2]["FD protocol"]:find("noise of seed 0"))
+assert(found.rows[1].sampler == "heun" and found.rows[3].sampler == "jump" and found.rows[3].evaluations == 4)
+assert(found.rows[1].samples == 6 and found.rows[2]["FD protocol"]:find("noise of seed 0"))
+-- Below the table stands what all rows have in common.
+local text = tostring(found)
+assert(text:find("FD: tf1 resize, colours", 1, true) and text:find("noise of seed 0", 1, true), text)
+assert(not text:find("samples of student", 1, true), text)
 for _, ending in ipairs { "csv", "json", "png" } do
   found:save(folder .. "/table." .. ending)
   assert(io.open(folder .. "/table." .. ending)):close()
@@ -88,6 +119,9 @@ end
 fails("written as .csv, .json or .png", function() found:save(folder .. "/table.txt") end)
 fails("LPIPS needs its network", function()
   metrics.by_nfe({ teacher = teacher }, real, { measures = { "lpips" }, features = features })
+end)
+fails("nfe of the model 'teacher' must be positive whole numbers", function()
+  metrics.by_nfe({ teacher = { net = teacher, nfe = { 1, 0 } } }, real, { features = features })
 end)
 fails("the model 'teacher' has no sampler 'hewn'", function()
   metrics.by_nfe({ teacher = { net = teacher, sampler = "hewn" } }, real, { features = features })
