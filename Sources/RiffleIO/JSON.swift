@@ -21,6 +21,9 @@ package enum JSON {
         return text
     }
 
+    /// The JSON text of a string, in quotes.
+    package static func text(_ string: String) -> String { quoted(string) }
+
     /// The value of a JSON text. Null is `none`; a key that occurs twice has its last value.
     /// - Parameters:
     ///   - path: the file that errors name.

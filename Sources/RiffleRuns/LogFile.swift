@@ -22,16 +22,26 @@ package struct LogRow {
     static let ownKeys = ["step", "time", "seconds", "not_finite"]
 
     /// The row as a line of JSON. A number that is not finite is null, and `not_finite` says what it was.
-    func line() throws -> [UInt8] {
+    func line() -> [UInt8] {
         var text = "{\"step\": \(step), \"time\": \(time), \"seconds\": \(seconds)"
         var strange: [String] = []
         for (name, value) in values {
-            let key = try JSON.text(.string(name))
+            let key = JSON.text(name)
             if case .number(let number) = value, !number.isFinite { strange.append("\(key): \"\(number)\"") }
-            text += ", \(key): \(try JSON.text(value, nonFinite: .null))"
+            text += ", \(key): \(LogRow.text(value))"
         }
         if !strange.isEmpty { text += ", \"not_finite\": {\(strange.joined(separator: ", "))}" }
         return Array((text + "}\n").utf8)
+    }
+
+    private static func text(_ value: Value) -> String {
+        switch value {
+        case .number(let number): number.isFinite ? "\(number)" : "null"
+        case .integer(let integer): "\(integer)"
+        case .boolean(let boolean): "\(boolean)"
+        case .string(let text): JSON.text(text)
+        case .none, .tensor, .object, .list, .table: "null"
+        }
     }
 }
 
