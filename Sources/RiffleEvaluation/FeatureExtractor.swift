@@ -17,8 +17,8 @@ package final class FeatureExtractor {
     private let function: (Tensor) throws -> Tensor
     private let scaling: PixelScaling
 
-    /// More pictures at a time are hardly faster, and the values of the first layers take more memory than all else.
-    package static let usualBatch = 8
+    /// For functions of one's own; networks have theirs.
+    private static let usualBatch = 32
 
     /// A network of a file.
     /// - Parameters:
@@ -26,7 +26,7 @@ package final class FeatureExtractor {
     ///     published file.
     ///   - tap: which of the network's values; the usual ones where nil.
     /// - Throws: `RiffleError` that names the file when it cannot be read or is no network's that is known.
-    package convenience init(file path: String, tap: String? = nil, batch: Int = usualBatch) throws {
+    package convenience init(file path: String, tap: String? = nil, batch: Int? = nil) throws {
         let path = try PublishedWeights.path(of: path)
         let network = try FeatureExtractor.network(of: path)
         let origin = try WeightsOrigin(path, network: type(of: network).title)
@@ -35,7 +35,7 @@ package final class FeatureExtractor {
 
     /// A feature network with the weights that it has.
     package init(
-        _ network: FeatureNetwork, tap: String? = nil, origin: WeightsOrigin? = nil, batch: Int = usualBatch
+        _ network: FeatureNetwork, tap: String? = nil, origin: WeightsOrigin? = nil, batch: Int? = nil
     ) throws {
         let form = type(of: network)
         let tap = tap ?? form.usualTap
@@ -51,7 +51,7 @@ package final class FeatureExtractor {
         isFID = form == Inception.self && tap == form.usualTap && origin?.isPublished == true
         side = network.side
         scaling = form.scaling
-        self.batch = batch
+        self.batch = batch ?? form.usualBatch
         function = { try network.values($0, at: [tap])[0].spatialMean() }
     }
 
@@ -61,14 +61,14 @@ package final class FeatureExtractor {
     ///   - side: the side of the pictures that it takes; they stay as they are where nil.
     ///   - function: of pictures `[n, height, width, channels]` from -1 to 1; gives `[n, ...]`.
     package init(
-        title: String, side: Int?, batch: Int = usualBatch, function: @escaping (Tensor) throws -> Tensor
+        title: String, side: Int?, batch: Int? = nil, function: @escaping (Tensor) throws -> Tensor
     ) {
         self.title = title
         fileName = nil
         isFID = false
         self.side = side
         scaling = PixelScaling(shift: 127.5, scale: 127.5)
-        self.batch = batch
+        self.batch = batch ?? FeatureExtractor.usualBatch
         self.function = function
     }
 

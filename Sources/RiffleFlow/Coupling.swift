@@ -1,4 +1,5 @@
 import CKernels
+import RiffleNN
 import RiffleTensor
 
 /// Which noise goes with which sample of data in a batch.
@@ -6,7 +7,8 @@ package enum Coupling: String, Sendable, CaseIterable {
     /// In the order in which both were drawn, so that any noise may be paired with any sample.
     case independent
     /// The optimal transport between the two sides of the batch: the sum of |x0_i - x1_i|^2 is least (Pooladian et al.
-    /// 2023; Tong et al. 2023).
+    /// 2023; Tong et al. 2023). Where data have classes, it is one within each class: over the whole batch the noise of
+    /// a class would not be normal, and at sampling it is.
     case optimal
 
     /// The noise in the order in which it goes with the data.
@@ -16,9 +18,11 @@ package enum Coupling: String, Sendable, CaseIterable {
     /// - Parameters:
     ///   - noise: x0 [n, ...].
     ///   - data: x1, of the same shape.
+    ///   - condition: what the data are conditioned on, classes where anything.
     /// - Returns: the rows of `noise`, each once.
-    /// - Throws: `RiffleError` when the shapes differ, a number is not finite, or the matrix does not fit into memory.
-    package func pair(_ noise: Tensor, with data: Tensor) throws -> Tensor {
+    /// - Throws: `RiffleError` when the shapes differ, a number is not finite, the matrix does not fit into memory, or
+    ///   the data are conditioned on a text.
+    package func pair(_ noise: Tensor, with data: Tensor, _ condition: Condition? = nil) throws -> Tensor {
         guard self == .optimal else { return noise }
         guard noise.shape == data.shape, data.rank >= 1, noise.dtype.isFloating, data.dtype.isFloating else {
             throw RiffleError(
@@ -27,7 +31,36 @@ package enum Coupling: String, Sendable, CaseIterable {
                     + "(noise \(noise.dtype) \(noise.shape), data \(data.dtype) \(data.shape))")
         }
         guard data.count > 0, data.shape[0] > 1 else { return noise }
-        return try noise.take(Assignment(costs: Coupling.squaredDistances(data, noise)).columns())
+        guard let condition else { return try noise.take(Coupling.columns(noise, data)) }
+        let order = try Coupling.groups(condition, data.shape[0]).flatMap { rows in
+            // The class's own rows of the noise, in the order in which they go with the class's data.
+            let index = try Tensor(rows.map { Int32($0 + 1) }, [rows.count])
+            guard rows.count > 1 else { return [(rows[0], rows[0])] }
+            let columns = try Coupling.columns(noise.take(index), data.take(index)).doubles()
+            return rows.indices.map { (rows[$0], rows[Int(columns[$0]) - 1]) }
+        }
+        var rows = [Int32](repeating: 0, count: data.shape[0])
+        for (row, column) in order { rows[row] = Int32(column + 1) }
+        return try noise.take(Tensor(rows, [rows.count]))
+    }
+
+    /// The rows of the noise that go with the rows of the data, from 1.
+    private static func columns(_ noise: Tensor, _ data: Tensor) throws -> Tensor {
+        try Assignment(costs: squaredDistances(data, noise)).columns()
+    }
+
+    /// The rows of each class, from 0.
+    private static func groups(_ condition: Condition, _ n: Int) throws -> [[Int]] {
+        guard let labels = condition.tensors.first, condition.tensors.count == 1, labels.dtype == .int32,
+            labels.shape == [n]
+        else {
+            throw RiffleError(
+                "coupling",
+                "an optimal coupling pairs noise with data within each class, and a text has none; labels are one "
+                    + "int32 tensor [\(n)]; take coupling = 'independent'")
+        }
+        let numbers = labels.elements(Int32.self)
+        return Dictionary(grouping: 0..<n) { numbers[$0] }.sorted { $0.key < $1.key }.map(\.value)
     }
 
     /// |x_i - y_j|^2 for all pairs of n samples: float64 [n, n].

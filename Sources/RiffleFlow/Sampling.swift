@@ -84,9 +84,12 @@ package enum Sampler {
         }
     }
 
-    /// Samples in one evaluation: by a jump from 0 to 1, or an Euler step of a network with one time.
-    package static func generate(_ network: Network, _ z: Tensor, _ condition: Condition? = nil) throws -> Tensor {
-        try jump(network.stepping, z, along: [0, 1], condition).x
+    /// A generator's samples, usually by one evaluation.
+    package static func generate(
+        _ network: Network, _ z: Tensor, _ generation: Generation = Generation(), _ path: Path = .linear,
+        _ condition: Condition? = nil
+    ) throws -> Tensor {
+        try evaluating(network, z) { try generation(network, z.detach(), path, condition) }
     }
 
     private static func checkRange(_ times: [Double], _ operation: String) throws {

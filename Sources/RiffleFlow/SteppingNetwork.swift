@@ -26,14 +26,3 @@ extension Network {
     /// This network, or where it takes one time, its Euler steps.
     var stepping: Network { times == 2 ? self : SteppingNetwork(self) }
 }
-
-/// A generator's samples for noise, without dropout: by one jump from 0 to 1, or an Euler step z + v(z, 0) of a network
-/// with one time.
-func generated(_ generator: Network, _ noise: Tensor, _ condition: Condition?) throws -> Tensor {
-    try acting(as: "generator") {
-        let n = noise.shape[0]
-        return try generator.evaluating {
-            try generator.stepping.jump(noise, .zeros([n], noise.dtype), .ones([n], noise.dtype), condition)
-        }
-    }
-}

@@ -1,4 +1,5 @@
 import CKernels
+import RiffleNN
 import RiffleTensor
 import Testing
 
@@ -39,13 +40,31 @@ import Testing
         #expect(try Coupling.optimal.pair(same, with: same).doubles() == same.doubles())
     }
 
+    /// With classes each class has its own optimal coupling with its own noise; a text has no classes.
+    @Test func classesArePairedOnTheirOwn() throws {
+        let n = 120, (noise, data) = (try Tensor.randn([n, 2]), try Tensor.randn([n, 2]) * 2 + 1)
+        let names: [Int32] = [1, 5, 6], numbers = (0..<n).map { names[$0 % 3] }
+        let labels = try Tensor(numbers, [n])
+        let paired = try Coupling.optimal.pair(noise, with: data, Condition([labels]))
+        for label in names {
+            let rows = (0..<n).filter { numbers[$0] == label }
+            let index = try Tensor(rows.map { Int32($0 + 1) }, [rows.count])
+            let alone = try Coupling.optimal.pair(noise.take(index), with: data.take(index))
+            #expect(try (paired.take(index) - alone).abs().max().item() == 0)
+        }
+        #expect(
+            message {
+                _ = try Coupling.optimal.pair(noise, with: data, Condition([.zeros([n, 4, 8]), .zeros([n, 8])]))
+            }.contains("within each class, and a text has none"))
+    }
+
     private func message(_ body: () throws -> Void) -> String {
         let error = #expect(throws: RiffleError.self) { try body() }
         return error?.description ?? ""
     }
 
     @Test func mistakesAreReported() throws {
-        let pair = Coupling.optimal.pair
+        let pair = { try Coupling.optimal.pair($0, with: $1) }
         #expect(
             message { _ = try pair(.zeros([4, 2]), .zeros([4, 3])) }.contains(
                 "noise float32 [4, 2], data float32 [4, 3]"))

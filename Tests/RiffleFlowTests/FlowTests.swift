@@ -132,10 +132,20 @@ import Testing
         #expect(try (back - noise).abs().max().item() < 1e-12)
     }
 
-    @Test(arguments: [TimeSampling.uniform, .logitNormal(mean: -0.4, deviation: 1), .skewed, .gap])
+    @Test(arguments: [TimeSampling.uniform, .logitNormal(mean: -0.4, deviation: 1), .skewed, .gap, .start])
     func timesAreInOrder(_ times: TimeSampling) throws {
         let (s, t) = try times.pairs(10000)
         #expect(try s.min().item() >= 0 && t.max().item() <= 1 && (t - s).min().item() >= 0)
         if times == .uniform { #expect(abs(try s.mean().item() - 1.0 / 3) < 0.02) }
+        if times == .start { #expect(try s.max().item() == 0 && abs(t.mean().item() - 0.5) < 0.02) }
+        var limited = times
+        (limited.from, limited.to) = (0.25, 0.75)
+        let (first, second) = try limited.pairs(10000), single = try limited.sample(1000)
+        for drawn in [first, second, single] {
+            #expect(try drawn.min().item() >= 0.25 && drawn.max().item() <= 0.75)
+        }
+        limited.to = 0.25
+        let error = #expect(throws: RiffleError.self) { try limited.sample(3) }
+        #expect(error?.description.contains("no time lies between from = 0.25 and to = 0.25") ?? false)
     }
 }

@@ -88,6 +88,149 @@ private final class AffineGenerator: Network {
         #expect(abs(parts[0] + parts[2] - 2 * parts[1]) < 1e-5 && abs(parts[0] - parts[1]) > 1e-4)
     }
 
+    /// SiD's alpha 1.2 is a weight of -0.4: the gradient is a line in the weight.
+    @Test func weightOfL1MayBeNegative() throws {
+        let online = try GaussianFlow(times: 1, mean: 0.1, deviation: 0.8)
+        let slopes = try [1, 0, -0.4].map { weight in
+            try found(0.8, 0.1, online: online, shape: [1000, 1]) { $0.l1Weight = weight }
+        }
+        for index in 0..<2 {
+            let wanted = slopes[1][index] - 0.4 * (slopes[0][index] - slopes[1][index])
+            #expect(abs(slopes[2][index] - wanted) < 1e-12 * abs(wanted))
+        }
+    }
+
+    /// A generator that starts at t* takes the noise's part of the path's point there; steps go on from fresh noise.
+    @Test func generatorsStartLater() throws {
+        let (a, b, start) = (0.8, 0.1, 0.25), z = try Tensor.randn([500, 2], .float64)
+        let generator = try AffineGenerator(a, b)
+        let found = try Sampler.generate(generator, z, Generation(start: start))
+        let x = try z * (1 - start), wanted = try x + (x * (a - 1) + b) * (1 - start)
+        #expect(try (found - wanted).abs().max().item() < 1e-14)
+        var loss = FGMLoss()
+        loss.generation.start = start
+        Context.current.random = RandomSource(seed: 4)
+        let parts = try loss(generator, GaussianFlow(times: 1, mean: 0.1), teacher(), z).parts
+        Context.current.random = RandomSource(seed: 4)
+        // The same samples of a generator that makes them from the beginning.
+        let same = try AffineGenerator((1 - start) * (1 + (1 - start) * (a - 1)), (1 - start) * b)
+        let other = try FGMLoss()(same, GaussianFlow(times: 1, mean: 0.1), teacher(), z).parts
+        #expect(zip(parts, other).allSatisfy { abs($0.value - $1.value) < 1e-12 * abs($1.value) })
+        // An exact flow map keeps the distribution from step to step.
+        let map = try GaussianFlow(times: 2, mean: mean, deviation: deviation)
+        let many = try Sampler.generate(map, .randn([200_000, 1], .float64), Generation(steps: 3))
+        let middle = try many.mean().item(), spread = try (many - middle).square().mean().item().squareRoot()
+        #expect(abs(middle - mean) < 0.005 && abs(spread - deviation) < 0.005, "\(middle) \(spread)")
+    }
+
+    @Test func distillsOnPairs() throws {
+        let (z, x) = (try Tensor.randn([400, 3], .float64), try Tensor.randn([400, 3], .float64))
+        let generator = try AffineGenerator(0.8, 0.1), loss = try KDLoss()(generator, z, x)
+        try loss.total.backward()
+        let gap = try z * 0.8 + 0.1 - x
+        let wanted = [try (gap * z).mean().item() * 2, try gap.mean().item() * 2]
+        #expect(try abs(loss.total.item() - gap.square().mean().item()) < 1e-12)
+        #expect(try zip(generator.gradients(), wanted).allSatisfy { abs($0 - $1) < 1e-12 })
+    }
+
+    /// FreeFlow's prediction is AYF's Lagrangian form from noise, without its norm, to the bit; its correction has the
+    /// gradient of l (v - v*) along u(z, 0, 1), and both rest at the exact map.
+    @Test func gradientOfFreeFlow() throws {
+        let student = try GaussianFlow(times: 2, error: 0.3, mean: mean, deviation: deviation)
+        let online = try GaussianFlow(times: 1, mean: 0.4, deviation: 0.6), n = 300
+        func seeded<Result>(_ body: () throws -> Result) rethrows -> Result {
+            Context.current.random = RandomSource(seed: 9)
+            return try body()
+        }
+        let z = try seeded { () -> Tensor in
+            _ = try Tensor.rand([n], .float64)
+            return try .randn([n, 4], .float64)
+        }
+        func loss(_ correction: Double) throws -> (Loss, slope: Double) {
+            var method = FreeFlowLoss()
+            (method.correction, method.options.adaptivePower) = (correction, 0)
+            student.error.gradient = nil
+            let loss = try seeded { try method(student, online, teacher(), z) }
+            try loss.total.backward()
+            return (loss, try #require(student.error.gradient).item())
+        }
+        var ayf = AYFLoss()
+        (ayf.form, ayf.normaliser, ayf.options.times) = (.lagrangian, 0, .start)
+        let alone = try loss(0), both = try loss(0.5)
+        let prediction = try seeded { try ayf(student, teacher(), .zeros([n, 4], .float64)) }.total.item()
+        #expect(try alone.0.total.item() == prediction)
+        // The formula's correction, a second time.
+        let (zero, one) = (try Tensor.zeros([n], .float64), try Tensor.ones([n], .float64))
+        let push = try seeded { () -> Tensor in
+            _ = try Tensor.rand([n], .float64)
+            let r = try Tensor.rand([n], .float64), e = try Tensor.randn([n, 4], .float64)
+            let x = try Path.linear.point(e, z + student.average(z, zero, one).detach(), r)
+            return try online.velocity(x, r).detach() - teacher().velocity(x, r).detach()
+        }
+        func length(_ x: Tensor) throws -> Double { try x.square().mean([1]).sqrt().mean().item() }
+        let t = try seeded { try Tensor.rand([n], .float64) }
+        let (u, du) = try jvp([t], [one]) { try student.average(z, zero, $0[0]) }
+        let span = try t.alongside(z), end = try teacher().velocity(z + span * u, t)
+        let size = try length((u - (end - span * du)).detach()) / (length(push) + 1e-6)
+        // du/d(error) is cos (z - 3).
+        let wanted = try (push * (z - 3).cos()).mean().item() * 2 * 0.5 * size
+        #expect(abs(both.slope - alone.slope - wanted) < 1e-9, "\(both.slope - alone.slope), stated \(wanted)")
+
+        let exact = try GaussianFlow(times: 2, mean: mean, deviation: deviation)
+        let rests = try FreeFlowLoss()(exact, teacher(), GaussianFlow(times: 1, mean: mean, deviation: deviation), z)
+        #expect(rests.parts.allSatisfy { abs($0.value) < 1e-20 }, "\(rests.parts)")
+    }
+
+    /// The forces of drifting models by loops over their formula.
+    private func forces(_ made: [[Double]], _ data: [[Double]]) -> (forces: [[Double]], scale: Double) {
+        let points = made + data, n = made.count, width = made[0].count
+        func distance(_ x: [Double], _ y: [Double]) -> Double {
+            let square = zip(x, y).reduce(0.0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+            return max(square, 1e-8).squareRoot()
+        }
+        let all = made.map { x in points.map { distance(x, $0) } }
+        let mean = all.joined().reduce(0, +) / Double(n * points.count), scale = mean / Double(width).squareRoot()
+        var total = made.map { $0.map { _ in 0.0 } }
+        for radius in [0.02, 0.05, 0.2] {
+            var e = all
+            for i in 0..<n {
+                for j in points.indices { e[i][j] = exp(-(all[i][j] / mean + (i == j ? 100 : 0)) / radius) }
+            }
+            let columns = points.indices.map { j in e.reduce(0.0) { $0 + $1[j] } }
+            var force = total.map { $0.map { _ in 0.0 } }
+            for i in 0..<n {
+                let row = e[i].reduce(0, +)
+                let a = points.indices.map { j in max(1e-6, e[i][j] / row * (e[i][j] / columns[j])).squareRoot() }
+                let own = a[..<n].reduce(0, +), other = a[n...].reduce(0, +)
+                for j in points.indices {
+                    let pull = j < n ? -a[j] * other : a[j] * own
+                    for k in 0..<width { force[i][k] += pull * (points[j][k] - made[i][k]) / scale }
+                }
+            }
+            let square = force.joined().reduce(0.0) { $0 + $1 * $1 } / Double(n * width)
+            for i in 0..<n { for k in 0..<width { total[i][k] += force[i][k] / max(square, 1e-8).squareRoot() } }
+        }
+        return (total, scale)
+    }
+
+    @Test func forcesOfDrifting() throws {
+        let (n, m) = (5, 7), z = try Tensor.randn([n, 2], .float64), data = try Tensor.randn([m, 2], .float64) + 1
+        let generator = try AffineGenerator(0.8, 0.1), loss = try DriftingLoss()(generator, z, data)
+        func rows(_ x: Tensor) throws -> [[Double]] {
+            let numbers = try x.doubles()
+            return (0..<x.shape[0]).map { [numbers[2 * $0], numbers[2 * $0 + 1]] }
+        }
+        let (total, scale) = try forces(rows(z * 0.8 + 0.1), rows(data)), count = Double(2 * n)
+        let wanted = total.joined().reduce(0.0) { $0 + $1 * $1 } / count
+        let value = try loss.total.item()
+        #expect(abs(value - wanted) < 1e-6 * wanted, "\(value), stated \(wanted)")
+        try loss.total.backward()
+        let along = zip(total.joined(), try z.doubles()).reduce(0.0) { $0 + $1.0 * $1.1 }
+        let slope = -2 * along / (count * scale)
+        #expect(abs(try generator.gradients()[0] - slope) < 1e-6 * abs(slope))
+        #expect(throws: RiffleError.self) { try DriftingLoss()(generator, z, data.sliced(0, 0..<1)) }
+    }
+
     /// DMD's gradient is that of w (d - d*), at the generator's samples: w = 1 / mean |x1 - d*|.
     @Test func gradientOfDMD() throws {
         let (a, b) = (0.8, 0.1), generator = try AffineGenerator(a, b),

@@ -147,6 +147,19 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
             return try setting.u(setting.live)
                 - (setting.teacher.velocity(end, setting.jumps.t) - setting.span * setting.slopeAtEnd(setting.target))
         },
+        LossCase(
+            "facm",
+            { student, teacher, x, target in
+                var loss = FACMLoss()
+                (loss.anchorWeight, loss.options.adaptivePower) = (0, 0)
+                return try loss(student, teacher, x, target: target)
+            }, times: { (try .rand([$0], .float64), try .ones([$0], .float64)) }
+        ) { setting in
+            let s = setting.jumps.s, now = try setting.u(setting.target)
+            let g = try now - (setting.v + setting.span * setting.slopeAtStart(setting.target, along: setting.v))
+            let step = try (1 - s.sqrt()).alongside(setting.jumps.x) * g.clamp(-1, 1)
+            return try (setting.u(setting.live) - (now - step)) * (s * (.pi / 2)).cos().sqrt().alongside(step)
+        },
         itvm(.segmentQuotient) { setting, first, rest in
             let difference = try setting.arrival(setting.live) - first.end(setting.u(setting.live, first))
             return try difference / rest(setting.target).span() - setting.u(setting.target, rest(setting.target))

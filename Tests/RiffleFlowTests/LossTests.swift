@@ -61,6 +61,30 @@ import Testing
         #expect(abs(own - twin) < 1e-12 && own == none)
     }
 
+    /// From points of its own a student needs no data, and the exact map has nothing to learn there either.
+    @Test(arguments: [0.0, 0.3]) func pointsOfOnesOwnNeedNoData(_ error: Double) throws {
+        let (student, teacher) = (try GaussianFlow(times: 2, error: error), try GaussianFlow(times: 1))
+        var lfmd = LFMDLoss()
+        lfmd.options.points = .own
+        func value(_ data: Tensor) throws -> Double {
+            Context.current.random = RandomSource(seed: 2)
+            return try lfmd(student, teacher, data).total.item()
+        }
+        let found = try value(.zeros([200, 1], .float64))
+        #expect(try found == value(.full([200, 1], 40, .float64)) && (error == 0) == (found < 1e-20))
+        // The points are those to which the student jumps: the loss is that of data-free jumps from there.
+        Context.current.random = RandomSource(seed: 2)
+        let (s, t) = try TimeSampling.uniform.pairs(200, .float64), z = try Tensor.randn([200, 1], .float64)
+        let x = try z + s.alongside(z) * student.average(z, .zeros([200], .float64), s)
+        let (u, du) = try jvp([t], [.ones([200], .float64)]) { try student.average(x, s, $0[0]) }
+        let span = try (t - s).alongside(x), end = try teacher.velocity(x + span * u, t)
+        #expect(try abs(found - (u + span * du - end).square().mean().item()) <= 1e-12 * max(found, 1e-12))
+        var flow = MeanFlowLoss()
+        flow.options.points = .own
+        let mistake = #expect(throws: RiffleError.self) { try flow(student, nil, .zeros([4, 1], .float64)) }
+        #expect(mistake?.description.contains("points = 'own' needs a teacher") ?? false)
+    }
+
     /// The segment forms ask the student alone, which is exact; the others have the last step's error.
     @Test(arguments: ITVMLoss.Terminal.allCases, [FixedStepMethod.euler, .midpoint, .heun])
     func itvmShrinks(_ terminal: ITVMLoss.Terminal, _ lastStep: FixedStepMethod) throws {

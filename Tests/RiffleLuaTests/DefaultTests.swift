@@ -174,6 +174,10 @@ import Testing
         "fgm": { try FGMLoss()($0.teacher.copy(), $0.teacher.copy(), $0.teacher, $0.x) },
         "fgm_online": { try FGMOnlineLoss()($0.teacher.copy(), $0.teacher.copy(), $0.x) },
         "dmd": { try DMDLoss()($0.teacher.copy(), $0.teacher.copy(), $0.teacher, $0.x) },
+        "facm": { try FACMLoss()($0.student, $0.teacher, $0.x) },
+        "freeflow": { try FreeFlowLoss()($0.student, $0.teacher.copy(), $0.teacher, $0.x) },
+        "kd": { try KDLoss()($0.teacher.copy(), $0.x, $0.x) },
+        "drifting": { try DriftingLoss()($0.teacher.copy(), $0.x, $0.x) },
     ]
 
     @Test(arguments: LossMethod.all.map(\.name)) func lossesHaveSwiftsDefaults(_ name: String) throws {

@@ -52,7 +52,7 @@ package struct AYFLoss {
         if endsAtData {
             times = (try options.times.sample(data.shape[0], data.dtype), try .ones([data.shape[0]], data.dtype))
         }
-        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: name, times: times)
+        let batch = try FlowBatch(data, condition, options, roles, operation: name, times: times)
         var terms = Terms(options)
         try terms.add(name, residual(batch, roles), batch.jumps)
         return try terms.loss(name)

@@ -20,7 +20,7 @@ package struct AlphaFlowLoss {
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "alphaflow")
+        let batch = try FlowBatch(data, condition, options, roles, operation: "alphaflow")
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
         try terms.addVelocity(first, roles)

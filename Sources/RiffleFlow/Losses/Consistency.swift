@@ -35,7 +35,7 @@ package struct ConsistencyLoss {
         let (s, r, weight) = try times(n, data.dtype)
         let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
         let batch = try FlowBatch(
-            data, condition, options, for: roles.conditioned, operation: "consistency",
+            data, condition, options, roles, operation: "consistency",
             times: (s, .ones([n], data.dtype)))
         let later = try point(batch, r, roles)
         let jumps = batch.jumps

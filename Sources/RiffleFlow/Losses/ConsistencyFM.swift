@@ -28,7 +28,7 @@ package struct ConsistencyFMLoss {
         let r = try (s + gap).minimum(end)
         let roles = try Roles(student.stepping, teacher: teacher, target: target?.stepping)
         let batch = try FlowBatch(
-            data, condition, options, for: roles.conditioned, operation: "consistency_fm", times: (s, end))
+            data, condition, options, roles, operation: "consistency_fm", times: (s, end))
         let jumps = batch.jumps
         let point =
             roles.hasTeacher

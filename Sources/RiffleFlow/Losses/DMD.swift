@@ -6,11 +6,12 @@ import RiffleTensor
 ///
 ///     L = |x1 - sg (x1 - w (d(x_t) - d*(x_t)))|^2 / 2,  d = x_t + (1 - t) v(x_t),  w = 1 / mean |x1 - d*(x_t)|
 ///
-/// On the linear path; t is drawn between 0.02 and 0.98. The online network learns by `FGMOnlineLoss`.
+/// On the linear path; t is usually drawn between 0.02 and 0.98. The online network learns by `FGMOnlineLoss`.
 package struct DMDLoss {
     package var options = LossOptions()
+    package var generation = Generation()
 
-    package init() {}
+    package init() { (options.times.from, options.times.to) = (0.02, 0.98) }
 
     /// - Parameter noise: z [n, ...].
     package func callAsFunction(
@@ -21,9 +22,9 @@ package struct DMDLoss {
         guard options.path == .linear else {
             throw RiffleError("dmd", "the path must be linear, got \(options.path.rawValue)")
         }
-        let data = try generated(generator, noise, condition)
+        let data = try generation.trained(generator, noise, options.path, condition)
         let made = data.detach()
-        let t = try options.times.sample(noise.shape[0], noise.dtype).affine(0.96, 0.02)
+        let t = try options.times.sample(noise.shape[0], noise.dtype)
         let batch = try FlowBatch(
             made, condition, options, for: [("teacher", teacher), ("online", online)], operation: "dmd", times: (t, t))
         let jumps = batch.jumps
@@ -41,7 +42,8 @@ package struct DMDLoss {
 
 extension DMDLoss: LossWithOptions {
     static let method = LossMethod(
-        "dmd", DMDLoss.init, given: [.generator, .online, .teacher, .generatorNoise, .labels], [],
+        "dmd", DMDLoss.init, given: [.generator, .online, .teacher, .generatorNoise, .labels],
+        Generation.options.of(\.generation),
         shared: LossOptions.timing + [LossOptions.labelDropout] + LossOptions.measure,
         Doc(
             "Distribution matching distillation's gradient, for the generator.",

@@ -19,7 +19,7 @@ package struct EFMDLoss {
         throws -> Loss
     {
         let roles = try Roles(student, teacher: teacher)
-        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "efmd")
+        let batch = try FlowBatch(data, condition, options, roles, operation: "efmd")
         var terms = Terms(options)
         try terms.add("eulerian", roles.eulerianResidual(batch.jumps, at: roles.velocity(batch), gradient), batch.jumps)
         return try terms.loss("efmd")

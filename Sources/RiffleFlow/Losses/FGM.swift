@@ -11,10 +11,11 @@ import RiffleTensor
 ///
 /// v* is the teacher. The parameters of v and v* are frozen, and gradients pass through their inputs into the
 /// generator. With weight 1 the gradients are those of E |v* - v_g|^2 for the generator's true flow v_g; weight 0 is
-/// the setting of the paper's large text-to-image run. `ratio` is beta / alpha of RealUID (2509.22459, eq. 12), whose L
-/// has c times that ratio.
+/// the setting of the paper's large text-to-image run. Weight 2 - 2 a is twice SiD's loss for its alpha a: SiD's 1.2
+/// is -0.4. `ratio` is beta / alpha of RealUID (2509.22459, eq. 12), whose L has c times that ratio.
 package struct FGMLoss {
     package var options = LossOptions()
+    package var generation = Generation()
     package var l1Weight = 1.0
     package var ratio = 1.0
     /// Whether a sample's loss is divided by the mean of |c - v*|, a constant (SiD, 2404.04057).
@@ -32,7 +33,7 @@ package struct FGMLoss {
         if options.weight is LearnedWeight {
             throw RiffleError("fgm", "a learned weight needs a loss that is never negative; give a function")
         }
-        let data = try generated(generator, noise, condition)
+        let data = try generation.trained(generator, noise, options.path, condition)
         let t = try options.times.sample(noise.shape[0], noise.dtype)
         let batch = try FlowBatch(
             data, condition, options, for: [("teacher", teacher), ("online", online)], operation: "fgm", times: (t, t))
@@ -65,6 +66,7 @@ package struct FGMLoss {
 ///     L = alpha E |v(x_t) - (beta / alpha) c|^2 + (1 - alpha) E |v(x*_t) - ((1 - beta) / (1 - alpha)) c*|^2
 package struct FGMOnlineLoss {
     package var options = LossOptions()
+    package var generation = Generation()
     /// The share of generated data.
     package var alpha = 1.0
     /// beta of RealUID, which is near alpha; alpha itself where nil.
@@ -87,7 +89,7 @@ package struct FGMOnlineLoss {
                 "fgm_online",
                 alpha < 1 ? "alpha below 1 needs real data, x" : "x, real data, counts for nothing with alpha 1")
         }
-        let made = try withoutGradient { try generated(generator, noise, condition) }
+        let made = try withoutGradient { try generation.trained(generator, noise, options.path, condition) }
         let beta = beta ?? alpha
         var terms = Terms(options)
         func add(_ name: String, _ x: Tensor, _ condition: Condition?, weight: Double, factor: Double) throws {
@@ -110,20 +112,20 @@ extension FGMLoss: LossWithOptions {
         "fgm", FGMLoss.init, given: [.generator, .online, .teacher, .generatorNoise, .labels],
         [
             Option(
-                "l1_weight", \.l1Weight, .nonNegative,
-                "the weight of L1: 1 is exact, 0 is the setting of the paper's large run"),
+                "l1_weight", \.l1Weight, .fraction(-1...1e6),
+                "the weight of L1: 1 is exact, 0 the setting of the paper's large run, 2 - 2 alpha is SiD's"),
             Option("ratio", \.ratio, .fraction(0.5...2), "beta / alpha of RealUID, which is near 1"),
             Option(
                 "normalise", \.isNormalised, .boolean,
                 "whether each sample's loss is divided by the mean of |c - v*| (SiD)"),
-        ],
+        ] + Generation.options.of(\.generation),
         shared: LossOptions.timing + LossOptions.onGeneratedPath + [LossOptions.weighing],
         Doc(
             "Flow generator matching, data-free: the generator's loss.",
             formula: "L = l1_weight E |v* - v|^2 + E 2 <v* - v, v - c>, at x_t = (1 - t) e + t g(z), c = g(z) - e",
             example: LossMethod.example("fgm(teacher:copy(), teacher:copy(), teacher, z)"),
             source: "Huang et al. 2024, 2410.19310, eq. 4.11 and 4.12; ratio: RealUID, 2509.22459",
-            parts: [Doc.Part("l1", "|v* - v|^2, where l1_weight is above 0"), Doc.Part("l2", "2 <v* - v, v - c>")])
+            parts: [Doc.Part("l1", "|v* - v|^2, where l1_weight is not 0"), Doc.Part("l2", "2 <v* - v, v - c>")])
     ) { loss, arguments in
         try loss(
             arguments.object("generator"), arguments.object("online"), arguments.object("teacher"),
@@ -142,7 +144,7 @@ extension FGMOnlineLoss: LossWithOptions {
         [
             Option("alpha", \.alpha, .fraction(0.01...1), "the share of generated data (RealUID)"),
             Option("beta", \.beta, .fraction(0...1), "of RealUID, near alpha; alpha when not given"),
-        ],
+        ] + Generation.options.of(\.generation),
         shared: LossOptions.timing + LossOptions.onGeneratedPath + LossOptions.measure,
         Doc(
             "The loss of the online network, which learns between the generator's steps.",

@@ -19,7 +19,7 @@ package struct FMMLoss {
         let roles = try Roles(student)
         let s = try options.times.sample(n, data.dtype)
         let t = try options.times.sample(n, data.dtype)
-        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "fmm", times: (t, t))
+        let batch = try FlowBatch(data, condition, options, roles, operation: "fmm", times: (t, t))
         let back = batch.jumps.to(s)
         let forth = try back.from(back.end(roles.student(back)), s, to: t)
         let (u, du) = try roles.alongEnd(forth)

@@ -54,7 +54,7 @@ package struct ITVMLoss {
             throw RiffleError("itvm", "a relative offset is at most 1, got \(riffleFormat(offset))")
         }
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "itvm")
+        let batch = try FlowBatch(data, condition, options, roles, operation: "itvm")
         let parts = try JumpParts(batch.jumps, offset: offset, isRelative: isOffsetRelative)
         let start = initialWeight > 0 ? try batch.leading(initialFraction) : nil
         let needsEarlier = terminal == .laggedQuotient || terminal == .segmentQuotient || terminal == .segment

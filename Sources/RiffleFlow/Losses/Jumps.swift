@@ -47,11 +47,12 @@ struct FlowBatch {
     ///   - networks: those that will get the condition, by their roles. All must have a label for none where labels are
     ///   dropped.
     ///   - times: of the jumps, [n] each; drawn as the options say where nil.
+    ///   - own: the average velocity that leads from noise to points of the network's own, where the options ask.
     /// - Throws: `RiffleError` where the data are no batch of floats, or labels do not match it.
     init(
         _ data: Tensor, _ condition: Condition?, _ options: LossOptions,
         for networks: [(role: String, network: Network)], operation: String, noise: Tensor? = nil,
-        times: (s: Tensor, t: Tensor)? = nil, share: Double = 1
+        times: (s: Tensor, t: Tensor)? = nil, share: Double = 1, own: ((Jumps) throws -> Tensor)? = nil
     ) throws {
         let n = try Self.count(data, operation)
         let times = try times ?? options.times.pairs(n, data.dtype)
@@ -65,13 +66,31 @@ struct FlowBatch {
         if condition == nil, options.labelDropout > 0 {
             throw RiffleError(operation, "label_dropout drops labels, and none were given")
         }
-        self.noise = try noise ?? options.coupling.pair(.randn(data.shape, data.dtype), with: data)
+        self.noise = try noise ?? options.coupling.pair(.randn(data.shape, data.dtype), with: data, condition)
         self.data = data
         self.share = share
         let condition = try condition.map { try $0.dropping(options.labelDropout, networks) }
-        jumps = Jumps(
-            x: try options.path.point(self.noise, data, times.s), s: times.s, t: times.t, condition: condition)
+        var x = try options.path.point(self.noise, data, times.s)
+        if options.points == .own {
+            guard let own else {
+                throw RiffleError(operation, "points = 'own' needs a teacher that knows velocities there")
+            }
+            let zero = try Tensor.zeros([n], data.dtype)
+            let first = Jumps(x: self.noise, s: zero, t: times.s, condition: condition)
+            x = try first.end(own(first))
+        }
+        jumps = Jumps(x: x, s: times.s, t: times.t, condition: condition)
         velocity = try options.path.velocity(self.noise, data, times.s)
+    }
+
+    /// A batch for a student in its role, whose jumps may start at points of the target's own.
+    init(
+        _ data: Tensor, _ condition: Condition?, _ options: LossOptions, _ roles: Roles, operation: String,
+        times: (s: Tensor, t: Tensor)? = nil, share: Double = 1
+    ) throws {
+        try self.init(
+            data, condition, options, for: roles.conditioned, operation: operation, times: times, share: share,
+            own: roles.hasTeacher ? { try roles.target($0) } : nil)
     }
 
     /// Some rows of a batch.

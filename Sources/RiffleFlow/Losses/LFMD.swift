@@ -28,7 +28,7 @@ package struct LFMDLoss {
         throws -> Loss
     {
         let roles = try Roles(student, teacher: teacher)
-        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "lfmd")
+        let batch = try FlowBatch(data, condition, options, roles, operation: "lfmd")
         let jumps = batch.jumps
         var terms = Terms(options)
         if initialWeight > 0, let start = try batch.leading(initialFraction) {

@@ -9,12 +9,21 @@ package struct Loss {
     package let parts: [(name: String, value: Double)]
 }
 
+/// Where the jumps of a batch start.
+package enum Points: String, Sendable, CaseIterable {
+    /// On the path between noise and data.
+    case path
+    /// Where the target's own jump from fresh noise leads, so that a teacher is enough and data count for nothing.
+    case own
+}
+
 /// The options of every loss: how its points are drawn, and how residuals become one number.
 package struct LossOptions {
     package var times: TimeSampling = .uniform
     package var path: Path = .linear
     /// How noise is paired with data.
     package var coupling: Coupling = .independent
+    package var points: Points = .path
     /// The part of the labels that is replaced by "none".
     package var labelDropout = 0.0
     /// c of the pseudo-Huber norm sqrt(r^2 + c^2) - c (Song and Dhariwal 2023), where r^2 is the mean square over a
@@ -73,7 +82,7 @@ struct Terms {
 
     private mutating func add(_ name: String, _ losses: Tensor, weighted: Tensor, _ jumps: Jumps, weight: Double) throws
     {
-        guard weight > 0 else { return }
+        guard weight != 0 else { return }
         let term = try (options.weight?.weigh(weighted, jumps.s, jumps.t) ?? weighted).mean() * weight
         total = try total.map { try $0 + term } ?? term
         parts.append((name, try losses.mean().item()))

@@ -56,7 +56,10 @@ package struct LossMethod: Sendable {
             PFMMLoss.method, ProgressiveLoss.method, ShortcutLoss.method, ConsistencyLoss.method,
             ConsistencyFMLoss.method,
         ]
-        + [FGMLoss.method, FGMOnlineLoss.method, DMDLoss.method]
+        + [
+            FACMLoss.method, FGMLoss.method, FGMOnlineLoss.method, DMDLoss.method, FreeFlowLoss.method, KDLoss.method,
+            DriftingLoss.method,
+        ]
 }
 
 // MARK: - Students
@@ -80,7 +83,7 @@ extension LossMethod {
     /// A loss that needs a teacher.
     static func withTeacher<Method: LossWithOptions>(
         _ name: String, _ usual: @escaping @Sendable () -> Method, student: Argument = .student,
-        target: Argument = .target, _ options: [Option<Method>], shared: [Option<LossOptions>] = LossOptions.all,
+        target: Argument = .target, _ options: [Option<Method>], shared: [Option<LossOptions>] = LossOptions.students,
         _ doc: Doc,
         compute: @escaping @Sendable (Method, StudentArguments, _ teacher: Network) throws -> Loss
     ) -> LossMethod {
@@ -94,7 +97,7 @@ extension LossMethod {
     /// A loss that needs a teacher and has no target.
     static func withTeacher<Method: LossByTeacher>(
         _ name: String, _ usual: @escaping @Sendable () -> Method, student: Argument = .student,
-        _ options: [Option<Method>], shared: [Option<LossOptions>] = LossOptions.all, _ doc: Doc
+        _ options: [Option<Method>], shared: [Option<LossOptions>] = LossOptions.students, _ doc: Doc
     ) -> LossMethod {
         withTeacher(name, usual, student: student, target: .unusedTarget, options, shared: shared, doc) {
             try $0($1.student, $2, $1.data, $1.condition)
@@ -107,7 +110,7 @@ extension LossMethod {
         target: Argument = .target, _ options: [Option<Method>], _ doc: Doc
     ) -> LossMethod {
         let given = [student, .optionalTeacher, .data, target, .labels]
-        return LossMethod(name, usual, given: given, options, shared: LossOptions.all, doc.called(name)) {
+        return LossMethod(name, usual, given: given, options, shared: LossOptions.students, doc.called(name)) {
             let given = StudentArguments($1)
             return try $0(
                 given.student, $1.optionalObject("teacher"), given.data, target: given.target, given.condition)
@@ -209,7 +212,13 @@ extension LossOptions {
     ]
     /// The options of the path, of the coupling of noise with data on it, and of labels.
     static let onPath = [route, Option("coupling", \.coupling, "how noise is paired with data"), labelDropout]
+    /// Where students' jumps start.
+    private static let starts = Option<LossOptions>(
+        "points", \.points,
+        "where jumps start: on the path, or where the target's own jump from noise leads, which needs no data")
     package static let all = timing + onPath + measure
+    /// Those of students, who can make points of their own.
+    static let students = timing + onPath + [starts] + measure
     /// The same without a coupling, for generated data, which are mixed with independent noise.
     static let onGeneratedPath = [route, labelDropout]
 }

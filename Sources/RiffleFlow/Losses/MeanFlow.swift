@@ -27,7 +27,7 @@ package struct MeanFlowLoss {
     ) throws -> Loss {
         let name = isImproved ? "imf" : "meanflow"
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: name)
+        let batch = try FlowBatch(data, condition, options, roles, operation: name)
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
         try terms.addVelocity(first, roles)

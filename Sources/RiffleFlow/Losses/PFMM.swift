@@ -25,7 +25,7 @@ package struct PFMMLoss {
     {
         let roles = try Roles(student, teacher: teacher)
         let batch = try FlowBatch(
-            data, condition, options, for: roles.conditioned, operation: "pfmm",
+            data, condition, options, roles, operation: "pfmm",
             times: times(FlowBatch.count(data, "pfmm"), data.dtype))
         var terms = Terms(options)
         try terms.add(

@@ -24,7 +24,7 @@ package struct ProgressiveLoss {
         let s = try step.minimum(.scalar(Double(steps - 1), data.dtype)) * h
         let roles = try Roles(student.stepping, teacher: teacher)
         let batch = try FlowBatch(
-            data, condition, options, for: roles.conditioned, operation: "progressive", times: (s, s + h))
+            data, condition, options, roles, operation: "progressive", times: (s, s + h))
         var terms = Terms(options)
         try terms.add(
             "progressive", roles.student(batch.jumps) - roles.teacherAverage(batch.jumps, .euler, steps: 2), batch.jumps

@@ -48,7 +48,7 @@ package struct SelfDistillationLoss {
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: form.name)
+        let batch = try FlowBatch(data, condition, options, roles, operation: form.name)
         let (first, rest) = try batch.split(diagonal)
         var terms = Terms(options)
         try terms.addVelocity(first, roles)

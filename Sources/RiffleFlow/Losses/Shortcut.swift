@@ -28,7 +28,7 @@ package struct ShortcutLoss {
         func batch(_ rows: Range<Int>, _ times: (s: Tensor, t: Tensor)) throws -> FlowBatch? {
             guard !rows.isEmpty else { return nil }
             return try FlowBatch(
-                data.sliced(0, rows), condition?.rows(rows), options, for: roles.conditioned, operation: "shortcut",
+                data.sliced(0, rows), condition?.rows(rows), options, roles, operation: "shortcut",
                 times: times, share: Double(rows.count) / Double(n))
         }
         let first = try batch(0..<k, jumpTimes(k, data.dtype))

@@ -20,14 +20,14 @@ package struct TVMLoss {
         _ student: Network, _ teacher: Network?, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
     ) throws -> Loss {
         let roles = try Roles(student, teacher: teacher, target: target)
-        let batch = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "tvm")
+        let batch = try FlowBatch(data, condition, options, roles, operation: "tvm")
         let jumps = batch.jumps
         var terms = Terms(options)
         let (u, du) = try roles.alongEnd(jumps)
         try terms.add("terminal", u + jumps.span() * du - roles.instant(jumps.end(u), jumps.t, jumps.condition), jumps)
         if velocityWeight > 0 {
             let r = try options.times.sample(batch.count, data.dtype)
-            let other = try FlowBatch(data, condition, options, for: roles.conditioned, operation: "tvm", times: (r, r))
+            let other = try FlowBatch(data, condition, options, roles, operation: "tvm", times: (r, r))
             try terms.add(
                 "velocity", roles.student(other.jumps) - roles.velocity(other), other.jumps, weight: velocityWeight)
         }

@@ -36,10 +36,18 @@ enum GeneratorLibrary {
             [
                 Argument("net", .object("network"), "of one time or two"), Argument("z", .tensor, "noise [n, ...]"),
                 .labels,
-            ],
+            ] + Generation.options.arguments(of: Generation()) + [Argument("path", usual: Path.linear)],
             Doc(
-                "Samples by one evaluation, without gradients: z + v(z, 0), or with two times z + u(z, 0, 1).",
+                "A generator's samples, without gradients: z + v(z, 0), or with two times z + u(z, 0, 1).",
+                formula: "x + (1 - start) v(x, start), x = (1 - start) z on the linear path",
                 example: "> riffle.flow.generate(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2)):shape()\n[4, 2]")
-        ) { [.tensor(try Sampler.generate($0.object("net"), $0.tensor("z"), $0.condition("labels")))] },
+        ) {
+            let generation = try Generation.options.read($0, into: Generation())
+            return [
+                .tensor(
+                    try Sampler.generate(
+                        $0.object("net"), $0.tensor("z"), generation, $0.choice("path"), $0.condition("labels")))
+            ]
+        },
     ]
 }

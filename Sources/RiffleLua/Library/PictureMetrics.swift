@@ -19,8 +19,9 @@ enum PictureMetricsLibrary {
         Argument("made", .any, "the same of what is measured"),
     ]
     private static let batch = Argument(
-        "batch", .integer(1...65_536), "how many pictures the network takes at a time",
-        default: .integer(FeatureExtractor.usualBatch))
+        "batch", .integer(1...65_536),
+        "how many pictures the network takes at a time; as many as are fast in little memory when not given",
+        default: .none)
 
     static let functions: [Function] = [
         Function(
@@ -165,7 +166,8 @@ enum PictureMetricsLibrary {
             return [
                 measured(
                     try distance.measure(
-                        pictures(arguments, "a"), pictures(arguments, "b"), batch: arguments.integer("batch"),
+                        pictures(arguments, "a"), pictures(arguments, "b"),
+                        batch: arguments.optionalInteger("batch") ?? 32,
                         note: arguments.optionalString("note")))
             ]
         },
@@ -174,7 +176,7 @@ enum PictureMetricsLibrary {
     // MARK: - Arguments
 
     private static func extractor(_ arguments: Arguments) throws -> FeatureExtractor {
-        let batch = arguments.integer("batch"), tap = arguments.optionalString("tap")
+        let batch = arguments.optionalInteger("batch"), tap = arguments.optionalString("tap")
         let own = arguments.optionalObject("network", as: LuaFunction.self)
         let module = arguments.optionalObject("network", as: Module.self)
         if own != nil || module is Network || (module != nil && !(module is FeatureNetwork)) {

@@ -24,6 +24,9 @@ package class FeatureNetwork: Module {
     package class var landmark: String { "" }
     /// The taps [n, height, width, channels] in which pictures are compared by position, from fine to coarse.
     package class var perceptualTaps: [String] { [] }
+    /// How many pictures the network takes at a time where nobody says: the values of most networks' first layers take
+    /// more memory than all else, and more pictures at a time are hardly faster.
+    package class var usualBatch: Int { 8 }
     /// How bytes become the network's input.
     package class var scaling: PixelScaling { .imageNet }
 

@@ -106,6 +106,8 @@ package final class VGG16: LayeredNetwork {
 ///
 /// - Source: Krizhevsky 2014, 1404.5997; torchvision's alexnet-owt-7be5be79.pth.
 package final class AlexNet: LayeredNetwork {
+    /// Its first layer leaves a sixteenth of the pixels, and its last ones read 220 MB of weights each time.
+    package override class var usualBatch: Int { 32 }
     package override class var title: String { "alexnet" }
     package override class var landmark: String { "features.3.weight" }
     package override class var usualTap: String { "fc2" }
