@@ -79,7 +79,8 @@ package struct Evaluation {
             for samples in try usable(model) {
                 let title = title(model, samples)
                 progress(title)
-                let made = try pictures(of: samples, title)
+                // The teacher's samples are there, and their folder is in use, while others are compared with them.
+                let made = if let best, best.name == title { best } else { try pictures(of: samples, title) }
                 defer { pictureMeasures.forget(made) }
                 let measurements = try measures.map { try measure($0, made, beside: best) }
                 rows.append(
