@@ -11,6 +11,8 @@ local args = riffle.args {
   teacher = { kind = "path", help = "the teacher of pictures that examples/cifar10.lua saves, instead of a set" },
   steps = { kind = "integer", help = "6000 for points, 300 for pictures" },
   run = { "runs/one_step", help = "the folder of the generator of pictures" },
+  samples = { 256, help = "that pictures are measured by" },
+  features = { kind = "path", help = "weights of a feature network for that; see riffle weights" },
 }
 local steps = args.steps or args.teacher and 300 or 6000
 riffle.seed(1)
@@ -50,6 +52,15 @@ if args.teacher then
   image.save("one_step.png", flow.generate(generator, riffle.randn(16, 32, 32, 3)), { columns = 4 })
   generator:save("one_step.safetensors")
   print("drawn in one_step.png, saved in one_step.safetensors")
+  -- The distance from what the teacher makes in 32 evaluations: in the features of --features, where its weights are at
+  -- hand, else of small pictures' pixels, which see colours and little more.
+  local features = metrics.features(args.features or function(x) return x:avg_pool(8) end,
+    not args.features and { name = "pixels of small pictures" } or nil)
+  local many = flow.samples(teacher, { n = args.samples, nfe = 32, sampler = "heun" })
+  for name, net in pairs { teacher = teacher, generator = generator } do
+    local made = flow.samples(net, { n = args.samples, nfe = 1, seed = 1 })
+    print(name, metrics.frechet(many, made, { features = features, note = "1 evaluation against the teacher's 32" }))
+  end
   return
 end
 
