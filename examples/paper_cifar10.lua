@@ -2,8 +2,8 @@
 -- generator matching, and FID by number of evaluations beside the published figures. riffle paper_cifar10.lua --data
 -- FOLDER, which holds data_batch_*.bin; --teacher FILE takes torchcfm's published weights instead of training.
 -- On two cores one step of the whole protocol takes 22 s (teacher), 62 s (student) and 59 s (generator), months in all:
--- it is meant for a machine that is a hundred times as fast. --small does the whole of it in half an hour, with a small
--- network, few steps and few samples: its distances compare its own rows and nothing else.
+-- it is meant for a machine that is a hundred times as fast. --small does the whole of it with a small network, few
+-- steps and few samples, sized for half an hour: its distances compare its own rows and nothing else.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics
 
