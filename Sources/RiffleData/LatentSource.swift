@@ -10,7 +10,7 @@ package final class LatentSource: SampleSource {
     package let count: Int
     package let sampleShape: Shape
     package let labels: Labels?
-    package let origin: String?
+    package var origin: String? { path }
     private let path: String
     private let x: StoredTensor
     private let texts: (tokens: StoredTensor, summary: StoredTensor)?
@@ -50,7 +50,6 @@ package final class LatentSource: SampleSource {
             throw file.error("expected labels or texts, found labels, tokens and summary")
         }
         self.path = path
-        origin = path
         self.x = x
     }
 

@@ -135,15 +135,15 @@ package struct Evaluation {
         guard let model = models.first(where: { $0.name == teacher ?? models[0].name }),
             let samples = try usable(model).max(by: { $0.evaluations < $1.evaluations })
         else { throw RiffleError("", "there is no teacher to compare with") }
-        let title = title(model, samples)
-        guard folder == nil else { return try pictures(of: samples, title) }
+        let title = title(model, samples), made = try pictures(of: samples, title)
+        guard folder == nil else { return made }
         progress("\(title), to compare with")
         // No folder keeps them, and making them anew for each row would take longer than all else.
         var bytes: [UInt8] = []
         try Memory.check(count * samples.sampleShape.count)
         for first in stride(from: 0, to: count, by: batch) {
             try Interrupt.check()
-            bytes += try ByteImages(samples(first..<min(first + batch, count))).bytes
+            bytes += try made.bytes(first..<min(first + batch, count)).bytes
         }
         let images = ByteImages(bytes, shape: samples.sampleShape)
         return try Pictures(name: title, count: count) { images.part($0) }

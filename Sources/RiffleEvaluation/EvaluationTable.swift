@@ -11,16 +11,19 @@ package final class EvaluationTable: CustomStringConvertible {
     /// The measures' names, in order.
     private var names: [String] { rows.first?.measurements.flatMap { $0.values.map(\.name) } ?? [] }
 
+    /// The columns that say what a row is of, and those of its numbers.
+    private var head: [String] { ["model", "sampler", "evaluations", "samples"] + names }
+
+    private func cells(_ row: Evaluation.Row, _ text: (Double) -> String) -> [String] {
+        [row.model, row.sampler.rawValue, "\(row.evaluations)", "\(row.count)"]
+            + row.measurements.flatMap { $0.values.map { text($0.value) } } + [text(row.secondsPerSample)]
+    }
+
     /// Aligned columns, and below them what the protocols of all rows have in common, a line for each measure.
     package var description: String {
-        let head = ["model", "sampler", "evaluations", "samples"] + names + ["seconds a sample"]
-        let cells = rows.map { row in
-            [row.model, row.sampler.rawValue, "\(row.evaluations)", "\(row.count)"]
-                + row.measurements.flatMap { $0.values.map { riffleFormat($0.value) } }
-                + [riffleFormat(row.secondsPerSample)]
-        }
-        let widths = head.indices.map { column in ([head] + cells).map { $0[column].count }.max() ?? 0 }
-        let lines = ([head] + cells).map { line in
+        let table = [head + ["seconds a sample"]] + rows.map { cells($0) { riffleFormat($0) } }
+        let widths = table[0].indices.map { column in table.map { $0[column].count }.max() ?? 0 }
+        let lines = table.map { line in
             line.enumerated().map { index, text in
                 let space = String(repeating: " ", count: widths[index] - text.count)
                 return index < 2 ? text + space : space + text
@@ -72,13 +75,10 @@ package final class EvaluationTable: CustomStringConvertible {
             text.contains { ",\"\n\r".contains($0) } ? "\"\(text.replacing("\"", with: "\"\""))\"" : text
         }
         let measures = rows.first?.measurements.map { "\($0.name) protocol" } ?? []
-        let head = ["model", "sampler", "evaluations", "samples"] + names + ["seconds_per_sample"] + measures
-        let lines = rows.map { row in
-            [row.model, row.sampler.rawValue, "\(row.evaluations)", "\(row.count)"]
-                + row.measurements.flatMap { $0.values.map { riffleExact($0.value) } }
-                + [riffleExact(row.secondsPerSample)] + row.measurements.map(\.protocolText)
-        }
-        return ([head] + lines).map { $0.map(quoted).joined(separator: ",") + "\r\n" }.joined()
+        let lines = rows.map { row in cells(row) { riffleExact($0) } + row.measurements.map(\.protocolText) }
+        return ([head + ["seconds_per_sample"] + measures] + lines).map {
+            $0.map(quoted).joined(separator: ",") + "\r\n"
+        }.joined()
     }
 
     /// A panel a measure, a curve a model.

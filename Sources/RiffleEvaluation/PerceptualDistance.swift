@@ -6,6 +6,7 @@ import RiffleTensor
 package final class PerceptualDistance {
     private let network: LPIPS
     package let title: String
+    package static let usualBatch = 32
     /// LPIPS where channels are weighed as published, else PD.
     package let name: String
 
@@ -39,7 +40,9 @@ package final class PerceptualDistance {
 
     /// The mean over pairs, and the deviation over pairs.
     /// - Throws: `RiffleError` where the two differ in count or size.
-    package func measure(_ a: Pictures, _ b: Pictures, batch: Int = 32, note: String? = nil) throws -> Measurement {
+    package func measure(_ a: Pictures, _ b: Pictures, batch: Int = usualBatch, note: String? = nil) throws
+        -> Measurement
+    {
         guard a.count == b.count else {
             throw RiffleError("", "pictures are compared in pairs: \(a.name) has \(a.count), \(b.name) \(b.count)")
         }

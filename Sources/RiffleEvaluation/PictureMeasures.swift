@@ -141,13 +141,13 @@ package final class PictureMeasures {
         guard case .pictures(let pictures) = side, known[ObjectIdentifier(pictures)]?.statistics == nil,
             let kept = try ReferenceStatistics(of: pictures, features: featuresName)
         else { return try statistics(side) }
-        if let found = kept.read() {
+        if let found = try kept.read() {
             let statistics = KeptStatistics(found, name: pictures.name, origin: origin)
             known[ObjectIdentifier(pictures), default: (pictures, nil, nil)].statistics = statistics
             return statistics
         }
         let statistics = try statistics(of: pictures)
-        kept.keep(statistics.statistics)
+        try kept.keep(statistics.statistics)
         return statistics
     }
 

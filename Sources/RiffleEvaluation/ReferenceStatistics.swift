@@ -15,21 +15,27 @@ struct ReferenceStatistics {
     /// - Returns: nil where the features have no name, or the pictures come from no file.
     /// - Throws: `RiffleError` where a picture cannot be read.
     init?(of pictures: Pictures, features: String?) throws {
-        guard let features, let origin = pictures.origin, let place = origin.split(separator: "/").last else {
-            return nil
-        }
-        folder = "\(origin.dropLast(origin.reversed().prefix { $0 == "/" }.count)).statistics"
-        path = "\(folder)/\(place)-\(features)-\(try pictures.sha256().prefix(16)).npz"
+        guard let features, var data = pictures.origin else { return nil }
+        while data.hasSuffix("/") { data.removeLast() }
+        guard let name = data.split(separator: "/").last else { return nil }
+        folder = "\(data).statistics"
+        path = "\(folder)/\(name)-\(features)-\(try pictures.sha256().prefix(16)).npz"
     }
 
     /// Nil where there are none, or the file is damaged.
-    func read() -> FeatureStatistics? { fileExists(path) ? try? FeatureStatistics(contentsOf: path) : nil }
+    func read() throws -> FeatureStatistics? {
+        do { return try FeatureStatistics(contentsOf: path) } catch let error as RiffleError
+            where error.kind == .mistake
+        { return nil }
+    }
 
-    func keep(_ statistics: FeatureStatistics) {
+    func keep(_ statistics: FeatureStatistics) throws {
         do {
             try RunFolder.make(folder)
             try statistics.write(to: path)
-        } catch {}
+        } catch let error as RiffleError where error.kind == .mistake {
+            // The folder cannot be written, and the next measurement computes them once more.
+        }
     }
 }
 

@@ -32,16 +32,14 @@ package enum Coupling: String, Sendable, CaseIterable {
         }
         guard data.count > 0, data.shape[0] > 1 else { return noise }
         guard let condition else { return try noise.take(Coupling.columns(noise, data)) }
-        let order = try Coupling.groups(condition, data.shape[0]).flatMap { rows in
+        var order = [Int32](repeating: 0, count: data.shape[0])
+        for rows in try Coupling.groups(condition, data.shape[0]) {
             // The class's own rows of the noise, in the order in which they go with the class's data.
             let index = try Tensor(rows.map { Int32($0 + 1) }, [rows.count])
-            guard rows.count > 1 else { return [(rows[0], rows[0])] }
             let columns = try Coupling.columns(noise.take(index), data.take(index)).doubles()
-            return rows.indices.map { (rows[$0], rows[Int(columns[$0]) - 1]) }
+            for (row, column) in zip(rows, columns) { order[row] = Int32(rows[Int(column) - 1] + 1) }
         }
-        var rows = [Int32](repeating: 0, count: data.shape[0])
-        for (row, column) in order { rows[row] = Int32(column + 1) }
-        return try noise.take(Tensor(rows, [rows.count]))
+        return try noise.take(Tensor(order, [order.count]))
     }
 
     /// The rows of the noise that go with the rows of the data, from 1.

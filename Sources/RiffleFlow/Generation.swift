@@ -26,40 +26,41 @@ package struct Generation: Sendable {
     /// The times at which evaluations begin.
     private var starts: [Double] { (0..<steps).map { start + (1 - start) * Double($0) / Double(steps) } }
 
-    /// Samples, without dropout.
+    /// Samples by all of the evaluations.
     package func callAsFunction(_ generator: Network, _ noise: Tensor, _ path: Path, _ condition: Condition?) throws
         -> Tensor
     {
-        try made(generator, noise, path, condition, starts)
+        try Generation.made(generator, noise, path, condition, from: starts)
     }
 
-    /// Samples as a loss takes them: after a random number of the evaluations, of which the last alone takes gradients
-    /// (rCM, 2510.08431).
+    /// Samples as a loss takes them, without dropout: after a random number of the evaluations, of which the last alone
+    /// takes gradients (rCM, 2510.08431).
     func trained(_ generator: Network, _ noise: Tensor, _ path: Path, _ condition: Condition?) throws -> Tensor {
         try acting(as: "generator") {
             let count = steps > 1 ? 1 + Int(try Tensor.rand([1], .float64).item() * Double(steps)) : 1
-            return try made(generator, noise, path, condition, Array(starts.prefix(min(count, steps))))
+            return try generator.evaluating {
+                try Generation.made(generator, noise, path, condition, from: Array(starts.prefix(count)))
+            }
         }
     }
 
-    private func made(
-        _ generator: Network, _ noise: Tensor, _ path: Path, _ condition: Condition?, _ starts: [Double]
+    /// Samples by a jump to the data from each of the times, which rise; the last jump alone takes gradients.
+    static func made(
+        _ generator: Network, _ noise: Tensor, _ path: Path, _ condition: Condition?, from starts: [Double]
     ) throws -> Tensor {
         let n = noise.shape[0], end = try Tensor.ones([n], noise.dtype)
         var x = noise
-        return try generator.evaluating {
-            for (index, start) in starts.enumerated() {
-                try Interrupt.check()
-                let s = try Tensor.full([n], start, noise.dtype)
-                if index > 0 {
-                    x = try path.point(.randn(x.shape, x.dtype), x, s)
-                } else if start > 0 {
-                    x = try path.point(x, .zeros(x.shape, x.dtype), s)
-                }
-                let jump = { try generator.stepping.jump(x, s, end, condition) }
-                x = index == starts.count - 1 ? try jump() : try withoutGradient(jump)
+        for (index, start) in starts.enumerated() {
+            try Interrupt.check()
+            let s = try Tensor.full([n], start, noise.dtype)
+            if index > 0 {
+                x = try path.point(.randn(x.shape, x.dtype), x, s)
+            } else if start > 0 {
+                x = try path.point(x, .zeros(x.shape, x.dtype), s)
             }
-            return x
+            let jump = { try generator.stepping.jump(x, s, end, condition) }
+            x = index == starts.count - 1 ? try jump() : try withoutGradient(jump)
         }
+        return x
     }
 }

@@ -70,17 +70,9 @@ package enum Sampler {
                 "times must rise from 0 and end before 1, got \(starts.map(riffleExact).joined(separator: ", "))")
         }
         return try evaluating(network, x) {
-            let n = x.shape[0]
-            var x = x.detach()
             var report = SolverReport(times: starts)
-            for start in starts {
-                try Interrupt.check()
-                let s = try Tensor.full([n], start, x.dtype)
-                if start > 0 { x = try path.point(.randn(x.shape, x.dtype), x, s) }
-                x = try network.stepping.jump(x, s, .ones([n], x.dtype), condition)
-                report.evaluations += 1
-            }
-            return (x, report)
+            report.evaluations = starts.count
+            return (try Generation.made(network, x.detach(), path, condition, from: starts), report)
         }
     }
 

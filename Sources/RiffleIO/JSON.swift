@@ -21,6 +21,18 @@ package enum JSON {
         return text
     }
 
+    /// The JSON text of what is neither a list nor a table; nil where JSON has no word for it.
+    package static func word(_ value: Value) -> String? {
+        switch value {
+        case .none: "null"
+        case .boolean(let boolean): boolean ? "true" : "false"
+        case .integer(let integer): integer.description
+        case .number(let number): number.isFinite ? number.description : nil
+        case .string(let string): quoted(string)
+        case .list, .table, .tensor, .object: nil
+        }
+    }
+
     /// The JSON text of a string, in quotes.
     package static func text(_ string: String) -> String { quoted(string) }
 
@@ -74,12 +86,11 @@ package enum JSON {
             if !items.isEmpty { text += indent ?? "" }
             text += brackets.1
         }
+        if let word = word(value) {
+            text += word
+            return
+        }
         switch value {
-        case .none: text += "null"
-        case .boolean(let boolean): text += boolean ? "true" : "false"
-        case .integer(let integer): text += integer.description
-        case .number(let number): text += try self.text(number, nonFinite)
-        case .string(let string): text += quoted(string)
         case .list(let values):
             try items(values, ("[", "]")) {
                 try append($0, to: &text, indent: $1, nonFinite: nonFinite, depth: depth + 1)
@@ -89,14 +100,11 @@ package enum JSON {
                 text += quoted($0.key) + ": "
                 try append($0.value, to: &text, indent: $1, nonFinite: nonFinite, depth: depth + 1)
             }
-        case .tensor, .object: throw RiffleError("", "JSON holds numbers, strings, booleans, lists and tables alone")
+        case .number(let number):
+            guard nonFinite == .null else { throw RiffleError("", "JSON has no word for \(number)") }
+            text += "null"
+        default: throw RiffleError("", "JSON holds numbers, strings, booleans, lists and tables alone")
         }
-    }
-
-    private static func text(_ number: Double, _ nonFinite: NonFinite) throws -> String {
-        if number.isFinite { return number.description }
-        if nonFinite == .null { return "null" }
-        throw RiffleError("", "JSON has no word for \(number)")
     }
 
     // MARK: - Reading

@@ -18,8 +18,7 @@ extension Metrics {
     /// (x . y / features + 1)^3, over random subsets; on features of Inception-v3 it is known as KID.
     ///
     /// Unbiased, so that it may be compared between different numbers of samples, and may come out below 0. A hundred
-    /// subsets of 1000 samples of 2048 features take 40 s of one core beside
-    /// other programs.
+    /// subsets of 1000 samples of 2048 features take 40 s of one core beside other programs.
     /// - Parameters:
     ///   - a: features `[n, ...]`; all but the first dimension are coordinates.
     ///   - b: features `[m, ...]`.

@@ -28,20 +28,10 @@ package struct LogRow {
         for (name, value) in values {
             let key = JSON.text(name)
             if case .number(let number) = value, !number.isFinite { strange.append("\(key): \"\(number)\"") }
-            text += ", \(key): \(LogRow.text(value))"
+            text += ", \(key): \(JSON.word(value) ?? "null")"
         }
         if !strange.isEmpty { text += ", \"not_finite\": {\(strange.joined(separator: ", "))}" }
         return Array((text + "}\n").utf8)
-    }
-
-    private static func text(_ value: Value) -> String {
-        switch value {
-        case .number(let number): number.isFinite ? "\(number)" : "null"
-        case .integer(let integer): "\(integer)"
-        case .boolean(let boolean): "\(boolean)"
-        case .string(let text): JSON.text(text)
-        case .none, .tensor, .object, .list, .table: "null"
-        }
     }
 }
 

@@ -113,6 +113,8 @@ extension Tensor {
     }
     /// Rows by their numbers, counted from 1.
     package func take(_ index: Tensor) throws -> Tensor { try Op.take(self, index) }
+    /// 1 at each number, counted from 1, and 0 elsewhere: [...] -> [..., classes].
+    package func oneHot(_ classes: Int) throws -> Tensor { try Op.oneHot(self, with: .integer(classes)) }
 
     package func matmul(_ other: Tensor, transposeA: Bool = false, transposeB: Bool = false) throws -> Tensor {
         try Op.matmul(self, other, with: .boolean(transposeA), .boolean(transposeB))

@@ -59,10 +59,7 @@ package struct DriftingLoss {
         let distances = try (squares - made.matmul(others.transposed()) * 2).clamp(1e-8, .infinity).sqrt()
         let mean = try distances.mean().clamp(1e-3, .infinity), width = Double(made.shape[1]).squareRoot()
         let scale = try (mean / width).clamp(1e-3, .infinity)
-        let own = try Tensor(
-            (0..<n * others.shape[0]).map { $0 % others.shape[0] == $0 / others.shape[0] ? 1.0 : 0 },
-            [n, others.shape[0]]
-        ).cast(made.dtype)
+        let own = try Tensor((0..<n).map { Int32($0 + 1) }, [n]).oneHot(others.shape[0]).converted(to: made.dtype)
         // A sample is far from itself.
         let apart = try distances / mean + own * 100
         let (x, y) = (try made / scale, try others / scale)

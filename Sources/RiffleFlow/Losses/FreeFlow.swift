@@ -41,10 +41,10 @@ package struct FreeFlowLoss {
         try terms.add("prediction", residual, jumps)
         if correction > 0 {
             let whole = jumps.to(try .ones([n], noise.dtype))
-            let push = try gap(roles.target(whole), whole, online, teacher)
+            let last = try roles.student(whole), held = last.detach()
+            let push = try gap(held, whole, online, teacher)
             let size = try length(residual.detach()).mean() / (length(push).mean() + 1e-6)
-            let last = try roles.student(whole)
-            try terms.add("correction", last - (last.detach() - push * size * correction), whole)
+            try terms.add("correction", last - (held - push * size * correction), whole)
         }
         return try terms.loss("freeflow")
     }

@@ -70,8 +70,10 @@ struct FlowBatch {
         self.data = data
         self.share = share
         let condition = try condition.map { try $0.dropping(options.labelDropout, networks) }
-        var x = try options.path.point(self.noise, data, times.s)
-        if options.points == .own {
+        let x: Tensor
+        switch options.points {
+        case .path: x = try options.path.point(self.noise, data, times.s)
+        case .own:
             guard let own else {
                 throw RiffleError(operation, "points = 'own' needs a teacher that knows velocities there")
             }

@@ -167,7 +167,7 @@ enum PictureMetricsLibrary {
                 measured(
                     try distance.measure(
                         pictures(arguments, "a"), pictures(arguments, "b"),
-                        batch: arguments.optionalInteger("batch") ?? 32,
+                        batch: arguments.optionalInteger("batch") ?? PerceptualDistance.usualBatch,
                         note: arguments.optionalString("note")))
             ]
         },

@@ -15,7 +15,7 @@ package final class EfficientNetLite0: FeatureNetwork {
     package override class var title: String { "efficientnet-lite0" }
     package override class var landmark: String { "_conv_stem.weight" }
     package override class var usualTap: String { "features" }
-    package override class var perceptualTaps: [String] { reductions.sorted { $0.key < $1.key }.map(\.value) }
+    package override class var perceptualTaps: [String] { reductions.inOrder }
     package override class var scaling: PixelScaling { PixelScaling(shift: 127, scale: 128) }
 
     package required init(start: Start) throws {

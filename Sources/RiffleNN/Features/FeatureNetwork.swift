@@ -108,6 +108,11 @@ package struct PixelScaling: Sendable {
     }
 }
 
+extension [Int: String] {
+    /// The names of taps in the order of the layers whose numbers they have.
+    var inOrder: [String] { sorted { $0.key < $1.key }.map(\.value) }
+}
+
 extension Tensor {
     /// [n, height, width, channels] with the channels of all positions first, [n, channels * height * width]: the
     /// order in which PyTorch's linear layers take pictures.

@@ -30,7 +30,7 @@ package class LayeredNetwork: FeatureNetwork {
         [("features", features)] + (classifier.map { [("classifier", $0)] } ?? [])
     }
 
-    package override class var perceptualTaps: [String] { featureTaps.sorted { $0.key < $1.key }.map(\.value) }
+    package override class var perceptualTaps: [String] { featureTaps.inOrder }
 
     package override var stages: [Stage] {
         func stages(_ list: String, _ layers: Sequential, _ taps: [Int: String]) -> [Stage] {
