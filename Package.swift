@@ -90,7 +90,8 @@ let package = Package(
         .testTarget(
             name: "RiffleEvaluationTests",
             dependencies: [
-                "RiffleEvaluation", "RiffleFlow", "RiffleIO", "RiffleNN", "RiffleTensor", "TestSupport",
+                "RiffleEvaluation", "RiffleFlow", "RiffleIO", "RiffleMetrics", "RiffleNN", "RiffleTensor",
+                "TestSupport",
             ]),
         .testTarget(
             name: "RiffleLuaTests",

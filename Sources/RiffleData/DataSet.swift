@@ -25,6 +25,8 @@ package final class DataSet: SampleSet {
     package var isAtHand: Bool { source.isAtHand }
     /// What the samples are called in protocols.
     package var title: String { part == nil ? source.title : "a part of \(source.title)" }
+    /// What protocols say beside the title.
+    package var remarks: [String] { source.remarks }
 
     package var description: String {
         source.description(part.map { "\($0.count) of \(source.count)" } ?? "\(source.count)")

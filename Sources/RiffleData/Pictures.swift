@@ -63,6 +63,8 @@ package final class PictureSet: SampleSource {
     package let fitting: Fitting
     private let skipsBroken: Bool
     private let notes: [String]
+    /// How pictures were resized and converted, in words.
+    private let changes: [String]
     /// Pictures whose pixels turned out to be broken, by number.
     private let brokenPictures = Mutex<[Int: String]>([:])
 
@@ -80,11 +82,24 @@ package final class PictureSet: SampleSource {
         fitting = Fitting(
             width: wanted.width, height: wanted.height, channels: options.channels ?? source.channels,
             crop: options.crop, filter: options.filter)
-        if let stranger = (1..<source.count).first(where: { source.size(of: $0) != own }) {
-            try PictureSet.check(source, stranger, fitting, hasSize: options.size != nil)
-        }
+        let stranger = (1..<source.count).first { source.size(of: $0) != own }
+        if let stranger { try PictureSet.check(source, stranger, fitting, hasSize: options.size != nil) }
+        changes = PictureSet.changes(from: stranger == nil ? own : nil, source.channels, fitting)
         let stretch = PictureSet.isStretched(own, fitting) ? ["stretched from \(own)"] : []
         notes = source.notes + stretch + (try PictureSet.range(of: source).map { [$0] } ?? [])
+    }
+
+    /// - Parameter size: of all pictures in their files; nil where they differ.
+    private static func changes(from size: PictureSize?, _ channels: Int, _ fitting: Fitting) -> [String] {
+        var changes: [String] = []
+        if fitting.crop != .none, size != fitting.size { changes.append("\(fitting.crop.rawValue) crop") }
+        if size != fitting.size {
+            let from = size?.description ?? "several sizes"
+            changes.append("resized from \(from) to \(fitting.size) by \(fitting.filter.rawValue)")
+        }
+        if channels < 3, fitting.channels >= 3 { changes.append("grey as colour") }
+        if channels >= 3, fitting.channels < 3 { changes.append("colour as grey") }
+        return changes
     }
 
     /// The range of the first picture's numbers, where they are floats, which nothing scales.
@@ -94,7 +109,7 @@ package final class PictureSet: SampleSource {
             let low = first.samples.min(), let high = first.samples.max()
         else { return nil }
         let found = "from \(riffleFormat(Double(low))) to \(riffleFormat(Double(high)))"
-        guard max(-low, high) <= PictureSet.farthest else {
+        guard Double(max(-low, high)) <= PictureSet.farthest else {
             throw RiffleError(
                 "",
                 "\(source.name(of: 0)) has floats \(found), expected -1 to 1: save x / 127.5 - 1 of bytes, or bytes as "
@@ -104,7 +119,7 @@ package final class PictureSet: SampleSource {
     }
 
     /// Floats that were centred and scaled some other way lie in here.
-    private static let farthest: Float = 10
+    package static let farthest = 10.0
 
     /// Pictures of several sizes need a size to become, and are not distorted to it.
     private static func check(_ source: any PictureSource, _ stranger: Int, _ fitting: Fitting, hasSize: Bool) throws {
@@ -139,6 +154,13 @@ package final class PictureSet: SampleSource {
     package var labels: Labels? { source.labels }
     package var title: String { source.title }
     package var origin: String? { source.origin }
+
+    package var remarks: [String] {
+        let skipped = source.skips.count, broken = broken?.count ?? 0
+        return changes
+            + (skipped > 0 ? ["\(skipped) file\(skipped == 1 ? "" : "s") skipped"] : [])
+            + (broken > 0 ? ["\(broken) broken, the next picture stands in"] : [])
+    }
 
     package func copy(_ draw: Draw, to numbers: UnsafeMutableBufferPointer<Float>) throws -> Bool {
         if skipsBroken, brokenPictures.withLock({ $0[draw.number] != nil }) { return false }

@@ -100,6 +100,8 @@ package protocol SampleSource: AnyObject, Sendable {
     func text(of samples: [Int]) throws -> (tokens: Tensor, summary: Tensor)?
     /// What the samples are called in protocols, such as a folder's name.
     var title: String { get }
+    /// What protocols say beside the title, such as that pictures were resized.
+    var remarks: [String] { get }
     /// The path of the files that the samples come from, if any.
     var origin: String? { get }
     /// What it holds, in words.
@@ -112,5 +114,6 @@ extension SampleSource {
     package var isCroppedAtRandom: Bool { false }
     package var isAtHand: Bool { true }
     package var title: String { "a tensor" }
+    package var remarks: [String] { [] }
     package func text(of samples: [Int]) throws -> (tokens: Tensor, summary: Tensor)? { nil }
 }

@@ -24,6 +24,9 @@ package struct Evaluation {
     package enum Measure: String, CaseIterable, Sendable {
         case fid, kid, lpips
         case precisionRecall = "precision_recall"
+
+        /// Whether it takes more of the pictures than their features' mean and covariance.
+        fileprivate var needsFeatures: Bool { [.kid, .precisionRecall].contains(self) }
     }
 
     /// A model at one number of evaluations.
@@ -63,26 +66,29 @@ package struct Evaluation {
         self.measures = measures
         self.reference = reference
         self.seed = seed
-        let needsFeatures = measures.contains { [.kid, .precisionRecall].contains($0) }
-        pictureMeasures = PictureMeasures(features, resize, note: "noise of seed \(seed)", keepsFeatures: needsFeatures)
+        pictureMeasures = PictureMeasures(
+            features, resize, note: "noise of seed \(seed)", keepsFeatures: measures.contains(where: \.needsFeatures))
         self.perceptual = perceptual
     }
 
     /// Measures each model at each number of evaluations that its sampler can use; numbers that it cannot are left out.
     /// - Parameter progress: gets what is measured next.
-    /// - Throws: `RiffleError` where a model can use none of the numbers, or what a measure throws.
+    /// - Throws: `RiffleError` where a model can use none of the numbers, two have one name, or what a measure throws.
     package func rows(progress: (String) -> Void = { _ in }) throws -> [Row] {
         try check()
+        try prepare()
         let best = measures.contains(.lpips) ? try teacherPictures(progress) : nil
         var rows: [Row] = []
         for model in models {
             for samples in try usable(model) {
                 let title = title(model, samples)
                 progress(title)
-                // The teacher's samples are there, and their folder is in use, while others are compared with them.
-                let made = if let best, best.name == title { best } else { try pictures(of: samples, title) }
-                defer { pictureMeasures.forget(made) }
-                let measurements = try measures.map { try measure($0, made, beside: best) }
+                let measurements = try named(title) {
+                    // The teacher's samples are there, and their folder is in use, while others are compared with them.
+                    let made = if let best, best.name == title { best } else { try pictures(of: samples, title) }
+                    defer { pictureMeasures.forget(made) }
+                    return try measures.map { try measure($0, made, beside: best) }
+                }
                 rows.append(
                     Row(
                         model: model.name, sampler: samples.method, evaluations: samples.evaluations, count: count,
@@ -105,6 +111,30 @@ package struct Evaluation {
             throw RiffleError(
                 "", "there is no model '\(teacher)'\(suggestion(for: teacher, among: models.map(\.name)))")
         }
+        func refuseTwice<Item: Hashable>(_ items: [Item], _ name: String) throws {
+            var seen: Set<Item> = []
+            if let twice = items.first(where: { !seen.insert($0).inserted }) {
+                throw RiffleError("", "\(name) '\(twice)' is there twice")
+            }
+        }
+        try refuseTwice(models.map(\.name), "the model")
+        try refuseTwice(measures.map(\.rawValue), "the measure")
+        for model in models { try refuseTwice(model.evaluations ?? evaluations, "the number of evaluations") }
+    }
+
+    /// Finds what is wrong with models, networks and the reference before samples are made.
+    private func prepare() throws {
+        for shape in try Set(models.flatMap { try usable($0).map(\.sampleShape) }) {
+            guard shape.rank == 3 else {
+                throw RiffleError("", "samples [height, width, channels] are pictures, and \(shape) is none")
+            }
+            if measures != [.lpips] { try pictureMeasures.prepare(reference, samples: shape) }
+            if measures.contains(.lpips), let perceptual {
+                let blank = ByteImages([UInt8](repeating: 0, count: shape.count), shape: shape)
+                _ = try perceptual.distances(blank, blank)
+            }
+        }
+        if measures.contains(where: \.needsFeatures) { _ = try pictures(reference) }
     }
 
     private func usable(_ model: Model) throws -> [NumberedSamples] {
@@ -118,12 +148,21 @@ package struct Evaluation {
                 return nil
             }
         }
-        if found.isEmpty, let refusal { throw refusal }
+        if found.isEmpty, let refusal { try named(model.name) { throw refusal } }
         return found
     }
 
+    /// Runs `body`, and adds the name of what is measured to mistakes.
+    private func named<Result>(_ name: String, _ body: () throws -> Result) throws -> Result {
+        do { return try body() } catch let error as RiffleError where error.kind == .mistake {
+            throw RiffleError("", "\(name): \(error.message)")
+        }
+    }
+
     private func pictures(of samples: NumberedSamples, _ title: String) throws -> Pictures {
-        guard let folder else { return try Pictures(name: title, count: count) { try ByteImages(samples($0)) } }
+        guard let folder else {
+            return Pictures(name: title, count: count, shape: samples.sampleShape) { try ByteImages(samples($0)) }
+        }
         let name = String(title.map { $0.isLetter || $0.isNumber ? $0 : "-" })
         let store = try SampleStore("\(folder)/\(name)-seed-\(seed)", samples)
         try store.fill(to: count)
@@ -135,7 +174,7 @@ package struct Evaluation {
         guard let model = models.first(where: { $0.name == teacher ?? models[0].name }),
             let samples = try usable(model).max(by: { $0.evaluations < $1.evaluations })
         else { throw RiffleError("", "there is no teacher to compare with") }
-        let title = title(model, samples), made = try pictures(of: samples, title)
+        let title = title(model, samples), made = try named(title) { try pictures(of: samples, title) }
         guard folder == nil else { return made }
         progress("\(title), to compare with")
         // No folder keeps them, and making them anew for each row would take longer than all else.
@@ -146,7 +185,7 @@ package struct Evaluation {
             bytes += try made.bytes(first..<min(first + batch, count)).bytes
         }
         let images = ByteImages(bytes, shape: samples.sampleShape)
-        return try Pictures(name: title, count: count) { images.part($0) }
+        return Pictures(name: title, count: count, shape: samples.sampleShape) { images.part($0) }
     }
 
     private func measure(_ measure: Measure, _ made: Pictures, beside best: Pictures?) throws -> Measurement {

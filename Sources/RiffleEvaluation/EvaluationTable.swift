@@ -59,6 +59,19 @@ package final class EvaluationTable: CustomStringConvertible {
             })
     }
 
+    private static let endings = ["csv", "json", "png"]
+
+    /// Finds out whether `write` can write to a path, before the work whose table it is.
+    /// - Throws: `RiffleError` for another ending, or where the file cannot be written.
+    package static func check(_ path: String) throws {
+        guard endings.contains(path.split(separator: ".").last?.lowercased() ?? "") else { throw ending(of: path) }
+        try AtomicFile.Draft(path).discard()
+    }
+
+    private static func ending(of path: String) -> RiffleError {
+        RiffleError("", "cannot write '\(path)': tables are written as .csv, .json or .png")
+    }
+
     /// Writes the table, the file whole or not at all: .csv, .json, or .png for curves over the number of evaluations.
     /// - Throws: `RiffleError` for another ending, or where the file cannot be written.
     package func write(to path: String) throws {
@@ -66,7 +79,7 @@ package final class EvaluationTable: CustomStringConvertible {
         case "csv": try AtomicFile.write(Array(csv.utf8), to: path)
         case "json": try AtomicFile.write(Array((JSON.text(value, pretty: true) + "\n").utf8), to: path)
         case "png": try figure.save(to: path)
-        default: throw RiffleError("", "cannot write '\(path)': tables are written as .csv, .json or .png")
+        default: throw EvaluationTable.ending(of: path)
         }
     }
 
@@ -74,8 +87,11 @@ package final class EvaluationTable: CustomStringConvertible {
         func quoted(_ text: String) -> String {
             text.contains { ",\"\n\r".contains($0) } ? "\"\(text.replacing("\"", with: "\"\""))\"" : text
         }
-        let measures = rows.first?.measurements.map { "\($0.name) protocol" } ?? []
-        let lines = rows.map { row in cells(row) { riffleExact($0) } + row.measurements.map(\.protocolText) }
+        let measures = rows.first?.measurements.flatMap { ["\($0.name) deviation", "\($0.name) protocol"] } ?? []
+        let lines = rows.map { row in
+            cells(row) { riffleExact($0) }
+                + row.measurements.flatMap { [$0.deviation.map { riffleExact($0) } ?? "", $0.protocolText] }
+        }
         return ([head + ["seconds_per_sample"] + measures] + lines).map {
             $0.map(quoted).joined(separator: ",") + "\r\n"
         }.joined()

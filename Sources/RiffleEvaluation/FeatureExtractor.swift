@@ -8,8 +8,11 @@ package final class FeatureExtractor {
     package let title: String
     /// A name for files of features, with the hash of the weights' file; nil where there is none.
     let fileName: String?
-    /// Whether distances of these features are what everybody calls FID.
-    package let isFID: Bool
+    private let isInception: Bool
+    private let isPublished: Bool
+    /// Which of a feature network's values; nil for functions of one's own.
+    private let tap: String?
+    private let isUsualTap: Bool
     /// The side of the pictures that the network takes; pictures stay as they are where nil.
     package let side: Int?
     /// How many pictures the network takes at a time.
@@ -27,15 +30,14 @@ package final class FeatureExtractor {
     ///   - tap: which of the network's values; the usual ones where nil.
     /// - Throws: `RiffleError` that names the file when it cannot be read or is no network's that is known.
     package convenience init(file path: String, tap: String? = nil, batch: Int? = nil) throws {
-        let path = try PublishedWeights.path(of: path)
-        let network = try FeatureExtractor.network(of: path)
-        let origin = try WeightsOrigin(path, network: type(of: network).title)
-        try self.init(network, tap: tap, origin: origin, batch: batch)
+        let file = try WeightsFile(path)
+        try self.init(try FeatureExtractor.network(of: file), tap: tap, file: file, batch: batch)
     }
 
     /// A feature network with the weights that it has.
+    /// - Parameter file: the file that the weights are of; nil for those of a script.
     package init(
-        _ network: FeatureNetwork, tap: String? = nil, origin: WeightsOrigin? = nil, batch: Int? = nil
+        _ network: FeatureNetwork, tap: String? = nil, file: WeightsFile? = nil, batch: Int? = nil
     ) throws {
         let form = type(of: network)
         let tap = tap ?? form.usualTap
@@ -43,12 +45,14 @@ package final class FeatureExtractor {
             throw RiffleError(
                 "", "\(form.title) has no values '\(tap)'; there are \(network.taps.joined(separator: ", "))")
         }
-        title =
-            "\(form.title)\(tap == form.usualTap ? "" : " \(tap)") \(origin?.description ?? "with weights of a script")"
-        fileName = origin.map { origin in
-            String("\(form.title)-\(tap)-\(origin.sha256.prefix(16))".map { $0.isLetter || $0.isNumber ? $0 : "-" })
+        let origin = file?.words(as: form.title) ?? "with weights of a script"
+        title = "\(form.title)\(tap == form.usualTap ? "" : " \(tap)") \(origin)"
+        fileName = file.map { file in
+            String("\(form.title)-\(tap)-\(file.sha256.prefix(16))".map { $0.isLetter || $0.isNumber ? $0 : "-" })
         }
-        isFID = form == Inception.self && tap == form.usualTap && origin?.isPublished == true
+        isInception = form == Inception.self
+        isPublished = file?.isPublished(as: form.title) == true
+        (self.tap, isUsualTap) = (tap, tap == form.usualTap)
         side = network.side
         scaling = form.scaling
         self.batch = batch ?? form.usualBatch
@@ -65,12 +69,19 @@ package final class FeatureExtractor {
     ) {
         self.title = title
         fileName = nil
-        isFID = false
+        (isInception, isPublished, tap, isUsualTap) = (false, false, nil, false)
         self.side = side
         scaling = PixelScaling(shift: 127.5, scale: 127.5)
         self.batch = batch ?? FeatureExtractor.usualBatch
         self.function = function
     }
+
+    /// Whether distances of these features are what everybody calls FID.
+    package var isFID: Bool { isInception && isPublished && isUsualTap }
+    /// Whether the features are a classifier's logits, as those of one's own functions may be.
+    var mayBeLogits: Bool { tap?.hasPrefix("logits") ?? true }
+    /// Whether scores of the features are what everybody calls IS.
+    var isIS: Bool { isInception && isPublished && mayBeLogits }
 
     /// How pictures get the network's size, in words.
     package func sizing(_ resize: FeatureResize) -> String { side == nil ? "own size" : "\(resize.rawValue) resize" }
@@ -98,14 +109,14 @@ package final class FeatureExtractor {
 
     /// pytorch-fid scales Inception's input to exactly -1 and 1, all others by 128.
     private func scaling(for resize: FeatureResize) -> PixelScaling {
-        resize == .pytorchFID && title.hasPrefix(Inception.title) ? PixelScaling(shift: 127.5, scale: 127.5) : scaling
+        resize == .pytorchFID && isInception ? PixelScaling(shift: 127.5, scale: 127.5) : scaling
     }
 
     /// The feature network whose tensors a file holds, with the file's weights.
     /// - Parameter featuresAlone: whether the layers behind the features are left out.
     /// - Throws: `RiffleError` that names the file when it cannot be read or is no network's that is known.
-    package static func network(of path: String, featuresAlone: Bool = false) throws -> FeatureNetwork {
-        let file = try TensorFile(path), tensors = Set(file.names)
+    package static func network(of weights: WeightsFile, featuresAlone: Bool = false) throws -> FeatureNetwork {
+        let file = try TensorFile(weights.path), tensors = Set(file.names)
         guard let form = FeatureNetwork.all.first(where: { tensors.contains($0.landmark) }) else {
             let known = FeatureNetwork.all.map { "\($0.title) has '\($0.landmark)'" }.joined(separator: ", ")
             throw file.error("its tensors are those of no feature network: \(known)")
@@ -120,7 +131,7 @@ package final class FeatureExtractor {
         } catch let error as RiffleError where error.kind == .mistake {
             throw file.error(error.message)
         }
-        let names = try network.load(from: path, strict: layered == nil)
+        let names = try network.load(from: weights.path, strict: layered == nil)
         guard names.missing.isEmpty else {
             throw file.error("of \(form.title) it lacks \(names.missing.joined(separator: ", "))")
         }

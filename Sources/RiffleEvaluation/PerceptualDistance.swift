@@ -7,7 +7,7 @@ package final class PerceptualDistance {
     private let network: LPIPS
     package let title: String
     package static let usualBatch = 32
-    /// LPIPS where channels are weighed as published, else PD.
+    /// LPIPS where both files are the published ones, else PD.
     package let name: String
 
     /// - Parameters:
@@ -16,21 +16,25 @@ package final class PerceptualDistance {
     ///     have the published one, and other networks weigh all channels alike.
     /// - Throws: `RiffleError` that names the file.
     package init(backbone: String, weights: String? = nil) throws {
-        let path = try PublishedWeights.path(of: backbone)
-        let classifier = try FeatureExtractor.network(of: path, featuresAlone: true)
-        let form = type(of: classifier), origin = try WeightsOrigin(path, network: form.title)
-        guard weights != nil || classifier is LayeredNetwork else {
+        let file = try WeightsFile(backbone), classifier = try FeatureExtractor.network(of: file, featuresAlone: true)
+        let form = type(of: classifier), origin = file.words(as: form.title)
+        guard classifier is LayeredNetwork else {
+            guard weights == nil else {
+                throw RiffleError(
+                    "",
+                    "weights by channel are for AlexNet, VGG-16 and SqueezeNet 1.1, and '\(file.path)' is of "
+                        + form.title)
+            }
             network = try LPIPS(classifier, start: nil)
             title = "cosines on \(form.title) \(origin), \(form.perceptualTaps.joined(separator: " "))"
             name = "PD"
             return
         }
         network = try LPIPS(classifier, start: .zero)
-        let lines = try PublishedWeights.path(of: weights ?? "lpips-\(form.title)")
-        try network.load(from: lines)
-        title =
-            "lpips 0.1 on \(form.title) \(origin), weights \(try WeightsOrigin(lines, network: "lpips-\(form.title)"))"
-        name = "LPIPS"
+        let linear = "lpips-\(form.title)", channels = try WeightsFile(weights ?? linear)
+        try network.load(from: channels.path)
+        title = "lpips 0.1 on \(form.title) \(origin), weights \(channels.words(as: linear))"
+        name = file.isPublished(as: form.title) && channels.isPublished(as: linear) ? "LPIPS" : "PD"
     }
 
     /// The distances of pictures from those of the same number, `[n]`.

@@ -37,6 +37,9 @@ package final class PictureMeasures {
     /// - Throws: `RiffleError` for fewer than two pictures.
     package func statistics(of pictures: Pictures) throws -> KeptStatistics {
         if let statistics = known[ObjectIdentifier(pictures)]?.statistics { return statistics }
+        guard pictures.count >= 2 else {
+            throw RiffleError("", "two pictures or more have a covariance, and there is one of \(pictures.name)")
+        }
         var sums = FeatureSums()
         if keepsFeatures {
             try sums.add(features(of: pictures))
@@ -69,6 +72,7 @@ package final class PictureMeasures {
     /// - Source: Heusel et al. 2017, equation 6.
     package func frechet(_ reference: Side, _ made: Side) throws -> Measurement {
         let (a, b) = (try referenceStatistics(reference), try statistics(made))
+        try checkWidth(a, b.statistics.features, of: b.name)
         let value = try Metrics.frechetDistance(a.statistics, b.statistics)
         let features = a.statistics.features
         let few =
@@ -84,24 +88,30 @@ package final class PictureMeasures {
     /// - Throws: `RiffleError` for statistics in place of the pictures that are measured, and too few of them.
     /// - Source: Chong and Forsyth 2020, 1911.07023.
     package func frechetAtInfinity(_ reference: Side, _ made: Pictures, seed: UInt64) throws -> Measurement {
-        let a = try referenceStatistics(reference)
-        let limit = try Metrics.frechetLimit(features(of: made), to: a.statistics, seed: seed).limit
+        let a = try referenceStatistics(reference), features = try features(of: made)
+        try checkWidth(a, features.shape[1], of: made.name)
+        let limit = try Metrics.frechetLimit(features, to: a.statistics, seed: seed).limit
         return measurement(
             [(extractor.isFID ? "FID at infinity" : "FD at infinity", limit)], reference, .pictures(made),
             counts: (a.statistics.count, made.count), ["extrapolated by seed \(seed)"])
     }
 
-    /// The squared maximum mean discrepancy under a cubic kernel, unbiased: the mean over subsets and its deviation.
+    /// The squared maximum mean discrepancy under a cubic kernel, unbiased, so that it may come out below 0: the mean
+    /// over subsets and its deviation. Subsets as large as both sets are all the same, and one is taken.
     /// - Source: Binkowski et al. 2018, 1801.01401, section 4.
     package func kernelDistance(
         _ reference: Pictures, _ made: Pictures, subsets: Int, size: Int, seed: UInt64
     ) throws -> Measurement {
-        let size = min(size, reference.count, made.count)
+        if let few = [reference, made].first(where: { $0.count < 2 }) {
+            throw RiffleError("", "two pictures or more have a kernel distance, and there is one of \(few.name)")
+        }
+        let size = min(size, reference.count, made.count), isWhole = size == max(reference.count, made.count)
         let result = try Metrics.kernelDistance(
-            features(of: reference), features(of: made), subsets: subsets, size: size, seed: seed)
+            features(of: reference), features(of: made), subsets: isWhole ? 1 : subsets, size: size, seed: seed)
         return measurement(
-            [(extractor.isFID ? "KID" : "KD", result.mean)], deviation: result.deviation, .pictures(reference),
-            .pictures(made), counts: (reference.count, made.count), ["\(subsets) subsets of \(size) by seed \(seed)"])
+            [(extractor.isFID ? "KID" : "KD", result.mean)], deviation: isWhole ? nil : result.deviation,
+            .pictures(reference), .pictures(made), counts: (reference.count, made.count),
+            [isWhole ? "all at once" : "\(subsets) subsets of \(size) by seed \(seed)"])
     }
 
     /// Which share of made pictures lies where real ones are, and the other way round.
@@ -117,41 +127,63 @@ package final class PictureMeasures {
             ["\(neighbours) neighbours"])
     }
 
-    /// How sure a classifier is of each picture while its classes are many.
+    /// How sure a classifier is of each picture while its classes are many: IS of Inception's published logits.
     /// - Source: Salimans et al. 2016, 1606.03498.
     package func inceptionScore(_ made: Pictures, splits: Int) throws -> Measurement {
-        guard extractor.title.contains(" logits") else {
+        guard extractor.mayBeLogits else {
             throw RiffleError(
                 "",
                 "the inception score takes a classifier's logits; metrics.features(path, { tap = 'logits_unbiased' })")
         }
         let result = try Metrics.inceptionScore(logits: features(of: made), parts: splits)
         return Measurement(
-            [("IS", result.mean)], deviation: result.deviation,
+            [(extractor.isIS ? "IS" : "classifier score", result.mean)], deviation: result.deviation,
             [
-                extractor.sizing(resize), extractor.title, "\(made.count) samples of \(made.name)",
-                "\(splits) splits", note,
+                extractor.sizing(resize), extractor.title,
+                "\(made.count) samples of \(made.name)\(remarks(.pictures(made)))", "\(splits) splits", note,
             ])
     }
 
     // MARK: - Parts
+
+    /// Computes what measures take of the reference, so that what is wrong with it is found before samples are made.
+    /// - Parameters:
+    ///   - shape: of a sample, `[height, width, channels]`.
+    /// - Throws: `RiffleError` where pictures cannot be read or measured, or statistics have other features.
+    func prepare(_ reference: Side, samples shape: Shape) throws {
+        let blank = ByteImages([UInt8](repeating: 0, count: shape.count), shape: shape)
+        let width = try extractor.features(of: blank, resize).shape[1]
+        if keepsFeatures, case .pictures(let pictures) = reference { _ = try features(of: pictures) }
+        try checkWidth(referenceStatistics(reference), width, of: "samples \(shape)")
+    }
+
+    private func checkWidth(_ reference: KeptStatistics, _ width: Int, of name: String) throws {
+        guard reference.statistics.features == width else {
+            throw RiffleError(
+                "",
+                "the statistics of \(reference.name) are of \(reference.statistics.features) features, those of "
+                    + "\(name) of \(width) (\(extractor.title))")
+        }
+    }
 
     /// Statistics that are read where they were kept beside the pictures, and else kept there.
     private func referenceStatistics(_ side: Side) throws -> KeptStatistics {
         guard case .pictures(let pictures) = side, known[ObjectIdentifier(pictures)]?.statistics == nil,
             let kept = try ReferenceStatistics(of: pictures, features: featuresName)
         else { return try statistics(side) }
-        if let found = try kept.read() {
+        if let found = try kept.read(origin, count: pictures.count) {
             let statistics = KeptStatistics(found, name: pictures.name, origin: origin)
             known[ObjectIdentifier(pictures), default: (pictures, nil, nil)].statistics = statistics
             return statistics
         }
         let statistics = try statistics(of: pictures)
-        try kept.keep(statistics.statistics)
+        try kept.keep(statistics)
         return statistics
     }
 
-    private var origin: (features: String, sizing: String) { (extractor.title, extractor.sizing(resize)) }
+    private var origin: KeptStatistics.Origin {
+        KeptStatistics.Origin(features: extractor.title, sizing: extractor.sizing(resize))
+    }
 
     /// A name for files of features; nil where nothing tells them from others.
     private var featuresName: String? { extractor.fileName.map { "\($0)-\(resize.rawValue)" } }
@@ -163,8 +195,7 @@ package final class PictureMeasures {
             if let other = kept.origin, other != origin {
                 throw RiffleError(
                     "",
-                    "the statistics of \(kept.name) are of \(other.features), \(other.sizing), and the "
-                        + "features are of \(origin.features), \(origin.sizing)")
+                    "the statistics of \(kept.name) are of \(other), and the features are of \(origin)")
             }
             return kept
         }
@@ -174,12 +205,26 @@ package final class PictureMeasures {
         _ values: [(name: String, value: Double)], deviation: Double? = nil, _ reference: Side, _ made: Side,
         counts: (Int?, Int?), _ more: [String?]
     ) -> Measurement {
-        func text(_ count: Int?) -> String { count.map { "\($0)" } ?? "unknown count of" }
+        let (reals, samples) = counts
         return Measurement(
             values, deviation: deviation,
             [
-                extractor.sizing(resize), extractor.title, "\(text(counts.1)) samples of \(made.name)",
-                "reference \(reference.name) \(text(counts.0))",
+                extractor.sizing(resize), extractor.title,
+                (samples.map { "\($0) samples" } ?? "an unknown number of samples")
+                    + " of \(made.name)\(remarks(made))",
+                "reference \(reference.name)\(reals.map { " \($0)" } ?? " of an unknown number")\(remarks(reference))",
             ] + more + [note])
+    }
+
+    /// What is to be said of a side, in brackets.
+    private func remarks(_ side: Side) -> String {
+        let remarks =
+            switch side {
+            case .pictures(let pictures):
+                pictures.remarks + (extractor.side != nil && pictures.shape[2] == 1 ? ["grey as colour"] : [])
+            case .statistics(let kept):
+                kept.origin == nil ? ["which does not say of which features and resize it is"] : []
+            }
+        return remarks.isEmpty ? "" : " (\(remarks.joined(separator: "; ")))"
     }
 }

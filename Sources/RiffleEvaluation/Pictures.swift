@@ -1,6 +1,5 @@
 import RiffleData
 import RiffleIO
-import RiffleMetrics
 import RiffleTensor
 
 /// Pictures to be measured, by number from 0: a tensor, a set, a folder or a file of them. They are rounded to 8 bits
@@ -9,25 +8,29 @@ package final class Pictures {
     /// What they are called in protocols.
     package let name: String
     package let count: Int
+    /// That of one picture, `[height, width, channels]`.
+    let shape: Shape
     /// The path of the files that they come from, if any.
     let origin: String?
+    /// What protocols say beside the name, such as that pictures were resized.
+    var remarks: [String] { source?.remarks ?? [] }
     private let read: (Range<Int>) throws -> ByteImages
+    private let source: DataSet?
     /// The folder that has the pictures, and keeps their features.
     private let store: SampleStore?
 
-    /// - Parameter read: gives pictures by their numbers, from 0.
-    /// - Throws: `RiffleError` where there are none.
-    package init(
-        name: String, count: Int, origin: String? = nil, read: @escaping (Range<Int>) throws -> ByteImages
-    ) throws {
-        guard count >= 1 else { throw RiffleError("", "there are no pictures to measure") }
-        (self.name, self.count, self.origin, self.read) = (name, count, origin, read)
-        store = nil
+    /// - Parameters:
+    ///   - shape: of one picture, `[height, width, channels]`.
+    ///   - read: gives pictures by their numbers, from 0.
+    package init(name: String, count: Int, shape: Shape, read: @escaping (Range<Int>) throws -> ByteImages) {
+        (self.name, self.count, self.shape, self.read) = (name, count, shape, read)
+        (origin, source, store) = (nil, nil, nil)
     }
 
     /// The first samples of a folder, which are there.
     package init(name: String, count: Int, _ store: SampleStore) {
-        (self.name, self.count, self.origin, self.store) = (name, count, nil, store)
+        (self.name, self.count, self.shape, self.store) = (name, count, store.samples.sampleShape, store)
+        (origin, source) = (nil, nil)
         read = { range in
             let bytes = try store.chunks(of: count).filter { $0.overlaps(range) }.flatMap { chunk in
                 let part = chunk.clamped(to: range), first = chunk.lowerBound
@@ -38,24 +41,35 @@ package final class Pictures {
     }
 
     /// - Parameter images: `[n, height, width, channels]` from -1 to 1, or bytes as int32.
-    /// - Throws: `RiffleError` for other shapes.
-    package convenience init(_ images: Tensor, name: String = "a tensor") throws {
+    /// - Throws: `RiffleError` for other shapes, and floats that look like bytes.
+    package convenience init(_ images: Tensor) throws {
         guard images.rank == 4, images.count > 0 else {
             throw RiffleError("", "pictures are [n, height, width, channels], got \(images.shape)")
         }
         let images = images.detach()
-        try self.init(name: name, count: images.shape[0]) { try ByteImages(images.sliced(0, $0)) }
+        if images.dtype.isFloating {
+            let low = try images.min().item(), high = try images.max().item()
+            guard !(low >= 0 && high > PictureSet.farthest) else {
+                throw RiffleError(
+                    "",
+                    "floats of pictures lie between -1 and 1, and these go from \(riffleFormat(low)) to "
+                        + "\(riffleFormat(high)): take x / 127.5 - 1 of bytes (images \(images.shape))")
+            }
+        }
+        self.init(name: "a tensor", count: images.shape[0], shape: images.shape.removing(0)) {
+            try ByteImages(images.sliced(0, $0))
+        }
     }
 
     /// - Throws: `RiffleError` where the set's samples are no pictures.
-    package convenience init(_ set: DataSet) throws {
+    package init(_ set: DataSet) throws {
         guard set.sampleShape.rank == 3 else {
             throw RiffleError(
                 "", "the set's samples are \(set.sampleShape), and pictures are [height, width, channels]")
         }
-        try self.init(name: set.title, count: set.count, origin: set.source.origin) {
-            try ByteImages(set.batch($0.map { Draw($0) }).x)
-        }
+        (name, count, shape, origin, source) = (set.title, set.count, set.sampleShape, set.source.origin, set)
+        read = { try ByteImages(set.batch($0.map { Draw($0) }).x) }
+        store = nil
     }
 
     /// - Parameter range: numbers of pictures, from 0.
@@ -95,7 +109,7 @@ package enum Side {
     /// - Throws: `RiffleError` that names the path.
     package init(path: String) throws {
         if FileEnding(of: path) == .npz, try Npz(path).holds("mu") {
-            self = .statistics(KeptStatistics(try FeatureStatistics(contentsOf: path), name: lastName(of: path)))
+            self = .statistics(try KeptStatistics(contentsOf: path))
         } else {
             self = .pictures(try Pictures(DataSet(PictureFiles.open(path, PictureOptions()))))
         }
@@ -107,24 +121,4 @@ package enum Side {
         case .statistics(let kept): kept.name
         }
     }
-}
-
-/// Statistics of pictures' features with what is known of how they were made.
-package final class KeptStatistics: Sendable {
-    package let statistics: FeatureStatistics
-    package let name: String
-    /// The features' title and how pictures got the network's size; nil where a file does not say.
-    package let origin: (features: String, sizing: String)?
-
-    package init(
-        _ statistics: FeatureStatistics, name: String, origin: (features: String, sizing: String)? = nil
-    ) {
-        self.statistics = statistics
-        self.name = name
-        self.origin = origin
-    }
-}
-
-private func lastName(of path: String) -> String {
-    path.split(separator: "/").last.map(String.init) ?? path
 }

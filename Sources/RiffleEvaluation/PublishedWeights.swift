@@ -64,40 +64,48 @@ package struct PublishedWeights: Sendable {
     package var path: String? {
         PublishedWeights.folders.map { "\($0)/\(file)" }.first { access($0.systemName, R_OK) == 0 }
     }
+}
 
-    /// The path of a file that a script names: a path, or the name of a published file that is there.
-    /// - Throws: `RiffleError` that says where the published file is to be had, and where it is looked for.
-    package static func path(of name: String) throws -> String {
-        guard let weights = all.first(where: { $0.name == name }), access(name.systemName, F_OK) != 0 else {
-            return name
+/// A file of weights, known by its hash.
+package struct WeightsFile: Sendable {
+    package let path: String
+    package let sha256: String
+
+    /// - Parameter name: a path, or the name of a published file that is in one of `PublishedWeights.folders`.
+    /// - Throws: `RiffleError` that names the file where it cannot be read; for a published name, also one that says
+    ///   where the file is to be had and is looked for, and where another file is there under the published one's name.
+    package init(_ name: String) throws {
+        guard let weights = PublishedWeights.all.first(where: { $0.name == name }), access(name.systemName, F_OK) != 0
+        else {
+            (path, sha256) = (name, try Digest.sha256(of: name))
+            return
         }
         guard let path = weights.path else {
             throw RiffleError(
                 "",
                 "the weights '\(name)' are not there: put \(weights.file), published at \(weights.address), into "
-                    + "\(folders[0]), or give its path")
+                    + "\(PublishedWeights.folders[0]), or give its path")
         }
-        return path
-    }
-}
-
-/// The weights that a network has: of which file, and whether that is the published one.
-package struct WeightsOrigin: Sendable, CustomStringConvertible {
-    /// SHA-256 of the file.
-    package let sha256: String
-    /// That of the published file of this network, where one is published.
-    package let published: String?
-
-    package init(_ path: String, network: String) throws {
-        sha256 = try Digest.sha256(of: path)
-        published = PublishedWeights.all.first { $0.name == network }?.sha256
+        (self.path, sha256) = (path, try Digest.sha256(of: path))
+        guard sha256 == weights.sha256 else {
+            throw RiffleError(
+                "",
+                "'\(path)' is not the published file of the weights '\(name)': its sha256 is \(sha256), expected "
+                    + "\(weights.sha256); give its path to take it nevertheless")
+        }
     }
 
-    package var isPublished: Bool { sha256 == published }
+    /// Whether it is the published file of that name.
+    func isPublished(as name: String) -> Bool { sha256 == WeightsFile.published(name) }
 
-    package var description: String {
+    /// The hash in words, beside the published file's where there is one and this is another.
+    func words(as name: String) -> String {
         let found = "sha \(sha256.prefix(8))"
-        guard let published, !isPublished else { return found }
+        guard let published = WeightsFile.published(name), published != sha256 else { return found }
         return "\(found), not the published \(published.prefix(8))"
+    }
+
+    private static func published(_ name: String) -> String? {
+        PublishedWeights.all.first { $0.name == name }?.sha256
     }
 }

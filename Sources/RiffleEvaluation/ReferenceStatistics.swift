@@ -22,14 +22,20 @@ struct ReferenceStatistics {
         path = "\(folder)/\(name)-\(features)-\(try pictures.sha256().prefix(16)).npz"
     }
 
-    /// Nil where there are none, or the file is damaged.
-    func read() throws -> FeatureStatistics? {
-        do { return try FeatureStatistics(contentsOf: path) } catch let error as RiffleError
-            where error.kind == .mistake
-        { return nil }
+    /// Nil where there are none, or the file is damaged or holds others.
+    /// - Parameters:
+    ///   - origin: that the statistics have to be of.
+    ///   - count: of how many pictures.
+    func read(_ origin: KeptStatistics.Origin, count: Int) throws -> FeatureStatistics? {
+        do {
+            let kept = try KeptStatistics(contentsOf: path)
+            return kept.origin == origin && kept.statistics.count == count ? kept.statistics : nil
+        } catch let error as RiffleError where error.kind == .mistake {
+            return nil
+        }
     }
 
-    func keep(_ statistics: FeatureStatistics) throws {
+    func keep(_ statistics: KeptStatistics) throws {
         do {
             try RunFolder.make(folder)
             try statistics.write(to: path)

@@ -108,13 +108,16 @@ package final class SampleStore {
     }
 
     private func stored(_ first: Int) throws -> StoredTensor {
-        let stored = try Npy.stored(in: InputFile(path(first))), shape = samples.sampleShape
+        let advice = "; remove the file to have its samples made again", shape = samples.sampleShape
+        let stored: StoredTensor
+        do { stored = try Npy.stored(in: InputFile(path(first))) } catch let error as RiffleError
+            where error.kind == .mistake
+        { throw RiffleError("", error.message + advice) }
         guard stored.type == .u8, stored.shape.rank == 4, stored.shape.removing(0) == shape,
             (1...chunk).contains(stored.shape[0]), stored.isInOrder
         else {
             throw stored.error(
-                "expected 1 to \(chunk) samples \(shape) of uint8, found \(stored.type.word) \(stored.shape); remove "
-                    + "the file to have its samples made again")
+                "expected 1 to \(chunk) samples \(shape) of uint8, found \(stored.type.word) \(stored.shape)\(advice)")
         }
         return stored
     }

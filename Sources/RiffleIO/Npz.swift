@@ -23,6 +23,9 @@ package struct Npz: Sendable {
     /// Whether there is an array of that name.
     package func holds(_ name: String) -> Bool { archive[name + ".npy"] != nil }
 
+    /// The bytes of an entry of any kind; nil where there is none of that name.
+    package func entry(_ name: String) throws -> [UInt8]? { try archive[name].map(archive.read) }
+
     /// Reads an array.
     /// - Throws: `RiffleError` that names the file, where there is none of that name, or it is damaged.
     package func tensor(_ name: String) throws -> Tensor {
@@ -38,8 +41,12 @@ package struct Npz: Sendable {
 
     /// Writes tensors as f4, f8 and i4 without compression, as `numpy.savez` does; the file appears whole or not at
     /// all. The archive is made in memory first, which takes twice the tensors' bytes.
-    /// - Parameter tensors: by names that differ.
-    package static func write(_ tensors: [(name: String, tensor: Tensor)], to path: String) throws {
+    /// - Parameters:
+    ///   - tensors: by names that differ.
+    ///   - texts: entries beside the arrays, by the names of files.
+    package static func write(
+        _ tensors: [(name: String, tensor: Tensor)], texts: [(name: String, text: String)] = [], to path: String
+    ) throws {
         try FileEnding.check(path, of: "arrays by name", [.npz])
         guard !tensors.isEmpty else { throw RiffleError("", "cannot write '\(path)': there are no arrays") }
         try Memory.check(2 * tensors.reduce(0) { $0 + $1.tensor.count * $1.tensor.dtype.size })
@@ -48,6 +55,7 @@ package struct Npz: Sendable {
             let numbers = UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size)
             try Npy.header(of: tensor).withUnsafeBytes { try writer.add(name + ".npy", [$0, numbers]) }
         }
+        for (name, text) in texts { try Array(text.utf8).withUnsafeBytes { try writer.add(name, [$0]) } }
         try AtomicFile.write(to: path) { try writer.finish($0) }
     }
 }

@@ -46,11 +46,12 @@ extension Metrics {
         guard rows.shape[1] == reference.features else {
             throw RiffleError("", "samples of \(rows.shape[1]) features, and statistics of \(reference.features)")
         }
-        guard points >= 2, smallest >= 2, n > smallest else {
+        guard points >= 2, smallest >= 2 else {
+            throw RiffleError("", "there are 2 or more subsets of 2 or more samples, got \(points) from \(smallest) on")
+        }
+        guard n > smallest else {
             throw RiffleError(
-                "",
-                "\(points) subsets from \(smallest) samples to all of \(n): there are 2 subsets or more, of 2 "
-                    + "samples or more, and more samples than the smallest has")
+                "", "subsets have \(smallest) samples or more, and there are only \(n) to extrapolate from")
         }
         var random = RandomSource(seed: seed)
         return try withoutGradient {

@@ -33,13 +33,14 @@ extension FeatureStatistics {
     }
 
     /// Writes the statistics as EDM does, with the number of samples beside them, which other programs pass over.
-    package func write(to path: String) throws {
+    /// - Parameter texts: entries beside the arrays, which other programs pass over too.
+    package func write(to path: String, texts: [(name: String, text: String)] = []) throws {
         let names = Part.whole.names
         var arrays = [(name: names.mean, tensor: mean), (name: names.covariance, tensor: covariance)]
         if let count = count.flatMap(Int32.init(exactly:)) {
             arrays.append((FeatureStatistics.countName, try Tensor([count], [])))
         }
-        try Npz.write(arrays, to: path)
+        try Npz.write(arrays, texts: texts, to: path)
     }
 
     private static let countName = "n"

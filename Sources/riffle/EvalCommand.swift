@@ -15,7 +15,8 @@ struct EvalCommand: ParsableCommand {
         abstract: "Measures networks at several numbers of evaluations, side by side and from the same noise.",
         discussion: """
             A network is the file of net:save, of an average, or a run's checkpoint; NAME=PATH gives it a name in the \
-            table. Numbers of evaluations that a sampler cannot use are left out.
+            table. Numbers of evaluations that a network's sampler cannot use are left out, and each network has to \
+            have one that it can.
             """)
 
     @ArgumentParser.Argument(help: "Files of networks, PATH or NAME=PATH; lpips compares with the first.")
@@ -24,9 +25,9 @@ struct EvalCommand: ParsableCommand {
     var data: String
     @ArgumentParser.Option(help: "Which network of a checkpoint, by the name that the run tracked.")
     var net: String?
-    @ArgumentParser.Option(help: "Numbers of evaluations.")
+    @ArgumentParser.Option(parsing: .unconditional, help: "Numbers of evaluations.")
     var nfe = "1,2,4,8"
-    @ArgumentParser.Option(name: .customLong("n"), help: "Samples of each.")
+    @ArgumentParser.Option(name: .customLong("n"), parsing: .unconditional, help: "Samples of each.")
     var count = 10_000
     @ArgumentParser.Option(help: "fid, kid, precision_recall, lpips.")
     var metric = "fid"
@@ -43,9 +44,9 @@ struct EvalCommand: ParsableCommand {
     @ArgumentParser.Option(
         help: "A folder that keeps samples and features: stopped work goes on, and --n may be raised later.")
     var keep: String?
-    @ArgumentParser.Option(help: "The seed of the noise.")
+    @ArgumentParser.Option(parsing: .unconditional, help: "The seed of the noise.")
     var seed = 0
-    @ArgumentParser.Option(help: "Samples made at a time.")
+    @ArgumentParser.Option(parsing: .unconditional, help: "Samples made at a time.")
     var batch = 32
     @ArgumentParser.Option(
         name: [.short, .long], help: "A file that is written too: .csv, .json or .png; may be repeated.")
@@ -54,12 +55,15 @@ struct EvalCommand: ParsableCommand {
     func validate() throws {
         guard !networks.isEmpty else { throw ValidationError("which networks?") }
         guard count >= 2, seed >= 0, (1...NumberedSamples.largestBatch).contains(batch) else {
-            throw ValidationError("--n is 2 or more, --seed 0 or more, --batch 1 to \(NumberedSamples.largestBatch)")
+            throw ValidationError(
+                "--n is 2 or more, --seed 0 or more, --batch 1 to \(NumberedSamples.largestBatch), got --n \(count) "
+                    + "--seed \(seed) --batch \(batch)")
         }
         _ = (try evaluations(), try measures(), try resizing(), try method())
     }
 
     func run() throws {
+        for path in out { try EvaluationTable.check(path) }
         let models = try networks.map(model)
         let measures = try measures()
         var evaluation = Evaluation(
@@ -72,8 +76,13 @@ struct EvalCommand: ParsableCommand {
         evaluation.batch = batch
         evaluation.folder = keep
         let table = EvaluationTable(try evaluation.rows { Console.error("\($0)\n") })
-        for path in out { try table.write(to: path) }
+        // Whatever happens to files, the table is there.
         Console.output("\(table)\n")
+        let failures = out.compactMap { path in
+            do { try table.write(to: path) } catch { return error }
+            return nil as (any Error)?
+        }
+        if let first = failures.first { throw first }
     }
 
     private func model(_ argument: String) throws -> Evaluation.Model {
@@ -99,15 +108,15 @@ struct EvalCommand: ParsableCommand {
     // MARK: - Words
 
     private func evaluations() throws -> [Int] {
-        let numbers = nfe.split(separator: ",").map { Int($0) ?? 0 }
-        guard !numbers.isEmpty, numbers.allSatisfy({ $0 > 0 }) else {
+        let numbers = nfe.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
+        guard numbers.allSatisfy({ $0 > 0 }) else {
             throw ValidationError("--nfe is a list of positive whole numbers such as 1,2,4, got '\(nfe)'")
         }
         return numbers
     }
 
     private func measures() throws -> [Evaluation.Measure] {
-        try metric.split(separator: ",").map { try chosen(String($0), "--metric") }
+        try metric.split(separator: ",", omittingEmptySubsequences: false).map { try chosen(String($0), "--metric") }
     }
 
     private func resizing() throws -> FeatureResize { try chosen(resize, "--resize") }

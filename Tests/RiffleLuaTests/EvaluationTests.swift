@@ -30,6 +30,45 @@ import Testing
         }
     }
 
+    /// Mistakes are found before samples are made, so that nobody waits for them.
+    @Test func mistakesAreFoundFirst() throws {
+        let folder = try prepared()
+        let code = """
+            local x = riffle.rand(3, 16, 16, 3)
+            riffle.data.save("\(folder)/one.npy", x:slice(1, 1, 1))
+            riffle.data.save("\(folder)/nan.npy", x * (0 / 0))
+            riffle.nn.classifier(3, { size = 16, channels = 8 }):save("\(folder)/alexnet.safetensors")
+            """
+        #expect(try riffle(["-e", code]).code == 0)
+        #expect(rename("\(folder)/alexnet.safetensors", "\(folder)/alexnet-owt-7be5be79.pth") == 0)
+        try Npz.write([("mu", .zeros([2])), ("sigma", .zeros([2, 2]))], to: "\(folder)/other.npz")
+        let cases: [(arguments: [String], message: String)] = [
+            (["--data", "one.npy"], "two pictures or more have a covariance, and there is one of one.npy"),
+            (["--data", "nan.npy"], "picture 1 of 'nan.npy': a number is NaN or infinite"),
+            (
+                ["--data", "other.npz"],
+                "the statistics of other.npz are of 2 features, those of samples [16, 16, 3] of "
+            ),
+            (["--metric", "lpips"], "is not the published file of the weights 'alexnet': its sha256 is"),
+            (["--metric", "lpips", "--backbone", "vgg16"], "the weights 'vgg16' are not there"),
+            (["--out", "table.txt"], "'table.txt': tables are written as .csv, .json or .png"),
+            (["--out", "nowhere/table.csv"], "cannot write 'nowhere/table.csv': No such file or directory"),
+            (["--nfe", "1", "--sampler", "heun"], "teacher: heun takes 2 evaluations a step"),
+            (["--nfe", "-1"], "--nfe is a list of positive whole numbers such as 1,2,4, got '-1'"),
+            (["--metric", "fid,fid"], "the measure 'fid' is there twice"),
+            (["teacher.safetensors"], "the model 'teacher' is there twice"),
+            (["--n", "1"], "got --n 1"),
+        ]
+        for (arguments, message) in cases {
+            let data = arguments.contains("--data") ? [] : ["--data", "real.npy"]
+            let ran = try riffle(
+                ["eval", "teacher.safetensors", "student.safetensors", "--features", "classifier.safetensors"] + data
+                    + arguments, in: folder, settings: ["RIFFLE_WEIGHTS=\(folder)"])
+            #expect(ran.code != 0 && ran.error.contains(message) && !ran.error.contains("evaluation\n"), "\(ran)")
+            #expect(ran.output.isEmpty)
+        }
+    }
+
     @Test func goesOnAfterBeingKilled() throws {
         let folder = try prepared(), seed = UInt64.random(in: 0...UInt64.max)
         var random = RandomSource(seed: seed)

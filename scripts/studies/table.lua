@@ -87,14 +87,23 @@ local studies = {
       add(to("KL on the checkerboard", 1000), ("%s, %d steps"):format(method, steps), tostring(1 << (n - 1)), value)
     end
   end,
-  images = function(to, network, seed, title, milliseconds, steps, ...)
-    local values = { ... }
-    for n, size in ipairs(sizes) do
-      add(to(network .. ", Frechet distance in a classifier's features", 1), title:gsub(";", ","), tostring(size), values[n])
-      add(to(network .. ", squared distance to the teacher's endpoints", 1000), title:gsub(";", ","), tostring(size), values[3 + n])
-    end
+  images = function(to, model, sampler, evaluations, _, frechet, perceptual)
+    if model == "model" then return end
+    add(to("Frechet distance in a classifier's features", 1), model .. ", " .. sampler, evaluations, frechet)
+    add(to("Perceptual distance to the teacher's samples", 1), model .. ", " .. sampler, evaluations, perceptual)
   end,
 }
+
+-- The fields of a line of CSV; those in quotes may have commas.
+local function fields_of(line)
+  local fields, rest = {}, line:gsub("\r$", "") .. ","
+  while rest ~= "" do
+    local quoted, after = rest:match '^"([^"]*)",(.*)$'
+    local plain, behind = rest:match "^([^,]*),(.*)$"
+    fields[#fields + 1], rest = quoted or plain, after or behind
+  end
+  return fields
+end
 
 local study = studies[arg[1]] or error("the first argument must be students, generators, checkerboard or images", 0)
 local tables = {}
@@ -106,10 +115,6 @@ local function to(title, factor)
   return tables[title]
 end
 for i = 2, #arg do
-  for line in io.lines(arg[i]) do
-    local fields = {}
-    for field in line:gmatch "[^,]+" do fields[#fields + 1] = field end
-    study(to, table.unpack(fields))
-  end
+  for line in io.lines(arg[i]) do study(to, table.unpack(fields_of(line))) end
 end
 for _, t in ipairs(tables) do show(t) end

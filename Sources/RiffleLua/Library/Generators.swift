@@ -42,7 +42,7 @@ enum GeneratorLibrary {
                 formula: "x + (1 - start) v(x, start), x = (1 - start) z on the linear path",
                 example: "> riffle.flow.generate(riffle.nn.mlp { width = 32 }, riffle.randn(4, 2)):shape()\n[4, 2]")
         ) {
-            let generation = try Generation.options.read($0, into: Generation())
+            let generation = Generation.options.read($0, into: Generation())
             return [
                 .tensor(
                     try Sampler.generate(

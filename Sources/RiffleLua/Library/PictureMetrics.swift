@@ -85,7 +85,7 @@ enum PictureMetricsLibrary {
                 seed, note,
             ],
             Doc(
-                "The kernel distance of pictures, unbiased: the mean over subsets and its deviation.",
+                "The kernel distance of pictures, unbiased, so it may be below 0: mean and deviation over subsets.",
                 formula: "MMD^2 with k(x, y) = (x . y / d + 1)^3",
                 example: tinyExample("riffle.metrics.kid(x, x, { features = features }).value < 1e-6", "true"),
                 source: "Binkowski et al. 2018, 1801.01401")
@@ -123,7 +123,7 @@ enum PictureMetricsLibrary {
                 Argument("splits", .integer(1...1000), default: .integer(10)), note,
             ],
             Doc(
-                "How sure a classifier is of each picture while its classes are many.",
+                "How sure a classifier is of each picture while classes are many: IS of Inception's published logits.",
                 formula: "exp E KL(p(class | x) || p(class)), the mean over splits and its deviation",
                 source: "Salimans et al. 2016, 1606.03498")
         ) {
@@ -132,13 +132,17 @@ enum PictureMetricsLibrary {
         Function(
             "metrics.perceptual",
             [
-                Argument("backbone", .string, "a file of AlexNet's, VGG-16's or SqueezeNet 1.1's weights, or its name"),
                 Argument(
-                    "weights", .string, "the file of LPIPS's weights by channel; the published one when not given",
-                    default: .none),
+                    "backbone", .string,
+                    "a file of AlexNet's, VGG-16's or SqueezeNet 1.1's weights, or of EfficientNet-Lite0's or a "
+                        + "classifier's of one's own; or the name of a published one"),
+                Argument(
+                    "weights", .string,
+                    "the file of weights by channel; LPIPS's published one for the first three, and all channels alike "
+                        + "for the others, when not given", default: .none),
             ],
             Doc(
-                "LPIPS's network, for metrics.lpips; d(a, b) gives the distance of each pair of pictures.",
+                "LPIPS's network, for metrics.lpips: LPIPS of published weights, else PD. d(a, b) has a number a pair.",
                 shapes: "d(a, b) of images [n, height, width, 3] -> [n]", source: "Zhang et al. 2018, 1801.03924")
         ) {
             [
@@ -182,6 +186,9 @@ enum PictureMetricsLibrary {
         if own != nil || module is Network || (module != nil && !(module is FeatureNetwork)) {
             guard tap == nil else { throw RiffleError("", "tap is for feature networks; return the values themselves") }
             let title = arguments.optionalString("name") ?? module?.kind ?? "a function"
+            guard PublishedWeights.all.allSatisfy({ $0.name != title }) else {
+                throw RiffleError("", "'\(title)' is the name of published weights; name one's own another way")
+            }
             return FeatureExtractor(title: title, side: arguments.optionalInteger("size"), batch: batch) { x in
                 if let own { return try own.tensor([.tensor(x)], of: "features", named: "the function") }
                 guard let module else { return x }
@@ -251,9 +258,11 @@ enum PictureMetricsLibrary {
             methods: [
                 Method(
                     "save", [Argument("path", .string, "ends in .npz")],
-                    Doc("Writes mu and sigma as pytorch-fid and EDM read them, the file whole or not at all.")
+                    Doc(
+                        "Writes mu and sigma as pytorch-fid and EDM read them, and of which features they are; the "
+                            + "file whole or not at all.")
                 ) { kept, arguments in
-                    try kept.statistics.write(to: arguments.string("path"))
+                    try kept.write(to: arguments.string("path"))
                     return []
                 }
             ],
@@ -266,7 +275,7 @@ enum PictureMetricsLibrary {
             describe: {
                 "statistics of \($0.name): \($0.statistics.features) features"
                     + ($0.statistics.count.map { " of \($0) samples" } ?? "")
-                    + ($0.origin.map { ", \($0.features), \($0.sizing)" } ?? "")
+                    + ($0.origin.map { ", \($0)" } ?? "")
             }),
         ObjectClass(
             "measurement", Measured.self,

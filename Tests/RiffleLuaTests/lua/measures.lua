@@ -35,17 +35,28 @@ end)
 fails("'reference' must be pictures", function() metrics.kid(statistics, made, { features = features }) end)
 assert(metrics.frechet(real, real, { features = metrics.features(colours) }).protocol:find("own size, a function"))
 local grey = metrics.features(function(x) return x:mean({ 2, 3, 4 }):reshape(x:shape()[1], 1) end)
-fails("statistics differ in features", function() metrics.frechet(folder .. "/real.npz", made, { features = grey }) end)
+fails("the statistics of real.npz are of colours, tf1 resize, and the features are of a function, own size", function()
+  metrics.frechet(folder .. "/real.npz", made, { features = grey })
+end)
+fails("are of colours, tf1 resize, and the features are of colours, clean resize", function()
+  metrics.frechet(folder .. "/real.npz", made, { features = features, resize = "clean" })
+end)
 
 -- Other measures.
 local kid = metrics.kid(real, made, { features = features, subsets = 10, subset_size = 20, seed = 3 })
 assert(kid.name == "KD" and kid.deviation > 0 and kid.protocol:find("10 subsets of 20 by seed 3", 1, true))
+-- Subsets as large as the sets are all the same one, and have no deviation.
+local whole = metrics.kid(real, real * 0.5, { features = features })
+assert(whole.deviation == nil and whole.protocol:find("all at once", 1, true))
 local same = metrics.precision_recall(real, real, { features = features, neighbours = 1 })
 assert(same.precision == 1 and same.recall == 1 and same.coverage == 1)
-fails("takes a classifier's logits", function() metrics.inception_score(made, { features = features }) end)
+assert(metrics.inception_score(made, features, { splits = 2 }).name == "classifier score")
 
 -- Pictures that cannot be measured.
-fails("two samples or more", function()
+fails("floats of pictures lie between -1 and 1, and these go from 0 to 255", function()
+  metrics.frechet(real, ((real * 2 - 1):sign() + 1) * 127.5, { features = features })
+end)
+fails("two pictures or more", function()
   metrics.frechet(real[1]:reshape(1, 8, 8, 3), made, { features = features })
 end)
 fails("NaN", function() metrics.frechet(real * (0 / 0), made, { features = features }) end)
@@ -69,6 +80,7 @@ assert((extractor(x:slice(4, 1, 1)) - extractor(x:slice(4, 1, 1):expand(1, 8, 8,
 fails("no values 'pool'; there are reduction_1, reduction_2", function() metrics.features(path, { tap = "pool" }) end)
 nn.linear(2, 3):save(path)
 fails("its tensors are those of no feature network", function() metrics.features(path) end)
+fails("'vgg16' is the name of published weights", function() metrics.features(colours, { name = "vgg16" }) end)
 fails("the weights 'vgg16' are not there: put vgg16-397923af.pth", function() metrics.features("vgg16") end)
 fails("the weights 'lpips-alexnet' are not there", function()
   nn.feature_network("alexnet"):save(path)
@@ -85,6 +97,16 @@ local a, b = riffle.rand(4, 16, 16, 3), riffle.rand(4, 16, 16, 3)
 local apart = metrics.lpips(a, b, { network = distance_of })
 assert(apart.name == "PD" and apart.value > 0 and apart.protocol:find("cosines on classifier", 1, true), tostring(apart))
 assert(metrics.lpips(a, a, { network = distance_of }).value == 0)
+fails("takes a classifier's logits", function() metrics.inception_score(made, extractor) end)
+local scores = metrics.features(path, { tap = "logits" })
+assert(metrics.inception_score(made, scores, { splits = 2 }).name == "classifier score")
+fails("weights by channel are for AlexNet, VGG-16 and SqueezeNet 1.1", function() metrics.perceptual(path, path) end)
+nn.feature_network("squeezenet1.1"):save(path)
+local channels, lines = { 64, 128, 256, 384, 384, 512, 512 }, {}
+for i, count in ipairs(channels) do lines[("lin%d.model.1.weight"):format(i - 1)] = riffle.rand(1, count, 1, 1) end
+data.save(folder .. "/lines.safetensors", lines)
+local random = metrics.perceptual(path, folder .. "/lines.safetensors")
+assert(metrics.lpips(riffle.rand(2, 32, 32, 3), riffle.rand(2, 32, 32, 3), { network = random }).name == "PD")
 fails("takes 2 or more classes, a side of 16 or more, and channels in multiples of 8", function()
   nn.classifier(2, { channels = 12 })
 end)
@@ -96,9 +118,17 @@ local first = metrics.frechet(npy, made, { features = extractor })
 local listing = io.popen("ls " .. kept):read("a")
 assert(listing:find("^real.npy%-classifier%-features%-%x+%-tf1%-%x+.npz\n$"), listing)
 assert(metrics.frechet(npy, made, { features = extractor }).value == first.value)
+-- What is kept under another protocol, or of other pictures, is made anew.
+local name = kept .. "/" .. listing:gsub("\n", "")
+for _, other in ipairs { features:statistics(real), extractor:statistics(real:slice(1, 1, 20)) } do
+  other:save(name)
+  assert(metrics.frechet(npy, made, { features = extractor }).value == first.value)
+end
+assert(metrics.frechet(data.images(npy, { size = 4 }), made, { features = extractor }).protocol
+  :find("(resized from 8 high and 8 wide to 4 high and 4 wide by lanczos)", 1, true))
 data.save(npy, real * 0.5)
 assert(metrics.frechet(npy, made, { features = extractor }).value ~= first.value)
-assert(select(2, io.popen("ls " .. kept):read("a"):gsub("\n", "")) == 2)
+assert(select(2, io.popen("ls " .. kept):read("a"):gsub("\n", "")) == 3)
 
 -- Models by number of evaluations, and the files of the table.
 local teacher = nn.unet { image = { 8, 8, 3 }, channels = 32, multipliers = { 1 }, blocks = 1 }
@@ -117,6 +147,12 @@ for _, ending in ipairs { "csv", "json", "png" } do
   assert(io.open(folder .. "/table." .. ending)):close()
 end
 fails("written as .csv, .json or .png", function() found:save(folder .. "/table.txt") end)
+fails("the number of evaluations '2' is there twice", function()
+  metrics.by_nfe({ teacher = teacher }, real, { nfe = { 2, 2 }, features = features })
+end)
+fails("teacher: heun takes 2 evaluations a step", function()
+  metrics.by_nfe({ teacher = { net = teacher, sampler = "heun", nfe = { 1 } } }, real, { features = features })
+end)
 fails("LPIPS needs its network", function()
   metrics.by_nfe({ teacher = teacher }, real, { measures = { "lpips" }, features = features })
 end)
