@@ -55,6 +55,15 @@ public enum Conditioning: Equatable, Sendable {
         }
     }
 
+    /// A condition of one sample that means nothing, for networks whose values' sizes alone count.
+    func blank() throws -> Condition? {
+        switch self {
+        case .none: nil
+        case .classes: Condition([try .ones([1], .int32)])
+        case .text(let tokens, let summary): Condition([try .zeros([1, 1, tokens]), try .zeros([1, summary])])
+        }
+    }
+
     /// How many tensors a condition has.
     package var count: Int {
         switch self {

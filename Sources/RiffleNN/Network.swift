@@ -21,6 +21,13 @@ open class Network: Module {
     package var recomputes = false
     /// Whether the network has blocks that can be computed again.
     open class var hasBlocks: Bool { false }
+    /// The blocks whose values `innerValues` gives, by their names in files, in the order of evaluation.
+    open var blockNames: [String] { [] }
+    /// Takes the values of blocks while somebody wants them.
+    final var recorder: InnerValues?
+
+    /// What a block gives as a map [n, height, width, channels], or [n, width] of networks for points.
+    open func map(ofBlock value: Tensor) throws -> Tensor { value }
 
     public final override var settings: String {
         [precision == .bfloat16 ? "bf16" : nil, recomputes ? "recompute" : nil].compactMap(\.self)
@@ -97,14 +104,26 @@ open class Network: Module {
     func block(
         _ name: String, _ block: Module, _ inputs: Tensor..., body: @escaping ([Tensor]) throws -> [Tensor]
     ) throws -> [Tensor] {
-        guard recomputes else { return try named(name) { try body(inputs) } }
+        guard recomputes else { return try recorded(name, named(name) { try body(inputs) }) }
         let training = block.everyModule.filter(\.isTraining)
-        return try recomputing(inputs, parameters: block.parameters.map(\.parameter)) { [self] inputs in
-            try block.training(training) { try named(name) { try body(inputs) } }
-        }
+        return try recorded(
+            name,
+            recomputing(inputs, parameters: block.parameters.map(\.parameter)) { [self] inputs in
+                try block.training(training) { try named(name) { try body(inputs) } }
+            })
     }
 
-    private func checked(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+    /// The values of a block, of which the first is kept where somebody wants it.
+    func recorded(_ name: String, _ values: [Tensor]) throws -> [Tensor] {
+        try recorder?.take(name, values[0])
+        return values
+    }
+
+    /// The times of inputs that fit, [n] each.
+    func checkedInputs(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> [Tensor] {
+        guard times.count == self.times else {
+            throw RiffleError(kind, "the network takes \(self.times) times, got \(times.count)")
+        }
         if let sampleShape, x.rank != sampleShape.rank + 1 || Shape(Array(x.shape.sizes.dropFirst())) != sampleShape {
             throw RiffleError(kind, "a batch must be [n\(sampleShape.sizes.map { ", \($0)" }.joined())] (x \(x.shape))")
         }
@@ -125,6 +144,11 @@ open class Network: Module {
         do { try conditioning.check(condition, n) } catch let error as RiffleError {
             throw RiffleError(kind, error.message)
         }
+        return times
+    }
+
+    private func checked(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        let times = try checkedInputs(x, times, condition)
         let result = try evaluateInOwnPrecision(x, times, condition)
         guard result.shape == x.shape, result.dtype.isFloating else {
             throw RiffleError(

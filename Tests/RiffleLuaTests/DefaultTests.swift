@@ -66,7 +66,7 @@ import Testing
         "truth": "x * 2", "images": "riffle.rand(3, 4, 4, 3)", "image": "{ 8, 8, 3 }", "inputs": "3", "outputs": "2",
         "channels": "32", "width": "16", "alpha": "0.5", "steps": "4", "n": "5", "step": "3", "peak": "1",
         "total": "10", "nfe": "2", "scale": "2", "prediction": "'noise'", "lr": "0.1", "network": "colours",
-        "classes": "3",
+        "classes": "3", "discriminator": "riffle.nn.discriminator(teacher)",
         "reference": "riffle.rand(8, 4, 4, 3)", "made": "riffle.rand(12, 4, 4, 3)",
     ]
 
@@ -132,6 +132,8 @@ import Testing
         let teacher: Network, labelled: Network, student: Network, x: Tensor
         var parameters: [Parameter] { teacher.parameters.map(\.parameter) }
 
+        func critic() throws -> Discriminator { try Discriminator(teacher, at: ["hidden.2"]) }
+
         func naming(_ optimizer: Optimizer) -> Optimizer {
             optimizer.names = teacher.parameters.map(\.name)
             return optimizer
@@ -178,6 +180,8 @@ import Testing
         "freeflow": { try FreeFlowLoss()($0.student, $0.teacher.copy(), $0.teacher, $0.x) },
         "kd": { try KDLoss()($0.teacher.copy(), $0.x, $0.x) },
         "drifting": { try DriftingLoss()($0.teacher.copy(), $0.x, $0.x) },
+        "adversarial": { try AdversarialLoss()($0.teacher.copy(), $0.critic(), $0.x) },
+        "discriminator": { try DiscriminatorLoss()($0.critic(), $0.teacher.copy(), $0.x, $0.x) },
     ]
 
     @Test(arguments: LossMethod.all.map(\.name)) func lossesHaveSwiftsDefaults(_ name: String) throws {
@@ -207,6 +211,7 @@ import Testing
         Pair("avg_pool(x:reshape(1, 4, 2, 2))") { try $0.x.reshaped(to: [1, 4, 2, 2]).averaged() },
         Pair("nn.group_norm(64)") { _ in try GroupNorm(64) }, Pair("nn.layer_norm(8)") { _ in try LayerNorm(8) },
         Pair("nn.rms_norm(8)") { _ in try RMSNorm(8) }, Pair("nn.loss_weight()") { _ in try LearnedWeight() },
+        Pair("nn.discriminator(teacher)") { try $0.critic() },
         Pair("nn.embedding(3, 4)") { _ in try Embedding(3, 4) },
         Pair("optim.adamw(teacher)") { $0.naming(try AdamW($0.parameters)) },
         Pair("optim.sgd(teacher, 0.1)") { $0.naming(try SGD($0.parameters, .init(learningRate: 0.1))) },

@@ -10,11 +10,14 @@ import Testing
     private func call(_ loss: Function) -> String {
         let given = [
             "student": "teacher:two_timed()", "generator": "teacher:copy()", "online": "teacher:copy()",
-            "teacher": "teacher",
+            "teacher": "teacher", "r1": "1",
             "x": "riffle.randn(8, 2)", "z": "riffle.randn(8, 2)",
         ]
         let options = loss.arguments.map { argument -> String in
             if let value = given[argument.name] { return "\(argument.name) = \(value)" }
+            if argument.name == "discriminator", case .required = argument.defaultValue {
+                return "discriminator = riffle.nn.discriminator(teacher)"
+            }
             switch argument.type {
             case _ where argument.name.hasSuffix("_weight"): return "\(argument.name) = 1"
             case _ where argument.name == "alpha": return "alpha = 0.5"

@@ -58,7 +58,7 @@ package struct LossMethod: Sendable {
         ]
         + [
             FACMLoss.method, FGMLoss.method, FGMOnlineLoss.method, DMDLoss.method, FreeFlowLoss.method, KDLoss.method,
-            DriftingLoss.method,
+            DriftingLoss.method, AdversarialLoss.method, DiscriminatorLoss.method,
         ]
 }
 

@@ -7,7 +7,7 @@ enum Library {
         + NetworkLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions + FlowLibrary.functions
         + LossLibrary.functions + GeneratorLibrary.functions + SampleLibrary.functions + TurnLibrary.functions
         + LikelihoodLibrary.functions + DataLibrary.functions + TensorFileLibrary.functions + SetLibrary.functions
-        + PairLibrary.functions
+        + PairLibrary.functions + DiscriminatorLibrary.functions
         + ImageLibrary.functions
         + PlotLibrary.functions
         + MetricsLibrary.functions + PictureMetricsLibrary.functions + EvaluationLibrary.functions
@@ -15,7 +15,7 @@ enum Library {
 
     static let classes: [ObjectClass] =
         TensorLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes + DataLibrary.classes
-        + SetLibrary.classes + BatchLibrary.classes + TurnLibrary.classes
+        + SetLibrary.classes + BatchLibrary.classes + TurnLibrary.classes + DiscriminatorLibrary.classes
         + PairLibrary.classes + RunLibrary.classes + PictureMetricsLibrary.classes + EvaluationLibrary.classes
         + SystemLibrary.classes
 }

@@ -175,12 +175,12 @@ enum NetworkLibrary {
             call: { try call($0, $1) }, index: { try part(of: $0, $1) }, describe: { $0.description }),
     ]
 
-    private static func call(_ module: Module, _ inputs: [Value]) throws -> [Value] {
-        let times = (module as? Network)?.times ?? 0
+    /// The tensors that inputs are, in which a number is a time of all samples.
+    static func tensors(_ module: Module, _ inputs: [Value]) throws -> [Tensor] {
+        let times = (module as? Network)?.times ?? (module as? Discriminator)?.network.times ?? 0
         let sample = inputs.first.flatMap { Arguments([$0]).optionalTensor(0) }
-        let tensors = try inputs.enumerated().map { index, input -> Tensor in
+        return try inputs.enumerated().map { index, input -> Tensor in
             if let tensor = Arguments([input]).optionalTensor(0) { return tensor }
-            // A number is a time of all samples.
             let isTime = (1...max(times, 1)).contains(index) && times > 0
             if isTime, let sample, sample.dtype.isFloating, let n = sample.shape.sizes.first,
                 let t = Arguments([input]).optionalNumber(0)
@@ -191,6 +191,10 @@ enum NetworkLibrary {
                 module.kind,
                 "argument \(index + 1) must be a tensor\(isTime ? " or a number" : ""), got \(input.described)")
         }
+    }
+
+    private static func call(_ module: Module, _ inputs: [Value]) throws -> [Value] {
+        let tensors = try tensors(module, inputs)
         guard module.arity.contains(tensors.count) else {
             throw RiffleError(module.kind, "one tensor is needed, got \(tensors.count)")
         }

@@ -65,6 +65,11 @@ struct PatchEmbedding {
     /// Images [n, height, width, channels] -> tokens [n, rows x columns, width].
     func tokens(_ images: Tensor) throws -> Tensor { try grid.tokens(patches(images)) + middle() }
 
+    /// Tokens [n, rows x columns, width] -> a map [n, rows, columns, width].
+    func map(_ tokens: Tensor) throws -> Tensor {
+        try tokens.reshaped(to: [tokens.shape[0], grid.rows, grid.columns, tokens.shape[2]])
+    }
+
     /// Tokens [n, rows x columns, patch x patch x outputs] -> images, see `PatchGrid.images`.
     func images(_ tokens: Tensor) throws -> Tensor { try grid.images(tokens) }
 

@@ -93,6 +93,8 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
     }
 
     package override class var hasBlocks: Bool { true }
+    package override var blockNames: [String] { blocks.indices.map { "blocks.\($0)" } }
+    package override func map(ofBlock value: Tensor) throws -> Tensor { try patches.map(value) }
     package override var kind: String { "dit" }
     package override var sizes: String {
         let (width, depth, _) = configuration.sizes

@@ -42,9 +42,11 @@ package final class MLP: ConfiguredNetwork<MLP.Configuration> {
         head.children + [("input", input)] + hidden.enumerated().map { ("hidden.\($0)", $1) } + [("output", output)]
     }
 
+    package override var blockNames: [String] { hidden.indices.map { "hidden.\($0)" } }
+
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         var h = try named("input") { try input(x) } + head(times, condition)
-        for layer in hidden { h = try layer(h.silu()) }
+        for (index, layer) in hidden.enumerated() { h = try recorded("hidden.\(index)", [layer(h.silu())])[0] }
         return try output(h.silu())
     }
 }

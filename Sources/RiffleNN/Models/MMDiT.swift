@@ -119,6 +119,8 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         layers: ["linear_1", "linear_2"])
 
     package override class var hasBlocks: Bool { true }
+    package override var blockNames: [String] { blocks.indices.map { "transformer_blocks.\($0)" } }
+    package override func map(ofBlock value: Tensor) throws -> Tensor { try patches.map(value) }
     package override var kind: String { "mmdit" }
     package override var sizes: String {
         let c = configuration

@@ -119,6 +119,10 @@ package final class UNet: ConfiguredNetwork<UNet.Configuration> {
         ]
     }
 
+    package override var blockNames: [String] {
+        down.indices.map { "input_blocks.\($0)" } + ["middle_block"] + up.indices.map { "output_blocks.\($0)" }
+    }
+
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let time = try head(times, condition).silu()
         var h = x
@@ -138,7 +142,7 @@ package final class UNet: ConfiguredNetwork<UNet.Configuration> {
     private func stage(
         _ name: String, _ stage: Stage, _ x: Tensor, _ time: Tensor, beside skip: Tensor? = nil
     ) throws -> Tensor {
-        guard stage.isResidual else { return try named(name) { try stage(x, time) } }
+        guard stage.isResidual else { return try recorded(name, [named(name) { try stage(x, time) }])[0] }
         if let skip {
             return try block(name, stage, x, skip, time) { [try stage(.cat([$0[0], $0[1]], 3), $0[2])] }[0]
         }
