@@ -1,14 +1,26 @@
--- Compares all losses for students: trains one teacher and a student by each loss, with the same number of steps, and
--- prints a table by number of evaluations (NFE). riffle compare.lua [--set moons] [--methods itvm,lfmd]. All
--- methods take four to seven minutes on two cores, each half a minute or less. Draws compare.png.
+-- Compares all losses: trains one teacher and a student or generator by each loss, with the same number of steps, and
+-- prints a table by number of evaluations (NFE). riffle compare.lua [--set moons] [--methods itvm,lfmd]. All methods
+-- take ten to fifteen minutes on two cores, each a minute or less. Draws compare.png.
 local riffle = require "riffle"
 local nn, flow, optim, data, metrics, plot = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics, riffle.plot
 local loss, batch = flow.loss, 512
 
 -- The loss of each method, a function of student u, teacher v, data x, the target, and the part of training that is
 -- done, in [0, 1]. Self-distillation (lsd, esd, psd, tvm) starts as the teacher and goes on from data. Consistency
--- models have their own sampler.
-local consistency = flow.consistency
+-- models have their own sampler. Generators are networks of one time, and have one evaluation.
+local consistency, generate = flow.consistency, function(net, z) return flow.generate(net, z) end
+local function noise_like(x) return riffle.randn(x:shape()) end
+-- Methods with a second player w: its loss, and how often it learns for each step of the first.
+local function online(u, w, x) return loss.fgm_online(u, w, noise_like(x)) end
+local function critic(u, w, x) return loss.discriminator(w, u, noise_like(x), x, { r1 = 1 }) end
+-- Progressive distillation halves the steps four times; a round's teacher is the last round's student.
+local round, rounds_teacher
+local function progressive(u, v, x, _, part)
+  local now = math.min(4, 1 + math.floor(4 * part))
+  if now == 1 then rounds_teacher = v elseif now ~= round then rounds_teacher = u:copy(true) end
+  round = now
+  return loss.progressive(u, rounds_teacher, x, { steps = 8 >> (now - 1) })
+end
 local methods = {
   { "lfmd", function(u, v, x) return loss.lfmd(u, v, x) end },
   { "itvm", function(u, v, x, target) return loss.itvm(u, v, x, { target = target }) end },
@@ -26,7 +38,19 @@ local methods = {
   { "scm", function(u, v, x, _, part) return loss.scm(u, v, x, { warmup = math.min(1, 4 * part) }) end, consistency },
   { "consistency", function(u, v, x, target) return loss.consistency(u, v, x, { target = target, huber = 0.03 }) end, consistency },
   { "consistency_fm", function(u, v, x, target) return loss.consistency_fm(u, v, x, { target = target, segments = 1, gap = 0.02 }) end, consistency },
+  { "facm", function(u, v, x) return loss.facm(u, v, x) end, consistency },
+  { "progressive", progressive },
   { "fmm from data", function(u, _, x) return loss.fmm(u, x) end },
+  { "imm from data", function(u, _, x) return loss.imm(u, x) end },
+  { "freeflow", function(u, v, x, w) return loss.freeflow(u, w, v, noise_like(x)) end, player = online, turns = 2 },
+  { "fgm", function(u, v, x, w) return loss.fgm(u, w, v, noise_like(x)) end, generate, player = online, turns = 5 },
+  { "dmd", function(u, v, x, w) return loss.dmd(u, w, v, noise_like(x)) end, generate, player = online, turns = 5 },
+  { "kd", function(u, v, x)
+    local z = noise_like(x)
+    return loss.kd(u, z, (flow.ode(v, z, { method = "rk4", steps = 10 })))
+  end, generate },
+  { "drifting", function(u, _, x) return loss.drifting(u, noise_like(x), x) end, generate },
+  { "adversarial", function(u, _, x, w) return loss.adversarial(u, w, noise_like(x)) end, generate, player = critic, turns = 1 },
   -- Any losses can be mixed: a loss is a number to differentiate.
   { "lfmd + shortcut", function(u, v, x, target)
     local a, b = loss.lfmd(u, v, x), loss.shortcut(u, v, x, { target = target })
@@ -52,13 +76,20 @@ end
 riffle.seed(1)
 local set = data[name]()
 
-local function train(title, network, peak, loss_at)
+-- Trains a network. Where there is a second player it takes its turns first, and the network looks at it instead of at
+-- an average of its own.
+local function train(title, network, peak, loss_at, player, player_loss, turns)
   local average = optim.ema(network, { decay = 0.998 })
   local target = optim.ema(network, { decay = 0.99 })
-  local opt = optim.adamw(network, { lr = peak, clip = 1.0 })
+  local opt = optim.adamw(network, { lr = peak, clip = 1.0, beta1 = player and 0 or 0.9 })
+  local player_opt = player and optim.adamw(player, { lr = peak, clip = 1.0, beta1 = 0 })
   for step in riffle.progress(steps, title) do
     opt.lr = optim.cosine(step, { peak = peak, warmup = 100, total = steps })
-    opt:step(loss_at(set:sample(batch), target.model, step / steps))
+    for _ = 1, turns or 0 do
+      player_opt.lr = opt.lr
+      player_opt:step(player_loss(network, player, set:sample(batch)))
+    end
+    opt:step(loss_at(set:sample(batch), player or target.model, step / steps))
     target:update()
     average:update()
   end
@@ -76,8 +107,9 @@ print(("%-18s %8s %8s %8s   %9s %9s   %s"):format("NFE", "1", "2", "4", "1", "2"
 local pictures = { { "data", truth }, { "teacher, 200", exact } }
 local function row(title, seconds, sample)
   local one, two, four = sample(1), sample(2), sample(4)
-  local w, d = function(x) return metrics.sliced_wasserstein(x, truth) end, function(x) return metrics.endpoint_mse(x, exact) end
-  print(("%-18s %8.4f %8.4f %8.4f   %9.5f %9.5f   %.0f"):format(title, w(one), w(two), w(four), d(one), d(two), seconds))
+  local function w(x) return x and ("%8.4f"):format(metrics.sliced_wasserstein(x, truth)) or "" end
+  local function d(x) return x and ("%9.5f"):format(metrics.endpoint_mse(x, exact)) or "" end
+  print(("%-18s %8s %8s %8s   %9s %9s   %.0f"):format(title, w(one), w(two), w(four), d(one), d(two), seconds))
   return one
 end
 print(("%-18s %8.4f"):format("teacher, 200 NFE", metrics.sliced_wasserstein(exact, truth)))
@@ -85,10 +117,16 @@ row("teacher, Euler", 0, function(nfe) return flow.ode(teacher, noise, { method 
 for _, method in ipairs(methods) do
   if not next(wanted) or wanted[method[1]] then
     riffle.seed(2)
-    local student, start = teacher:two_timed(), os.time()
-    local average = train(method[1], student, 1e-3, function(x, target, part) return method[2](student, teacher, x, target, part) end)
+    local is_generator, start = method[3] == generate, os.time()
+    local student = is_generator and teacher:copy() or teacher:two_timed()
+    local player = method.player == critic and nn.discriminator(teacher) or method.player and teacher:copy()
+    local average = train(method[1], student, is_generator and 3e-4 or 1e-3, function(x, other, part)
+      return method[2](student, teacher, x, other, part)
+    end, player, method.player, method.turns)
     local sample = method[3] or flow.jump
-    local one = row(method[1], os.time() - start, function(nfe) return sample(average, noise, { steps = nfe }) end)
+    local one = row(method[1], os.time() - start, function(nfe)
+      return (not is_generator or nfe == 1) and sample(average, noise, { steps = nfe })
+    end)
     pictures[#pictures + 1] = { method[1], one }
   end
 end

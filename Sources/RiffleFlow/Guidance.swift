@@ -89,7 +89,9 @@ package final class GuidedNetwork: Network {
             network.blankNetwork(), scale: scale, interval: interval, weak: weak?.blankNetwork(), none: none)
     }
 
-    package override func twoTimed() throws -> Network { try network.twoTimed() }
+    package override func twoTimed(decoupled: Int?) throws -> Network {
+        try network.twoTimed(decoupled: decoupled)
+    }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let start = times[0]

@@ -10,6 +10,7 @@ package enum Examples {
         ("own_loss", PackageResources.own_loss_lua),
         ("compare", PackageResources.compare_lua),
         ("one_step", PackageResources.one_step_lua),
+        ("adversarial", PackageResources.adversarial_lua),
         ("guided", PackageResources.guided_lua),
         ("reflow", PackageResources.reflow_lua),
     ]

@@ -7,6 +7,15 @@ package protocol NetworkConfiguration: Sendable {
     var conditioning: Conditioning { get }
     /// The shape of one sample.
     var sampleShape: Shape { get }
+    /// Makes the last blocks alone see the end of jumps.
+    /// - Throws: `RiffleError` for networks that cannot.
+    mutating func decouple(_ blocks: Int) throws
+}
+
+extension NetworkConfiguration {
+    package mutating func decouple(_ blocks: Int) throws {
+        throw RiffleError("two_timed", "decoupled blocks are those of dit and mmdit")
+    }
 }
 
 /// A network that its configuration describes, so that copies and students are made from it.
@@ -26,9 +35,10 @@ package class ConfiguredNetwork<Configuration: NetworkConfiguration>: Network {
 
     package final override func blank() throws -> Module { try Self(configuration) }
 
-    package final override func twoTimed() throws -> Network {
+    package final override func twoTimed(decoupled: Int?) throws -> Network {
         var two = configuration
         two.times = 2
+        if let decoupled { try two.decouple(decoupled) }
         return try Self(two).taking(self)
     }
 }

@@ -46,11 +46,17 @@ open class Network: Module {
         throw RiffleError(kind, "this network has no function")
     }
 
-    /// A copy that takes a second time, equal to this one at first: u(x, s, t) = v(x, s).
-    open func twoTimed() throws -> Network {
+    /// A copy that takes a second time: u(x, s, t) = v(x, s) at first, and u(x, s, s) = v(x, s) where blocks are
+    /// decoupled.
+    /// - Parameter decoupled: how many of the last blocks alone see t, by the embedding of times that is there, so that
+    ///   no parameter is new (Lee et al. 2510.24474); the network's own setting where nil.
+    /// - Throws: `RiffleError` for networks that cannot.
+    open func twoTimed(decoupled: Int?) throws -> Network {
         throw RiffleError(
             "two_timed", "a \(kind) has no second time to add; write forward(self, x, s, t) with times = 2")
     }
+
+    package final func twoTimed() throws -> Network { try twoTimed(decoupled: nil) }
 
     /// The velocity v(x, t); of a network with two times, the average velocity of a jump of no length.
     package func velocity(_ x: Tensor, _ t: Tensor, _ condition: Condition? = nil) throws -> Tensor {

@@ -92,5 +92,7 @@ extension String {
     /// Summaries of options that several networks have.
     static let imageSizes = "{ height, width, channels }"
     static let largestFrequency = "the largest of the time embedding, in rad"
+    static let decoupledBlocks =
+        "of students: how many of the last blocks see the end of jumps, and the others the start"
     static let patchSide = "pixels along the side of a patch"
 }

@@ -157,6 +157,7 @@ import Testing
         "pfmm": { try PFMMLoss()($0.student, $0.teacher, $0.x) },
         "tvm": { try TVMLoss()($0.student, $0.teacher, $0.x) },
         "fmm": { try FMMLoss()($0.student, $0.x) },
+        "imm": { try IMMLoss()($0.student, $0.x) },
         "alphaflow": { try AlphaFlowLoss(alpha: 0.5)($0.student, $0.teacher, $0.x) },
         "lsd": { try SelfDistillationLoss(.lagrangian)($0.student, $0.teacher, $0.x) },
         "esd": { try SelfDistillationLoss(.eulerian)($0.student, $0.teacher, $0.x) },

@@ -21,7 +21,11 @@ import Testing
 
     @Test(arguments: [
         ("quickstart", ["--seed", "2"], "ITVM student"),
-        ("compare", ["--set", "moons", "--methods", "itvm,lfmd + shortcut"], "lfmd + shortcut"),
+        (
+            "compare", ["--set", "moons", "--methods", "itvm,lfmd + shortcut,fgm,adversarial,progressive"],
+            "progressive"
+        ),
+        ("adversarial", ["--set", "moons"], "f-distill, 1 evaluation"),
         ("one_step", ["--set", "moons"], "generator, 1 evaluation"), ("guided", [], "student of it, 1 evaluation"),
         ("reflow", ["--set", "circles"], "round 2"),
     ])

@@ -22,24 +22,28 @@ import Testing
         }
     }
 
-    private func small() throws -> DiT {
+    private func small(decoupled: Int = 0) throws -> DiT {
         var c = DiT.Configuration(image: [4, 8, 2])
         (c.width, c.depth, c.heads, c.labels) = (16, 2, 2, ClassLabels(3, hasNull: true))
+        c.decoupled = decoupled
         return try DiT(c)
     }
 
-    private func checks() throws -> NetworkChecks {
-        try NetworkChecks(small(), Condition([try Tensor([2, 4] as [Int32], [2])]))
+    private func checks(decoupled: Int = 0) throws -> NetworkChecks {
+        try NetworkChecks(small(decoupled: decoupled), Condition([try Tensor([2, 4] as [Int32], [2])]))
     }
 
     @Test func studentsAndCopies() throws {
         try checks().studentStartsAsTeacher(span: "span_embedder.mlp.0.bias")
         try checks().copies()
         try checks().jumpsOfNoLength()
+        try checks().decoupledStudents(depth: 2)
     }
 
-    @Test func forwardMode() throws { try checks().forwardMode() }
-    @Test func gradientOfForwardMode() throws { try checks().gradientOfForwardMode() }
+    @Test(arguments: [0, 1]) func forwardMode(decoupled: Int) throws { try checks(decoupled: decoupled).forwardMode() }
+    @Test(arguments: [0, 1]) func gradientOfForwardMode(decoupled: Int) throws {
+        try checks(decoupled: decoupled).gradientOfForwardMode()
+    }
 
     /// Blocks start as the identity and the output as zero; positions are in files and not among what is trained.
     @Test func starts() throws {

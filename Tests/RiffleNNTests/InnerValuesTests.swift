@@ -79,7 +79,8 @@ import Testing
     }
 
     @Test func unknownBlocksAreRefused() throws {
-        let network = try MLP(.init(dim: 3, width: 8, depth: 2)), x = try Tensor.zeros([2, 3]), t = try Tensor.zeros([2])
+        let network = try MLP(.init(dim: 3, width: 8, depth: 2)), x = try Tensor.zeros([2, 3]),
+            t = try Tensor.zeros([2])
         #expect(
             message { _ = try network.innerValues(at: ["hiden.1"], x, [t]) }.contains(
                 "this mlp has no block 'hiden.1', did you mean 'hidden.1'?; there are hidden.0, hidden.1"))

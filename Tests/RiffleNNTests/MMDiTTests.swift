@@ -40,6 +40,7 @@ import Testing
         try checks().studentStartsAsTeacher(span: "time_text_embed.span_embedder.linear_1.bias")
         try checks().copies()
         try checks().jumpsOfNoLength()
+        try checks().decoupledStudents(depth: 2)
     }
 
     @Test func forwardMode() throws { try checks().forwardMode() }

@@ -61,6 +61,29 @@ struct NetworkChecks {
         }
     }
 
+    /// Where the last blocks alone see the end of a jump no parameter is new, a jump of no length is the teacher's
+    /// velocity, and with all blocks decoupled a jump is the teacher's velocity at its end.
+    /// - Parameter depth: the number of blocks.
+    func decoupledStudents(depth: Int) throws {
+        let (x, s, t) = try batch(.float32)
+        func same(_ a: Tensor, _ b: Tensor) throws -> Bool { try a.doubles() == b.doubles() }
+        let (early, late) = (try teacher.velocity(x, s, condition), try teacher.velocity(x, t, condition))
+        for blocks in [1, depth] {
+            let student = try teacher.twoTimed(decoupled: blocks)
+            #expect(student.times == 2 && student.entries.map(\.name) == teacher.entries.map(\.name))
+            #expect(try same(student.velocity(x, s, condition), early))
+            let jump = try student.average(x, s, t, condition)
+            #expect(try same(jump, late) == (blocks == depth) && !same(jump, early))
+            let copy = try #require(student.copied() as? Network)
+            #expect(try same(copy.average(x, s, t, condition), jump))
+        }
+        #expect(throws: RiffleError.self) { try teacher.twoTimed(decoupled: depth + 1) }
+        var c = UNet.Configuration(image: [8, 8, 3])
+        (c.channels, c.multipliers, c.blocks) = (32, [1], 1)
+        let other = #expect(throws: RiffleError.self) { try UNet(c).twoTimed(decoupled: 1) }
+        #expect(other?.description == "two_timed: decoupled blocks are those of dit and mmdit")
+    }
+
     /// A copy answers alike and shares nothing that training changes.
     func copies() throws {
         let (x, s, _) = try batch(.float32), before = try teacher.velocity(x, s, condition)

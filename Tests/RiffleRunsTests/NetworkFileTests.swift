@@ -58,6 +58,7 @@ import Testing
                 "image": list(4, 8, 3), "patch": .integer(4), "size": .string("B"), "width": .integer(24),
                 "depth": .integer(2), "heads": .integer(3), "learned_sigma": .boolean(true), "frequency": .number(1),
                 "classes": .integer(3), "null_class": .boolean(false), "precision": .string("bf16"),
+                "decoupled": .integer(1),
             ]
         },
         Case("mmdit") {
@@ -66,6 +67,7 @@ import Testing
                 "head_channels": .integer(6), "tokens": .integer(7), "summary": .integer(5), "qk_norm": .boolean(true),
                 "dual_layers": list(1, 3), "max_size": .integer(9), "sample_size": .integer(32),
                 "frequency": .number(500), "time_of_noise": .boolean(false), "precision": .string("bf16"),
+                "decoupled": .integer(2),
             ]
         },
     ]
@@ -153,8 +155,8 @@ import Testing
         #expect(try NetworkDescription(MLP(.init()).twoTimed())?.lua == "riffle.nn.mlp {}:two_timed()")
         #expect(
             NetworkDescription(dit)?.lua == "riffle.nn.dit { image = { 4, 8, 3 }, patch = 4, size = \"B\", width = 24, "
-                + "depth = 2, heads = 3, learned_sigma = true, frequency = 1, classes = 3, null_class = false, "
-                + "precision = \"bf16\" }")
+                + "depth = 2, heads = 3, learned_sigma = true, frequency = 1, decoupled = 1, classes = 3, "
+                + "null_class = false, precision = \"bf16\" }")
         #expect(NetworkDescription(try Linear(2, 3)) == nil)
     }
 

@@ -46,7 +46,11 @@ local function described(values, is_best)
   return (is_best and "**" .. text .. "**" or text) .. (deviation and (" ± " .. form:format(deviation)) or "")
 end
 
+-- Columns that are numbers stand in their order.
 local function show(t)
+  local are_numbers = true
+  for _, column in ipairs(t.columns) do are_numbers = are_numbers and tonumber(column) ~= nil end
+  if are_numbers then table.sort(t.columns, function(a, b) return tonumber(a) < tonumber(b) end) end
   print(("\n%s%s:\n"):format(t.title, t.factor == 1 and "" or (", times %d"):format(t.factor)))
   print("| | " .. table.concat(t.columns, " | ") .. " | best in |")
   print("| --- |" .. (" --- |"):rep(#t.columns + 1))

@@ -51,7 +51,7 @@ package struct DMDLoss {
             throw RiffleError(
                 "dmd",
                 discriminator == nil
-                    ? "divergence '\(divergence.rawValue)' needs a discriminator, which knows the ratio of data to samples"
+                    ? "divergence '\(divergence.rawValue)' needs a discriminator, which knows ratios of data to samples"
                     : "a discriminator counts for nothing with divergence 'reverse_kl'")
         }
         _ = try FlowBatch.count(noise, "dmd", named: "z")
@@ -89,7 +89,8 @@ package struct DMDLoss {
 
 extension DMDLoss: LossWithOptions {
     static let method = LossMethod(
-        "dmd", DMDLoss.init, given: [
+        "dmd", DMDLoss.init,
+        given: [
             .generator, .online, .teacher, .generatorNoise, .labels,
             Argument(
                 "discriminator", .object("discriminator"), "for divergences that weigh by its ratio of data to samples",

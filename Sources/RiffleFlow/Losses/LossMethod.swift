@@ -50,7 +50,10 @@ package struct LossMethod: Sendable {
     }
 
     package static let all: [LossMethod] =
-        [LFMDLoss.method, ITVMLoss.method, TVMLoss.method, FMMLoss.method, EFMDLoss.method, AlphaFlowLoss.method]
+        [
+            LFMDLoss.method, ITVMLoss.method, TVMLoss.method, FMMLoss.method, IMMLoss.method, EFMDLoss.method,
+            AlphaFlowLoss.method,
+        ]
         + SelfDistillationLoss.methods + MeanFlowLoss.methods + AYFLoss.methods
         + [
             PFMMLoss.method, ProgressiveLoss.method, ShortcutLoss.method, ConsistencyLoss.method,

@@ -63,12 +63,23 @@ enum NetworkLibrary {
                 ]
             },
             Function(
-                "network:two_timed", [Argument("net", .object("network"))],
+                "network:two_timed",
+                [
+                    Argument("net", .object("network")),
+                    Argument(
+                        "decoupled", .integer(0...1000),
+                        "how many of the last blocks of a DiT or MM-DiT see t, by the embedding that is there, and the "
+                            + "others s", default: .none),
+                ],
                 Doc(
                     "A student of this network: a copy that takes a second time and equals it at first.",
-                    formula: "u(x, s, t) = v(x, s) at first",
-                    example: "> riffle.nn.mlp { width = 32 }:two_timed():times()\n2")
-            ) { [.object(try $0.object(0, as: Network.self).twoTimed())] },
+                    formula: "u(x, s, t) = v(x, s) at first; u(x, s, s) = v(x, s) where decoupled",
+                    example: "> riffle.nn.mlp { width = 32 }:two_timed():times()\n2",
+                    source: "decoupled: Lee et al. 2025, 2510.24474")
+            ) {
+                let decoupled = $0.optionalInteger("decoupled")
+                return [.object(try $0.object(0, as: Network.self).twoTimed(decoupled: decoupled))]
+            },
             Function(
                 "network:times", [Argument("net", .object("network"))],
                 Doc(

@@ -52,6 +52,14 @@ struct EmbeddingHead {
         }
     }
 
+    /// The conditioning of the first blocks and of the last ones, after SiLU: that of both times, or of each one where
+    /// there is no embedding of the span.
+    func ofBlocks(_ times: [Tensor], _ given: Condition?) throws -> (start: Tensor, end: Tensor) {
+        let start = try self(times, given).silu()
+        guard times.count == 2, span == nil, !times.isJumpOfNoLength else { return (start, start) }
+        return (start, try self([times[1]], given).silu())
+    }
+
     /// times [n], one or two -> [n, width].
     func callAsFunction(_ times: [Tensor], _ given: Condition?) throws -> Tensor {
         var e = try time(timeOfNoise ? 1 - times[0] : times[0])

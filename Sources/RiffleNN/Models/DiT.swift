@@ -38,6 +38,9 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
         /// Largest frequency of the time embedding, in rad.
         package var frequency = 1000.0
         package var times = 1
+        /// How many of the last blocks see the end of jumps, where there are two times, and the others their start.
+        /// Where 0, all see the start and an embedding of the span.
+        package var decoupled = 0
 
         package init(image: Shape, size: Size = .small) {
             self.image = image
@@ -67,8 +70,13 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
             guard depth > 0, ratio > 0 else {
                 throw RiffleError("dit", "depth and ratio must be positive, got \(depth) and \(ratio)")
             }
+            guard (0...depth).contains(decoupled) else {
+                throw RiffleError("dit", "decoupled blocks are 0 to all \(depth), got \(decoupled)")
+            }
             return self
         }
+
+        package mutating func decouple(_ blocks: Int) { decoupled = blocks }
     }
 
     private static let features = 256
@@ -84,7 +92,8 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
             image: c.image, patch: c.patch, width: width,
             names: .init(patches: "x_embedder.proj", positions: "pos_embed"))
         head = try EmbeddingHead(
-            times: c.times, features: DiT.features, width: width, largest: c.frequency, c.conditioning,
+            times: c.decoupled > 0 ? 1 : c.times, features: DiT.features, width: width, largest: c.frequency,
+            c.conditioning,
             names: .init(time: "t_embedder.mlp", span: "span_embedder.mlp", condition: "y_embedder.embedding_table"),
             start: .normal(0.02))
         blocks = try (0..<depth).map { _ in try DiTBlock(width, heads: heads, ratio: c.ratio) }
@@ -107,12 +116,13 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
     package override var ownBuffers: [NamedParameter] { patches.buffers }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
-        let conditioning = try head(times, condition).silu()
+        let (start, end) = try head.ofBlocks(times, condition)
         var h = try named("x_embedder") { try patches.tokens(x) }
         for (index, part) in blocks.enumerated() {
+            let conditioning = index < blocks.count - configuration.decoupled ? start : end
             h = try block("blocks.\(index)", part, h, conditioning) { [try part($0[0], $0[1])] }[0]
         }
-        return try named("final_layer") { try patches.images(last(h, conditioning)) }
+        return try named("final_layer") { try patches.images(last(h, end)) }
     }
 }
 
@@ -130,6 +140,7 @@ extension DiT {
                 "learned_sigma", \.learnedSigma, .boolean,
                 "whether the last layer also has outputs for diffusion's variances, which are dropped"),
             Option("frequency", \.frequency, .positive, .largestFrequency),
+            Option("decoupled", \.decoupled, .integer(0...1000), .decoupledBlocks),
         ],
         Doc(
             "A velocity network for images: the diffusion transformer, with the published checkpoints' names in files.",

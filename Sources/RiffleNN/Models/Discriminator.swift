@@ -3,7 +3,8 @@ import RiffleTensor
 /// Heads on the inner values of a network, which tell data from made samples on the path between noise and data.
 ///
 /// The network is a frozen teacher (Sauer et al. 2403.12015), or one that learns beside the heads, such as the online
-/// network of DMD2 (Yin et al. 2405.14867); it is no part of the discriminator, whose parameters are those of its heads.
+/// network of DMD2 (Yin et al. 2405.14867). It is no part of the discriminator, whose parameters are those of its
+/// heads.
 package final class Discriminator: Module {
     package let network: Network
     /// The network's blocks, one for each head.

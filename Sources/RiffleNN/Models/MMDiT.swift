@@ -45,6 +45,8 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         /// velocity, data - noise.
         package var timeOfNoise = true
         package var times = 1
+        /// How many of the last blocks see the end of jumps, see `DiT.Configuration`.
+        package var decoupled = 0
 
         package init(image: Shape) { self.image = image }
 
@@ -80,8 +82,13 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
             guard depth > 0, dualBlocks.allSatisfy((0..<depth).contains) else {
                 throw RiffleError("mmdit", "dual layers must be among the \(depth) blocks, got \(dualLayers)")
             }
+            guard (0...depth).contains(decoupled) else {
+                throw RiffleError("mmdit", "decoupled blocks are 0 to all \(depth), got \(decoupled)")
+            }
             return self
         }
+
+        package mutating func decouple(_ blocks: Int) { decoupled = blocks }
     }
 
     private static let features = 256
@@ -99,7 +106,8 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
             names: .init(patches: "pos_embed.proj", positions: "pos_embed.pos_embed"), table: c.table,
             spacing: c.spacing)
         head = try EmbeddingHead(
-            times: c.times, features: MMDiT.features, width: c.width, largest: c.frequency, c.conditioning,
+            times: c.decoupled > 0 ? 1 : c.times, features: MMDiT.features, width: c.width, largest: c.frequency,
+            c.conditioning,
             names: MMDiT.headNames, start: .normal(0.02), timeOfNoise: c.timeOfNoise)
         words = try Linear(c.tokenWidth, c.width, start: .xavier)
         blocks = try (0..<c.depth).map { index in
@@ -137,18 +145,19 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
     package override var ownBuffers: [NamedParameter] { patches.buffers }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
-        let conditioning = try head(times, condition).silu()
+        let (start, end) = try head.ofBlocks(times, condition)
         guard let text = condition?.tensors.first else { throw RiffleError("mmdit", "a text is needed") }
         var h = try named("pos_embed") { try patches.tokens(x) }
         var context = try named("context_embedder") { try words(text) }
         for (index, part) in blocks.enumerated() {
+            let conditioning = index < blocks.count - configuration.decoupled ? start : end
             let streams = try block("transformer_blocks.\(index)", part, h, context, conditioning) {
                 try part($0[0], $0[1], $0[2])
             }
             h = streams[0]
             if streams.count > 1 { context = streams[1] }
         }
-        let images = try named("proj_out") { try patches.images(last(norm(h, conditioning))) }
+        let images = try named("proj_out") { try patches.images(last(norm(h, end))) }
         return configuration.timeOfNoise ? try -images : images
     }
 }
@@ -188,6 +197,7 @@ extension MMDiT {
             Option(
                 "time_of_noise", \.timeOfNoise, .boolean,
                 "whether the weights count time from data and predict noise - data, as published ones do"),
+            Option("decoupled", \.decoupled, .integer(0...1000), .decoupledBlocks),
         ],
         Doc(
             "A velocity network for images and text: diffusers' SD3 transformer, with its names in files. Its names of "

@@ -189,3 +189,27 @@ do
   fails("5 channels in and 6 out do not make 2 equal groups", nn.conv2d, 5, 6, { groups = 2 })
   fails("the last dimension is not 3", nn.batch_norm(3), x)
 end
+
+-- Values of blocks, and discriminators that look at them.
+do
+  local net = nn.dit { image = { 8, 8, 3 }, width = 16, depth = 2, heads = 2, classes = 3 }
+  local x, labels = riffle.randn(2, 8, 8, 3), riffle.tensor({ 1, 3 }, "int32")
+  local first, second = net:features { "blocks.0", "blocks.1" }(x, 0.5, labels)
+  assert(table.concat(first:shape(), " ") == "2 4 4 16" and #second == 2)
+  local critic = nn.discriminator(net, { at = { "blocks.0", "blocks.1" }, width = 8 })
+  assert(table.concat(critic(x, riffle.rand(2), labels):shape(), " ") == "2 32" and critic:count() == 2370)
+  local generator = net:copy()
+  for _, form in ipairs { "softplus", "hinge" } do
+    flow.loss.adversarial(generator, critic, x, { form = form, labels = labels }):backward()
+    flow.loss.discriminator(critic, generator, x, x, { form = form, labels = labels, r1 = 1 }):backward()
+  end
+  assert(not net.blocks["0"].attn.qkv.weight.grad and generator.blocks["0"].attn.qkv.weight.grad)
+  fails("this dit has no block 'blocks.7', did you mean 'blocks.", net.features, net, { "blocks.7" })
+  fails("does not know the shape of a sample", nn.discriminator, function(x) return x end)
+  fails("this network has 3 classes and needs labels", critic, x, 0.5)
+  fails("width' must be an integer from 8", nn.discriminator, net, { width = 2 })
+  fails("decoupled blocks are 0 to all 2, got 3", net.two_timed, net, { decoupled = 3 })
+  fails("decoupled blocks are those of dit and mmdit", nn.mlp().two_timed, nn.mlp(), { decoupled = 1 })
+  local student = net:two_timed { decoupled = 1 }
+  assert(student:count() == net:count() and student:times() == 2)
+end
