@@ -90,7 +90,11 @@ package final class GuidedNetwork: Network {
     }
 
     package override func twoTimed(decoupled: Int?) throws -> Network {
-        try network.twoTimed(decoupled: decoupled)
+        guard adaptation == nil else {
+            throw RiffleError("two_timed", "adapt the network that is guided, and guide the adapted one")
+        }
+        return try network.twoTimed(decoupled: decoupled)
+    }
     }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {

@@ -6,18 +6,29 @@ extension Module {
     private static let updatesKey = "updates"
 
     /// Writes every parameter and buffer, the file whole or not at all. The file of an average also has the count of
-    /// updates, and that of a network its description as JSON.
+    /// updates, and that of a network its description as JSON. Of an adapted network what is not its base's is written,
+    /// see `AdapterFile`.
     /// - Parameter metadata: texts that the file keeps beside the tensors.
     /// - Throws: `RiffleError` when the file cannot be written.
     package func save(to path: String, metadata: [String: String] = [:]) throws {
-        var texts = ["format": "pt", "riffle": kind]
+        let description = try NetworkDescription(self).map { try JSON.text($0.value) }
+        var texts = ["format": "pt", "riffle": kind, Module.description: description].compactMapValues(\.self)
+        if adaptation != nil { texts = try AdapterFile.metadata(of: self, base: description, path) }
         if let updateCount { texts[Module.updatesKey] = "\(updateCount.updates)" }
-        texts[Module.description] = try NetworkDescription(self).map { try JSON.text($0.value) }
-        try SafeTensors.write(state(), metadata: texts.merging(metadata) { $1 }, to: path)
+        let tensors = try state().map { (namePrefix + $0.name, $0.tensor) }
+        try SafeTensors.write(tensors, metadata: texts.merging(metadata) { $1 }, to: path)
     }
 
+    /// What stands before the names of tensors in this module's files.
+    var namePrefix: String { adaptation == nil ? "" : AdapterFile.prefix }
+
     /// The SHA-256 of every parameter and buffer with its name, whatever file they came from.
-    package func sha256() -> String {
+    package func sha256() -> String { Module.sha256(entries) }
+
+    /// The same of the base under an adapted network alone.
+    package func baseSHA256() -> String { Module.sha256(baseEntries) }
+
+    private static func sha256(_ entries: [NamedParameter]) -> String {
         var digest = Digest()
         for named in entries.sorted(by: { $0.name < $1.name }) {
             let value = named.parameter.value
@@ -27,7 +38,7 @@ extension Module {
         return digest.text()
     }
 
-    /// Reads every parameter and buffer: all or none. An average takes over the file's count of updates; where the file
+    /// Reads every parameter and buffer: all or none; of an adapted network its adapters. An average takes over the file's count of updates; where the file
     /// has none, the average's own count stays.
     /// - Parameters:
     ///   - part: which tensors of the file, which may be of any format of `TensorFile`.
@@ -41,12 +52,20 @@ extension Module {
     ) {
         let file = try TensorFile(path, part: part)
         try file.requireTensorsAlone()
-        let shapes = Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0.shape) })
+        let adapters = try adaptation.map { _ in try AdapterFile(file, for: self) }
         do {
+            if adapters == nil, AdapterFile.areAdapters(file.names) {
+                throw RiffleError("", "it holds adapters, which net:lora { from = \"\(path)\" } puts on a network")
+            }
+            try adapters?.checkForms(self)
+            let shapes =
+                adapters?.shapes ?? Dictionary(uniqueKeysWithValues: file.entries.map { ($0.name, $0.shape) })
             // The count is read before any parameter changes, and by averages alone.
             let isCounted = updateCount != nil && file.kind == .safetensors
             let updates = isCounted ? try Module.updates(in: file.metadata) : nil
-            let names = try load(shapes: shapes, strict: strict) { try file.tensor(named: $0) }
+            let names = try load(shapes: shapes, strict: strict) {
+                try adapters?.tensor(named: $0) ?? file.tensor(named: $0)
+            }
             if let updates { updateCount?.updates = updates }
             return names
         } catch let error as RiffleError {

@@ -38,7 +38,9 @@ extension PowerEMA {
         throws -> PowerMixture
     {
         let shapes = Dictionary(uniqueKeysWithValues: try network.state().map { ($0.name, $0.tensor.shape) })
-        let snapshots = try paths.map { try PowerSnapshot($0, of: network.kind, shapes) }
+        let prefix = network.namePrefix
+        let named = Dictionary(uniqueKeysWithValues: shapes.map { (prefix + $0, $1) })
+        let snapshots = try paths.map { try PowerSnapshot($0, of: network.kind, named) }
         guard let first = snapshots.first, snapshots.contains(where: { $0.profile != first.profile }),
             let last = snapshots.map(\.profile.step).max()
         else {
@@ -60,7 +62,7 @@ extension PowerEMA {
         try network.load(shapes: shapes) { name in
             try zip(snapshots, mixture.weights).reduce(Tensor.scalar(0, .float64)) { sum, part in
                 try Interrupt.check()
-                return try sum + part.0.file.tensor(named: name).cast(.float64) * part.1
+                return try sum + part.0.file.tensor(named: prefix + name).cast(.float64) * part.1
             }
         }
         return mixture

@@ -69,6 +69,7 @@ package final class TensorFile: Sendable {
     }
 
     package var names: [String] { entries.map(\.name) }
+    package var path: String { file.path }
 
     /// The tensor of that name, to be read when asked for; nil where there is none.
     package subscript(_ name: String) -> StoredTensor? { indices[name].map { entries[$0] } }

@@ -44,12 +44,18 @@ package class ConfiguredNetwork<Configuration: NetworkConfiguration>: Network {
 }
 
 extension Network {
-    /// This network with the parameters and buffers of another wherever the names agree.
+    /// This network with the parameters, buffers and adapters of another wherever the names agree. Beside adapters,
+    /// what the other one lacks is trained whole.
     fileprivate func taking(_ other: Network) throws -> Network {
+        try takeAdapters(of: other)
         let values = Dictionary(other.entries.map { ($0.name, $0.parameter) }, uniquingKeysWith: { first, _ in first })
         for named in entries { try values[named.name].map { try named.parameter.assign($0.value) } }
         isTraining = true
         takeSettings(of: other)
+        if let base = other.adaptation {
+            adaptation = Adaptation(whole: base.whole.union(entries.map(\.name).filter { values[$0] == nil }))
+            freezeBases()
+        }
         return self
     }
 }

@@ -16,6 +16,10 @@ open class Module {
     var trains = true
     /// Where this module is the average of a network: how often the average was updated.
     package internal(set) var updateCount: UpdateCount?
+    /// Where this module is an adapted network: what it has of its own. The rest is the base's, which stands still.
+    package internal(set) var adaptation: Adaptation?
+    /// The layer that this module is, or has in itself under its own name, and that adapters can change.
+    var adaptable: (any AdaptableLayer)? { nil }
 
     public init() {}
 
@@ -63,14 +67,18 @@ open class Module {
     }
 
     /// A copy with parameters of its own. The two share memory until the parameters of one change.
+    /// - Parameter trainable: whether the copy takes gradients; the base under adapters never does.
     package func copied(trainable: Bool = true) throws -> Module {
-        let random = Context.current.random
-        defer { Context.current.random = random }
-        let copy = try blank()
+        let copy = try withoutNumbers { try blank() }
+        try copy.takeAdapters(of: self)
         for (from, to) in zip(entries, copy.entries) { try to.parameter.assign(from.parameter.value) }
         for named in copy.parameters { named.parameter.isTrainable = trainable }
         copy.isTraining = trainable && isTraining
-        for (from, to) in zip(everyModule, copy.everyModule) { to.takeSettings(of: from) }
+        for (from, to) in zip(everyModule, copy.everyModule) {
+            to.adaptation = from.adaptation
+            to.takeSettings(of: from)
+        }
+        copy.freezeBases()
         return copy
     }
 
@@ -167,16 +175,16 @@ public struct NamedParameter {
     }
 
     /// The parameter's shape in files.
-    var fileShape: Shape { layout.inFile(parameter.shape) }
+    package var fileShape: Shape { layout.inFile(parameter.shape) }
 }
 
 // MARK: - States
 
 extension Module {
-    /// The value of every parameter and buffer under its name, in the layout of files.
+    /// The value of every parameter and buffer that files hold under its name, in the layout of files.
     package func state() throws -> [(name: String, tensor: Tensor)] {
         try withoutGradient {
-            try entries.map { ($0.name, try $0.layout.toFile($0.parameter.value)) }
+            try keptEntries.map { ($0.name, try $0.layout.toFile($0.parameter.value)) }
         }
     }
 
@@ -198,7 +206,7 @@ extension Module {
     func loading(shapes: [String: Shape], strict: Bool, tensor: (String) throws -> Tensor) throws
         -> (missing: [String], unexpected: [String], load: () throws -> Void)
     {
-        let named = entries
+        let named = keptEntries
         let missing = named.filter { !$0.isOptional && shapes[$0.name] == nil }.map(\.name)
         let unexpected = Set(shapes.keys).subtracting(named.map(\.name)).sorted()
         let misshaped = named.compactMap { entry -> String? in

@@ -8,6 +8,8 @@ extension Module: Resumable {
     private static let updates = "updates"
     /// The name of a network's description in its state.
     package static let description = "network"
+    /// The name of the adapters' alphas, by layers, in the state of an adapted network.
+    package static let adapters = "adapters"
 
     package func saved() throws -> SavedState {
         let tensors = try state()
@@ -16,7 +18,11 @@ extension Module: Resumable {
             Module.evaluated: .list(namedModules.filter { !$0.module.trains }.map { .string($0.name) }),
         ]
         if let updateCount { values[Module.updates] = .integer(updateCount.updates) }
-        values[Module.description] = NetworkDescription(self)?.value
+        if adaptation == nil {
+            values[Module.description] = NetworkDescription(self)?.value
+        } else {
+            values[Module.adapters] = .table(adapterForms.mapValues { .number($0.alpha) })
+        }
         return SavedState(tensors: Dictionary(tensors) { first, _ in first }, values: values)
     }
 
@@ -24,6 +30,7 @@ extension Module: Resumable {
         let (_, _, load) = try loading(shapes: state.tensors.mapValues(\.shape), strict: true) {
             try state.tensor($0)
         }
+        if adaptation != nil { try checkAlphas(state) }
         let frozen = Set(try state.texts(Module.frozen))
         let evaluated = Set(try state.texts(Module.evaluated))
         let updates = updateCount == nil ? nil : try state.integer(Module.updates, in: UpdateCount.range)
@@ -35,8 +42,24 @@ extension Module: Resumable {
         }
     }
 
+    /// - Throws: `RiffleError` where the adapters of a state act with other factors than this network's.
+    private func checkAlphas(_ state: SavedState) throws {
+        guard case .table(let alphas) = state.values[Module.adapters] else {
+            throw RiffleError("", "the state is not that of a network with adapters")
+        }
+        for (layer, form) in adapterForms.sorted(by: { $0.key < $1.key }) {
+            let alpha = Arguments([alphas[layer] ?? .none]).optionalNumber(0)
+            guard alpha == form.alpha else {
+                throw RiffleError(
+                    "",
+                    "the adapter of '\(layer)' has alpha \(riffleFormat(form.alpha)), and in the state "
+                        + (alpha.map(riffleFormat) ?? "none"))
+            }
+        }
+    }
+
     /// This module, under an empty name, and all its parts under their full names.
-    private var namedModules: [(name: String, module: Module)] {
+    var namedModules: [(name: String, module: Module)] {
         [("", self)]
             + children.flatMap { child in
                 child.module.namedModules.map {

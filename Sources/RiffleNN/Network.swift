@@ -30,7 +30,11 @@ open class Network: Module {
     open func map(ofBlock value: Tensor) throws -> Tensor { value }
 
     public final override var settings: String {
-        [precision == .bfloat16 ? "bf16" : nil, recomputes ? "recompute" : nil].compactMap(\.self)
+        let adapters = adaptation.map { _ in
+            let ranks = Set(adapterForms.values.map(\.rank)).sorted().map(String.init).joined(separator: ", ")
+            return "adapters of rank \(ranks) on \(adapterForms.count) layers"
+        }
+        return [precision == .bfloat16 ? "bf16" : nil, recomputes ? "recompute" : nil, adapters].compactMap(\.self)
             .joined(separator: ", ")
     }
     public final override func takeSettings(of twin: Module) {

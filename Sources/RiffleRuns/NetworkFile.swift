@@ -64,6 +64,7 @@ package struct NetworkFile {
             throw file.error(
                 "it holds \(entries.count) networks; choose one, such as { entry = \"\(entries[0].name)\" }: \(list)")
         }
+        if checkpoint?.values["\(name).\(Module.adapters)"] != nil { throw file.error(Self.adaptedInRun) }
         if file.names.contains(where: { $0.hasPrefix(name + ".") }) {
             throw file.error("it does not say what network its '\(name)' is; \(Self.advice). It says so of \(list)")
         }
@@ -76,8 +77,19 @@ package struct NetworkFile {
     private static let advice =
         "make the network in a script, such as riffle.nn.unet { ... }, and read the numbers with net:load(path)"
 
+    /// - Parameter base: the network that the adapters were made for, where the file says so.
+    private static func adapters(_ base: NetworkDescription?) -> String {
+        let network = base.map { "the base, \($0.lua)," } ?? "the base"
+        return "these are adapters, and no whole network; load \(network) and then base:lora { from = path }"
+    }
+
+    private static let adaptedInRun =
+        "its network has adapters, and the base is not in the checkpoint; let the run's script go on, and write the "
+        + "adapters with net:save(path) or the whole with net:merge_lora():save(path)"
+
     private static func entry(of file: SafeTensors) throws -> Entry {
         guard let text = file.metadata[Module.description] else {
+            if AdapterFile.areAdapters(file.names) { throw file.error(adapters(AdapterFile.base(in: file))) }
             let reason =
                 switch file.metadata["riffle"] {
                 case nil: "it was not written by net:save"
@@ -95,6 +107,9 @@ package struct NetworkFile {
             key, value in try described(checkpoint.file, String(key.dropLast(suffix.count))) { value }
         }
         guard !entries.isEmpty else {
+            if checkpoint.values.keys.contains(where: { $0.hasSuffix("." + Module.adapters) }) {
+                throw checkpoint.file.error(adaptedInRun)
+            }
             throw checkpoint.file.error(
                 "none of its objects says what network it is; \(advice), { entry = \"net\" } for the object's name")
         }

@@ -1,3 +1,4 @@
+import RiffleNN
 import RiffleTensor
 
 /// The objects whose states a checkpoint keeps, each under a name of the user's, and the source of random numbers.
@@ -36,11 +37,29 @@ package final class Tracked {
     }
 
     private static let random = "random"
+    /// The SHA-256 of the base of an adapted network, whose adapters alone are in its state.
+    private static let base = "base"
+
+    private static func adapted(_ object: any Resumable) -> Module? {
+        (object as? Module).flatMap { $0.adaptation == nil ? nil : $0 }
+    }
+
+    private func checkBase(of network: Module, _ state: SavedState) throws {
+        guard case .string(let base) = state.values[Tracked.base] else { return }
+        guard base == network.baseSHA256() else {
+            throw RiffleError("", "its adapters were trained on another base: the numbers under them are not the same")
+        }
+    }
 
     /// The state of every object under `name.`, and that of the thread's random numbers.
     func saved() throws -> SavedState {
         var state = SavedState()
-        for (name, object) in entries { state.add(try naming(name) { try object.saved() }, "\(name).") }
+        for (name, object) in entries {
+            state.add(try naming(name) { try object.saved() }, "\(name).")
+            if let network = Tracked.adapted(object) {
+                state.values["\(name).\(Tracked.base)"] = .string(network.baseSHA256())
+            }
+        }
         let random = Context.current.random
         state.values["\(Tracked.random).seed"] = .string("\(random.seed)")
         state.values["\(Tracked.random).draws"] = .string("\(random.stream)")
@@ -62,7 +81,11 @@ package final class Tracked {
             throw RiffleError("", parts.compactMap { $0 }.joined(separator: ", and "))
         }
         var setters = try entries.map { name, object in
-            try naming(name) { try object.resuming(from: state.part("\(name).")) }
+            try naming(name) {
+                let part = state.part("\(name).")
+                if let network = Tracked.adapted(object) { try checkBase(of: network, part) }
+                return try object.resuming(from: part)
+            }
         }
         let random = state.part("\(Tracked.random).")
         guard case .string(let seedText) = random.values["seed"], let seed = UInt64(seedText),

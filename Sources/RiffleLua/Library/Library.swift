@@ -4,7 +4,8 @@ import RiffleTensor
 enum Library {
     static let functions: [Function] =
         Op.all.map(\.function) + Creation.functions + Differentiation.functions + TensorLibrary.functions
-        + NetworkLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions + FlowLibrary.functions
+        + NetworkLibrary.functions + AdapterLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions
+        + FlowLibrary.functions
         + LossLibrary.functions + GeneratorLibrary.functions + SampleLibrary.functions + TurnLibrary.functions
         + LikelihoodLibrary.functions + DataLibrary.functions + TensorFileLibrary.functions + SetLibrary.functions
         + PairLibrary.functions + DiscriminatorLibrary.functions

@@ -153,15 +153,15 @@ enum OptimizerLibrary {
         ) { [.number(Schedule.warmup($0.integer("step"), peak: $0.number("peak"), steps: $0.integer("steps")))] },
     ]
 
-    /// The parameters of a module, or those of a list, with the names that they go by.
+    /// The parameters of a module without the bases under adapters, or those of a list, with the names that they go by.
     private static func read(_ value: Value) throws -> [NamedParameter] {
-        if case .object(let module as Module) = value { return module.parameters }
+        if case .object(let module as Module) = value { return module.learnedParameters }
         // By name, as net:parameters() gives them.
         var items = value.list.enumerated().map { ("\($0 + 1)", $1) }
         if case .table(let table) = value { items = table.sorted { $0.key < $1.key }.map { ($0.key, $0.value) } }
         let found = items.map { name, item in
             let arguments = Arguments([item])
-            return arguments.optionalObject(0, as: Module.self).map(\.parameters)
+            return arguments.optionalObject(0, as: Module.self).map(\.learnedParameters)
                 ?? arguments.optionalObject(0, as: Parameter.self).map { [NamedParameter(name, $0)] }
         }
         let known = found.compactMap { $0 }

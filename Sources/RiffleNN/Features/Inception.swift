@@ -43,7 +43,7 @@ package final class Inception: FeatureNetwork {
             + [Stage("768", steps[12].run)] + steps[13...]
             + [
                 Stage("2048") { try $0.spatialMean() },
-                Stage("logits_unbiased") { [self] in try $0.linear(fc.weight.tensor, nil) },
+                Stage("logits_unbiased") { [self] in try fc($0, biased: false) },
                 Stage("logits") { [self] in try $0 + (fc.bias?.tensor ?? .scalar(0)) },
             ]
     }

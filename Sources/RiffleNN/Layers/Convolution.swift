@@ -1,9 +1,11 @@
 import RiffleTensor
 
 /// Convolution of [n, height, width, in] to [n, height', width', out] with zero padding.
-package final class Conv2d: Module {
+package final class Conv2d: Module, AdaptableLayer {
     package let weight: Parameter
     package let bias: Parameter?
+    package var adapter: LowRank?
+    package var isGrouped: Bool { groups > 1 }
     let stride: Sides
     private let padding: Sides
     private let groups: Int
@@ -37,7 +39,9 @@ package final class Conv2d: Module {
     }
     package override var ownParameters: [NamedParameter] {
         [NamedParameter("weight", weight, .convolution)] + (bias.map { [NamedParameter("bias", $0)] } ?? [])
+            + (adapter?.named(.convolution) ?? [])
     }
+    override var adaptable: (any AdaptableLayer)? { self }
     package override func blank() throws -> Module {
         try Conv2d(
             inputs, weight.shape[0], kernel: kernel, stride: stride, padding: padding, groups: groups,
@@ -48,10 +52,19 @@ package final class Conv2d: Module {
     /// - Parameter norm: a norm that follows. Its scale and shift go into weight and bias, which are small beside
     ///   images.
     package func callAsFunction(_ x: Tensor, norm: BatchNorm? = nil) throws -> Tensor {
-        guard let norm else { return try convolved(x, weight.tensor, bias?.tensor) }
+        guard let norm else {
+            let y = try convolved(x, weight.tensor, bias?.tensor)
+            return try adapter.map { try y + change(x, $0) } ?? y
+        }
         let (scale, shift) = try norm.scaleAndShift()
         let weight = try self.weight.tensor * scale.reshaped(to: [scale.count, 1, 1, 1])
-        return try convolved(x, weight, bias.map { try $0.tensor * scale + shift } ?? shift)
+        let y = try convolved(x, weight, bias.map { try $0.tensor * scale + shift } ?? shift)
+        return try adapter.map { try y + change(x, $0) * scale } ?? y
+    }
+
+    /// What an adapter adds to the result: a convolution to few channels, then one of single pixels.
+    private func change(_ x: Tensor, _ adapter: LowRank) throws -> Tensor {
+        try (convolved(x, adapter.down.tensor, nil) * adapter.scale).conv2d(adapter.up.tensor, nil)
     }
 
     private func convolved(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) throws -> Tensor {

@@ -1,9 +1,11 @@
 import RiffleTensor
 
 /// y = x weight^T + bias, over the last dimension. weight [out, in], bias [out].
-package final class Linear: Module {
+package final class Linear: Module, AdaptableLayer {
     package let weight: Parameter
     package let bias: Parameter?
+    package var adapter: LowRank?
+    package var isGrouped: Bool { false }
 
     package init(_ inputs: Int, _ outputs: Int, bias: Bool = true, start: Start = .fanIn) throws {
         weight = try start.weight([outputs, inputs])
@@ -16,14 +18,21 @@ package final class Linear: Module {
     }
     package override var ownParameters: [NamedParameter] {
         [NamedParameter("weight", weight)] + (bias.map { [NamedParameter("bias", $0)] } ?? [])
+            + (adapter?.named() ?? [])
     }
+    override var adaptable: (any AdaptableLayer)? { self }
     package override func blank() throws -> Module {
         try Linear(weight.shape[1], weight.shape[0], bias: bias != nil, start: .zero)
     }
     package override func forward(_ inputs: [Tensor]) throws -> Tensor { try self(inputs[0]) }
-    /// - Parameter activation: gelu or silu, which is applied to x first.
-    package func callAsFunction(_ x: Tensor, after activation: Op? = nil) throws -> Tensor {
-        try x.linear(weight.tensor, bias?.tensor, after: activation)
+    /// - Parameters:
+    ///   - activation: gelu or silu, which is applied to x first.
+    ///   - biased: whether the bias, if there is one, is added.
+    package func callAsFunction(_ x: Tensor, after activation: Op? = nil, biased: Bool = true) throws -> Tensor {
+        let y = try x.linear(weight.tensor, biased ? bias?.tensor : nil, after: activation)
+        guard let adapter else { return y }
+        let narrow = try x.linear(adapter.down.tensor, nil, after: activation) * adapter.scale
+        return try y + narrow.linear(adapter.up.tensor, nil)
     }
 }
 

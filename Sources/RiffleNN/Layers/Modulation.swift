@@ -37,6 +37,7 @@ final class Modulation: Module {
     override var kind: String { "modulation" }
     override var summary: String { "of \(branches) branches, \(linear.summary)" }
     override var ownParameters: [NamedParameter] { linear.ownParameters }
+    override var adaptable: (any AdaptableLayer)? { linear }
 
     /// conditioning [n, width], after SiLU -> the branches.
     func callAsFunction(_ conditioning: Tensor) throws -> [Branch] {
@@ -59,6 +60,7 @@ final class AdaptiveNorm: Module {
     override var kind: String { "adaptive_norm" }
     override var summary: String { linear.summary }
     override var ownParameters: [NamedParameter] { linear.ownParameters }
+    override var adaptable: (any AdaptableLayer)? { linear }
 
     /// x [n, tokens, width], conditioning [n, width] after SiLU -> as x.
     func callAsFunction(_ x: Tensor, _ conditioning: Tensor) throws -> Tensor {

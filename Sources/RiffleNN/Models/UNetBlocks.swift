@@ -129,8 +129,9 @@ private final class Pointwise: Module {
 
     override var kind: String { "linear" }
     override var ownParameters: [NamedParameter] {
-        layer.ownParameters.map { $0.name == "weight" ? NamedParameter("weight", $0.parameter, .pointwise) : $0 }
+        layer.ownParameters.map { $0.name == "bias" ? $0 : NamedParameter($0.name, $0.parameter, .pointwise) }
     }
+    override var adaptable: (any AdaptableLayer)? { layer }
 }
 
 /// Halves the image by a convolution of stride 2, or doubles it by repeating pixels before a convolution.

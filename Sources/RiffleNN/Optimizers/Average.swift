@@ -7,7 +7,8 @@ package final class UpdateCount {
     package var updates = 0
 }
 
-/// A frozen copy of a network whose parameters follow the network's.
+/// A frozen copy of a network whose parameters follow the network's. Where the two share memory, as they do in the base
+/// under adapters, they are equal: that costs neither time nor memory.
 struct Average {
     /// The copy, which takes no gradients and is evaluated without dropout.
     let model: Module
@@ -25,14 +26,16 @@ struct Average {
     }
 
     /// Allocates what `update` needs, so that either all of several averages are updated or none.
-    func prepare() throws { for (_, average) in pairs { try average.makeUnique() } }
+    func prepare() throws {
+        for (source, average) in pairs where !average.shares(source) { try average.makeUnique() }
+    }
 
     /// average += weight (network - average).
     /// - Parameter weight: gets the number of updates, this one included.
     func update(weight: (_ updates: Int) -> Double) throws {
         count.updates += 1
         let weight = weight(count.updates)
-        for (source, average) in pairs {
+        for (source, average) in pairs where !average.shares(source) {
             let value = source.value
             try average.update {
                 rk_lerp(

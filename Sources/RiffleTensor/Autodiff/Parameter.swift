@@ -36,6 +36,9 @@ public final class Parameter: @unchecked Sendable {
     /// The value as a plain tensor, which later updates leave alone.
     package var value: Tensor { Tensor(storage: storage, shape: shape, dtype: dtype) }
 
+    /// Whether this parameter and another one have the same memory, and so the same value.
+    package func shares(_ other: Parameter) -> Bool { storage === other.storage }
+
     /// What computations read of a parameter.
     struct Reading {
         fileprivate let storage: Storage
