@@ -95,7 +95,6 @@ package final class GuidedNetwork: Network {
         }
         return try network.twoTimed(decoupled: decoupled)
     }
-    }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         let start = times[0]

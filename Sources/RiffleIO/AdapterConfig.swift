@@ -20,6 +20,8 @@ struct AdapterConfig {
     static let modelName = "adapter_model.safetensors"
     /// What stands before layers in the names of diffusers and others.
     static let modelPrefixes = ["transformer.", "unet.", "diffusion_model.", "model."]
+    /// Values of "init_lora_weights" by which the base stays as it was.
+    private static let startsThatLeaveBases: Set = ["gaussian", "eva", "orthogonal"]
     private static let diffusersKey = "lora_adapter_metadata"
 
     /// The path of the configuration beside a file that has PEFT's name; nil for other files.
@@ -57,6 +59,10 @@ struct AdapterConfig {
         }
         if case .boolean(true) = table["use_dora"] {
             throw file.error("its adapters are DoRA's, which also scale weights; LoRA's are read")
+        }
+        if case .string(let start) = table["init_lora_weights"], !Self.startsThatLeaveBases.contains(start) {
+            throw file.error(
+                "its adapters began with a change of the base ('\(start)'); let PEFT save them as plain LoRA")
         }
         if case .boolean(true) = table["use_rslora"] { usesRoot = true }
         alpha = try number(table["lora_alpha"])

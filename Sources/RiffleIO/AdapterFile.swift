@@ -64,6 +64,8 @@ package struct AdapterFile {
 
     static let prefix = "base_model.model."
     static let baseKey = "base"
+    /// The metadata's text "riffle" of an adapted network's file.
+    package static let mark = "lora"
 
     /// Whether tensors of these names are adapters.
     package static func areAdapters(_ names: [String]) -> Bool {
@@ -84,7 +86,7 @@ package struct AdapterFile {
         let config = AdapterConfig(of: network)
         if let beside = AdapterConfig.path(beside: path) { try JSON.write(config.value, to: beside) }
         return [
-            "format": "pt", "riffle": "lora", "rank": "\(config.form.rank)",
+            "format": "pt", "riffle": mark, "rank": "\(config.form.rank)",
             "alpha": riffleExact(config.form.alpha), AdapterConfig.key: try JSON.text(config.value), baseKey: base,
         ].compactMapValues(\.self)
     }
@@ -121,10 +123,11 @@ private struct FileNames {
                 try add(name ?? entry.name, entry, file)
                 continue
             }
-            guard let layer = Self.candidates(layer).first(where: layers.contains) else {
+            let candidates = Self.candidates(layer)
+            guard let layer = candidates.first(where: layers.contains) else {
                 throw file.error(
-                    "it does not fit this \(network.kind), which has no linear layer or convolution "
-                        + "'\(layer)'\(suggestion(for: layer, among: layers)) (\(entry.name) \(entry.shape))")
+                    "it does not fit this \(network.kind), which has no linear layer or convolution '\(candidates[0])'"
+                        + "\(suggestion(for: candidates[0], among: layers)) (\(entry.name) \(entry.shape))")
             }
             switch role {
             case .alpha: alphas[layer] = try entry.tensor().item()

@@ -38,8 +38,8 @@ extension Module {
         return digest.text()
     }
 
-    /// Reads every parameter and buffer: all or none; of an adapted network its adapters. An average takes over the file's count of updates; where the file
-    /// has none, the average's own count stays.
+    /// Reads every parameter and buffer, or those of an adapted network that are not its base's: all or none. An average
+    /// takes over the file's count of updates; where the file has none, the average's own count stays.
     /// - Parameters:
     ///   - part: which tensors of the file, which may be of any format of `TensorFile`.
     ///   - strict: whether every name has to be there, and no other.
@@ -54,7 +54,7 @@ extension Module {
         try file.requireTensorsAlone()
         let adapters = try adaptation.map { _ in try AdapterFile(file, for: self) }
         do {
-            if adapters == nil, AdapterFile.areAdapters(file.names) {
+            if !hasAdapters, AdapterFile.areAdapters(file.names) {
                 throw RiffleError("", "it holds adapters, which net:lora { from = \"\(path)\" } puts on a network")
             }
             try adapters?.checkForms(self)

@@ -89,7 +89,9 @@ package struct NetworkFile {
 
     private static func entry(of file: SafeTensors) throws -> Entry {
         guard let text = file.metadata[Module.description] else {
-            if AdapterFile.areAdapters(file.names) { throw file.error(adapters(AdapterFile.base(in: file))) }
+            if file.metadata["riffle"] ?? AdapterFile.mark == AdapterFile.mark, AdapterFile.areAdapters(file.names) {
+                throw file.error(adapters(AdapterFile.base(in: file)))
+            }
             let reason =
                 switch file.metadata["riffle"] {
                 case nil: "it was not written by net:save"

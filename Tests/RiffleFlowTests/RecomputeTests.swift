@@ -6,7 +6,7 @@ import Testing
 
 /// Networks that compute their blocks again train to the same bits in less memory.
 @Suite(.serialized) struct RecomputeTests {
-    private static let names = ["unet", "unet with resampling", "dit", "mmdit"]
+    private static let names = ["unet", "unet with resampling", "dit", "mmdit", "unet with adapters"]
     private static let image: Shape = [16, 16, 3]
 
     private static func network(_ name: String) throws -> Network {
@@ -26,14 +26,14 @@ import Testing
             var c = UNet.Configuration(image: image)
             (c.channels, c.multipliers, c.blocks, c.attention) = (32, [1, 2], 2, [8])
             (c.dropout, c.labels) = (0.2, ClassLabels(3, hasNull: true))
-            if name != "unet" { (c.residualResampling, c.scaleShift) = (true, true) }
+            if name == "unet with resampling" { (c.residualResampling, c.scaleShift) = (true, true) }
             network = try UNet(c)
         }
         // Networks start with zeros in their last layers, which would hide the rest.
         for named in network.parameters {
             try named.parameter.assign(named.parameter.value + Tensor.randn(named.parameter.shape) * 0.05)
         }
-        return network
+        return name == "unet with adapters" ? try network.adapted(rank: 4) : network
     }
 
     private static func condition(_ network: Network) throws -> Condition {

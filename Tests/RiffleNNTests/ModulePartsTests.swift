@@ -21,7 +21,7 @@ import Testing
             try MLP(.init(width: 8, labels: ClassLabels(2))), try UNet(unet), try UNet(resampled), try DiT(dit),
             try MMDiT(mmdit),
         ]
-        return try all + all.map { try $0.twoTimed() }
+        return try all + all.map { try $0.twoTimed() } + all.map { try $0.adapted(rank: 2) }
     }
 
     @Test func everyStoredPartIsListed() throws {

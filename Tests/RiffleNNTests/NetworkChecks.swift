@@ -129,7 +129,7 @@ struct NetworkChecks {
             return try (u + (t - s).alongside(x) * du).square().mean()
         }
         try loss().backward()
-        let parameters = student.parameters
+        let parameters = student.parameters.filter(\.parameter.isTrainable)
         let gradients = try parameters.map { try $0.parameter.gradient?.doubles() ?? [] }
         #expect(gradients.allSatisfy { $0.allSatisfy(\.isFinite) })
 

@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 
 @testable import RiffleIO
+@testable import RiffleNN
 @testable import RiffleRuns
 
 @Suite(.serialized) struct CheckpointTests {
@@ -86,5 +87,62 @@ import Testing
         }
         try SafeTensors.write([("a", .ones([1]))], to: path)
         #expect(message { _ = try Checkpoint(path) }.contains("it is no checkpoint"))
+    }
+}
+
+/// Checkpoints of adapted networks.
+@Suite(.serialized) struct AdaptedCheckpointTests {
+    private struct Training {
+        let net: Network
+        let average: EMA
+        let optimizer: AdamW
+        let tracked = Tracked()
+
+        init(on base: Network, alpha: Double = 8) throws {
+            net = try base.adapted(rank: 4, alpha: alpha)
+            average = try EMA(net, decay: 0.5)
+            optimizer = try AdamW(net.parameters.map(\.parameter))
+            try tracked.add("net", net)
+            try tracked.add("average", average)
+            try tracked.add("opt", optimizer)
+        }
+
+        func step() throws {
+            let x = try Tensor.randn([4, 2])
+            try optimizer.step((net.velocity(x, .rand([4])) - x).square().mean())
+            try average.update()
+        }
+
+        func numbers() throws -> [Float] {
+            try (net.entries + average.model.entries).flatMap { try $0.parameter.value.floats() }
+        }
+    }
+
+    /// A checkpoint holds adapters and not the base, knows another base, and training goes on to the same bits.
+    @Test func holdWhatTrainingChanges() throws {
+        let scratch = try Scratch(), path = scratch("checkpoint"), base = try MLP(.init(width: 64, depth: 3))
+        let first = try Training(on: base)
+        for _ in 0..<3 { try first.step() }
+        try Checkpoint.write(first.tracked, to: path)
+        let file = try SafeTensors(path)
+        #expect(file.tensors.reduce(0) { $0 + $1.shape.count } < base.count)
+        #expect(file.names.contains("net.hidden.0.lora_A.weight") && !file.names.contains("net.hidden.0.weight"))
+        for _ in 0..<2 { try first.step() }
+
+        let second = try Training(on: base)
+        try Checkpoint(path).restore(second.tracked)
+        for _ in 0..<2 { try second.step() }
+        #expect(try first.numbers() == second.numbers())
+
+        let other = try Training(on: MLP(.init(width: 64, depth: 3)))
+        #expect(message { try Checkpoint(path).restore(other.tracked) }.contains("were trained on another base"))
+        let scaled = try Training(on: base, alpha: 4)
+        #expect(
+            message { try Checkpoint(path).restore(scaled.tracked) }.contains("has alpha 4, and in the state 8"))
+        #expect(message { _ = try NetworkFile(path) }.contains("its network has adapters, and the base is not in"))
+        try first.net.save(to: scratch("a"))
+        #expect(
+            message { _ = try NetworkFile(scratch("a")) }.contains(
+                "load the base, riffle.nn.mlp { width = 64, depth = 3 }, and then base:lora { from = path }"))
     }
 }

@@ -79,10 +79,11 @@ end }
 local function averaging(average, models, count)
   return function()
     local net = riffle.nn.linear(9, 7)
-    local mean = average(net)
+    -- A copy has the average's memory in common, so that an update has to take some.
+    local mean, first = average(net), net:copy()
     net.weight:assign(riffle.ones(7, 9))
     return function() mean:update() end, function()
-      local parts = { text(mean[count]), parameters(net) }
+      local parts = { text(mean[count]), parameters(net), parameters(first) }
       for _, model in ipairs(models(mean)) do parts[#parts + 1] = parameters(model) end
       return table.concat(parts, "\n")
     end
