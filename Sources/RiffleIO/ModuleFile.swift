@@ -38,8 +38,8 @@ extension Module {
         return digest.text()
     }
 
-    /// Reads every parameter and buffer, or those of an adapted network that are not its base's: all or none. An average
-    /// takes over the file's count of updates; where the file has none, the average's own count stays.
+    /// Reads every parameter and buffer, or those of an adapted network that are not its base's: all or none. An
+    /// average takes over the file's count of updates; where the file has none, the average's own count stays.
     /// - Parameters:
     ///   - part: which tensors of the file, which may be of any format of `TensorFile`.
     ///   - strict: whether every name has to be there, and no other.

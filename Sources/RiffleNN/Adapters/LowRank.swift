@@ -1,7 +1,7 @@
 import RiffleTensor
 
-/// A change of a layer's weight of low rank: the layer computes with W + scale B A, while W stands still (Hu et al. 2021,
-/// 2106.09685).
+/// A change of a layer's weight of low rank: the layer computes with W + scale B A, while W stands still (Hu et al.
+/// 2021, 2106.09685).
 package struct LowRank {
     /// What decides an adapter but its layer and its numbers.
     package struct Form: Hashable, Sendable {
