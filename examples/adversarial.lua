@@ -25,8 +25,8 @@ local teacher = average.model
 
 -- What the generator minimises: `matching` times DMD's gradient and `adversarial` times what the discriminator says.
 local methods = {
-  dmd = { matching = 1 }, dmd2 = { matching = 1, adversarial = 1 }, ladd = { adversarial = 1 },
-  ["f-distill"] = { matching = 1, adversarial = 1, divergence = "jensen_shannon" },
+  dmd = { matching = 1 }, dmd2 = { matching = 1, adversarial = 0.1 }, ladd = { adversarial = 1 },
+  ["f-distill"] = { matching = 1, adversarial = 0.1, divergence = "jensen_shannon" },
 }
 
 -- Three players take turns: the online network learns the generator's flow, the discriminator tells its samples from
