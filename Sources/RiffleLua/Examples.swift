@@ -11,6 +11,7 @@ package enum Examples {
         ("compare", PackageResources.compare_lua),
         ("one_step", PackageResources.one_step_lua),
         ("adversarial", PackageResources.adversarial_lua),
+        ("union", PackageResources.union_lua),
         ("guided", PackageResources.guided_lua),
         ("reflow", PackageResources.reflow_lua),
     ]

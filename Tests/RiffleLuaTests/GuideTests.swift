@@ -27,7 +27,7 @@ import Testing
         ),
         ("adversarial", ["--set", "moons"], "f-distill, 1 evaluation"),
         ("one_step", ["--set", "moons"], "generator, 1 evaluation"), ("guided", [], "student of it, 1 evaluation"),
-        ("reflow", ["--set", "circles"], "round 2"),
+        ("reflow", ["--set", "circles"], "round 2"), ("union", ["--set", "circles"], "union, 1 evaluation"),
     ])
     func pictures(_ name: String, _ arguments: [String], _ expected: String) throws {
         let folder = temporaryFolder()

@@ -4,7 +4,8 @@
 -- 2, 4 and 8 evaluations. A student takes about a minute on one core, and the teacher, which is kept in a file, two
 -- minutes. RIFFLE_THREADS=1 lets several runs share the machine.
 local riffle = require "riffle"
-local nn, flow, optim, data, metrics = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.metrics
+local plane = require "plane"
+local flow, optim, data, metrics = riffle.flow, riffle.optim, riffle.data, riffle.metrics
 
 local name, seed, steps = arg[1] or "checkerboard", math.tointeger(arg[2] or 1), math.tointeger(arg[3] or 6000)
 local set = data[name]()
@@ -55,29 +56,13 @@ local members = {
   ["ayf lagrangian"] = { "ayf", form = "lagrangian" },
 }
 
-riffle.seed(seed)
-local path = ("teacher-%s-%d.safetensors"):format(name, seed)
-local net = nn.mlp { dim = 2, width = 128 }
-local teacher = optim.ema(net, { decay = 0.999 })
-local file = io.open(path)
-if file then
-  file:close()
-  teacher.model:load(path)
-else
-  local opt = optim.adamw(net, { lr = usual_rate, clip = 1.0 })
-  for step = 1, teacher_steps do
-    opt.lr = optim.cosine(step, { peak = usual_rate, warmup = 100, total = teacher_steps })
-    opt:step(flow.matching_loss(net, set:sample(batch)))
-    teacher:update()
-  end
-  teacher.model:save(path)
-end
+local teacher = plane.teacher(name, seed, teacher_steps, usual_rate)
 
 riffle.seed(1000 + seed)
 local noise, truth = riffle.randn(20000, 2), set:sample(20000)
 local many = riffle.randn(64000, 2)
 local masses = name == "checkerboard" and set or set:sample(4000000)
-local function solve(x) return flow.ode(teacher.model, x, { method = "rk4", steps = 25 }) end
+local function solve(x) return flow.ode(teacher, x, { method = "rk4", steps = 25 }) end
 local exact, exact_many = solve(noise), solve(many)
 
 local function measure(sample)
@@ -105,7 +90,7 @@ local function train(title)
     if type(value) == "function" then scheduled[key] = value
     elseif type(key) == "string" and key ~= "decay" then options[key] = value end
   end
-  local student = teacher.model:two_timed()
+  local student = teacher:two_timed()
   local target = member.decay and optim.ema(student, { decay = member.decay })
   local average = optim.ema(student, { decay = 0.999 })
   options.target = target and target.model or nil
@@ -114,13 +99,13 @@ local function train(title)
   for step = 1, steps do
     opt.lr = optim.cosine(step, { peak = peak, warmup = 100, total = steps })
     for key, value in pairs(scheduled) do options[key] = value(step / steps) end
-    opt:step(flow.loss[member[1]](student, teacher.model, set:sample(batch), options))
+    opt:step(flow.loss[member[1]](student, teacher, set:sample(batch), options))
     if target then target:update() end
     average:update()
   end
   report(title, 1000 * (os.clock() - start) / steps, steps, measure(function(x, nfe) return flow.jump(average.model, x, { steps = nfe }) end))
 end
 
-report("teacher, euler", 0, teacher_steps, measure(function(x, nfe) return flow.ode(teacher.model, x, { method = "euler", steps = nfe }) end))
+report("teacher, euler", 0, teacher_steps, measure(function(x, nfe) return flow.ode(teacher, x, { method = "euler", steps = nfe }) end))
 report("teacher, rk4 25", 0, teacher_steps, measure(function(x) return x == noise and exact or exact_many end))
 for i = 4, #arg do train(arg[i]) end

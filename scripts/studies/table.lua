@@ -1,4 +1,5 @@
--- Makes Markdown tables out of a study's rows: riffle table.lua students|generators|checkerboard|images FILE.csv ...
+-- Makes Markdown tables out of a study's rows:
+-- riffle table.lua students|union|generators|checkerboard|images FILE.csv ...
 -- Each cell is the mean over seeds, with the deviation where there is more than one; in a column the best of the rows
 -- that compete is bold, and the last column counts the columns in which a row is the best.
 local sizes = { 1, 2, 4 }
@@ -80,6 +81,20 @@ local studies = {
       end
     end
   end,
+  union = function(to, set, seed, member, _, steps, ...)
+    local values, row = { ... }, member:gsub(";", ",")
+    for i, measure in ipairs { "Sliced Wasserstein distance to the data", "KL", "Squared distance to the teacher's endpoints" } do
+      for n, size in ipairs(sizes) do
+        local title = ("%s, %d evaluation%s"):format(measure, size, size == 1 and "" or "s")
+        if values[3 * (i - 1) + n] ~= "" then add(to(title, 1000), row, set, values[3 * (i - 1) + n]) end
+      end
+    end
+    -- The part that is missing, so that the least is the best here too.
+    for n, size in ipairs(sizes) do
+      local title = ("Cells that are not reached, %d evaluation%s"):format(size, size == 1 and "" or "s")
+      if values[9 + n] ~= "" then add(to(title, 1000), row, set, 1 - values[9 + n]) end
+    end
+  end,
   generators = function(to, set, seed, steps, online_steps, rate, ...)
     local values, rows = { ... }, { "teacher, 50 Euler steps", "teacher, 1 step", "generator, 1 evaluation" }
     for i, measure in ipairs { "Sliced Wasserstein distance to the data", "KL" } do
@@ -109,7 +124,7 @@ local function fields_of(line)
   return fields
 end
 
-local study = studies[arg[1]] or error("the first argument must be students, generators, checkerboard or images", 0)
+local study = studies[arg[1]] or error("the first argument must be students, union, generators, checkerboard or images", 0)
 local tables = {}
 local function to(title, factor)
   if not tables[title] then
