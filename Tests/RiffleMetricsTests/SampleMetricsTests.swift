@@ -192,7 +192,10 @@ import Testing
             ("one is -0.6", { _ = try Metrics.inceptionScore(probabilities: -bad, parts: 1) }),
             ("[n, classes], got [2]", { _ = try Metrics.inceptionScore(logits: .ones([2])) }),
             ("3 features, and statistics of 2", { _ = try Metrics.frechetLimit(x, to: reference) }),
-            ("to all of 10", { _ = try Metrics.frechetLimit(x.sliced(1, 0..<2), to: reference) }),
+            (
+                "there are only 10 to extrapolate from",
+                { _ = try Metrics.frechetLimit(x.sliced(1, 0..<2), to: reference) }
+            ),
         ] as [(String, () throws -> Void)] {
             let found = message(body)
             #expect(found.contains(text), "\(found)")
