@@ -5,20 +5,18 @@ final class InnerValues {
     /// Ends an evaluation of which nothing more is wanted.
     struct AllFound: Error {}
 
-    private let names: [String]
-    private var values: [String: Tensor] = [:]
+    private var missing: Set<String>
+    private(set) var values: [String: Tensor] = [:]
 
-    init(_ names: [String]) { self.names = names }
+    init(_ names: [String]) { missing = Set(names) }
 
     /// Takes what a block gives where it is wanted.
     /// - Throws: `AllFound` with the last one.
     func take(_ name: String, _ value: Tensor) throws {
-        guard names.contains(name) else { return }
+        guard missing.remove(name) != nil else { return }
         values[name] = value
-        if values.count == Set(names).count { throw AllFound() }
+        if missing.isEmpty { throw AllFound() }
     }
-
-    var inOrder: [Tensor] { names.compactMap { values[$0] } }
 }
 
 extension Network {
@@ -36,7 +34,7 @@ extension Network {
         recorder = found
         defer { recorder = nil }
         do { _ = try evaluateInOwnPrecision(x, times, condition) } catch is InnerValues.AllFound {}
-        return try found.inOrder.map { try map(ofBlock: $0) }
+        return try names.compactMap { try found.values[$0].map(map(ofBlock:)) }
     }
 
     /// - Throws: `RiffleError` where a name is of no block, or none is given.

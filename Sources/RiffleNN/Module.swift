@@ -42,6 +42,8 @@ open class Module {
     /// Takes over what is neither a parameter nor part of the form from a module of the same form.
     open func takeSettings(of twin: Module) {}
 
+    /// How many of the tensors behind the first are times, for which callers may give a number.
+    open var times: Int { 0 }
     /// How many tensors `forward` takes.
     open var arity: ClosedRange<Int> { 1...1 }
 

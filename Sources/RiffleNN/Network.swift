@@ -6,7 +6,7 @@ import RiffleTensor
 /// condition that its `conditioning` asks for, and gives a tensor of x's shape.
 open class Network: Module {
     /// 1 for a velocity, 2 for an average velocity.
-    open var times: Int { 1 }
+    open override var times: Int { 1 }
     /// What the network is conditioned on.
     open var conditioning: Conditioning { .none }
     /// The shape of one sample, where the network is made for one.
@@ -94,13 +94,20 @@ open class Network: Module {
 
     /// Inputs as Lua gives them: x, then as many times as the network has, then the condition's tensors.
     open override func forward(_ inputs: [Tensor]) throws -> Tensor {
+        let (x, times, condition) = try parts(of: inputs)
+        return try checked(x, times, condition)
+    }
+
+    /// The samples, times and condition that inputs of `forward` are.
+    /// - Throws: `RiffleError` that says which are missing.
+    package final func parts(of inputs: [Tensor]) throws -> (x: Tensor, times: [Tensor], condition: Condition) {
         guard inputs.count > times, inputs.count <= times + 3 else {
             let names = times == 1 ? "x and t" : "x, s and t"
             throw RiffleError(
                 kind, "\(names)\(conditioning == .none ? "" : ", then labels,") are needed, got \(inputs.count) tensors"
             )
         }
-        return try checked(inputs[0], Array(inputs[1...times]), Condition(Array(inputs[(times + 1)...])))
+        return (inputs[0], Array(inputs[1...times]), Condition(Array(inputs[(times + 1)...])))
     }
 
     /// Calls `evaluate` in this network's own precision. For networks that wrap this one, whose inputs have been
@@ -114,19 +121,18 @@ open class Network: Module {
     func block(
         _ name: String, _ block: Module, _ inputs: Tensor..., body: @escaping ([Tensor]) throws -> [Tensor]
     ) throws -> [Tensor] {
-        guard recomputes else { return try recorded(name, named(name) { try body(inputs) }) }
-        let training = block.everyModule.filter(\.isTraining)
-        return try recorded(
-            name,
-            recomputing(inputs, parameters: block.parameters.map(\.parameter)) { [self] inputs in
-                try block.training(training) { try named(name) { try body(inputs) } }
-            })
-    }
-
-    /// The values of a block, of which the first is kept where somebody wants it.
-    func recorded(_ name: String, _ values: [Tensor]) throws -> [Tensor] {
+        let values = try recomputes ? recomputed(name, block, inputs, body) : named(name) { try body(inputs) }
         try recorder?.take(name, values[0])
         return values
+    }
+
+    private func recomputed(
+        _ name: String, _ block: Module, _ inputs: [Tensor], _ body: @escaping ([Tensor]) throws -> [Tensor]
+    ) throws -> [Tensor] {
+        let training = block.everyModule.filter(\.isTraining)
+        return try recomputing(inputs, parameters: block.parameters.map(\.parameter)) { [self] inputs in
+            try block.training(training) { try named(name) { try body(inputs) } }
+        }
     }
 
     /// The times of inputs that fit, [n] each.

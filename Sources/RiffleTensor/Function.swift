@@ -240,6 +240,7 @@ package struct Arguments {
         if case .object(let object) = self[index] { object as? Class } else { nil }
     }
     package func list(_ index: Int) -> [Value] { self[index].list }
+    package func strings(_ index: Int) -> [String] { self[index].list.map { Arguments([$0]).string(0) } }
     package func numbers(_ index: Int) -> [Double] { self[index].list.map { Arguments([$0]).number(0) } }
     package func table(_ index: Int) -> [String: Value] {
         if case .table(let table) = self[index] { table } else { [:] }
@@ -278,6 +279,7 @@ extension Arguments {
     package func dtype(_ name: String) -> DType { dtype(index(of: name)) }
     package func shape(_ name: String) -> Shape { shape(index(of: name)) }
     package func list(_ name: String) -> [Value] { list(index(of: name)) }
+    package func strings(_ name: String) -> [String] { strings(index(of: name)) }
     package func numbers(_ name: String) -> [Double] { numbers(index(of: name)) }
     package func table(_ name: String) -> [String: Value] { table(index(of: name)) }
     package func object<Class: AnyObject>(_ name: String, as type: Class.Type = Class.self) -> Class {

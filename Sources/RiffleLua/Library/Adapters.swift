@@ -67,9 +67,8 @@ enum AdapterLibrary {
         guard let rank = arguments.optionalInteger("rank") else {
             throw RiffleError("lora", "give a rank, or from = path of a file of adapters")
         }
-        func texts(_ name: String) -> [String] { arguments.list(name).map { Arguments([$0]).string(0) } }
         return try network.adapted(
-            rank: rank, alpha: arguments.optionalNumber("alpha"), match: arguments.has("match") ? texts("match") : nil,
-            train: texts("train"))
+            rank: rank, alpha: arguments.optionalNumber("alpha"),
+            match: arguments.has("match") ? arguments.strings("match") : nil, train: arguments.strings("train"))
     }
 }

@@ -20,7 +20,7 @@ enum DiscriminatorLibrary {
                     > net:features({ "hidden.1" })(riffle.randn(4, 2), 0.5):shape()
                     [4, 32]
                     """)
-        ) { [.object(try NetworkFeatures($0.object(0), at: $0.list("names")))] },
+        ) { [.object(try NetworkFeatures($0.object(0), at: $0.strings("names")))] },
         Function(
             "nn.discriminator",
             [
@@ -50,29 +50,20 @@ enum DiscriminatorLibrary {
             return [
                 .object(
                     try Discriminator(
-                        network, at: arguments.has("at") ? names(arguments.list("at")) : middle,
+                        network, at: arguments.has("at") ? arguments.strings("at") : middle,
                         width: arguments.integer("width"), trainsNetwork: arguments.boolean("trains_net")))
             ]
         },
     ]
-
-    fileprivate static func names(_ values: [Value]) -> [String] {
-        values.compactMap { Arguments([$0]).optionalString(0) }
-    }
 
     static let classes: [ObjectClass] = [
         ObjectClass(
             "network_features", NetworkFeatures.self,
             Doc("Gives values of a network's blocks: features(x, t), or features(x, s, t) of a network of two times."),
             call: { features, inputs in
-                let (network, tensors) = (features.network, try NetworkLibrary.tensors(features.network, inputs))
-                guard tensors.count > network.times else {
-                    throw RiffleError("features", "samples and times are needed, got \(tensors.count) tensors")
-                }
-                let condition = Array(tensors[(network.times + 1)...])
-                return try network.innerValues(
-                    at: features.names, tensors[0], Array(tensors[1...network.times]), Condition(condition)
-                ).map(Value.tensor)
+                let network = features.network
+                let (x, times, condition) = try network.parts(of: NetworkLibrary.tensors(network, inputs))
+                return try network.innerValues(at: features.names, x, times, condition).map(Value.tensor)
             }, describe: { "values of \($0.names.joined(separator: ", ")) of \($0.network.description)" }),
         ObjectClass(
             "discriminator", Discriminator.self,
@@ -86,8 +77,8 @@ private final class NetworkFeatures {
     let network: Network
     let names: [String]
 
-    init(_ network: Network, at names: [Value]) throws {
-        (self.network, self.names) = (network, DiscriminatorLibrary.names(names))
-        try network.checkBlocks(self.names)
+    init(_ network: Network, at names: [String]) throws {
+        try network.checkBlocks(names)
+        (self.network, self.names) = (network, names)
     }
 }

@@ -55,9 +55,7 @@ enum EvaluationLibrary {
             var evaluation = Evaluation(
                 try names.map { try model($0, table[$0] ?? .none) },
                 arguments.has("measures")
-                    ? arguments.list("measures").compactMap {
-                        Evaluation.Measure(rawValue: Arguments([$0]).optionalString(0) ?? "")
-                    } : [.fid],
+                    ? arguments.strings("measures").compactMap(Evaluation.Measure.init(rawValue:)) : [.fid],
                 reference: try PictureMetricsLibrary.side(arguments, "reference"),
                 features: try arguments.optionalObject("features") ?? FeatureExtractor(file: Inception.title),
                 resize: arguments.choice("resize"), perceptual: arguments.optionalObject("perceptual"),

@@ -188,11 +188,10 @@ enum NetworkLibrary {
 
     /// The tensors that inputs are, in which a number is a time of all samples.
     static func tensors(_ module: Module, _ inputs: [Value]) throws -> [Tensor] {
-        let times = (module as? Network)?.times ?? (module as? Discriminator)?.network.times ?? 0
         let sample = inputs.first.flatMap { Arguments([$0]).optionalTensor(0) }
         return try inputs.enumerated().map { index, input -> Tensor in
             if let tensor = Arguments([input]).optionalTensor(0) { return tensor }
-            let isTime = (1...max(times, 1)).contains(index) && times > 0
+            let isTime = index >= 1 && index <= module.times
             if isTime, let sample, sample.dtype.isFloating, let n = sample.shape.sizes.first,
                 let t = Arguments([input]).optionalNumber(0)
             {

@@ -117,7 +117,7 @@ enum OptimizerLibrary {
                     """,
                 source: "Karras et al. 2024, EDM2, section 3.2")
         ) { arguments in
-            let paths = arguments.list("snapshots").map { Arguments([$0]).string(0) },
+            let paths = arguments.strings("snapshots"),
                 net = arguments.object("net", as: Module.self)
             let mixture = try PowerEMA.reconstruct(
                 net, snapshots: paths, length: arguments.number("length"), step: arguments.optionalInteger("step"))

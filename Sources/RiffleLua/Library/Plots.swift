@@ -132,7 +132,7 @@ enum PlotLibrary {
 
     /// Names with values: of a table in the order asked for, of a list of pairs in theirs; anything else has no name.
     private static func entries(_ value: Value, order arguments: Arguments) throws -> [(String, Value)] {
-        let order = arguments.list("order").map { Arguments([$0]).string(0) }
+        let order = arguments.strings("order")
         if let twice = order.first(where: { name in order.count { $0 == name } > 1 }) {
             throw RiffleError("", "order names '\(twice)' twice")
         }

@@ -40,15 +40,13 @@ package final class Discriminator: Module {
     package override func blank() throws -> Module {
         try Discriminator(network, at: names, width: width, trainsNetwork: trainsNetwork)
     }
-    package override var arity: ClosedRange<Int> { 2...5 }
+    package override var times: Int { network.times }
+    package override var arity: ClosedRange<Int> { network.arity }
 
-    /// x, then as many times as the network takes, then the condition's tensors.
+    /// Inputs as the network takes them.
     package override func forward(_ inputs: [Tensor]) throws -> Tensor {
-        guard inputs.count > network.times else {
-            throw RiffleError(kind, "samples and times are needed, got \(inputs.count) tensors")
-        }
-        let times = Array(inputs[1...network.times]), rest = Array(inputs[(network.times + 1)...])
-        return try self(inputs[0], times, Condition(rest))
+        let (x, times, condition) = try network.parts(of: inputs)
+        return try self(x, times, condition)
     }
 
     /// Numbers that are above 0 where a sample looks like data: [n, k], one for each head and position.

@@ -46,7 +46,10 @@ package final class MLP: ConfiguredNetwork<MLP.Configuration> {
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
         var h = try named("input") { try input(x) } + head(times, condition)
-        for (index, layer) in hidden.enumerated() { h = try recorded("hidden.\(index)", [layer(h.silu())])[0] }
+        for (index, layer) in hidden.enumerated() {
+            h = try layer(h.silu())
+            try recorder?.take("hidden.\(index)", h)
+        }
         return try output(h.silu())
     }
 }

@@ -142,7 +142,11 @@ package final class UNet: ConfiguredNetwork<UNet.Configuration> {
     private func stage(
         _ name: String, _ stage: Stage, _ x: Tensor, _ time: Tensor, beside skip: Tensor? = nil
     ) throws -> Tensor {
-        guard stage.isResidual else { return try recorded(name, [named(name) { try stage(x, time) }])[0] }
+        guard stage.isResidual else {
+            let value = try named(name) { try stage(x, time) }
+            try recorder?.take(name, value)
+            return value
+        }
         if let skip {
             return try block(name, stage, x, skip, time) { [try stage(.cat([$0[0], $0[1]], 3), $0[2])] }[0]
         }
