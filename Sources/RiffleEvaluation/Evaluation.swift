@@ -128,11 +128,11 @@ package struct Evaluation {
             guard shape.rank == 3 else {
                 throw RiffleError("", "samples [height, width, channels] are pictures, and \(shape) is none")
             }
-            if measures != [.lpips] { try pictureMeasures.prepare(reference, samples: shape) }
-            if measures.contains(.lpips), let perceptual {
-                let blank = ByteImages([UInt8](repeating: 0, count: shape.count), shape: shape)
-                _ = try perceptual.distances(blank, blank)
+            let blank = ByteImages([UInt8](repeating: 0, count: shape.count), shape: shape)
+            if measures.contains(where: { $0 != .lpips }) {
+                try pictureMeasures.prepare(reference, for: blank, takesStatistics: measures.contains(.fid))
             }
+            if measures.contains(.lpips), let perceptual { _ = try perceptual.distances(blank, blank) }
         }
         if measures.contains(where: \.needsFeatures) { _ = try pictures(reference) }
     }

@@ -59,27 +59,32 @@ package final class EvaluationTable: CustomStringConvertible {
             })
     }
 
-    private static let endings = ["csv", "json", "png"]
+    /// The formats of a table's file, by its ending.
+    private enum Format: String {
+        case csv, json, png
+
+        init(of path: String) throws {
+            guard let format = Format(rawValue: path.split(separator: ".").last?.lowercased() ?? "") else {
+                throw RiffleError("", "cannot write '\(path)': tables are written as .csv, .json or .png")
+            }
+            self = format
+        }
+    }
 
     /// Finds out whether `write` can write to a path, before the work whose table it is.
     /// - Throws: `RiffleError` for another ending, or where the file cannot be written.
     package static func check(_ path: String) throws {
-        guard endings.contains(path.split(separator: ".").last?.lowercased() ?? "") else { throw ending(of: path) }
+        _ = try Format(of: path)
         try AtomicFile.Draft(path).discard()
-    }
-
-    private static func ending(of path: String) -> RiffleError {
-        RiffleError("", "cannot write '\(path)': tables are written as .csv, .json or .png")
     }
 
     /// Writes the table, the file whole or not at all: .csv, .json, or .png for curves over the number of evaluations.
     /// - Throws: `RiffleError` for another ending, or where the file cannot be written.
     package func write(to path: String) throws {
-        switch path.split(separator: ".").last?.lowercased() {
-        case "csv": try AtomicFile.write(Array(csv.utf8), to: path)
-        case "json": try AtomicFile.write(Array((JSON.text(value, pretty: true) + "\n").utf8), to: path)
-        case "png": try figure.save(to: path)
-        default: throw EvaluationTable.ending(of: path)
+        switch try Format(of: path) {
+        case .csv: try AtomicFile.write(Array(csv.utf8), to: path)
+        case .json: try AtomicFile.write(Array((JSON.text(value, pretty: true) + "\n").utf8), to: path)
+        case .png: try figure.save(to: path)
         }
     }
 

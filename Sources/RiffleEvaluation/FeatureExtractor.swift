@@ -8,11 +8,9 @@ package final class FeatureExtractor {
     package let title: String
     /// A name for files of features, with the hash of the weights' file; nil where there is none.
     let fileName: String?
-    private let isInception: Bool
+    /// The network's form, and which of its values are taken; nil for functions of one's own.
+    private let form: FeatureNetwork.Type?, tap: String?
     private let isPublished: Bool
-    /// Which of a feature network's values; nil for functions of one's own.
-    private let tap: String?
-    private let isUsualTap: Bool
     /// The side of the pictures that the network takes; pictures stay as they are where nil.
     package let side: Int?
     /// How many pictures the network takes at a time.
@@ -50,9 +48,8 @@ package final class FeatureExtractor {
         fileName = file.map { file in
             String("\(form.title)-\(tap)-\(file.sha256.prefix(16))".map { $0.isLetter || $0.isNumber ? $0 : "-" })
         }
-        isInception = form == Inception.self
         isPublished = file?.isPublished(as: form.title) == true
-        (self.tap, isUsualTap) = (tap, tap == form.usualTap)
+        (self.form, self.tap) = (form, tap)
         side = network.side
         scaling = form.scaling
         self.batch = batch ?? form.usualBatch
@@ -69,7 +66,7 @@ package final class FeatureExtractor {
     ) {
         self.title = title
         fileName = nil
-        (isInception, isPublished, tap, isUsualTap) = (false, false, nil, false)
+        (form, tap, isPublished) = (nil, nil, false)
         self.side = side
         scaling = PixelScaling(shift: 127.5, scale: 127.5)
         self.batch = batch ?? FeatureExtractor.usualBatch
@@ -77,11 +74,12 @@ package final class FeatureExtractor {
     }
 
     /// Whether distances of these features are what everybody calls FID.
-    package var isFID: Bool { isInception && isPublished && isUsualTap }
+    package var isFID: Bool { isInception && isPublished && tap == Inception.usualTap }
     /// Whether the features are a classifier's logits, as those of one's own functions may be.
     var mayBeLogits: Bool { tap?.hasPrefix("logits") ?? true }
     /// Whether scores of the features are what everybody calls IS.
     var isIS: Bool { isInception && isPublished && mayBeLogits }
+    private var isInception: Bool { form == Inception.self }
 
     /// How pictures get the network's size, in words.
     package func sizing(_ resize: FeatureResize) -> String { side == nil ? "own size" : "\(resize.rawValue) resize" }

@@ -1,5 +1,6 @@
 import RiffleIO
 import RiffleMetrics
+import RiffleRuns
 import RiffleTensor
 
 /// Statistics of pictures' features with what is known of how they were made.
@@ -40,8 +41,7 @@ package final class KeptStatistics: Sendable {
             else { throw file.error("'\(KeptStatistics.originName)' should say features and sizing") }
             origin = Origin(features: features, sizing: sizing)
         }
-        let name = path.split(separator: "/").last.map(String.init) ?? path
-        self.init(statistics, name: name, origin: origin)
+        self.init(statistics, name: RunFolder.lastName(of: path), origin: origin)
     }
 
     /// Writes mu and sigma as pytorch-fid and EDM read them, and beside them the number of samples and the origin,

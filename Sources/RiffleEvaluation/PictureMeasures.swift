@@ -37,9 +37,7 @@ package final class PictureMeasures {
     /// - Throws: `RiffleError` for fewer than two pictures.
     package func statistics(of pictures: Pictures) throws -> KeptStatistics {
         if let statistics = known[ObjectIdentifier(pictures)]?.statistics { return statistics }
-        guard pictures.count >= 2 else {
-            throw RiffleError("", "two pictures or more have a covariance, and there is one of \(pictures.name)")
-        }
+        try requireTwo(pictures, "have a covariance")
         var sums = FeatureSums()
         if keepsFeatures {
             try sums.add(features(of: pictures))
@@ -72,7 +70,7 @@ package final class PictureMeasures {
     /// - Source: Heusel et al. 2017, equation 6.
     package func frechet(_ reference: Side, _ made: Side) throws -> Measurement {
         let (a, b) = (try referenceStatistics(reference), try statistics(made))
-        try checkWidth(a, b.statistics.features, of: b.name)
+        try checkWidth(a.name, a.statistics.features, b.statistics.features, of: b.name)
         let value = try Metrics.frechetDistance(a.statistics, b.statistics)
         let features = a.statistics.features
         let few =
@@ -89,7 +87,7 @@ package final class PictureMeasures {
     /// - Source: Chong and Forsyth 2020, 1911.07023.
     package func frechetAtInfinity(_ reference: Side, _ made: Pictures, seed: UInt64) throws -> Measurement {
         let a = try referenceStatistics(reference), features = try features(of: made)
-        try checkWidth(a, features.shape[1], of: made.name)
+        try checkWidth(a.name, a.statistics.features, features.shape[1], of: made.name)
         let limit = try Metrics.frechetLimit(features, to: a.statistics, seed: seed).limit
         return measurement(
             [(extractor.isFID ? "FID at infinity" : "FD at infinity", limit)], reference, .pictures(made),
@@ -102,9 +100,7 @@ package final class PictureMeasures {
     package func kernelDistance(
         _ reference: Pictures, _ made: Pictures, subsets: Int, size: Int, seed: UInt64
     ) throws -> Measurement {
-        if let few = [reference, made].first(where: { $0.count < 2 }) {
-            throw RiffleError("", "two pictures or more have a kernel distance, and there is one of \(few.name)")
-        }
+        for side in [reference, made] { try requireTwo(side, "have a kernel distance") }
         let size = min(size, reference.count, made.count), isWhole = size == max(reference.count, made.count)
         let result = try Metrics.kernelDistance(
             features(of: reference), features(of: made), subsets: isWhole ? 1 : subsets, size: size, seed: seed)
@@ -148,21 +144,33 @@ package final class PictureMeasures {
 
     /// Computes what measures take of the reference, so that what is wrong with it is found before samples are made.
     /// - Parameters:
-    ///   - shape: of a sample, `[height, width, channels]`.
+    ///   - sample: any picture of the samples' size.
+    ///   - takesStatistics: whether a measure takes the reference's mean and covariance.
     /// - Throws: `RiffleError` where pictures cannot be read or measured, or statistics have other features.
-    func prepare(_ reference: Side, samples shape: Shape) throws {
-        let blank = ByteImages([UInt8](repeating: 0, count: shape.count), shape: shape)
-        let width = try extractor.features(of: blank, resize).shape[1]
-        if keepsFeatures, case .pictures(let pictures) = reference { _ = try features(of: pictures) }
-        try checkWidth(referenceStatistics(reference), width, of: "samples \(shape)")
+    func prepare(_ reference: Side, for sample: ByteImages, takesStatistics: Bool) throws {
+        let width = try extractor.features(of: sample, resize).shape[1]
+        let name = "samples \(Shape([sample.height, sample.width, sample.channels]))"
+        if keepsFeatures, case .pictures(let pictures) = reference {
+            try requireTwo(pictures, "can be compared")
+            try checkWidth(pictures.name, features(of: pictures).shape[1], width, of: name)
+        }
+        guard takesStatistics else { return }
+        let kept = try referenceStatistics(reference)
+        try checkWidth(kept.name, kept.statistics.features, width, of: name)
     }
 
-    private func checkWidth(_ reference: KeptStatistics, _ width: Int, of name: String) throws {
-        guard reference.statistics.features == width else {
+    private func requireTwo(_ pictures: Pictures, _ what: String) throws {
+        guard pictures.count >= 2 else {
+            throw RiffleError("", "two pictures or more \(what), and there is one of \(pictures.name)")
+        }
+    }
+
+    private func checkWidth(_ reference: String, _ features: Int, _ width: Int, of name: String) throws {
+        guard features == width else {
             throw RiffleError(
                 "",
-                "the statistics of \(reference.name) are of \(reference.statistics.features) features, those of "
-                    + "\(name) of \(width) (\(extractor.title))")
+                "the statistics of \(reference) are of \(features) features, those of \(name) of \(width) "
+                    + "(\(extractor.title))")
         }
     }
 

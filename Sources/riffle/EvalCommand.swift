@@ -76,19 +76,16 @@ struct EvalCommand: ParsableCommand {
         evaluation.batch = batch
         evaluation.folder = keep
         let table = EvaluationTable(try evaluation.rows { Console.error("\($0)\n") })
-        // Whatever happens to files, the table is there.
+        // Whatever happens to a file, the table and the other files are there.
         Console.output("\(table)\n")
-        let failures = out.compactMap { path in
-            do { try table.write(to: path) } catch { return error }
-            return nil as (any Error)?
-        }
-        if let first = failures.first { throw first }
+        let written = out.map { path in Result { try table.write(to: path) } }
+        for result in written { try result.get() }
     }
 
     private func model(_ argument: String) throws -> Evaluation.Model {
         let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
         let path = parts.count == 2 ? parts[1] : argument
-        let file = path.split(separator: "/").last.map(String.init) ?? path
+        let file = RunFolder.lastName(of: path)
         let name = parts.count == 2 ? parts[0] : file.split(separator: ".").first.map(String.init) ?? file
         let network = try NetworkFile(path).network(net)
         return Evaluation.Model(name, network, network.times == 2 ? nil : try method())
