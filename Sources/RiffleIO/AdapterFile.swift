@@ -73,18 +73,26 @@ package struct AdapterFile {
     }
 
     /// The network for which a file of `net:save` holds adapters, where it says so.
-    package static func base(in file: SafeTensors) -> NetworkDescription? {
-        guard let text = file.metadata[baseKey], let value = try? JSON.value(Array(text.utf8), named: file.path) else {
+    package static func base(in file: SafeTensors) throws -> NetworkDescription? {
+        guard let text = file.metadata[baseKey] else { return nil }
+        do {
+            return try NetworkDescription(JSON.value(Array(text.utf8), named: file.path))
+        } catch let error as RiffleError where error.kind == .mistake {
+            // A damaged description is worth no error of its own: it would only help to say what the base is.
             return nil
         }
-        return try? NetworkDescription(value)
     }
 
-    /// The texts of an adapted network's file. Writes the configuration beside a file that has PEFT's name.
+    /// Writes the configuration beside an adapted network's file that has PEFT's name.
+    static func writeConfig(of network: Module, beside path: String) throws {
+        guard let beside = AdapterConfig.path(beside: path) else { return }
+        try JSON.write(AdapterConfig(of: network).value, to: beside)
+    }
+
+    /// The texts of an adapted network's file.
     /// - Parameter base: the description of the base, as JSON.
-    static func metadata(of network: Module, base: String?, _ path: String) throws -> [String: String] {
+    static func metadata(of network: Module, base: String?) throws -> [String: String] {
         let config = AdapterConfig(of: network)
-        if let beside = AdapterConfig.path(beside: path) { try JSON.write(config.value, to: beside) }
         return [
             "format": "pt", "riffle": mark, "rank": "\(config.form.rank)",
             "alpha": riffleExact(config.form.alpha), AdapterConfig.key: try JSON.text(config.value), baseKey: base,

@@ -13,10 +13,11 @@ extension Module {
     package func save(to path: String, metadata: [String: String] = [:]) throws {
         let description = try NetworkDescription(self).map { try JSON.text($0.value) }
         var texts = ["format": "pt", "riffle": kind, Module.description: description].compactMapValues(\.self)
-        if adaptation != nil { texts = try AdapterFile.metadata(of: self, base: description, path) }
+        if adaptation != nil { texts = try AdapterFile.metadata(of: self, base: description) }
         if let updateCount { texts[Module.updatesKey] = "\(updateCount.updates)" }
         let tensors = try state().map { (namePrefix + $0.name, $0.tensor) }
         try SafeTensors.write(tensors, metadata: texts.merging(metadata) { $1 }, to: path)
+        if adaptation != nil { try AdapterFile.writeConfig(of: self, beside: path) }
     }
 
     /// What stands before the names of tensors in this module's files.

@@ -90,7 +90,7 @@ package struct NetworkFile {
     private static func entry(of file: SafeTensors) throws -> Entry {
         guard let text = file.metadata[Module.description] else {
             if file.metadata["riffle"] ?? AdapterFile.mark == AdapterFile.mark, AdapterFile.areAdapters(file.names) {
-                throw file.error(adapters(AdapterFile.base(in: file)))
+                throw try file.error(adapters(AdapterFile.base(in: file)))
             }
             let reason =
                 switch file.metadata["riffle"] {
