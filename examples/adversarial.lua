@@ -37,8 +37,8 @@ local function distil(name, method)
   local function optimizer(module) return optim.adamw(module, { lr = rate, beta1 = 0, clip = 1.0 }) end
   local opts = { online = optimizer(online), critic = optimizer(critic), generator = optimizer(generator) }
   local turns = { "generator", 1 }
-  if method.adversarial then table.move({ "critic", 1 }, 1, 2, #turns + 1, turns) end
-  if method.matching then table.move({ "online", 3 }, 1, 2, #turns + 1, turns) end
+  if method.adversarial then turns[#turns + 1], turns[#turns + 2] = "critic", 1 end
+  if method.matching then turns[#turns + 1], turns[#turns + 2] = "online", 3 end
   local losses = {
     online = function(z) return loss.fgm_online(generator, online, z) end,
     critic = function(z) return loss.discriminator(critic, generator, z, set:sample(batch), { r1 = 1 }) end,

@@ -6,7 +6,7 @@
     venv/bin/python scripts/check_lora.py RIFFLE             # compares what RIFFLE and PEFT make of each other's files
 
 The networks are a DiT and one of convolutions, strided and with a kernel that is not square. Weights are drawn from
-their names, as tests draw them (see make_fixtures.py); those of adapters too, so that no B is zero.
+their names, as tests draw them (numbers_by_name.py); those of adapters too, so that no B is zero.
 """
 
 import json
@@ -17,12 +17,12 @@ import subprocess
 import sys
 import tempfile
 
-import numpy as np
 import peft
 import torch
 import torch.nn as nn
 from safetensors.torch import load_file, save_file
 
+from numbers_by_name import draw
 from reference_dit import DiT
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "Tests" / "Fixtures" / "lora"
@@ -33,27 +33,15 @@ CONFIG = dict(r=2, lora_alpha=3, target_modules=LAYERS)
 PATTERNS = dict(rank_pattern={"x_embedder.proj": 3}, alpha_pattern={"x_embedder.proj": 5, "fc1": 1})
 
 
-def drawn(name, shape):
-    """Uniform numbers in [0, 1): SplitMix64 from the FNV-1a hash of the name."""
-    seed = 0xCBF29CE484222325
-    for byte in name.encode():
-        seed = (seed ^ byte) * 0x100000001B3 % 2**64
-    z = np.uint64(seed) + np.arange(1, math.prod(shape) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return torch.from_numpy((z >> np.uint64(40)).astype(np.float64) / 2**24).reshape(shape)
-
-
 def fill(model):
     """Sets every parameter to numbers drawn from its name."""
     for name, p in model.named_parameters():
         if not p.requires_grad:
             continue  # fixed positions
         if p.dim() > 1:
-            value = math.sqrt(3 / math.prod(p.shape[1:])) * (2 * drawn(name, p.shape) - 1)
+            value = math.sqrt(3 / math.prod(p.shape[1:])) * (2 * draw(name, p.shape) - 1)
         else:
-            value = (1 if name.endswith(".weight") else 0) + 0.2 * (2 * drawn(name, p.shape) - 1)
+            value = (1 if name.endswith(".weight") else 0) + 0.2 * (2 * draw(name, p.shape) - 1)
         p.data = value.float()
     return model.float()
 
@@ -61,7 +49,7 @@ def fill(model):
 def fill_adapters(model):
     for name, p in model.named_parameters():
         if "lora_" in name:
-            p.data = (math.sqrt(3 / math.prod(p.shape[1:])) * (2 * drawn(name, p.shape) - 1)).float()
+            p.data = (math.sqrt(3 / math.prod(p.shape[1:])) * (2 * draw(name, p.shape) - 1)).float()
     return model.eval()
 
 
@@ -79,7 +67,7 @@ class Convolutions(nn.Module):
 
 
 def images(name, *shape):
-    return (2 * drawn(name, shape) - 1).float()
+    return (2 * draw(name, shape) - 1).float()
 
 
 def plain(file, tensors):
@@ -95,7 +83,7 @@ def write_fixture():
     config = json.loads((FOLDER / "adapter_config.json").read_text())
     config["target_modules"].sort()
     (FOLDER / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    x, s = images("input.x", 2, 2, 4, 8), drawn("input.s", (2,)).float()
+    x, s = images("input.x", 2, 2, 4, 8), draw("input.s", (2,)).float()
     output = model.double()(x.double(), s.double()).float()
     plain(FOLDER / "answer.safetensors", {"x": x, "s": s, "output": output})
     print(*(f"{path.name}: {path.stat().st_size} bytes" for path in sorted(FOLDER.iterdir())), sep="\n")
@@ -154,7 +142,7 @@ def compare(riffle):
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
         x = {"dit": images("input.x", 2, 2, 4, 8), "convolutions": images("input.image", 2, 3, 9, 8)}
-        s = drawn("input.s", (2,)).float()
+        s = draw("input.s", (2,)).float()
         plain(folder / "inputs.safetensors", {f"{name}.x": value for name, value in x.items()} | {"s": s})
         makes = {"dit": lambda: DiT(**SIZES), "convolutions": Convolutions}
         configs = {

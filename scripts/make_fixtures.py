@@ -28,6 +28,7 @@ from diffusers.models import embeddings, normalization
 from diffusers.utils import logging
 from torchcfm.models.unet import unet
 
+from numbers_by_name import draw
 from reference_dit import DiT, time_features
 
 FOLDER = Path(__file__).resolve().parent.parent / "Tests" / "Fixtures"
@@ -35,18 +36,6 @@ UNIT = math.sqrt(3)  # the half-width at which a uniform number has variance one
 
 
 # Numbers from names
-
-
-def draw(name, shape):
-    """Uniform numbers in [0, 1): a SplitMix64 stream that starts at the FNV-1a hash of the name."""
-    seed = 0xCBF29CE484222325
-    for byte in name.encode():
-        seed = (seed ^ byte) * 0x100000001B3 % 2**64
-    z = np.uint64(seed) + np.arange(1, math.prod(shape) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    z = z ^ (z >> np.uint64(31))
-    return torch.from_numpy((z >> np.uint64(40)).astype(np.float64) / 2**24).reshape(shape)
 
 
 def rounded(values):
