@@ -4,7 +4,8 @@ local _ENV = internal.lua
 local define, expect, fail = internal.define, internal.expect, internal.fail
 local describe, kind = internal.describe, internal.kind
 
--- For each list of tracked objects: the user's own tables, by the notes that hold their values in checkpoints.
+-- For each run, and for the list of a checkpoint outside runs, while they live: the user's own tables, by the notes
+-- that hold their values in checkpoints.
 local own = setmetatable({}, { __mode = "k" })
 
 -- Checks that a table of the user's own comes back from a file as it went there: keys are names, or 1 to n.
@@ -33,8 +34,9 @@ local function check(value, path, around)
   around[value] = nil
 end
 
--- Adds objects to a list of tracked ones, in the order of their names.
-local function track(title, tracked, objects)
+-- Adds objects to a list of tracked ones, in the order of their names. The holder is what lives as long as the user's
+-- own tables are needed: the run, since its list is a new value of Lua each time.
+local function track(title, tracked, objects, holder)
   if type(objects) ~= "table" or getmetatable(objects) then
     fail(title .. ": a table of objects by name is needed, such as { net = net, opt = opt }, got " .. describe(objects))
   end
@@ -47,8 +49,8 @@ local function track(title, tracked, objects)
   end
   if #names == 0 then fail(title .. ": there is nothing in the table") end
   table.sort(names)
-  local tables = own[tracked] or {}
-  own[tracked] = tables
+  local tables = own[holder] or {}
+  own[holder] = tables
   for _, name in ipairs(names) do
     local object = objects[name]
     if type(object) == "table" and not getmetatable(object) then
@@ -63,16 +65,16 @@ local function track(title, tracked, objects)
 end
 
 -- Puts the values of the user's own tables where checkpoints find them.
-local function note(tracked)
-  for notes, entry in pairs(own[tracked] or {}) do
+local function note(holder)
+  for notes, entry in pairs(own[holder] or {}) do
     check(entry.table, entry.name, {})
     internal.set_notes(notes, entry.table)
   end
 end
 
 -- Sets the user's own tables to the values of a checkpoint.
-local function recall(tracked)
-  for notes, entry in pairs(own[tracked] or {}) do
+local function recall(holder)
+  for notes, entry in pairs(own[holder] or {}) do
     for key in pairs(entry.table) do entry.table[key] = nil end
     for key, value in pairs(internal.get_notes(notes)) do entry.table[key] = value end
   end
@@ -96,7 +98,7 @@ define("checkpoint.save", {
 }, function(path, objects)
   expect("checkpoint.save", 1, "path", path, "string")
   local tracked = internal.tracked()
-  track("riffle.checkpoint.save", tracked, objects)
+  track("riffle.checkpoint.save", tracked, objects, tracked)
   note(tracked)
   internal.checkpoint_save(path, tracked)
 end)
@@ -115,7 +117,7 @@ define("checkpoint.load", {
 }, function(path, objects)
   expect("checkpoint.load", 1, "path", path, "string")
   local tracked = internal.tracked()
-  track("riffle.checkpoint.load", tracked, objects)
+  track("riffle.checkpoint.load", tracked, objects, tracked)
   internal.checkpoint_load(path, tracked)
   recall(tracked)
 end)
@@ -130,12 +132,12 @@ define("run:track", {
 > run:close(); os.execute("rm -r " .. folder)]],
 }, function(run, objects)
   expect("run:track", 1, "run", run, "run")
-  track("run:track", internal.run_tracked(run), objects)
+  track("run:track", internal.run_tracked(run), objects, run)
   return run
 end)
 
 local function write(run)
-  note(internal.run_tracked(run))
+  note(run)
   return internal.run_write(run)
 end
 
@@ -163,7 +165,7 @@ define("run:steps", {
     fail("run:steps: argument 1 'steps' must be an integer from 0 on, or turns, got " .. describe(steps))
   end
   local loop, bar, is_resumed = internal.run_begin(run, steps, source)
-  if is_resumed then recall(internal.run_tracked(run)) end
+  if is_resumed then recall(run) end
   if internal.run_has_news(run) then write(run) end
   local is_running, is_over, done = false, false, run.step
 

@@ -56,6 +56,7 @@ circle.me = circle
 fails("contains itself", run.track, run, { t = circle })
 local mine = { best = math.huge, seen = {}, mean = riffle.ones(2), part = { done = false } }
 run:track { net = net, opt = opt, mine = mine }
+collectgarbage() -- what is tracked is kept, though no variable of Lua holds the list
 fails("'net' is tracked already", run.track, run, { net = net })
 fails("is the object that is tracked as 'opt'", run.track, run, { again = opt })
 fails("is in use by another process", riffle.run, folder)
