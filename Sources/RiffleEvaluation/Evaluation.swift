@@ -11,13 +11,17 @@ package struct Evaluation {
         package let network: Network
         /// Jumps of a network with two times, else Euler steps, where nil.
         package let method: NumberedSamples.Method?
+        /// The time at which a generator takes its noise, for `NumberedSamples.Method.generate` alone.
+        package let start: Double
         /// The model's own numbers of evaluations; those of all models where nil.
         package let evaluations: [Int]?
 
         package init(
-            _ name: String, _ network: Network, _ method: NumberedSamples.Method? = nil, evaluations: [Int]? = nil
+            _ name: String, _ network: Network, _ method: NumberedSamples.Method? = nil, start: Double = 0,
+            evaluations: [Int]? = nil
         ) {
-            (self.name, self.network, self.method, self.evaluations) = (name, network, method, evaluations)
+            (self.name, self.network, self.method, self.start) = (name, network, method, start)
+            self.evaluations = evaluations
         }
     }
 
@@ -32,7 +36,8 @@ package struct Evaluation {
     /// A model at one number of evaluations.
     package struct Row {
         package let model: String
-        package let sampler: NumberedSamples.Method
+        /// The sampler's name, and a start above 0.
+        package let sampler: String
         package let evaluations: Int
         package let count: Int
         package let measurements: [Measurement]
@@ -91,7 +96,7 @@ package struct Evaluation {
                 }
                 rows.append(
                     Row(
-                        model: model.name, sampler: samples.method, evaluations: samples.evaluations, count: count,
+                        model: model.name, sampler: sampler(samples), evaluations: samples.evaluations, count: count,
                         measurements: measurements, secondsPerSample: try secondsPerSample(samples)))
             }
         }
@@ -142,7 +147,8 @@ package struct Evaluation {
         let found = (model.evaluations ?? evaluations).compactMap { count -> NumberedSamples? in
             do {
                 return try NumberedSamples(
-                    model.network, seed: seed, evaluations: count, method: model.method, batch: batch)
+                    model.network, seed: seed, evaluations: count, method: model.method, start: model.start,
+                    batch: batch)
             } catch {
                 refusal = error
                 return nil
@@ -203,7 +209,11 @@ package struct Evaluation {
 
     private func title(_ model: Model, _ samples: NumberedSamples) -> String {
         let count = samples.evaluations
-        return "\(model.name), \(samples.method.rawValue) \(count) evaluation\(count == 1 ? "" : "s")"
+        return "\(model.name), \(sampler(samples)) \(count) evaluation\(count == 1 ? "" : "s")"
+    }
+
+    private func sampler(_ samples: NumberedSamples) -> String {
+        samples.method.rawValue + (samples.start > 0 ? " from \(riffleFormat(samples.start))" : "")
     }
 
     private func pictures(_ side: Side) throws -> Pictures {

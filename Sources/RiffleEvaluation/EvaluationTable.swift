@@ -15,7 +15,7 @@ package final class EvaluationTable: CustomStringConvertible {
     private var head: [String] { ["model", "sampler", "evaluations", "samples"] + names }
 
     private func cells(_ row: Evaluation.Row, _ text: (Double) -> String) -> [String] {
-        [row.model, row.sampler.rawValue, "\(row.evaluations)", "\(row.count)"]
+        [row.model, row.sampler, "\(row.evaluations)", "\(row.count)"]
             + row.measurements.flatMap { $0.values.map { text($0.value) } } + [text(row.secondsPerSample)]
     }
 
@@ -44,7 +44,7 @@ package final class EvaluationTable: CustomStringConvertible {
         .list(
             rows.map { row in
                 var fields: [String: Value] = [
-                    "model": .string(row.model), "sampler": .string(row.sampler.rawValue),
+                    "model": .string(row.model), "sampler": .string(row.sampler),
                     "evaluations": .integer(row.evaluations), "samples": .integer(row.count),
                     "seconds_per_sample": .number(row.secondsPerSample),
                 ]

@@ -21,7 +21,8 @@ struct SampleKey {
             "sampler": .string(samples.method.rawValue), "nfe": .integer(samples.evaluations),
             "shape": .list(samples.sampleShape.sizes.map(Value.integer)),
         ]
-        if samples.method == .consistency { value["path"] = .string(samples.path.rawValue) }
+        if [.consistency, .generate].contains(samples.method) { value["path"] = .string(samples.path.rawValue) }
+        if samples.method == .generate { value["start"] = .number(samples.start) }
         if !about.isEmpty { value["about"] = .table(about) }
         self.value = value
     }

@@ -19,18 +19,21 @@ package struct Generation: Sendable {
     package init(start: Double = 0, steps: Int = 1) { (self.start, self.steps) = (start, steps) }
 
     package static let options: [Option<Generation>] = [
-        Option("start", \.start, .fraction(0...0.999), "the time at which the generator takes its noise"),
+        Option("start", \.start, .fraction(starts), "the time at which the generator takes its noise"),
         Option("steps", \.steps, .integer(1...1000), "evaluations, each from the last one's sample with fresh noise"),
     ]
 
+    /// What a start may be.
+    package static let starts = 0.0...0.999
+
     /// The times at which evaluations begin.
-    private var starts: [Double] { (0..<steps).map { start + (1 - start) * Double($0) / Double(steps) } }
+    private var times: [Double] { (0..<steps).map { start + (1 - start) * Double($0) / Double(steps) } }
 
     /// Samples by all of the evaluations.
     package func callAsFunction(_ generator: Network, _ noise: Tensor, _ path: Path, _ condition: Condition?) throws
         -> Tensor
     {
-        try Generation.made(generator, noise, path, condition, from: starts)
+        try Generation.made(generator, noise, path, condition, from: times)
     }
 
     /// Samples as a loss takes them, without dropout: after a random number of the evaluations, of which the last alone
@@ -39,7 +42,7 @@ package struct Generation: Sendable {
         try acting(as: "generator") {
             let count = steps > 1 ? 1 + Int(try Tensor.rand([1], .float64).item() * Double(steps)) : 1
             return try generator.evaluating {
-                try Generation.made(generator, noise, path, condition, from: Array(starts.prefix(count)))
+                try Generation.made(generator, noise, path, condition, from: Array(times.prefix(count)))
             }
         }
     }

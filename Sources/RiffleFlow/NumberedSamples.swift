@@ -15,11 +15,13 @@ package struct NumberedSamples {
         case jump
         /// Multistep sampling of a consistency model, at equal times.
         case consistency
+        /// A generator's samples, as `Generation` makes them from its start on.
+        case generate
         /// Equal steps of a solver along the velocity. One step of Euler's is a generator's sample.
         case euler, midpoint, heun, rk4
 
         /// Nil for what is no solver.
-        var solver: FixedStepMethod? { FixedStepMethod(rawValue: rawValue) }
+        package var solver: FixedStepMethod? { FixedStepMethod(rawValue: rawValue) }
 
         /// What is usual for a network.
         package static func usual(for network: Network) -> Method { network.times == 2 ? .jump : .euler }
@@ -32,7 +34,9 @@ package struct NumberedSamples {
     package let seed: UInt64
     package let evaluations: Int
     package let method: Method
-    /// The path on which consistency sampling adds noise to data.
+    /// The time at which a generator takes its noise.
+    package let start: Double
+    /// The path on which a generator or a consistency model adds noise to data.
     package let path: Path
     package let sampleShape: Shape
     package let batch: Int
@@ -41,19 +45,27 @@ package struct NumberedSamples {
     /// - Parameters:
     ///   - evaluations: of the network, for each sample.
     ///   - method: jumps of a network with two times, else Euler steps, where not given.
+    ///   - start: of `Method.generate` alone, as the generator was trained with.
     ///   - shape: of one sample, for networks that do not know it.
     ///   - batch: the samples of one evaluation.
     /// - Throws: `RiffleError` where the method cannot use so many evaluations or the network, or the shape is not the
     ///   network's, or unknown.
     package init(
-        _ network: Network, seed: UInt64 = 0, evaluations: Int, method: Method? = nil, path: Path = .linear,
-        shape: Shape? = nil, batch: Int = 32
+        _ network: Network, seed: UInt64 = 0, evaluations: Int, method: Method? = nil, start: Double = 0,
+        path: Path = .linear, shape: Shape? = nil, batch: Int = 32
     ) throws {
         let method = method ?? .usual(for: network)
         if method == .jump, network.times != 2 {
             throw RiffleError(
                 "samples",
                 "this \(network.kind) takes one time and cannot jump; sample it with euler, midpoint, heun or rk4")
+        }
+        guard start == 0 || method == .generate && Generation.starts.contains(start) else {
+            throw RiffleError(
+                "samples",
+                method == .generate
+                    ? "start must be from 0 to \(Generation.starts.upperBound), got \(riffleExact(start))"
+                    : "start is for the sampler generate, and \(method.rawValue) begins at 0")
         }
         let order = method.solver?.order ?? 1
         guard evaluations > 0, evaluations % order == 0 else {
@@ -73,7 +85,7 @@ package struct NumberedSamples {
             throw RiffleError("samples", "samples of this \(network.kind) are \(sampleShape), not \(shape)")
         }
         (self.network, self.seed, self.evaluations, self.method) = (network, seed, evaluations, method)
-        (self.path, self.sampleShape, self.batch) = (path, sampleShape, batch)
+        (self.start, self.path, self.sampleShape, self.batch) = (start, path, sampleShape, batch)
     }
 
     /// The labels of samples where nobody gives any: the network's classes in turn, from 1; nil without classes.
@@ -133,10 +145,10 @@ package struct NumberedSamples {
         let made =
             if let solver = method.solver {
                 try Sampler.ode(network, noise, along: grid, solver, condition).x
-            } else if method == .consistency {
-                try Sampler.consistency(network, noise, along: Array(grid.dropLast()), path, condition).x
-            } else {
+            } else if method == .jump {
                 try Sampler.jump(network, noise, along: grid, condition).x
+            } else {
+                try Sampler.generate(network, noise, Generation(start: start, steps: evaluations), path, condition)
             }
         return try made.converted(to: .float32)
     }

@@ -39,8 +39,13 @@ struct EvalCommand: ParsableCommand {
     var lpips: String?
     @ArgumentParser.Option(help: "tf1, pytorch-fid or clean.")
     var resize = FeatureResize.tf1.rawValue
-    @ArgumentParser.Option(help: "How networks with one time are sampled: euler, midpoint, heun, rk4, consistency.")
+    @ArgumentParser.Option(
+        help: """
+            How networks are sampled: euler, midpoint, heun or rk4 those with one time; generate or consistency all.
+            """)
     var sampler = NumberedSamples.Method.euler.rawValue
+    @ArgumentParser.Option(parsing: .unconditional, help: "The time at which generate begins, as in training.")
+    var start = 0.0
     @ArgumentParser.Option(
         help: "A folder that keeps samples and features: stopped work goes on, and --n may be raised later.")
     var keep: String?
@@ -60,6 +65,9 @@ struct EvalCommand: ParsableCommand {
                     + "--seed \(seed) --batch \(batch)")
         }
         _ = (try evaluations(), try measures(), try resizing(), try method())
+        guard start == 0 || sampler == NumberedSamples.Method.generate.rawValue else {
+            throw ValidationError("--start is for --sampler generate, got --sampler \(sampler)")
+        }
     }
 
     func run() throws {
@@ -88,7 +96,8 @@ struct EvalCommand: ParsableCommand {
         let file = RunFolder.lastName(of: path)
         let name = parts.count == 2 ? parts[0] : file.split(separator: ".").first.map(String.init) ?? file
         let network = try NetworkFile(path).network(net)
-        return Evaluation.Model(name, network, network.times == 2 ? nil : try method())
+        let method = try method(), jumps = network.times == 2 && method.solver != nil
+        return Evaluation.Model(name, network, jumps ? nil : method, start: start)
     }
 
     /// Pictures are brought to the size of the models' samples.

@@ -43,8 +43,10 @@ import Testing
         if method == .jump { network = try Self.filled(network.twoTimed()) }
         func samples(_ range: Range<Int>, batch: Int = 16, seed: UInt64 = 3) throws -> [Float] {
             try NumberedSamples(
-                network, seed: seed, evaluations: 2 * (method.solver?.order ?? 1), method: method, batch: batch)(range)
-                .floats()
+                network, seed: seed, evaluations: 2 * (method.solver?.order ?? 1), method: method,
+                start: method == .generate ? 0.2 : 0, batch: batch)(
+                    range
+                ).floats()
         }
         Context.current.random = RandomSource(seed: 5, stream: 7)
         let all = try samples(0..<40), size = all.count / 40
@@ -70,6 +72,13 @@ import Testing
         ).x
         let samples = try NumberedSamples(network, seed: 3, evaluations: 4, method: .consistency, batch: 16)
         #expect(try samples(0..<16).floats() == x.floats())
+        // A generator's samples are those of flow.generate, from its start on.
+        Context.current.random = RandomSource(seed: 3)
+        let made = try Sampler.generate(
+            network, .randn([16, 3]), Generation(start: 0.2, steps: 3), .cosine, Condition([labels]))
+        let numbered = try NumberedSamples(
+            network, seed: 3, evaluations: 3, method: .generate, start: 0.2, path: .cosine, batch: 16)
+        #expect(try numbered(0..<16).floats() == made.floats())
         #expect(try samples.labels(of: 0..<16)?.floats() == labels.floats())
         #expect(try samples.labels(of: 7..<9)?.floats() == [2, 3])
 
@@ -92,6 +101,12 @@ import Testing
         #expect(
             report { _ = try NumberedSamples(network, evaluations: 5, method: .heun) }.contains(
                 "heun takes 2 evaluations a step, so that nfe must be a positive multiple of 2, got 5"))
+        #expect(
+            report { _ = try NumberedSamples(network, evaluations: 1, start: 0.2) }.contains(
+                "start is for the sampler generate, and euler begins at 0"))
+        #expect(
+            report { _ = try NumberedSamples(network, evaluations: 1, method: .generate, start: -0.1) }.contains(
+                "start must be from 0 to 0.999, got -0.1"))
         #expect(report { _ = try NumberedSamples(network, evaluations: 0) }.contains("multiple of 1, got 0"))
         #expect(
             report { _ = try NumberedSamples(network, evaluations: 1, shape: [4]) }.contains(

@@ -54,6 +54,8 @@ import Testing
             (["--out", "table.txt"], "'table.txt': tables are written as .csv, .json or .png"),
             (["--out", "nowhere/table.csv"], "cannot write 'nowhere/table.csv': No such file or directory"),
             (["--nfe", "1", "--sampler", "heun"], "teacher: heun takes 2 evaluations a step"),
+            (["--start", "0.2"], "--start is for --sampler generate, got --sampler euler"),
+            (["--sampler", "generate", "--start", "1"], "teacher: start must be from 0 to 0.999, got 1"),
             (["--nfe", "-1"], "--nfe is a list of positive whole numbers such as 1,2,4, got '-1'"),
             (["--metric", "fid,fid"], "the measure 'fid' is there twice"),
             (["teacher.safetensors"], "the model 'teacher' is there twice"),
@@ -67,6 +69,24 @@ import Testing
             #expect(ran.code != 0 && ran.error.contains(message) && !ran.error.contains("evaluation\n"), "\(ran)")
             #expect(ran.output.isEmpty)
         }
+    }
+
+    /// Networks of one time and of two are generators from the start on that is asked for.
+    @Test func generatorsHaveTheirStart() throws {
+        let folder = try prepared()
+        func samplers(_ start: String) throws -> [String] {
+            let ran = try riffle(
+                [
+                    "eval", "teacher.safetensors", "student.safetensors", "--data", "real.npy", "--features",
+                    "classifier.safetensors", "--nfe", "1", "--n", "4", "--sampler", "generate", "--start", start,
+                    "--out", "table.json",
+                ], in: folder)
+            #expect(ran.code == 0, "\(ran)")
+            return try rows("\(folder)/table.json")
+        }
+        let (early, late) = (try samplers("0"), try samplers("0.2"))
+        #expect(early.count == 2 && early.allSatisfy { $0.contains("\"sampler\": \"generate\"") }, "\(early)")
+        #expect(late.count == 2 && late.allSatisfy { $0.contains("\"sampler\": \"generate from 0.2\"") }, "\(late)")
     }
 
     @Test func goesOnAfterBeingKilled() throws {

@@ -11,7 +11,8 @@ enum EvaluationLibrary {
             [
                 Argument(
                     "models", .table,
-                    "networks by name, or { net =, sampler =, nfe = }, a sampler of flow.samples and its own numbers"
+                    "networks by name, or { net =, sampler =, start =, nfe = }: sampler and start of flow.samples, and "
+                        + "numbers of its own"
                 ),
                 Argument(
                     "reference", .any, "real pictures: images [n, h, w, c], a set, a path of either, or statistics"),
@@ -74,14 +75,16 @@ enum EvaluationLibrary {
         if let network = Arguments([value]).optionalObject(0, as: Network.self) {
             return Evaluation.Model(name, network)
         }
-        guard case .table(let parts) = value, Set(parts.keys).isSubset(of: ["net", "sampler", "nfe"]),
+        guard case .table(let parts) = value, Set(parts.keys).isSubset(of: ["net", "sampler", "start", "nfe"]),
             let network = Arguments([parts["net"] ?? .none]).optionalObject(0, as: Network.self)
         else {
             throw RiffleError(
-                "", "the model '\(name)' must be a network, or { net = NETWORK, sampler = NAME, nfe = { ... } }")
+                "",
+                "the model '\(name)' must be a network, or { net = NET, sampler = NAME, start = TIME, nfe = { ... } }")
         }
         return Evaluation.Model(
             name, network, try parts["sampler"].map { try sampler(name, $0) },
+            start: try parts["start"].map { try start(name, $0) } ?? 0,
             evaluations: try parts["nfe"].map { try evaluations(name, $0) })
     }
 
@@ -93,6 +96,13 @@ enum EvaluationLibrary {
             "",
             "the model '\(name)' has no sampler '\(word)'\(suggestion(for: word, among: words)); there are "
                 + words.joined(separator: ", "))
+    }
+
+    private static func start(_ name: String, _ value: Value) throws -> Double {
+        guard let start = Arguments([value]).optionalNumber(0) else {
+            throw RiffleError("", "start of the model '\(name)' must be a time")
+        }
+        return start
     }
 
     private static func evaluations(_ name: String, _ value: Value) throws -> [Int] {

@@ -16,10 +16,14 @@ enum SampleLibrary {
                     default: .integer(1)),
                 Argument(
                     "sampler", .choice(NumberedSamples.Method.allCases.map(\.rawValue)),
-                    "equal jumps of a network with two times; multistep sampling of a consistency model; or a solver; "
-                        + "where not given jump with two times, else euler",
+                    "equal jumps of a network with two times; multistep sampling of a consistency model; a generator's "
+                        + "evaluations from `start` on; or a solver; where not given jump with two times, else euler",
                     default: .none),
-                Argument("path", usual: Path.linear, "on which consistency adds noise to data"),
+                Argument(
+                    "start", .fraction(Generation.starts),
+                    "of generate: the time at which the generator takes its noise",
+                    default: .number(0)),
+                Argument("path", usual: Path.linear, "on which generate and consistency add noise to data"),
                 Argument("shape", .shape, "of a sample, for a network that does not know it", default: .none),
                 Argument(
                     "batch", .integer(1...NumberedSamples.largestBatch), "samples of one evaluation",
@@ -45,7 +49,8 @@ enum SampleLibrary {
             let samples = try NumberedSamples(
                 arguments.object("net"), seed: UInt64(arguments.integer("seed")), evaluations: arguments.integer("nfe"),
                 method: arguments.optionalString("sampler").flatMap(NumberedSamples.Method.init),
-                path: arguments.choice("path"), shape: arguments.has("shape") ? arguments.shape("shape") : nil,
+                start: arguments.number("start"), path: arguments.choice("path"),
+                shape: arguments.has("shape") ? arguments.shape("shape") : nil,
                 batch: arguments.integer("batch"))
             let first = arguments.integer("first") - 1, range = first..<(first + arguments.integer("n"))
             let condition = arguments.condition("labels")

@@ -138,6 +138,14 @@ local found = metrics.by_nfe({
 assert(#found.rows == 3 and found.rows[1].model == "teacher" and found.rows[1].evaluations == 2)
 assert(found.rows[1].sampler == "heun" and found.rows[3].sampler == "jump" and found.rows[3].evaluations == 4)
 assert(found.rows[1].samples == 6 and found.rows[2]["FD protocol"]:find("noise of seed 0"))
+-- Generators are measured from their own start on; pictures that a folder keeps are those of one start.
+local function generator(start, kept)
+  local model = { net = teacher, sampler = "generate", start = start }
+  return metrics.by_nfe({ generator = model }, real, { nfe = { 2 }, n = 6, features = features, folder = kept }).rows[1]
+end
+local early, late = generator(0), generator(0.2)
+assert(early.sampler == "generate" and late.sampler == "generate from 0.2" and early.FD ~= late.FD)
+assert(generator(0.2, folder .. "/generated").FD == late.FD and generator(0, folder .. "/generated").FD == early.FD)
 -- Below the table stands what all rows have in common.
 local text = tostring(found)
 assert(text:find("FD: tf1 resize, colours", 1, true) and text:find("noise of seed 0", 1, true), text)
@@ -158,6 +166,12 @@ fails("LPIPS needs its network", function()
 end)
 fails("nfe of the model 'teacher' must be positive whole numbers", function()
   metrics.by_nfe({ teacher = { net = teacher, nfe = { 1, 0 } } }, real, { features = features })
+end)
+fails("teacher: start is for the sampler generate, and heun begins at 0", function()
+  metrics.by_nfe({ teacher = { net = teacher, sampler = "heun", start = 0.2, nfe = { 2 } } }, real, { features = features })
+end)
+fails("start of the model 'teacher' must be a time", function()
+  metrics.by_nfe({ teacher = { net = teacher, sampler = "generate", start = "late" } }, real, { features = features })
 end)
 fails("the model 'teacher' has no sampler 'hewn'", function()
   metrics.by_nfe({ teacher = { net = teacher, sampler = "hewn" } }, real, { features = features })
