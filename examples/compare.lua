@@ -12,6 +12,7 @@ local consistency, generate = flow.consistency, function(net, z) return flow.gen
 local function noise_like(x) return riffle.randn(x:shape()) end
 -- Methods with a second player w: its loss, and how often it learns for each step of the first.
 local function online(u, w, x) return loss.fgm_online(u, w, noise_like(x)) end
+local function online_rollout(u, w, x) return loss.fgm_online(u, w, noise_like(x), { steps = 4 }) end
 local function critic(u, w, x) return loss.discriminator(w, u, noise_like(x), x, { r1 = 1 }) end
 -- Progressive distillation halves the steps four times; a round's teacher is the last round's student.
 local round, rounds_teacher
@@ -45,6 +46,11 @@ local methods = {
   { "freeflow", function(u, v, x, w) return loss.freeflow(u, w, v, noise_like(x)) end, player = online, turns = 2 },
   { "fgm", function(u, v, x, w) return loss.fgm(u, w, v, noise_like(x)) end, generate, player = online, turns = 5 },
   { "dmd", function(u, v, x, w) return loss.dmd(u, w, v, noise_like(x)) end, generate, player = online, turns = 5 },
+  -- rCM: a consistency model, and a part of dmd for its samples by up to four evaluations.
+  { "rcm", function(u, v, x, w, part)
+    local a, b = loss.scm(u, v, x, { warmup = math.min(1, 4 * part) }), loss.dmd(u, w, v, noise_like(x), { steps = 4 })
+    return a + b
+  end, consistency, player = online_rollout, turns = 4 },
   { "kd", function(u, v, x)
     local z = noise_like(x)
     return loss.kd(u, z, (flow.ode(v, z, { method = "rk4", steps = 10 })))

@@ -2,8 +2,8 @@
 -- riffle union.lua SET SEED STEPS MEMBER[ OPTION=NUMBER ...][@RATE] ..., such as
 -- riffle union.lua moons 1 2000 union "union correction=0.03 online=1@1e-3" fgm@3e-4. Prints a CSV row for each
 -- member: milliseconds a step, steps, then sliced Wasserstein, KL, squared distance to the teacher's endpoints and
--- coverage (plane.lua has their words), each at 1, 2 and 4 evaluations; a generator has one evaluation only. A member
--- takes from 15 seconds to a minute on one core, and the teacher, which is kept in a file, half a minute.
+-- coverage (plane.lua has their words), each at 1, 2 and 4 evaluations; a generator has one evaluation only, but those
+-- of scm and rcm. A member takes from 15 seconds to a minute on one core, and the teacher, which is kept in a file, half a minute.
 -- RIFFLE_THREADS=1 lets several runs share the machine.
 local riffle = require "riffle"
 local plane = require "plane"
@@ -21,6 +21,8 @@ local set = data[name]()
 --   apart         1 where prediction and correction have turns and optimizers of their own, and `correction` is the
 --                 correction's rate as a part of the prediction's
 --   begin         the part of the training after which the correction begins
+--   rollout       evaluations, of which correction and online network see samples by a random number; 1 if not given
+--   warmup        the part of the training in which the derivative in scm's tangent comes in
 --   l1_weight     of FGM
 --   decay         of the average that the student looks up to; 0 for none
 --   steps         of the training, instead of STEPS
@@ -29,6 +31,13 @@ local itvm_own = { prediction = "itvm", points = "own", decay = 0.99 }
 local itvm_start = { prediction = "itvm", times = "start", decay = 0.99 }
 local function generator(loss)
   return { correct = loss, is_generator = true, online = 3, online_rate = 1, rate = 1e-3 }
+end
+-- A consistency model, at the authors' times; DMD corrects that of rCM once its tangent is whole.
+local function scm(others)
+  local member = { prediction = "scm", is_generator = true, evaluations = 4, warmup = 0.25, rate = 3e-4 }
+  member.times, member.time_mean, member.time_std = "logit_normal", 0.8, 1.6
+  for key, value in pairs(others) do member[key] = value end
+  return member
 end
 local function union(prediction, loss)
   local member = { correct = loss, online = 2, online_rate = 1, correction = 0.1 }
@@ -45,6 +54,8 @@ local members = {
   ["freeflow"] = { prediction = "freeflow", online = 2, online_rate = 1, rate = 1e-3 },
   ["fgm"] = generator "fgm",
   ["dmd"] = generator "dmd",
+  ["scm"] = scm {},
+  ["rcm"] = scm { correct = "dmd", correction = 1, rollout = 4, online = 4, online_rate = 1, begin = 0.25 },
   ["union"] = union(itvm_own, "fgm"),
   ["union start"] = union(itvm_start, "fgm"),
   ["union dmd"] = union(itvm_own, "dmd"),
@@ -77,18 +88,23 @@ local function report(title, milliseconds, steps, sample, evaluations)
   io.stdout:flush()
 end
 
--- What each turn learns: functions of a batch of noise that return a loss.
+-- What each turn learns: functions of a batch of noise that return a loss. `losses.part` is the part of the training
+-- that is done.
 local function losses_of(member, student, online, target)
-  local predicted = { target = target, points = member.points, times = member.times }
-  local needs_data = not (member.points or member.times)
-  local losses = {}
-  function losses.online(z) return flow.loss.fgm_online(student, online, z) end
+  local predicted = {
+    target = target, points = member.points, times = member.times, time_mean = member.time_mean, time_std = member.time_std,
+  }
+  local needs_data = not (member.points or member.times == "start")
+  local rollout = math.tointeger(member.rollout or 1)
+  local losses = { part = 0 }
+  function losses.online(z) return flow.loss.fgm_online(student, online, z, { steps = rollout }) end
   function losses.prediction(z)
+    predicted.warmup = member.warmup and math.min(1, losses.part / member.warmup)
     if member.prediction == "freeflow" then return flow.loss.freeflow(student, online, teacher, z) end
     return flow.loss[member.prediction](student, teacher, needs_data and set:sample(batch) or z, predicted)
   end
   function losses.correction(z)
-    return flow.loss[member.correct](student, online, teacher, z, { l1_weight = member.l1_weight })
+    return flow.loss[member.correct](student, online, teacher, z, { l1_weight = member.l1_weight, steps = rollout })
   end
   function losses.both(z)
     local prediction, correction = losses.prediction(z), losses.correction(z)
@@ -131,6 +147,7 @@ local function train(title)
   local start = os.clock()
   for step, turn in flow.turns(steps, turns) do
     local player = players[turn]
+    losses.part = step / steps
     player.opt.lr = optim.cosine(step, { peak = player.peak, warmup = 100, total = steps })
     -- Before the correction begins, the prediction is alone.
     local learned = step <= begin and "prediction" or turn
@@ -143,7 +160,7 @@ local function train(title)
   local sampler = member.is_generator and flow.generate or flow.jump
   local milliseconds = 1000 * (os.clock() - start) / steps
   report(title, milliseconds, steps, function(x, nfe) return sampler(average.model, x, { steps = nfe }) end,
-    member.is_generator and 1 or 4)
+    member.evaluations or member.is_generator and 1 or 4)
 end
 
 local function by_solver(method, count)
