@@ -28,7 +28,7 @@ import Testing
     private func formula(_ error: Double) throws -> Double {
         Context.current.random = RandomSource(seed: 7)
         var times = TimeSampling.uniform
-        times.from = 0.00625
+        times.from = 0.006
         let (s, t) = try times.pairs(3, .float64), noise = try Tensor.randn([12, 3], .float64)
         let (starts, ends) = (try s.doubles(), try t.doubles())
         let student = try GaussianFlow(times: 2, error: error)
@@ -56,7 +56,7 @@ import Testing
                 }
             }
             let ratio = 2 * log(s / (1 - s)), slope = 2 / (s * (1 - s))
-            sum += 0.5 / (1 + exp(ratio - 5)) * slope * s / (s * s + (1 - s) * (1 - s)) * part / 16
+            sum += 0.5 / (1 + exp(ratio - 4)) * slope * s / (s * s + (1 - s) * (1 - s)) * part / 16
         }
         return sum / 3
     }
@@ -84,6 +84,13 @@ import Testing
         }
         let (rest, wrong) = (try slope(0), try slope(0.3))
         #expect(abs(rest) < 0.1 * abs(wrong), "\(rest), \(wrong)")
+    }
+
+    /// A step of more than the ratio that is left ends where the jump does: a wrong map learns there, too.
+    @Test func stepsEndWithTheJump() throws {
+        var loss = IMMLoss()
+        (loss.step, loss.options.times.from) = (2, 0.5)
+        #expect(try loss(GaussianFlow(times: 2, error: 0.3), data).total.item() > 1e-6)
     }
 
     @Test func groupsHaveToFill() throws {

@@ -9,7 +9,7 @@ import RiffleTensor
 ///
 /// The M samples of a group share s, r and t; x_s and x_r lie on one path. D counts a sample's numbers. r lies a fixed
 /// step later than s in the ratio (1 - s) / s of noise to data, up to t, and w(s, t) are the paper's weights with a = 1
-/// and b = 5. On the linear path.
+/// and b = 4. Times begin at 0.006. On the linear path.
 package struct IMMLoss {
     package var options = LossOptions()
     /// M.
@@ -17,13 +17,11 @@ package struct IMMLoss {
     /// The step from s to r in the ratio of noise to data: 160 / 2^12.
     package var step = 160.0 / 4096
 
-    /// The time of the largest ratio of noise to data, 159; it is 160 in the paper.
-    private static let earliest = 0.00625
-
-    package init() { options.times.from = IMMLoss.earliest }
+    package init() { options.times.from = 0.006 }
 
     /// - Parameters:
-    ///   - data: x1 [n, ...], n a multiple of the group. Labels, where there are some, are best the same in a group.
+    ///   - data: x1 [n, ...], n a multiple of the group.
+    ///   - condition: of each sample; a group may have several, and both ends of a path have the sample's own.
     ///   - target: the student itself where nil, as in the paper.
     package func callAsFunction(
         _ student: Network, _ data: Tensor, target: Network? = nil, _ condition: Condition? = nil
@@ -47,7 +45,7 @@ package struct IMMLoss {
         let (s, t) = (try each(starts), try each(ends))
         let batch = try FlowBatch(data, condition, options, roles, operation: "imm", times: (s, t))
         // (1 - r) / r = (1 - s) / s - step.
-        let r = try (s.pow(-1) - step).pow(-1).maximum(s).minimum(t)
+        let r = try (s.pow(-1) - step).maximum(.scalar(1, s.dtype)).pow(-1).minimum(t)
         let later = try batch.jumps.from(options.path.point(batch.noise, data, r), r)
         let y = try batch.jumps.end(roles.student(batch.jumps))
         let z = try later.end(roles.target(later)).detach()
@@ -73,11 +71,11 @@ package struct IMMLoss {
         return try (kernel(y, y) + kernel(z, z) - kernel(y, z) * 2).mean([1, 2])
     }
 
-    /// sigmoid(5 - l) / ((1 - s) (s^2 + (1 - s)^2)), l = 2 log(s / (1 - s)): half of sigmoid(b - l) dl/ds times the
+    /// sigmoid(4 - l) / ((1 - s) (s^2 + (1 - s)^2)), l = 2 log(s / (1 - s)): half of sigmoid(b - l) dl/ds times the
     /// data's part s over the sum of squares.
     private func weights(_ s: Tensor) throws -> Tensor {
         let noise = try (1 - s).maximum(.scalar(1e-6, s.dtype)), snr = try (s / noise).log() * 2
-        return try (5 - snr).sigmoid() / (noise * (s.square() + noise.square()))
+        return try (4 - snr).sigmoid() / (noise * (s.square() + noise.square()))
     }
 }
 
