@@ -41,6 +41,7 @@ local methods = {
   { "consistency_fm", function(u, v, x, target) return loss.consistency_fm(u, v, x, { target = target, segments = 1, gap = 0.02 }) end, consistency },
   { "facm", function(u, v, x) return loss.facm(u, v, x) end, consistency },
   { "progressive", progressive },
+  { "twinflow", function(u, v, x, target) return loss.twinflow(u, v, x, { target = target }) end },
   { "fmm from data", function(u, _, x) return loss.fmm(u, x) end },
   { "imm from data", function(u, _, x) return loss.imm(u, x) end },
   { "freeflow", function(u, v, x, w) return loss.freeflow(u, w, v, noise_like(x)) end, player = online, turns = 2 },

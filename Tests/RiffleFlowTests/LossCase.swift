@@ -200,6 +200,22 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
             return try (setting.u(setting.live) - (setting.v + later) * 0.5) * 2.0.squareRoot()
         },
         LossCase(
+            "twinflow",
+            { student, teacher, x, target in
+                var loss = TwinFlowLoss()
+                (loss.step, loss.oneStep, loss.diagonal, loss.options.adaptivePower) = (0.25, 0, 0, 0)
+                return try loss(student, teacher, x, target: target)
+            }
+        ) { setting in
+            let jumps = setting.jumps, h = try (jumps.t - jumps.s).minimum(.scalar(0.25, .float64))
+            let step = jumps.to(try jumps.s + h), s = step.t, middle = try (s + jumps.t) * 0.5
+            let first = try step.from(step.end(setting.v), s, to: middle)
+            let second = try first.from(first.end(setting.u(setting.target, first)), middle, to: jumps.t)
+            let reached = try second.end(setting.u(setting.target, second))
+            let g = try (setting.arrival(setting.held) - reached) / step.span()
+            return try setting.u(setting.live) - (setting.u(setting.held) - g.clamp(-1, 1))
+        },
+        LossCase(
             "pfmm",
             { student, teacher, x, _ in
                 var loss = PFMMLoss()

@@ -156,6 +156,7 @@ import Testing
         "efmd": { try EFMDLoss()($0.student, $0.teacher, $0.x) },
         "pfmm": { try PFMMLoss()($0.student, $0.teacher, $0.x) },
         "tvm": { try TVMLoss()($0.student, $0.teacher, $0.x) },
+        "twinflow": { try TwinFlowLoss()($0.student, $0.teacher, $0.x) },
         "fmm": { try FMMLoss()($0.student, $0.x) },
         "imm": { try IMMLoss()($0.student, $0.x) },
         "alphaflow": { try AlphaFlowLoss(alpha: 0.5)($0.student, $0.teacher, $0.x) },

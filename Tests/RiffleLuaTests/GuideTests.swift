@@ -22,7 +22,7 @@ import Testing
     @Test(arguments: [
         ("quickstart", ["--seed", "2"], "ITVM student"),
         (
-            "compare", ["--set", "moons", "--methods", "itvm,lfmd + shortcut,fgm,adversarial,progressive"],
+            "compare", ["--set", "moons", "--methods", "itvm,lfmd + shortcut,fgm,rcm,adversarial,progressive"],
             "progressive"
         ),
         ("adversarial", ["--set", "moons"], "f-distill, 1 evaluation"),

@@ -3,7 +3,8 @@
 -- riffle union.lua moons 1 2000 union "union correction=0.03 online=1@1e-3" fgm@3e-4. Prints a CSV row for each
 -- member: milliseconds a step, steps, then sliced Wasserstein, KL, squared distance to the teacher's endpoints and
 -- coverage (plane.lua has their words), each at 1, 2 and 4 evaluations; a generator has one evaluation only, but those
--- of scm and rcm. A member takes from 15 seconds to a minute on one core, and the teacher, which is kept in a file, half a minute.
+-- of scm and rcm. A member takes from 15 seconds to a minute on one core, and the teacher, which is kept in a file,
+-- half a minute.
 -- RIFFLE_THREADS=1 lets several runs share the machine.
 local riffle = require "riffle"
 local plane = require "plane"
@@ -23,7 +24,7 @@ local set = data[name]()
 --   begin         the part of the training after which the correction begins
 --   rollout       evaluations, of which correction and online network see samples by a random number; 1 if not given
 --   warmup        the part of the training in which the derivative in scm's tangent comes in
---   l1_weight     of FGM
+--   l1_weight     of FGM; rectification_weight and order, of TwinFlow
 --   decay         of the average that the student looks up to; 0 for none
 --   steps         of the training, instead of STEPS
 local itvm = { prediction = "itvm", decay = 0.99 }
@@ -54,6 +55,8 @@ local members = {
   ["freeflow"] = { prediction = "freeflow", online = 2, online_rate = 1, rate = 1e-3 },
   ["fgm"] = generator "fgm",
   ["dmd"] = generator "dmd",
+  ["twinflow"] = { prediction = "twinflow", decay = 0.99 },
+  ["twinflow alone"] = { prediction = "twinflow", decay = 0.99, is_alone = true },
   ["scm"] = scm {},
   ["rcm"] = scm { correct = "dmd", correction = 1, rollout = 4, online = 4, online_rate = 1, begin = 0.25 },
   ["union"] = union(itvm_own, "fgm"),
@@ -92,7 +95,9 @@ end
 -- that is done.
 local function losses_of(member, student, online, target)
   local predicted = {
-    target = target, points = member.points, times = member.times, time_mean = member.time_mean, time_std = member.time_std,
+    target = target, points = member.points,
+    times = member.times, time_mean = member.time_mean, time_std = member.time_std,
+    rectification_weight = member.rectification_weight, order = math.tointeger(member.order),
   }
   local needs_data = not (member.points or member.times == "start")
   local rollout = math.tointeger(member.rollout or 1)
@@ -101,7 +106,8 @@ local function losses_of(member, student, online, target)
   function losses.prediction(z)
     predicted.warmup = member.warmup and math.min(1, losses.part / member.warmup)
     if member.prediction == "freeflow" then return flow.loss.freeflow(student, online, teacher, z) end
-    return flow.loss[member.prediction](student, teacher, needs_data and set:sample(batch) or z, predicted)
+    local known = not member.is_alone and teacher or nil
+    return flow.loss[member.prediction](student, known, needs_data and set:sample(batch) or z, predicted)
   end
   function losses.correction(z)
     return flow.loss[member.correct](student, online, teacher, z, { l1_weight = member.l1_weight, steps = rollout })

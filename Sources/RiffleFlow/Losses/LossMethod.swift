@@ -60,7 +60,8 @@ package struct LossMethod: Sendable {
             ConsistencyFMLoss.method,
         ]
         + [
-            FACMLoss.method, FGMLoss.method, FGMOnlineLoss.method, DMDLoss.method, FreeFlowLoss.method, KDLoss.method,
+            FACMLoss.method, TwinFlowLoss.method, FGMLoss.method, FGMOnlineLoss.method, DMDLoss.method,
+            FreeFlowLoss.method, KDLoss.method,
             DriftingLoss.method, AdversarialLoss.method, DiscriminatorLoss.method,
         ]
 }

@@ -33,6 +33,11 @@ struct Roles {
         try acting(as: "student") { try studentNetwork.average(jumps.x, jumps.s, jumps.t, jumps.condition) }
     }
 
+    /// The student's average velocity over jumps, a constant.
+    func held(_ jumps: Jumps) throws -> Tensor {
+        try constant("student", studentNetwork) { try $0.average(jumps.x, jumps.s, jumps.t, jumps.condition) }
+    }
+
     /// The target's average velocity over jumps, a constant.
     func target(_ jumps: Jumps) throws -> Tensor {
         try constant("target", targetNetwork) { try $0.average(jumps.x, jumps.s, jumps.t, jumps.condition) }

@@ -8,7 +8,7 @@ local teacher = nn.mlp { width = 16 }
 local own = { alphaflow = { alpha = 0.5 }, progressive = { steps = 4 } }
 local names = {
   "lfmd", "itvm", "efmd", "pfmm", "lsd", "esd", "psd", "meanflow", "imf", "tvm", "alphaflow", "shortcut", "ayf", "scm", "consistency",
-  "consistency_fm", "progressive",
+  "consistency_fm", "progressive", "twinflow",
 }
 for _, name in ipairs(names) do
   local student = teacher:two_timed()
@@ -21,7 +21,7 @@ for _, name in ipairs(names) do
 end
 
 -- From data alone, with a learned weight that trains along, and a function as the weight.
-for _, name in ipairs { "lsd", "esd", "psd", "meanflow", "imf", "tvm", "shortcut", "ayf", "scm", "consistency", "consistency_fm" } do
+for _, name in ipairs { "lsd", "esd", "psd", "meanflow", "imf", "tvm", "shortcut", "ayf", "scm", "consistency", "consistency_fm", "twinflow" } do
   local student, weight = teacher:two_timed(), nn.loss_weight()
   local result = optim.adamw({ student, weight }, { lr = 1e-3 }):step(flow.loss[name](student, nil, riffle.randn(16, 2), { weight = weight }))
   assert(result.grad_norm > 0, name)
