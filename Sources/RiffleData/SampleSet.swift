@@ -47,13 +47,18 @@ package struct Batch: Sendable {
     /// The tokens `[n, length, width]` and the summary `[n, width]` of each sample's text, where the samples have
     /// texts.
     package let text: (tokens: Tensor, summary: Tensor)?
+    /// What the samples show, in words, where the set knows.
+    package let captions: [String]?
 
-    package init(x: Tensor, labels: Tensor? = nil, noise: Tensor? = nil, text: (tokens: Tensor, summary: Tensor)? = nil)
-    {
+    package init(
+        x: Tensor, labels: Tensor? = nil, noise: Tensor? = nil, text: (tokens: Tensor, summary: Tensor)? = nil,
+        captions: [String]? = nil
+    ) {
         self.x = x
         self.labels = labels
         self.noise = noise
         self.text = text
+        self.captions = captions
     }
 }
 

@@ -86,6 +86,7 @@ enum BatchLibrary {
         if let noise = batch.noise { parts["noise"] = .tensor(noise) }
         if let labels = batch.labels { parts["labels"] = .tensor(labels) }
         if let text = batch.text { parts["labels"] = .list([.tensor(text.tokens), .tensor(text.summary)]) }
+        if let captions = batch.captions { parts["captions"] = .list(captions.map(Value.string)) }
         return parts
     }
 }

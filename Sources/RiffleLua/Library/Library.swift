@@ -8,6 +8,7 @@ enum Library {
         + FlowLibrary.functions
         + LossLibrary.functions + GeneratorLibrary.functions + SampleLibrary.functions + TurnLibrary.functions
         + LikelihoodLibrary.functions + DataLibrary.functions + TensorFileLibrary.functions + SetLibrary.functions
+        + ShapesLibrary.functions
         + PairLibrary.functions + DiscriminatorLibrary.functions
         + ImageLibrary.functions
         + PlotLibrary.functions
@@ -16,7 +17,8 @@ enum Library {
 
     static let classes: [ObjectClass] =
         TensorLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes + DataLibrary.classes
-        + SetLibrary.classes + BatchLibrary.classes + TurnLibrary.classes + DiscriminatorLibrary.classes
+        + SetLibrary.classes + ShapesLibrary.classes + BatchLibrary.classes + TurnLibrary.classes
+        + DiscriminatorLibrary.classes
         + PairLibrary.classes + RunLibrary.classes + PictureMetricsLibrary.classes + EvaluationLibrary.classes
         + SystemLibrary.classes
 }
