@@ -168,6 +168,23 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
 
     /// Losses that have an error on the exact flow map, of the teacher's steps or of a part of the way that they skip.
     static let approximate: [LossCase] = [
+        LossCase(
+            "itvm implicit midpoint, a part of the rest",
+            { student, teacher, x, target in
+                var loss = ITVMLoss()
+                (loss.initialWeight, loss.lastStep, loss.offset, loss.offsetBase) = (0, .implicitMidpoint, 0.25, .rest)
+                return try loss(student, teacher, x, target: target)
+            }
+        ) { setting in
+            let jumps = setting.jumps, middle = try (jumps.t - ((1 - jumps.t) * 0.25 + 0.005)).maximum(jumps.s)
+            let first = jumps.to(middle), last = try (jumps.t - middle).alongside(jumps.x)
+            func ends(_ network: Network) throws -> (Tensor, Tensor) {
+                (try first.end(setting.u(network, first)), try setting.arrival(network))
+            }
+            let (begin, end) = try ends(setting.live), (before, after) = try ends(setting.target)
+            let half = try (middle + jumps.t) / 2
+            return try (end - begin) / last - setting.teacher.velocity((before + after) / 2, half)
+        },
         itvm(.laggedQuotient) { setting, first, rest in
             let difference = try setting.arrival(setting.live) - first.end(setting.u(setting.live, first)),
                 last = try rest(setting.target)
@@ -285,8 +302,8 @@ struct LossCase: @unchecked Sendable, CustomTestStringConvertible {
             "itvm \(terminal.rawValue)",
             { student, teacher, x, target in
                 var loss = ITVMLoss()
-                (loss.terminal, loss.initialWeight, loss.lastStep, loss.offset, loss.isOffsetRelative) = (
-                    terminal, 0, .euler, 0.25, true
+                (loss.terminal, loss.initialWeight, loss.lastStep, loss.offset, loss.offsetBase) = (
+                    terminal, 0, .euler, 0.25, .jump
                 )
                 return try loss(student, teacher, x, target: target)
             }

@@ -31,7 +31,7 @@ local members = {
   ["itvm lagged_quotient, random offset, no initial"] = { "itvm", offset = random_offset, initial_weight = 0, decay = 0.99 },
   ["itvm lagged_quotient, random offset, no initial, no average"] = { "itvm", offset = random_offset, initial_weight = 0 },
   ["itvm lagged_quotient, no initial, no average"] = { "itvm", initial_weight = 0 },
-  ["itvm lagged_quotient, relative 0.2"] = { "itvm", offset = 0.2, relative = true, decay = 0.99 },
+  ["itvm lagged_quotient, relative 0.2"] = { "itvm", offset = 0.2, offset_of = "jump", decay = 0.99 },
   ["itvm lagged"] = { "itvm", terminal = "lagged", offset = 0.05, decay = 0.9 },
   ["itvm segment"] = { "itvm", terminal = "segment", offset = 0.05, decay = 0.9 },
   ["itvm segment_quotient"] = { "itvm", terminal = "segment_quotient", offset = 0.05, decay = 0.99 },

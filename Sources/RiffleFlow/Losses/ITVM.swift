@@ -26,13 +26,24 @@ package struct ITVMLoss {
         case tangent
     }
 
+    /// How the teacher's average velocity over the last part is found: by a solver's step from the target's phi(t'), or
+    /// by the implicit midpoint rule, one evaluation in the middle between the target's phi(t') and phi(t).
+    package enum LastStep: String, Sendable, CaseIterable {
+        case euler, midpoint, heun, rk4
+        case implicitMidpoint = "implicit_midpoint"
+
+        fileprivate var solver: FixedStepMethod? { FixedStepMethod(rawValue: rawValue) }
+    }
+
+    /// What the offset is a part of: the path's time, the jump t - s, or the rest 1 - t, of which it is at least 0.005.
+    package enum OffsetBase: String, Sendable, CaseIterable { case path, jump, rest }
+
     package var options = LossOptions()
     package var terminal: Terminal = .laggedQuotient
-    /// The solver that follows the teacher from t' to t.
-    package var lastStep: FixedStepMethod = .heun
-    /// t - t'; where `isOffsetRelative`, (t - t') / (t - s).
+    package var lastStep: LastStep = .heun
+    /// t - t' as a part of `offsetBase`.
     package var offset = 0.1
-    package var isOffsetRelative = false
+    package var offsetBase: OffsetBase = .path
     package var initialWeight = 1.0
     package var terminalWeight = 1.0
     /// The part of the batch that the initial term takes.
@@ -50,12 +61,14 @@ package struct ITVMLoss {
         guard initialWeight + terminalWeight > 0 else {
             throw RiffleError("itvm", "initial_weight and terminal_weight are both zero")
         }
-        guard !isOffsetRelative || offset <= 1 else {
-            throw RiffleError("itvm", "a relative offset is at most 1, got \(riffleFormat(offset))")
+        guard offsetBase == .path || offset <= 1 else {
+            throw RiffleError(
+                "itvm",
+                "an offset that is a part of the \(offsetBase.rawValue) is at most 1, got \(riffleFormat(offset))")
         }
         let roles = try Roles(student, teacher: teacher, target: target)
         let batch = try FlowBatch(data, condition, options, roles, operation: "itvm")
-        let parts = try JumpParts(batch.jumps, offset: offset, isRelative: isOffsetRelative)
+        let parts = try JumpParts(batch.jumps, offset: offset, of: offsetBase)
         let start = initialWeight > 0 ? try batch.leading(initialFraction) : nil
         let needsEarlier = terminal == .laggedQuotient || terminal == .segmentQuotient || terminal == .segment
 
@@ -84,16 +97,23 @@ package struct ITVMLoss {
         func rest(from velocity: Tensor) throws -> Jumps {
             try jumps.from(jumps.x + before * velocity.detach(), parts.first.t)
         }
+        // The teacher's average velocity over the last part, which begins where `velocity` leads.
+        func crossing(from velocity: Tensor) throws -> Tensor {
+            if let solver = lastStep.solver { return try roles.teacherAverage(rest(from: velocity), solver) }
+            let end = try roles.studentIsTarget ? u.detach() : roles.target(jumps)
+            let middle = try jumps.x + (before * velocity.detach() + whole * end) / 2
+            return try roles.instant(middle, (parts.first.t + jumps.t) / 2, jumps.condition)
+        }
         switch terminal {
         case .laggedQuotient, .segmentQuotient:
-            let rest = try rest(from: roles.studentIsTarget ? earlier ?? u : roles.target(parts.first))
-            let wanted = terminal == .laggedQuotient ? try roles.teacherAverage(rest, lastStep) : try roles.target(rest)
+            let velocity = try roles.studentIsTarget ? earlier ?? u : roles.target(parts.first)
+            let wanted = try terminal == .laggedQuotient ? crossing(from: velocity) : roles.target(rest(from: velocity))
             // x cancels in phi(t) - phi(t'), so that the quotient is computed from velocities and short spans lose no
             // digits.
             return try u * (whole / last) - (earlier ?? u) * (before / last) - wanted
         case .lagged:
             let velocity = try roles.target(parts.first)
-            return try u - (velocity * before + roles.teacherAverage(rest(from: velocity), lastStep) * last) / whole
+            return try u - (velocity * before + crossing(from: velocity) * last) / whole
         case .segment:
             let velocity = (earlier ?? u).detach()
             return try u * whole - (velocity * before + roles.target(rest(from: velocity)) * last)
@@ -120,9 +140,17 @@ private struct JumpParts {
     /// The shortest span: shorter ones count as this long, so that ratios of spans stay finite.
     private static let shortest = 1e-5
 
-    init(_ jumps: Jumps, offset: Double, isRelative: Bool) throws {
+    /// The least part of the rest, so that jumps to the data have a last part, too.
+    private static let leastRest = 0.005
+
+    init(_ jumps: Jumps, offset: Double, of base: ITVMLoss.OffsetBase) throws {
         let span = try jumps.t - jumps.s
-        let middle = isRelative ? try jumps.t - span * offset : try (jumps.t - offset).maximum(jumps.s)
+        let middle =
+            switch base {
+            case .path: try (jumps.t - offset).maximum(jumps.s)
+            case .jump: try jumps.t - span * offset
+            case .rest: try (jumps.t - ((1 - jumps.t) * offset + Self.leastRest)).maximum(jumps.s)
+            }
         first = jumps.to(middle)
         last = try (jumps.t - middle).clamp(Self.shortest, .infinity).alongside(jumps.x)
         whole = try span.alongside(jumps.x).maximum(last)
@@ -135,9 +163,11 @@ extension ITVMLoss: LossWithOptions {
         "itvm", ITVMLoss.init,
         [
             Option("terminal", \.terminal, "the form of the terminal term"),
-            Option("last_step", \.lastStep, "the solver that follows the teacher over the last part"),
+            Option("last_step", \.lastStep, "how the teacher crosses the last part"),
             Option("offset", \.offset, .positive, "the length of the last part"),
-            Option("relative", \.isOffsetRelative, .boolean, "whether the offset is a part of t - s"),
+            Option(
+                "offset_of", \.offsetBase,
+                "what the offset is a part of: the path from 0 to 1, the jump, or the rest from t to 1"),
             Option("initial_weight", \.initialWeight, .nonNegative),
             Option("terminal_weight", \.terminalWeight, .nonNegative),
             Option("initial_fraction", \.initialFraction, .fraction(0...1), .initialFraction),
