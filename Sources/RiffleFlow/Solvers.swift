@@ -97,6 +97,14 @@ package func edmGrid(steps: Int) -> [Double] {
     return [0] + inner + [1]
 }
 
+/// SD3's times from 0 to 1 (Esser et al. 2403.03206), as diffusers' FlowMatchEulerDiscreteScheduler makes them: equal
+/// steps, shifted to the noise, from 0 to the last of 1000 shifted ones, and a step to 1.
+package func shiftedGrid(steps: Int, shift: Double) -> [Double] {
+    func shifted(_ time: Double) -> Double { time / (time + shift * (1 - time)) }
+    let last = shifted(0.999)
+    return (0..<steps).map { shifted(last * Double($0) / Double(max(steps - 1, 1))) } + [1]
+}
+
 /// - Throws: `RiffleError` unless the grid has two times or more, all different, in order.
 func checkGrid(_ grid: [Double], _ operation: String) throws {
     let differences = zip(grid, grid.dropFirst()).map { $1 - $0 }

@@ -21,6 +21,8 @@ package struct TimeSampling: Sendable, Equatable {
     package var mean = 0.0
     /// The standard deviation of the normal number in `logitNormal`.
     package var deviation = 1.0
+    /// How many times more of the times lie near the noise: t of the law becomes t / (t + shift (1 - t)).
+    package var shift = 1.0
     /// What 0 and 1 of the law stand for: times are drawn between the two.
     package var from = 0.0
     package var to = 1.0
@@ -37,6 +39,7 @@ package struct TimeSampling: Sendable, Equatable {
         Option("times", \.law, "how times are drawn"),
         Option("time_mean", \.mean, .finite, "the mean of the normal number in logit_normal"),
         Option("time_std", \.deviation, .positive, "the standard deviation of that number"),
+        Option("shift", \.shift, .positive, "draws times nearer to the noise: t / (t + shift (1 - t)) of the law's t"),
         Option("from", \.from, .fraction(0...1), "the earliest time; the law's 0 to 1 is stretched over from to to"),
         Option("to", \.to, .fraction(0...1), "the latest time"),
     ]
@@ -74,7 +77,8 @@ package struct TimeSampling: Sendable, Equatable {
     }
 
     private func limited(_ times: Tensor) throws -> Tensor {
-        from == 0 && to == 1 ? times : try times.affine(to - from, from)
+        let shifted = shift == 1 ? times : try times / (times + (1 - times) * shift)
+        return from == 0 && to == 1 ? shifted : try shifted.affine(to - from, from)
     }
 
     /// Draws gaps, then 1 - t: the first of several draws that is at most 1 - gap, or 1 - gap where none is.

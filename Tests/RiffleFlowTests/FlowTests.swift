@@ -132,6 +132,15 @@ import Testing
         #expect(try (back - noise).abs().max().item() < 1e-12)
     }
 
+    /// The times of diffusers 0.42.1: 1 less the scheduler's sigmas.
+    @Test func shiftedTimesAreThoseOfDiffusers() {
+        let few = shiftedGrid(steps: 4, shift: 3), many = shiftedGrid(steps: 28, shift: 3)
+        for (found, wanted) in zip(few + many, [0, 0.142308, 0.397849, 0.9910714, 1, 0, 0.012619, 0.025892]) {
+            #expect(abs(found - wanted) < 1e-6)
+        }
+        #expect(few.count == 5 && many.count == 29 && shiftedGrid(steps: 1, shift: 3) == [0, 1])
+    }
+
     @Test(arguments: [TimeSampling.uniform, .logitNormal(mean: -0.4, deviation: 1), .skewed, .gap, .start])
     func timesAreInOrder(_ times: TimeSampling) throws {
         let (s, t) = try times.pairs(10000)
@@ -144,7 +153,14 @@ import Testing
         for drawn in [first, second, single] {
             #expect(try drawn.min().item() >= 0.25 && drawn.max().item() <= 0.75)
         }
-        limited.to = 0.25
+        // A shift moves times towards the noise, and keeps the order of their ranks.
+        limited = times
+        limited.shift = 3
+        Context.current.random = RandomSource(seed: 4)
+        let plain = try times.sample(1000)
+        Context.current.random = RandomSource(seed: 4)
+        #expect(try (limited.sample(1000) - plain / (3 - plain * 2)).abs().max().item() < 1e-6)
+        (limited.from, limited.to) = (0.25, 0.25)
         let error = #expect(throws: RiffleError.self) { try limited.sample(3) }
         #expect(error?.description.contains("no time lies between from = 0.25 and to = 0.25") ?? false)
     }

@@ -53,11 +53,14 @@ local teacher = kept("teacher", function()
 end)
 
 -- The loss of each two-timed student, its options, and the decay of its target's average; without a decay the student
--- is its own target.
+-- is its own target. A correction is the weight of FGM's loss of its samples, whose online network has two steps before
+-- each of the student's.
 local students = {
   lfmd = { "lfmd" }, itvm = { "itvm", decay = 0.99 }, ["itvm terminal"] = { "itvm", options = { initial_weight = 0 } },
   efmd = { "efmd" }, pfmm = { "pfmm", options = { steps = 4 } }, meanflow = { "meanflow" },
   shortcut = { "shortcut", options = { bootstrap = 0.75 }, decay = 0.999 },
+  ["itvm own"] = { "itvm", options = { points = "own", initial_weight = 0 } },
+  union = { "itvm", options = { points = "own", initial_weight = 0 }, correction = 0.1 },
 }
 local function distilled(name)
   local member, student = students[name], teacher:two_timed()
@@ -65,27 +68,37 @@ local function distilled(name)
   local target = member.decay and optim.ema(student, { decay = member.decay })
   local options = { target = target and target.model }
   for key, value in pairs(member.options or {}) do options[key] = value end
+  local online = member.correction and teacher:copy()
+  local online_opt = online and optim.adamw(online, { lr = args.lr, beta1 = 0, clip = 1.0 })
   train(name, args.steps, opt, args.lr, function(x)
-    opt:step(flow.loss[member[1]](student, teacher, x, options))
+    local z = riffle.randn(#x, 32, 32, 3)
+    local loss = flow.loss[member[1]](student, teacher, options.points and z or x, options)
+    if online then
+      online_opt.lr = opt.lr
+      for _ = 1, 2 do online_opt:step(flow.loss.fgm_online(student, online, riffle.randn(#x, 32, 32, 3))) end
+      loss = loss + member.correction * flow.loss.fgm(student, online, teacher, z)
+    end
+    opt:step(loss)
     if target then target:update() end
     average:update()
   end)
   return average.model
 end
 
--- The generator has as many turns as the students have steps, five of six for its online network.
-local function generator()
+-- The generator of FGM has as many turns as the students have steps, five of six for its online network.
+local generators = { fgm = {}, ["fgm l1 0"] = { l1_weight = 0 } }
+local function generator(name)
   local made, online = teacher:copy(), teacher:copy()
   local average, rate = optim.ema(made, { decay = 0.98 }), args.lr / 5
   local opt = optim.adamw(made, { lr = rate, beta1 = 0, clip = 1.0 })
   local online_opt = optim.adamw(online, { lr = rate, beta1 = 0, clip = 1.0 })
-  train("fgm", args.steps, opt, rate, function(x, index)
+  train(name, args.steps, opt, rate, function(x, index)
     local z = riffle.randn(#x, 32, 32, 3)
     if index % 6 > 0 then
       online_opt.lr = opt.lr
       online_opt:step(flow.loss.fgm_online(made, online, z))
     else
-      opt:step(flow.loss.fgm(made, online, teacher, z))
+      opt:step(flow.loss.fgm(made, online, teacher, z, generators[name]))
       average:update()
     end
   end)
@@ -97,10 +110,11 @@ local models = {
   ["teacher, Euler"] = { net = teacher, sampler = "euler", nfe = { 1, 2, 4 } },
 }
 for name in args.members:gmatch "[^,]+" do
-  if name ~= "fgm" and not students[name] then error(("there is no member '%s'"):format(name), 0) end
+  local make = generators[name] and generator or students[name] and distilled
+  if not make then error(("there is no member '%s'"):format(name), 0) end
   riffle.seed(1000 + args.seed)
-  local model = kept(name:gsub(" ", "-"), name == "fgm" and generator or function() return distilled(name) end)
-  models[name] = { net = model, nfe = name == "fgm" and { 1 } or { 1, 2, 4 } }
+  local model = kept(name:gsub("%W+", "-"), function() return make(name) end)
+  models[name] = { net = model, nfe = generators[name] and { 1 } or { 1, 2, 4 } }
 end
 local found = metrics.by_nfe(models, cifar, {
   n = args.samples, measures = { "fid", "lpips" }, features = metrics.features(args.features),

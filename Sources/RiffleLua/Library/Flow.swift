@@ -161,6 +161,19 @@ enum FlowLibrary {
                 example: "> local times = riffle.flow.edm_times(4); return #times, times[1], times[5]\n5\t0.0\t1.0",
                 source: "Karras et al. 2022, eq. 5")
         ) { [.list(edmGrid(steps: $0.integer(0)).map(Value.number))] },
+        Function(
+            "flow.shifted_times",
+            [
+                Argument("steps", .integer(1...1_000_000)),
+                Argument("shift", .positive, "3 for SD3 at 1024 pixels; 1 for nearly equal steps", default: .number(3)),
+            ],
+            Doc(
+                "SD3's grid of times for flow.ode, as diffusers makes it: short steps near the noise, from 0 to 1.",
+                formula: "t = u / (u + shift (1 - u)), u even from 0 to 999 / (999 + shift); then 1",
+                example:
+                    "> local times = riffle.flow.shifted_times(2, 3); return #times, times[1], times[3]\n3\t0.0\t1.0",
+                source: "Esser et al. 2024, 2403.03206, section 5.3.2; FlowMatchEulerDiscreteScheduler")
+        ) { [.list(shiftedGrid(steps: $0.integer("steps"), shift: $0.number("shift")).map(Value.number))] },
     ]
 
     static let classes: [ObjectClass] = []
