@@ -28,6 +28,11 @@ local set = data[name]()
 --   decay         of the average that the student looks up to; 0 for none
 --   steps         of the training, instead of STEPS
 local itvm = { prediction = "itvm", decay = 0.99 }
+-- The terminal term alone, without an average: with Heun's step over 0.1, and with one evaluation of the teacher.
+local itvm_heun = { prediction = "itvm", initial_weight = 0 }
+local itvm_midpoint = {
+  prediction = "itvm", initial_weight = 0, last_step = "implicit_midpoint", offset = 0.2, offset_of = "rest",
+}
 local itvm_own = { prediction = "itvm", points = "own", decay = 0.99 }
 local itvm_start = { prediction = "itvm", times = "start", decay = 0.99 }
 local function generator(loss)
@@ -50,6 +55,8 @@ local members = {
   ["lfmd own"] = { prediction = "lfmd", points = "own" },
   ["lfmd start"] = { prediction = "lfmd", times = "start" },
   ["itvm"] = itvm,
+  ["itvm heun"] = itvm_heun,
+  ["itvm midpoint"] = itvm_midpoint,
   ["itvm own"] = itvm_own,
   ["itvm start"] = itvm_start,
   ["freeflow"] = { prediction = "freeflow", online = 2, online_rate = 1, rate = 1e-3 },
@@ -97,6 +104,8 @@ local function losses_of(member, student, online, target)
   local predicted = {
     target = target, points = member.points,
     times = member.times, time_mean = member.time_mean, time_std = member.time_std,
+    last_step = member.last_step, offset = member.offset, offset_of = member.offset_of,
+    initial_weight = member.initial_weight,
     rectification_weight = member.rectification_weight, order = math.tointeger(member.order),
   }
   local needs_data = not (member.points or member.times == "start")
