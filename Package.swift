@@ -40,6 +40,7 @@ let package = Package(
             name: "RiffleIO",
             dependencies: ["RiffleNN", "RiffleTensor", "CImage", "CZip", "CZlib", "CNettle"]),
         .target(name: "RiffleData", dependencies: ["RiffleIO", "RiffleTensor"]),
+        .target(name: "RiffleText", dependencies: ["RiffleIO", "RiffleTensor"]),
         .target(name: "RiffleFigures", dependencies: ["RiffleIO", "RiffleTensor", "CCairo"]),
         .target(
             name: "RiffleEvaluation",
@@ -54,7 +55,7 @@ let package = Package(
             name: "RiffleLua",
             dependencies: [
                 "RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleEvaluation", "RiffleRuns", "RiffleData",
-                "RiffleFigures", "RiffleIO", "RiffleTensor", "CLuaBridge", "CEdit",
+                "RiffleFigures", "RiffleText", "RiffleIO", "RiffleTensor", "CLuaBridge", "CEdit",
             ],
             resources: [.embedInCode("Prelude"), .embedInCode("Examples"), .embedInCode("Guide")]),
         .executableTarget(
@@ -81,6 +82,8 @@ let package = Package(
         .testTarget(
             name: "RiffleDataTests",
             dependencies: ["RiffleData", "RiffleMetrics", "RiffleIO", "RiffleTensor", "CKernels", "TestSupport"]),
+        .testTarget(
+            name: "RiffleTextTests", dependencies: ["RiffleText", "RiffleIO", "RiffleTensor", "TestSupport"]),
         .testTarget(
             name: "RiffleFiguresTests",
             dependencies: ["RiffleFigures", "RiffleData", "RiffleIO", "RiffleTensor", "TestSupport"]),
@@ -112,6 +115,7 @@ if let runtime = Context.environment["RIFFLE_FUZZ"] {
             name: "ReaderFuzzer",
             dependencies: [
                 "CFuzzer", "CZlib", "RiffleData", "RiffleIO", "RiffleMetrics", "RiffleNN", "RiffleRuns", "RiffleTensor",
+                "RiffleText",
             ],
             path: "Tests/ReaderFuzzer", exclude: ["seeds"],
             linkerSettings: [.unsafeFlags([runtime]), .linkedLibrary("stdc++")]),

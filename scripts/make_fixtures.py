@@ -16,7 +16,6 @@ sum(c * output).
 import json
 import math
 from contextlib import contextmanager
-from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -28,59 +27,9 @@ from diffusers.models import embeddings, normalization
 from diffusers.utils import logging
 from torchcfm.models.unet import unet
 
-from numbers_by_name import draw
+from fixture_file import save, strings
+from numbers_by_name import UNIT, centred, draw, parameter, rounded
 from reference_dit import DiT, time_features
-
-FOLDER = Path(__file__).resolve().parent.parent / "Tests" / "Fixtures"
-UNIT = math.sqrt(3)  # the half-width at which a uniform number has variance one
-
-
-# Numbers from names
-
-
-def rounded(values):
-    """The nearest float32 values, kept in float64: the values that a float32 program starts from."""
-    return values.to(torch.float32).double()
-
-
-def centred(name, shape, scale=UNIT):
-    """Uniform numbers in [-scale, scale)."""
-    return rounded((2 * draw(name, shape) - 1) * scale)
-
-
-def parameter(name, shape):
-    """A parameter's value: no layer starts at zero, and signals keep about their size through every layer."""
-    if len(shape) > 1:
-        return centred(name, shape, math.sqrt(3 / math.prod(shape[1:])))
-    middle = 1 if name.endswith(".weight") else 0
-    return rounded(middle + 0.2 * (2 * draw(name, shape) - 1))
-
-
-# Files
-
-
-def save(name, tensors, metadata):
-    """Writes a safetensors file, which (unlike the package's own) comes out the same each time."""
-    arrays = {key: np.asarray(value.detach().numpy()) for key, value in tensors.items()}
-    arrays = {key: a.astype(np.float32) if a.dtype == np.float64 else a for key, a in arrays.items()}
-    header, blobs, end = {"__metadata__": metadata}, [], 0
-    for key in sorted(arrays, key=lambda key: (-arrays[key].itemsize, key)):
-        array, start = arrays[key], end
-        end += array.nbytes
-        kind = {"float32": "F32", "int64": "I64"}[array.dtype.name]
-        header[key] = {"dtype": kind, "shape": array.shape, "data_offsets": [start, end]}
-        blobs.append(array.tobytes())
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    path = FOLDER / f"{name}.safetensors"
-    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(blobs))
-    print(f"{path.name}: {len(arrays)} tensors, {path.stat().st_size} bytes")
-
-
-def strings(settings):
-    """Settings as safetensors metadata: strings as they are, the rest as JSON."""
-    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}
-
 
 # Networks
 
@@ -338,7 +287,6 @@ def write_distances():
 if __name__ == "__main__":
     torch.set_num_threads(1)
     logging.set_verbosity_error()
-    FOLDER.mkdir(parents=True, exist_ok=True)
     for file, settings in UNETS.items():
         write_unet(file, settings)
     for file, settings in DITS.items():

@@ -2,7 +2,7 @@ import CZlib
 import RiffleTensor
 
 /// A gzip file, inflated from its beginning to its end, by zlib.
-final class Gzip {
+package final class Gzip {
     private let source: any ByteSource
     // zlib knows a stream by its address.
     private let stream = UnsafeMutablePointer<z_stream>.allocate(capacity: 1)
@@ -10,6 +10,20 @@ final class Gzip {
     /// Bytes that were read from the source.
     private var taken = 0
     private var isAtEnd = false
+
+    /// All bytes of a file whose inflated size nobody knows.
+    /// - Throws: `RiffleError` where they are more than `limit`.
+    package static func contents(_ source: any ByteSource, limit: Int) throws -> [UInt8] {
+        let file = try Gzip(source)
+        let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 16, alignment: 16)
+        defer { piece.deallocate() }
+        var bytes: [UInt8] = []
+        while case let got = try file.some(into: piece), got > 0 {
+            guard bytes.count + got <= limit else { throw source.error("it inflates to more than \(limit) bytes") }
+            bytes += UnsafeRawBufferPointer(rebasing: piece[..<got])
+        }
+        return bytes
+    }
 
     init(_ source: any ByteSource) throws {
         self.source = source

@@ -124,12 +124,25 @@ package enum JSON {
         try Memory.check(footprint(bytes))
         let object: Any
         do {
-            object = try JSONSerialization.jsonObject(with: Data(bytes), options: .fragmentsAllowed)
+            object = try JSONSerialization.jsonObject(with: Data(keepingMarks(bytes)), options: .fragmentsAllowed)
         } catch {
             let reason = (error as NSError).userInfo["NSDebugDescription"] as? String ?? "it cannot be read"
             throw RiffleError("", "\(name) is not JSON: \(reason.trimmingCharacters(in: ["."]))")
         }
         return value(of: object)
+    }
+
+    /// The text with U+FEFF at the beginning of a string written as an escape: Foundation would take it for a mark of
+    /// the byte order, and drop it.
+    private static func keepingMarks(_ text: [UInt8]) -> [UInt8] {
+        let quotedMark: [UInt8] = [UInt8(ascii: "\""), 0xEF, 0xBB, 0xBF]
+        guard text.contains(0xEF) else { return text }
+        var result: [UInt8] = [], rest = text[...]
+        while let found = rest.firstRange(of: quotedMark) {
+            result += rest[..<found.lowerBound] + "\"\\ufeff".utf8
+            rest = rest[found.upperBound...]
+        }
+        return result + rest
     }
 
     /// Foundation refuses more than 512 levels, so the recursion ends.

@@ -4,11 +4,12 @@ import RiffleMetrics
 import RiffleNN
 import RiffleRuns
 import RiffleTensor
+import RiffleText
 
 /// The readers of files, each with the most memory that it may take.
 enum Reader: String, CaseIterable {
     case safetensors, index, npy, npz, torch, pickle, older, zip, json, png, jpeg, webp, idx, gzip, csv, dataset, cifar
-    case checkpoint, log
+    case checkpoint, log, clip, merges, openclip, unigram, spiece
 
     /// So many bytes for any file, and so many for each byte of the file.
     struct Bound {
@@ -25,7 +26,11 @@ enum Reader: String, CaseIterable {
         case .safetensors: Bound(base: base, factor: 64)
         case .csv: Bound(base: base, factor: 64)
         // What JSON.footprint allows.
-        case .json, .dataset, .log, .index, .checkpoint: Bound(base: base, factor: 832)
+        case .json, .dataset, .log, .index, .checkpoint, .clip, .unigram: Bound(base: base, factor: 832)
+        // Pieces, in arrays and tables by their text, of five bytes or more.
+        case .merges, .spiece: Bound(base: base, factor: 256)
+        // The merges that are taken are bounded, whatever the rest inflates to.
+        case .openclip: Bound(base: 128 << 20, factor: 256)
         // Deflate makes 1032 bytes of one.
         case .npz, .gzip: Bound(base: base, factor: 6 * 1032)
         // What pickles may make of a byte, and a tensor that repeats its elements 1024 times, in their order and as
@@ -48,12 +53,18 @@ enum Reader: String, CaseIterable {
         case .csv: "input.csv"
         case .cifar: "input.bin"
         case .log: "log.jsonl"
+        case .merges: "merges.txt"
         default: "input"
         }
     }
 
     /// Writes the files that stand beside a case.
     func prepare(_ folder: String) throws {
+        if self == .merges {
+            let pieces = ["a", "b", "ab", "<|startoftext|>", "<|endoftext|>"]
+            let numbers = Dictionary(uniqueKeysWithValues: pieces.enumerated().map { ($1, Value.integer($0)) })
+            try JSON.write(.table(numbers), to: "\(folder)/vocab.json")
+        }
         guard self == .index else { return }
         for name in ["a", "b"] {
             try SafeTensors.write(
@@ -66,7 +77,7 @@ enum Reader: String, CaseIterable {
     func forms(of input: [UInt8]) -> [[UInt8]] {
         switch self {
         case .png: [input, Wrapping.repaired(png: input)]
-        case .gzip: [input, Wrapping.gzip(input)]
+        case .gzip, .openclip: [input, Wrapping.gzip(input)]
         case .npz: [input, Wrapping.archive([("arr_0.npy", input)])]
         case .pickle: [Wrapping.archive(Reader.torchEntries(input))]
         case .dataset:
@@ -98,6 +109,9 @@ enum Reader: String, CaseIterable {
             try both(
                 { _ = try Checkpoint(path).restore(Tracked()) },
                 { try both({ try Checkpoint(path).restore(Reader.tracked()) }, { try Reader.networks(path) }) })
+        case .clip, .openclip: try Reader.encode(CLIPTokenizer(path: path))
+        case .merges: try Reader.encode(CLIPTokenizer(path: folder))
+        case .unigram, .spiece: try Reader.encode(T5Tokenizer(path: path))
         case .log:
             try both({ _ = try RunRecord(folder) }, { _ = try LogFile.last(path) })
         }
@@ -172,6 +186,11 @@ extension Reader {
         }
         _ = try ImageFile.load(path)
         _ = try ImageFile.load(path, channels: 1)
+    }
+
+    private static func encode(_ tokenizer: Tokenizer) throws {
+        let ids = try tokenizer.encode(["", "a  photo, it's 12 \u{1100}\u{1161} \u{FB01} <|endoftext|></s>"]).ids
+        _ = try tokenizer.decode(ids)
     }
 
     private static func tracked() throws -> Tracked {

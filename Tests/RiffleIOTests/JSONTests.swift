@@ -15,7 +15,7 @@ import Testing
         let values: [Value] =
             numbers.map(Value.number)
             + [0, 1, -7, .max, .min].map(Value.integer)
-            + ["", "a", "\"\\/\n\t\u{1}", "日本 é 🙂", "</b>"].map(Value.string)
+            + ["", "a", "\"\\/\n\t\u{1}", "日本 é 🙂", "</b>", "\u{FEFF}x"].map(Value.string)
             + [.none, .boolean(true), .boolean(false), .list([]), .table([:])]
         let all = Value.table(["all": .list(values), "a b": .table(["x": .list([.list([.integer(1)])])])])
         for pretty in [false, true] {

@@ -2,6 +2,7 @@ import Foundation
 import RiffleIO
 import RiffleNN
 import RiffleTensor
+import TestSupport
 import Testing
 
 /// What a network of the reference libraries answers, computed in float64 by scripts/make_fixtures.py.
@@ -86,16 +87,5 @@ func fill(_ network: Network) throws {
         let scale = isMatrix ? (3 / Double(shape.sizes.dropFirst().reduce(1, *))).squareRoot() : 0.2
         let centre = !isMatrix && name.hasSuffix(".weight") ? 1.0 : 0
         return try Tensor(drawn(name, shape.count).map { Float(centre + scale * (2 * $0 - 1)) }, shape)
-    }
-}
-
-/// Uniform numbers keyed by a name: FNV-1a, then SplitMix64's finaliser of each index.
-func drawn(_ name: String, _ count: Int) -> [Double] {
-    let hash = name.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    return (0..<count).map { index in
-        var z = hash &+ UInt64(index + 1) &* 0x9e37_79b9_7f4a_7c15
-        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-        return Double((z ^ (z >> 31)) >> 40) / 16_777_216
     }
 }

@@ -1,5 +1,6 @@
 import RiffleNN
 import RiffleTensor
+import TestSupport
 import Testing
 
 /// MM-DiT against diffusers' SD3Transformer2DModel, with times and sign turned to ours.

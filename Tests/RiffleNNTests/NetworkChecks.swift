@@ -1,5 +1,6 @@
 import RiffleNN
 import RiffleTensor
+import TestSupport
 import Testing
 
 /// What holds for every network that a student can be made of.

@@ -64,3 +64,14 @@ package func withFullDisk<Result>(after bytes: Int, _ body: () throws -> Result)
     setrlimit(size, &limit)
     return try body()
 }
+
+/// Uniform numbers keyed by a name: FNV-1a, then SplitMix64's finaliser of each index.
+package func drawn(_ name: String, _ count: Int) -> [Double] {
+    let hash = name.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    return (0..<count).map { index in
+        var z = hash &+ UInt64(index + 1) &* 0x9e37_79b9_7f4a_7c15
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return Double((z ^ (z >> 31)) >> 40) / 16_777_216
+    }
+}

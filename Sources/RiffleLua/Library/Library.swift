@@ -8,8 +8,7 @@ enum Library {
         + FlowLibrary.functions
         + LossLibrary.functions + GeneratorLibrary.functions + SampleLibrary.functions + TurnLibrary.functions
         + LikelihoodLibrary.functions + DataLibrary.functions + TensorFileLibrary.functions + SetLibrary.functions
-        + ShapesLibrary.functions
-        + PairLibrary.functions + DiscriminatorLibrary.functions
+        + ShapesLibrary.functions + PairLibrary.functions + DiscriminatorLibrary.functions + TextLibrary.functions
         + ImageLibrary.functions
         + PlotLibrary.functions
         + MetricsLibrary.functions + PictureMetricsLibrary.functions + EvaluationLibrary.functions
@@ -20,5 +19,5 @@ enum Library {
         + SetLibrary.classes + ShapesLibrary.classes + BatchLibrary.classes + TurnLibrary.classes
         + DiscriminatorLibrary.classes
         + PairLibrary.classes + RunLibrary.classes + PictureMetricsLibrary.classes + EvaluationLibrary.classes
-        + SystemLibrary.classes
+        + TextLibrary.classes + SystemLibrary.classes
 }

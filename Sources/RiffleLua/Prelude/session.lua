@@ -172,7 +172,7 @@ function internal.open_session()
   rawset(_G, "riffle", riffle)
   rawset(_G, "help", riffle.help)
   rawset(_G, "who", internal.who)
-  for _, namespace in ipairs { "nn", "flow", "optim", "data", "metrics", "image", "plot" } do
+  for _, namespace in ipairs { "nn", "flow", "optim", "data", "metrics", "image", "plot", "text" } do
     if rawget(riffle, namespace) then rawset(_G, namespace, riffle[namespace]) end
   end
 end
