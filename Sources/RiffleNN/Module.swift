@@ -29,6 +29,8 @@ open class Module {
     open var ownParameters: [NamedParameter] { [] }
     /// Numbers that files hold and training leaves alone, such as fixed positions, by name: parameters always frozen.
     open var ownBuffers: [NamedParameter] { [] }
+    /// Names that some files hold beside, and that mean nothing here.
+    package var namesWithoutUse: Set<String> { [] }
     /// The word that describes the kind, such as `linear`.
     open var kind: String { "module" }
     /// The module's sizes in words, for its description.
@@ -210,7 +212,7 @@ extension Module {
     {
         let named = keptEntries
         let missing = named.filter { !$0.isOptional && shapes[$0.name] == nil }.map(\.name)
-        let unexpected = Set(shapes.keys).subtracting(named.map(\.name)).sorted()
+        let unexpected = Set(shapes.keys).subtracting(named.map(\.name)).subtracting(namesWithoutUse).sorted()
         let misshaped = named.compactMap { entry -> String? in
             guard let shape = shapes[entry.name], shape != entry.fileShape else { return nil }
             return "\(entry.name) is \(shape), not \(entry.fileShape)"

@@ -74,7 +74,7 @@ package struct NetworkForm: Sendable {
         }
     }
 
-    private static let precision = Argument(
+    static let precision = Argument(
         "precision", usual: Precision.float32,
         "the precision of matrix products: bf16 rounds their factors, which is faster, where the processor has matrix "
             + "tiles (AMX), and is float32 elsewhere; sums and parameters stay float32")

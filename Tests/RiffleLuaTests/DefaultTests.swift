@@ -75,6 +75,8 @@ import Testing
         "flow.ode": ["steps": "2"], "flow.consistency": ["steps": "2"], "flow.guide": ["net": "labelled"],
         "optim.ema": ["decay": "0.9"], "nn.unet": ["channels": "32", "multipliers": "{ 1 }", "blocks": "1"],
         "nn.dit": ["width": "16", "depth": "1", "heads": "2"], "nn.mmdit": ["depth": "1"],
+        "nn.clip_text": ["vocabulary": "9", "width": "24", "depth": "1"],
+        "nn.t5_encoder": ["vocabulary": "9", "width": "16", "depth": "1"],
         "metrics.frechet": features, "metrics.kid": features, "metrics.precision_recall": features,
         "metrics.inception_score": features,
     ]
@@ -205,6 +207,16 @@ import Testing
             var configuration = MMDiT.Configuration(image: [4, 4, 2])
             configuration.depth = 1
             return try MMDiT(configuration)
+        },
+        Pair("nn.clip_text { vocabulary = 9, depth = 1 }") { _ in
+            var configuration = CLIPText.Configuration()
+            (configuration.vocabulary, configuration.depth) = (9, 1)
+            return try CLIPText(configuration)
+        },
+        Pair("nn.t5_encoder { vocabulary = 9, depth = 1 }") { _ in
+            var configuration = T5Encoder.Configuration()
+            (configuration.vocabulary, configuration.depth) = (9, 1)
+            return try T5Encoder(configuration)
         },
         Pair("nn.linear(3, 2)") { _ in try Linear(3, 2) }, Pair("nn.conv2d(3, 8)") { _ in try Conv2d(3, 8) },
         Pair("nn.conv_norm(3, 8)") { _ in try ConvNorm(Conv2d(3, 8, bias: false)) },

@@ -78,7 +78,7 @@ struct NetworkFixture {
 }
 
 /// Sets a network's parameters to the fixtures' weights, drawn from each parameter's name.
-func fill(_ network: Network) throws {
+func fill(_ network: Module) throws {
     let trained = Set(network.parameters.map(\.name))
     let state = try network.state().filter { trained.contains($0.name) }
     let shapes = Dictionary(uniqueKeysWithValues: state.map { ($0.name, $0.tensor.shape) })

@@ -27,6 +27,10 @@ import Testing
     @Test func everyStoredPartIsListed() throws {
         var seen = 0
         for network in try Self.networks() { seen += try check(network, network.kind) }
+        var clip = CLIPText.Configuration(), t5 = T5Encoder.Configuration()
+        (clip.vocabulary, clip.width, clip.depth, clip.heads, clip.projection) = (10, 8, 2, 2, 4)
+        (t5.vocabulary, t5.width, t5.depth, t5.heads, t5.headWidth, t5.feedForward) = (10, 8, 2, 2, 4, 8)
+        seen += try check(CLIPText(clip), "clip_text") + check(T5Encoder(t5), "t5_encoder")
         seen += try check(ConvNorm(Conv2d(3, 4, bias: true)), "conv_norm")
         #expect(seen > 500, "reflection found \(seen) parts alone")
     }

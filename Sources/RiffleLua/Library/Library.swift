@@ -15,9 +15,9 @@ enum Library {
         + SystemLibrary.functions
 
     static let classes: [ObjectClass] =
-        TensorLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes + DataLibrary.classes
-        + SetLibrary.classes + ShapesLibrary.classes + BatchLibrary.classes + TurnLibrary.classes
-        + DiscriminatorLibrary.classes
+        TensorLibrary.classes + TextLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes
+        + DataLibrary.classes + SetLibrary.classes + ShapesLibrary.classes + BatchLibrary.classes
+        + TurnLibrary.classes + DiscriminatorLibrary.classes
         + PairLibrary.classes + RunLibrary.classes + PictureMetricsLibrary.classes + EvaluationLibrary.classes
-        + TextLibrary.classes + SystemLibrary.classes
+        + SystemLibrary.classes
 }

@@ -1,12 +1,19 @@
+import RiffleNN
 import RiffleTensor
 import RiffleText
 
-/// Texts as token numbers.
+/// Texts as token numbers, and the encoders that take these.
 enum TextLibrary {
     private static let rowLength: ArgumentType = .integer(3...Tokenizer.longest)
     private static let texts = Argument("texts", .list(.string), "in UTF-8, a list or one")
 
-    static let functions: [Function] = [
+    static let functions: [Function] =
+        tokenizers
+        + TextEncoderForm.all.map { form in
+            Function("nn.\(form.name)", form.arguments, form.doc) { [.object(try form($0))] }
+        }
+
+    private static let tokenizers: [Function] = [
         Function(
             "text.clip_tokenizer",
             [
@@ -101,6 +108,16 @@ enum TextLibrary {
                     get: { .integer($0.size) }),
                 Property("length", rowLength, "How many tokens a row has.", get: { .integer($0.length) }),
             ],
-            describe: { $0.description })
+            describe: { $0.description }),
+        ObjectClass(
+            "text_encoder", TextEncoder.self,
+            Doc("Turns tokens into what networks are conditioned on: encoder(ids) gives tokens, and a summary."),
+            extends: "module",
+            call: { encoder, inputs in
+                guard inputs.count == 1, let ids = Arguments(inputs).optionalTensor(0) else {
+                    throw RiffleError(encoder.kind, "one tensor of tokens is needed, got \(inputs.count) values")
+                }
+                return try encoder(ids).tensors.map(Value.tensor)
+            }, describe: { $0.description }),
     ]
 }
