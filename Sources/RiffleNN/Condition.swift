@@ -3,7 +3,7 @@ import RiffleTensor
 /// What samples are conditioned on: tensors [n, ...] in the order in which a network takes them.
 ///
 /// Class labels are one tensor, int32 [n], from 1. A text is two: its tokens [n, length, width] and their summary [n,
-/// width].
+/// width]; of networks with an encoder it is one, its tokens' numbers, int32 [n, length], from 1.
 public struct Condition {
     package let tensors: [Tensor]
 
@@ -39,8 +39,11 @@ public enum Conditioning: Equatable, Sendable {
     case classes(_ count: Int, hasNull: Bool)
     /// Tokens of width `tokens` and a summary of width `summary`.
     case text(tokens: Int, summary: Int)
+    /// Texts as tokens from 1 to `vocabulary`, at most `longest` of them.
+    case tokens(vocabulary: Int, longest: Int?)
 
-    /// The condition that stands for "none", shaped as the given one: the label after the last, or a text of zeros.
+    /// The condition that stands for "none", shaped as the given one: the label after the last, or a text of zeros,
+    /// which are no tokens.
     /// - Throws: `RiffleError` where the network knows no such condition.
     package func null(like condition: Condition) throws -> Condition {
         switch self {
@@ -51,7 +54,7 @@ public enum Conditioning: Equatable, Sendable {
             throw RiffleError(
                 "", "the network has no label for none; make it with null_class = true, and train it with label_dropout"
             )
-        case .text: Condition(try condition.tensors.map { try .zeros($0.shape, $0.dtype) })
+        case .text, .tokens: Condition(try condition.tensors.map { try .zeros($0.shape, $0.dtype) })
         }
     }
 
@@ -61,6 +64,7 @@ public enum Conditioning: Equatable, Sendable {
         case .none: nil
         case .classes: Condition([try .ones([1], .int32)])
         case .text(let tokens, let summary): Condition([try .zeros([1, 1, tokens]), try .zeros([1, summary])])
+        case .tokens: Condition([try .zeros([1, 1], .int32)])
         }
     }
 
@@ -68,7 +72,7 @@ public enum Conditioning: Equatable, Sendable {
     package var count: Int {
         switch self {
         case .none: 0
-        case .classes: 1
+        case .classes, .tokens: 1
         case .text: 2
         }
     }
@@ -86,6 +90,8 @@ public enum Conditioning: Equatable, Sendable {
         case .none: ""
         case .classes(let count, let hasNull): ", \(count) classes" + (hasNull ? " and none" : "")
         case .text(let tokens, let summary): ", text of width \(tokens) and \(summary)"
+        case .tokens(let vocabulary, let longest):
+            ", texts of " + (longest.map { "at most \($0) of " } ?? "") + "\(vocabulary) tokens"
         }
     }
 
@@ -110,6 +116,8 @@ public enum Conditioning: Equatable, Sendable {
             if let label = labels.elements(Int32.self).first(where: { $0 < 1 || $0 > most }) {
                 throw RiffleError("", "labels must be \(range), got \(label) (\(Self.describe(tensors)))")
             }
+        case .tokens(let vocabulary, let longest):
+            try Self.check(tensors, n, vocabulary: vocabulary, longest: longest)
         case .text(let tokens, let summary):
             guard tensors.count == 2 else {
                 throw RiffleError("", "this network needs a text: { tokens, summary }, got \(tensors.count) tensors")
@@ -123,6 +131,31 @@ public enum Conditioning: Equatable, Sendable {
                         + "(\(Self.describe(tensors)))"
                 )
             }
+        }
+    }
+
+    /// Checks tokens: rows from 1 to the vocabulary's size, or of zeros.
+    private static func check(_ tensors: [Tensor], _ n: Int, vocabulary: Int, longest: Int?) throws {
+        guard tensors.count == 1, let ids = tensors.first, ids.dtype == .int32, ids.rank == 2, ids.shape[0] == n,
+            ids.shape[1] > 0
+        else {
+            throw RiffleError(
+                "",
+                "this network needs texts as tokens, int32 [\(n), length], such as tokenizer:encode(texts) gives "
+                    + "(\(describe(tensors)))")
+        }
+        let length = ids.shape[1], tokens = try ids.doubles()
+        if let longest, length > longest {
+            throw RiffleError("", "texts have at most \(longest) tokens, got \(length) (\(describe(tensors)))")
+        }
+        for row in 0..<n {
+            let text = tokens[row * length..<(row + 1) * length]
+            let isNone = text.allSatisfy { $0 == 0 }
+            guard !isNone, let odd = text.first(where: { $0 < 1 || $0 > Double(vocabulary) }) else { continue }
+            throw RiffleError(
+                "",
+                "tokens must be from 1 to \(vocabulary), or a row of zeros for no text, got \(Int(odd)) in row "
+                    + "\(row + 1); is the tokenizer one of another vocabulary?")
         }
     }
 

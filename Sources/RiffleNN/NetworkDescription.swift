@@ -1,20 +1,24 @@
 import RiffleTensor
 
-/// What makes a network but its numbers: the form's name in `NetworkForm.all`, the options, and how many times the
-/// network takes. Files keep the description, so that a network is made from its file alone.
+/// What makes a network but its numbers: the form's name in `NetworkForm.all`, the options, how many times the network
+/// takes, and the encoder of texts that goes with it, if any. Files keep the description, so that a network is made
+/// from its file alone.
 package struct NetworkDescription {
-    package let form: NetworkForm
-    /// By name; those without a value are left out.
-    package let options: [String: Value]
-    package let times: Int
+    private let form: NetworkForm
+    private let options: FormOptions
+    private let times: Int
+    private let encoder: TextEncoderDescription?
 
     /// - Returns: nil for what is no network of `NetworkForm.all`, such as a network that a script defines.
     package init?(_ module: Module) {
-        guard let network = module as? Network else { return nil }
+        let conditioned = module as? TextConditioned
+        guard let network = conditioned?.network ?? module as? Network else { return nil }
+        encoder = conditioned.flatMap { TextEncoderDescription($0.encoder) }
+        guard (conditioned == nil) == (encoder == nil) else { return nil }
         for form in NetworkForm.all {
             guard let options = form.options(of: network) else { continue }
             self.form = form
-            self.options = Dictionary(uniqueKeysWithValues: options)
+            self.options = FormOptions(form.name, form.arguments, of: options)
             times = network.times
             return
         }
@@ -24,7 +28,11 @@ package struct NetworkDescription {
     // MARK: - As files keep it
 
     package var value: Value {
-        .table(["form": .string(form.name), "options": .table(options), "times": .integer(times)])
+        var table: [String: Value] = [
+            "form": .string(form.name), "options": .table(options.values), "times": .integer(times),
+        ]
+        table["encoder"] = encoder?.value
+        return .table(table)
     }
 
     /// - Throws: `RiffleError` that says what is no description of a network that this library has.
@@ -33,31 +41,21 @@ package struct NetworkDescription {
             case .table(let options) = table["options"], case .integer(let times) = table["times"]
         else { throw RiffleError("", "it has no form, options and times") }
         guard let form = NetworkForm.all.first(where: { $0.name == name }) else {
-            throw RiffleError("", "there is no network '\(name)'" + suggestion(for: name, among: NetworkForm.names))
+            let names = NetworkForm.all.map(\.name)
+            throw RiffleError("", "there is no network '\(name)'" + suggestion(for: name, among: names))
         }
         guard (1...2).contains(times) else { throw RiffleError("", "a network takes 1 time or 2, not \(times)") }
-        for (name, value) in options.sorted(by: { $0.key < $1.key }) {
-            guard let argument = form.arguments.first(where: { $0.name == name }) else {
-                throw RiffleError("", "riffle.nn.\(form.name) has no option '\(name)'")
-            }
-            guard argument.type.takes(value) else {
-                throw RiffleError("", "riffle.nn.\(form.name) takes no such \(name): \(value.inLua)")
-            }
-        }
-        (self.form, self.options, self.times) = (form, options, times)
+        self.options = try FormOptions(form.name, form.arguments, reading: options)
+        encoder = try table["encoder"].map(TextEncoderDescription.init)
+        (self.form, self.times) = (form, times)
     }
 
     // MARK: - In Lua
 
     /// Lua that makes a network of this form: `riffle.nn.mlp { width = 64 }:two_timed()`.
     package var lua: String {
-        let usual = form.usualOptions
-        let given = form.arguments.compactMap { argument -> String? in
-            guard let text = options[argument.name]?.inLua, usual[argument.name]?.inLua != text else { return nil }
-            return "\(argument.name) = \(text)"
-        }
-        let table = given.isEmpty ? "{}" : "{ \(given.joined(separator: ", ")) }"
-        return "riffle.nn.\(form.name) \(table)" + (times == 2 ? ":two_timed()" : "")
+        let network = options.lua(form.usualOptions) + (times == 2 ? ":two_timed()" : "")
+        return encoder.map { "riffle.nn.text_conditioned { encoder = \($0.lua), network = \(network) }" } ?? network
     }
 
     // MARK: - The network
@@ -69,54 +67,11 @@ package struct NetworkDescription {
     ///   - tensor: reads one of them.
     /// - Throws: `RiffleError` where no such network can be made, or names or shapes are not its own.
     package func network(shapes: [String: Shape], tensor: (String) throws -> Tensor) throws -> Network {
-        let values = form.arguments.map { argument -> Value in
-            options[argument.name] ?? argument.defaultValue.value
+        let network = try withoutNumbers {
+            let network = try form(options.given(), times: times)
+            return try encoder.map { try TextConditioned(encoder: $0.encoder(), network: network) } ?? network
         }
-        if let missing = zip(form.arguments, values).first(where: { $0.isRequired && $1.isNone }) {
-            throw RiffleError("", "riffle.nn.\(form.name) needs the option '\(missing.0.name)'")
-        }
-        let network = try withoutNumbers { try form(Arguments(values, form.arguments), times: times) }
         try network.load(shapes: shapes, tensor: tensor)
         return network
-    }
-}
-
-extension NetworkForm {
-    fileprivate static var names: [String] { all.map(\.name) }
-}
-
-extension Argument {
-    fileprivate var isRequired: Bool { if case .required = defaultValue { true } else { false } }
-}
-
-extension Value {
-    var isNone: Bool { if case .none = self { true } else { false } }
-
-    /// A plain value as Lua writes it.
-    fileprivate var inLua: String {
-        switch self {
-        case .boolean(let boolean): "\(boolean)"
-        case .integer(let integer): "\(integer)"
-        case .number(let number): riffleExact(number)
-        case .string(let text): "\"\(text)\""
-        case .list(let items): items.isEmpty ? "{}" : "{ \(items.map(\.inLua).joined(separator: ", ")) }"
-        case .none, .tensor, .object, .table: "nil"
-        }
-    }
-}
-
-extension ArgumentType {
-    /// Whether a plain value, such as a file keeps, is of this type, which is that of a network's option.
-    fileprivate func takes(_ value: Value) -> Bool {
-        let number = Arguments([value]).optionalNumber(0)
-        return switch (self, value) {
-        case (.integer(let range), .integer(let integer)): range.contains(integer)
-        case (.boolean, .boolean): true
-        case (.choice(let words), .string(let word)): words.contains(word)
-        case (.list(let type), .list(let items)): items.allSatisfy(type.takes)
-        case (.positive, _): number.map { $0 > 0 && $0.isFinite } ?? false
-        case (.fraction(let range), _): number.map(range.contains) ?? false
-        default: false
-        }
     }
 }

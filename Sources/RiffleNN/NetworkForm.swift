@@ -23,11 +23,10 @@ package struct NetworkForm: Sendable {
     }
 
     /// What decides a network's form and numbers: its own options and the precision, in the order of the arguments.
-    /// Options without a value are left out; so is `recompute`, which changes no number. Nil for a network of another
-    /// form.
+    /// `recompute`, which changes no number, is left out. Nil for a network of another form.
     func options(of network: Network) -> [(name: String, value: Value)]? {
         read(network).map { own in
-            (own + [(NetworkForm.precision.name, .string(network.precision.rawValue))]).filter { !$0.value.isNone }
+            own + [(NetworkForm.precision.name, .string(network.precision.rawValue))]
         }
     }
 

@@ -13,7 +13,7 @@ import Testing
         "adapters.lua",
         "arguments.lua", "gradients.lua", "hostile.lua", "losses.lua", "measures.lua", "networks.lua", "objects.lua",
         "optimizers.lua", "out_of_memory.lua", "pairs.lua", "progress.lua", "runs.lua", "sizes.lua", "solvers.lua",
-        "tensors.lua",
+        "tensors.lua", "texts.lua",
     ]
 
     @Test(arguments: scripts) func script(_ name: String) throws {

@@ -31,6 +31,9 @@ import Testing
         (clip.vocabulary, clip.width, clip.depth, clip.heads, clip.projection) = (10, 8, 2, 2, 4)
         (t5.vocabulary, t5.width, t5.depth, t5.heads, t5.headWidth, t5.feedForward) = (10, 8, 2, 2, 4, 8)
         seen += try check(CLIPText(clip), "clip_text") + check(T5Encoder(t5), "t5_encoder")
+        var mmdit = MMDiT.Configuration(image: [4, 4, 2])
+        (mmdit.depth, mmdit.headChannels, mmdit.tokenWidth, mmdit.summaryWidth) = (1, 8, 8, 4)
+        seen += try check(TextConditioned(encoder: CLIPText(clip), network: MMDiT(mmdit)), "text_conditioned")
         seen += try check(ConvNorm(Conv2d(3, 4, bias: true)), "conv_norm")
         #expect(seen > 500, "reflection found \(seen) parts alone")
     }

@@ -91,6 +91,7 @@ import Testing
             case .classes(let count, let hasNull):
                 Condition([try Tensor([Int32(1), Int32(count + (hasNull ? 1 : 0))], [n])])
             case .text(let tokens, let summary): Condition([try .randn([n, 3, tokens]), try .randn([n, summary])])
+            case .tokens(let vocabulary, _): Condition([try .full([n, 3], Double(vocabulary), .int32)])
             }
         let s = try Tensor([Float(0.2), 0.7], [n]), t = try Tensor([Float(0.9), 0.8], [n])
         return try withoutGradient {
@@ -114,8 +115,25 @@ import Testing
     }
 
     /// A network, its student, and their averages come back from their files, and no random number is drawn for it.
-    @Test(arguments: cases) func networksComeBack(_ tried: Case) throws {
-        let scratch = try Scratch(), network = try tried.network(), student = try network.twoTimed()
+    @Test(arguments: cases) func networksComeBack(_ tried: Case) throws { try comesBack(tried.network()) }
+
+    @Test func networksWithAnEncoderComeBack() throws {
+        var clip = CLIPText.Configuration()
+        (clip.vocabulary, clip.width, clip.depth, clip.heads, clip.length) = (11, 7, 2, 1, 6)
+        (clip.feedForward, clip.activation, clip.projection, clip.endToken) = (9, .gelu, 5, 3)
+        let encoder = try CLIPText(clip)
+        encoder.precision = .bfloat16
+        let network = try TextConditioned(encoder: encoder, network: Self.cases[4].network())
+        try comesBack(network)
+        #expect(
+            try #require(NetworkDescription(network)).lua.hasPrefix(
+                "riffle.nn.text_conditioned { encoder = riffle.nn.clip_text { vocabulary = 11, width = 7, depth = 2, "
+                    + "heads = 1, length = 6, feed_forward = 9, activation = \"gelu\", projection = 5, end_token = 3, "
+                    + "precision = \"bf16\" }, network = riffle.nn.mmdit { image = { 8, 4, 2 }, "))
+    }
+
+    private func comesBack(_ network: Network) throws {
+        let scratch = try Scratch(), student = try network.twoTimed()
         for named in student.parameters { try named.parameter.assign(.randn(named.parameter.shape) * 0.1) }
         let average = try EMA(student, decay: 0.5)
         for named in student.parameters { try named.parameter.assign(named.parameter.value * 1.5) }
@@ -177,6 +195,15 @@ import Testing
         (mlp("\"width\": 100000, \"dim\": 100000, \"depth\": 1000"), "of another shape: "),
         (mlp("\"classes\": 1000000"), "missing: label_emb.weight"),
         (mlp("", times: "2"), "missing: span_embed.0.weight"),
+        (mlp("").dropLast() + ", \"encoder\": 3}", "its encoder has no form and options"),
+        (
+            mlp("").dropLast() + ", \"encoder\": {\"form\": \"clip\", \"options\": {}}}",
+            "there is no text encoder 'clip'"
+        ),
+        (
+            mlp("").dropLast() + ", \"encoder\": {\"form\": \"clip_text\", \"options\": {}}}",
+            "is not conditioned on a text"
+        ),
         (mlp("\"precision\": \"int8\""), "takes no such precision: \"int8\""),
         (form("unet", "\"image\": [65536, 65536, 65536], \"channels\": 65536, \"multipliers\": [1024]"), "missing: "),
         (form("unet", "\"image\": [4, 4]"), "image must be { height, width, channels }, got [4, 4]"),

@@ -7,11 +7,31 @@ enum TextLibrary {
     private static let rowLength: ArgumentType = .integer(3...Tokenizer.longest)
     private static let texts = Argument("texts", .list(.string), "in UTF-8, a list or one")
 
-    static let functions: [Function] =
-        tokenizers
-        + TextEncoderForm.all.map { form in
-            Function("nn.\(form.name)", form.arguments, form.doc) { [.object(try form($0))] }
-        }
+    static let functions: [Function] = tokenizers + encoders + [textConditioned]
+
+    private static let encoders = TextEncoderForm.all.map { form in
+        Function("nn.\(form.name)", form.arguments, form.doc) { [.object(try form($0))] }
+    }
+
+    private static let textConditioned = Function(
+        "nn.text_conditioned",
+        [
+            Argument("encoder", .object("text_encoder"), "gives tokens' values and a summary, as nn.clip_text does"),
+            Argument("network", .object("network"), "takes these, as nn.mmdit does"),
+        ],
+        Doc(
+            "An encoder and a network that train together, as one network whose labels are tokens; a row of zeros is "
+                + "no text.",
+            shapes: "x [n, ...], t [n], ids [n, length] int32 from 1 -> as x",
+            example: """
+                > local words = riffle.text.bytes { length = 8 }
+                > local net = riffle.nn.text_conditioned {
+                >   encoder = riffle.nn.clip_text { vocabulary = words.size, width = 8, depth = 2, heads = 2 },
+                >   network = riffle.nn.mmdit { image = { 4, 4, 2 }, depth = 1, tokens = 8, summary = 8 } }
+                > net(riffle.ones(1, 4, 4, 2), 0.5, words:encode("red")):shape()
+                [1, 4, 4, 2]
+                """)
+    ) { [.object(try TextConditioned(encoder: $0.object("encoder"), network: $0.object("network")))] }
 
     private static let tokenizers: [Function] = [
         Function(

@@ -38,7 +38,8 @@ struct EmbeddingHead {
         time = try embedding(zero: false)
         span = times == 2 ? try embedding(zero: true) : nil
         switch conditioning {
-        case .none: condition = nil
+        // Tokens' numbers are an encoder's, which gives a text.
+        case .none, .tokens: condition = nil
         case .classes(let count, let hasNull):
             condition = try Embedding(hasNull ? count + 1 : count, width, start: start ?? .normal(1))
         case .text(_, let summary):

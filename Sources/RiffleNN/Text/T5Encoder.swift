@@ -144,7 +144,7 @@ extension T5Encoder {
                 + "sizes are those of T5 1.1 small.",
             shapes: "ids [n, length] int32 from 1 -> tokens [n, length, width]",
             example: """
-                > local sizes = { vocabulary = 100, width = 16, depth = 2, heads = 2, head_width = 8, feed_forward = 32 }
+                > local sizes = { vocabulary = 100, width = 16, depth = 2, heads = 2, feed_forward = 32 }
                 > riffle.nn.t5_encoder(sizes)(riffle.ones(2, 5, { dtype = "int32" })):shape()
                 [2, 5, 16]
                 """,

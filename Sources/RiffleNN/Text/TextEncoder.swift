@@ -64,30 +64,3 @@ package class ConfiguredEncoder<Configuration: Sendable>: TextEncoder {
 
     package final override func blank() throws -> Module { try Self(configuration) }
 }
-
-/// A kind of encoder as callers make it, see `NetworkForm`.
-package struct TextEncoderForm: Sendable {
-    package let name: String
-    package let doc: Doc
-    package let arguments: [Argument]
-    private let make: @Sendable (Arguments) throws -> TextEncoder
-
-    package func callAsFunction(_ arguments: Arguments) throws -> TextEncoder {
-        let encoder = try make(arguments)
-        encoder.precision = arguments.choice(NetworkForm.precision.name)
-        return encoder
-    }
-
-    /// - Parameter usual: a configuration with the defaults of its options.
-    init<Configuration>(
-        _ name: String, _ encoder: ConfiguredEncoder<Configuration>.Type, _ usual: Configuration,
-        _ options: [Option<Configuration>], _ doc: Doc
-    ) {
-        self.name = name
-        self.doc = doc
-        arguments = options.arguments(of: usual) + [NetworkForm.precision]
-        make = { try encoder.init(options.read($0, into: usual)) }
-    }
-
-    package static let all = [CLIPText.form, T5Encoder.form]
-}
