@@ -26,7 +26,7 @@ struct BytePairs {
             throw RiffleError("", "its piece '\(piece)' has the number \(number)")
         }
         let size = (vocabulary.values.max() ?? -1) + 1
-        guard size < 16 * vocabulary.count + 65_536 else {
+        guard size < 16 * vocabulary.count + 4096 else {
             throw RiffleError("", "its numbers go up to \(size - 1), and it has \(vocabulary.count) pieces alone")
         }
         pieces = Array(repeating: "", count: size)

@@ -9,6 +9,9 @@ struct CharacterMap {
     private let units: [UInt32]
     private let replacements: [UInt8]
 
+    /// A character becomes 33 bytes at most in NFKC; a text must not become a million times as long.
+    private static let longestReplacement = 1024
+
     /// - Throws: `RiffleError` where the bytes are no such table.
     init(_ bytes: [UInt8]) throws {
         func number(at offset: Int) -> UInt32 {
@@ -19,7 +22,8 @@ struct CharacterMap {
         guard size % 4 == 0, size >= 4, size <= bytes.count - 4 else { throw Self.damaged }
         units = stride(from: 4, to: 4 + size, by: 4).map(number)
         replacements = Array(bytes[(4 + size)...])
-        guard replacements.last == 0 else { throw Self.damaged }
+        let longest = replacements.split(separator: 0).map(\.count).max() ?? 0
+        guard replacements.last == 0, longest <= Self.longestReplacement else { throw Self.damaged }
     }
 
     private static let damaged = RiffleError("", "its table of characters (precompiled_charsmap) is damaged")

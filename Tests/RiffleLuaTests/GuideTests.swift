@@ -166,7 +166,7 @@ import Testing
         }
         for line in [
             "4 pictures, 16 high and 16 wide, 3 channels, from .", "[\"setosa\", \"versicolor\"]", "[32, 2]\t[32]\t32",
-            "[1, 2]",
+            "[1, 2]", "[2, 8, 8, 3]\ttwo blue ones, and much more b",
         ] {
             #expect(output.contains(line), "\(output)")
         }
