@@ -13,12 +13,10 @@ weights. The files hold everything else that a test needs (inputs, loss weights 
 sum(c * output).
 """
 
-import json
 import math
 from contextlib import contextmanager
 from unittest.mock import patch
 
-import numpy as np
 import ot
 import torch
 import torch.nn.functional as F
@@ -28,7 +26,7 @@ from diffusers.utils import logging
 from torchcfm.models.unet import unet
 
 from fixture_file import save, strings
-from numbers_by_name import UNIT, centred, draw, parameter, rounded
+from numbers_by_name import centred, draw, parameter, rounded
 from reference_dit import DiT, time_features
 
 # Networks
