@@ -8,6 +8,7 @@ package enum Examples {
         ("paper_cifar10", PackageResources.paper_cifar10_lua),
         ("classifier", PackageResources.classifier_lua),
         ("own_loss", PackageResources.own_loss_lua),
+        ("check_losses", PackageResources.check_losses_lua),
         ("compare", PackageResources.compare_lua),
         ("one_step", PackageResources.one_step_lua),
         ("adversarial", PackageResources.adversarial_lua),

@@ -81,6 +81,23 @@ extension LuaEngine {
                 return []
             },
             Function("stop_profile", [], Doc("")) { _ in [.string(Profiler.end()?.table ?? "")] },
+            Function("is_recording", [], Doc("")) { _ in [.boolean(Context.current.isRecording)] },
+            Function("random", [], Doc("")) { _ in
+                let random = Context.current.random
+                return [
+                    .integer(Int(truncatingIfNeeded: random.seed)), .integer(Int(truncatingIfNeeded: random.stream)),
+                    .integer(random.samplesBefore),
+                ]
+            },
+            Function(
+                "set_random",
+                ["seed", "draws", "samples_before"].map { Argument($0, .integer(Int.min...Int.max)) }, Doc("")
+            ) {
+                Context.current.random = RandomSource(
+                    seed: UInt64(bitPattern: Int64($0.integer(0))), stream: UInt64(bitPattern: Int64($0.integer(1))),
+                    samplesBefore: $0.integer(2))
+                return []
+            },
             Function("clock", [], Doc("")) { _ in [.number(Progress.now())] },
             Function("settle", [], Doc("")) { [unowned self] _ in [.boolean(settle())] },
         ]

@@ -5,6 +5,8 @@ enum Prelude {
         ("differentiation", PackageResources.differentiation_lua),
         ("module", PackageResources.module_lua),
         ("flow", PackageResources.flow_lua),
+        ("recipes", PackageResources.recipes_lua),
+        ("check", PackageResources.check_lua),
         ("memory", PackageResources.memory_lua),
         ("profile", PackageResources.profile_lua),
         ("progress", PackageResources.progress_lua),

@@ -18,6 +18,7 @@ private let usage = """
     riffle convert IN OUT         writes the tensors of a file as safetensors
     riffle pack FOLDER OUT.npy    makes one array of a set of pictures
     riffle eval NETWORK...        measures networks by number of evaluations
+    riffle check [METHOD...]      trains by methods on a Gaussian whose flow map is known
     riffle weights                lists the published weights of FID and LPIPS
     riffle doctor                 reports what Riffle found on this machine
     riffle docs                   prints the reference page
@@ -118,7 +119,7 @@ let commands: [String: any ParsableCommand.Type] = [
     "examples": ExamplesCommand.self, "doctor": DoctorCommand.self, "docs": Docs.self,
     "convert": ConvertCommand.self, "inspect": InspectCommand.self, "pack": PackCommand.self,
     "weights": WeightsCommand.self,
-    "eval": EvalCommand.self,
+    "eval": EvalCommand.self, "check": CheckCommand.self,
 ]
 
 /// Runs a command to the end of the process.

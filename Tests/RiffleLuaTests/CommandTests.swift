@@ -147,6 +147,13 @@ import Testing
     }
 
     /// A checkpoint of PyTorch is looked at, converted and loaded without Python.
+    @Test func checksMethods() throws {
+        let result = try riffle(["check", "kd", "--seed", "2"])
+        let rows = result.output.split(separator: "\n")
+        #expect(result.code == 0 && rows.count == 3 && rows.last == "All 1 are within their limits.", "\(result)")
+        #expect(rows[1].hasPrefix("kd ") && rows[1].hasSuffix("  ok"), "\(result)")
+    }
+
     @Test func readsCheckpoints() throws {
         let path = ScriptTests.folder + "/../../Fixtures/checkpoint-zip.pt"
         let copy = temporaryFolder() + "/copy.safetensors"
@@ -194,6 +201,9 @@ import Testing
             ["-e", "f = io.open('/dev/full', 'w'); f:write('x');"], [],
             "a file that was left open could not be written: No space left on device"
         ), (["-e"], [], "Missing value"),
+        (["check", "lfmd", "itmv"], [], "there is no method 'itmv' to check, did you mean 'itvm'?"),
+        (["check", "fgm_online"], [], "there is no method 'fgm_online' to check"),
+        (["check", "--seed", "-1"], [], "--seed is 0 or more, got -1"),
         (["plot", "x", "--smooth", "-1"], [], "--smooth goes from 1 to 1000000, got -1"),
         (["plot", "/no/run"], [], "/no/run"), (["report", "x", "--pictures", "-2"], [], "got -2"),
         (

@@ -39,6 +39,10 @@ import Testing
         #expect(try example("own_loss", in: temporaryFolder()).contains("student, 4 evaluations"))
     }
 
+    @Test func checkLosses() throws {
+        #expect(try example("check_losses", in: temporaryFolder()).contains("right\tloss: NOT within 0.15"))
+    }
+
     /// Every example that trains says what is wrong with its options.
     @Test(arguments: Examples.all.map(\.name).filter { $0 != "tensors" }) func stepsAreWholeNumbers(_ name: String)
         throws

@@ -11,7 +11,8 @@ import Testing
     static let folder = String(#filePath.prefix(upTo: #filePath.lastIndex(of: "/") ?? #filePath.endIndex)) + "/lua"
     static let scripts = [
         "adapters.lua",
-        "arguments.lua", "gradients.lua", "hostile.lua", "losses.lua", "measures.lua", "networks.lua", "objects.lua",
+        "arguments.lua", "check.lua", "gradients.lua", "hostile.lua", "losses.lua", "measures.lua", "networks.lua",
+        "objects.lua",
         "optimizers.lua", "out_of_memory.lua", "pairs.lua", "progress.lua", "runs.lua", "sizes.lua", "solvers.lua",
         "tensors.lua", "texts.lua",
     ]
