@@ -116,7 +116,7 @@ recipe("freeflow", {
 recipe("adversarial", {
   players = function(student, online, set, batch)
     local critic = nn.discriminator(online)
-    local function judge(z) return loss.discriminator(critic, student, z, set.sample(batch), { r1 = 1 }) end
+    local function judge(z) return loss.discriminator(critic, student, z, set.sample(batch), { r1 = 10 }) end
     return {
       { name = "critic", net = critic, turns = 2, loss = judge },
       { name = "student", net = student, loss = function(z) return loss.adversarial(student, critic, z) end },
