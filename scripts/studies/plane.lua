@@ -72,4 +72,27 @@ function plane.measuring(name, seed, teacher)
   end
 end
 
+-- Where in (s, t) a student's error lies: for each pair of times of the grid, the mean square distance of u(x, s, t)
+-- from the average velocity of the teacher's flow, on 8000 of its trajectories. Returns the grid, and the errors by s
+-- and t.
+function plane.errors(seed, teacher, student)
+  riffle.seed(3000 + seed)
+  local grid, n, states, errors = { 0, 0.25, 0.5, 0.75, 0.9, 1 }, 8000, {}, {}
+  states[1] = riffle.randn(n, 2)
+  for i = 2, #grid do
+    states[i] = flow.ode(teacher, states[i - 1], { method = "rk4", from = grid[i - 1], to = grid[i], steps = 16 })
+  end
+  for i, s in ipairs(grid) do
+    errors[i] = {}
+    for j = i, #grid do
+      local from, to = riffle.full({ n }, s), riffle.full({ n }, grid[j])
+      errors[i][j] = riffle.no_grad(function()
+        local exact = i == j and teacher(states[i], from) or (states[j] - states[i]) / (grid[j] - s)
+        return (student(states[i], from, to) - exact):square():mean():item()
+      end)
+    end
+  end
+  return grid, errors
+end
+
 return plane

@@ -5,6 +5,7 @@
 -- coverage (plane.lua has their words), each at 1, 2 and 4 evaluations; a generator has one evaluation only, but those
 -- of scm and rcm. A member takes from 15 seconds to a minute on one core, and the teacher, which is kept in a file,
 -- half a minute.
+-- The word "errors" among the members makes those behind it print where in (s, t) their errors lie, too.
 -- RIFFLE_THREADS=1 lets several runs share the machine.
 local riffle = require "riffle"
 local plane = require "plane"
@@ -148,6 +149,17 @@ local function players_of(member, student, online, rate)
   return turns, players
 end
 
+-- A line for each start s of the grid, with the errors to each end, times 1000.
+local function report_errors(title, student)
+  local grid, errors = plane.errors(seed, teacher, student)
+  for i, s in ipairs(grid) do
+    local line = {}
+    for j = i, #grid do line[#line + 1] = ("%.2f"):format(1000 * errors[i][j]) end
+    print(("errors,%s,%d,%s,%g,%s%s"):format(name, seed, title, s, (","):rep(i - 1), table.concat(line, ",")))
+  end
+end
+
+local shows_errors = false
 local function train(title)
   riffle.seed(2000 + seed)
   local member, rate = parsed(title)
@@ -176,13 +188,16 @@ local function train(title)
   local milliseconds = 1000 * (os.clock() - start) / steps
   report(title, milliseconds, steps, function(x, nfe) return sampler(average.model, x, { steps = nfe }) end,
     member.evaluations or member.is_generator and 1 or 4)
+  if shows_errors then report_errors(title, average.model) end
 end
 
 local function by_solver(method, count)
   return function(x, nfe) return flow.ode(teacher, x, { method = method, steps = count or nfe }) end
 end
 for i = 4, #arg do
-  if arg[i] == "teacher" then
+  if arg[i] == "errors" then
+    shows_errors = true
+  elseif arg[i] == "teacher" then
     report("teacher; Euler", 0, teacher_steps, by_solver "euler", 4)
     report("teacher; 100 evaluations", 0, teacher_steps, by_solver("heun", 50), 1)
   else
