@@ -178,6 +178,9 @@ public struct NamedParameter {
         NamedParameter("\(parent).\(name)", parameter, layout, isOptional: isOptional)
     }
 
+    /// The parameter's value from a file's tensor.
+    func value(in file: Tensor) throws -> Tensor { try layout.fromFile(file.cast(parameter.dtype)) }
+
     /// The parameter's shape in files.
     package var fileShape: Shape { layout.inFile(parameter.shape) }
 }
@@ -210,6 +213,17 @@ extension Module {
     func loading(shapes: [String: Shape], strict: Bool, tensor: (String) throws -> Tensor) throws
         -> (missing: [String], unexpected: [String], load: () throws -> Void)
     {
+        let (missing, unexpected) = try checkNames(shapes, strict: strict)
+        let values = try withoutGradient {
+            try keptEntries.filter { shapes[$0.name] != nil }.map { ($0, try $0.value(in: tensor($0.name))) }
+        }
+        return (missing, unexpected, { for (entry, value) in values { try entry.parameter.assign(value) } })
+    }
+
+    /// - Returns: the names that are missing and unexpected.
+    /// - Throws: `RiffleError` that lists these, where `strict`, and names of another shape.
+    @discardableResult
+    func checkNames(_ shapes: [String: Shape], strict: Bool) throws -> (missing: [String], unexpected: [String]) {
         let named = keptEntries
         let missing = named.filter { !$0.isOptional && shapes[$0.name] == nil }.map(\.name)
         let unexpected = Set(shapes.keys).subtracting(named.map(\.name)).subtracting(namesWithoutUse).sorted()
@@ -222,12 +236,7 @@ extension Module {
         if strict, !unexpected.isEmpty { complaints.append("unexpected: \(Module.listed(unexpected))") }
         if !misshaped.isEmpty { complaints.append("of another shape: \(Module.listed(misshaped))") }
         guard complaints.isEmpty else { throw RiffleError("load", complaints.joined(separator: "; ")) }
-        let values = try withoutGradient {
-            try named.filter { shapes[$0.name] != nil }.map { entry in
-                (entry, try entry.layout.fromFile(tensor(entry.name).cast(entry.parameter.dtype)))
-            }
-        }
-        return (missing, unexpected, { for (entry, value) in values { try entry.parameter.assign(value) } })
+        return (missing, unexpected)
     }
 
     private static func listed(_ names: [String]) -> String {

@@ -121,6 +121,26 @@ import Testing
         #expect((before == after) == (encoder is CLIPText))
     }
 
+    /// Weights that are read a layer at a time give the same bits, and little of them is in memory at a time.
+    @Test func layersMayBeReadOneAtATime() throws {
+        var c = T5Encoder.Configuration()
+        (c.vocabulary, c.width, c.depth, c.heads, c.headWidth, c.feedForward) = (20, 64, 12, 2, 32, 256)
+        let encoder = try T5Encoder(c), ids = try Tensor([3, 7, 20, 1, 5, 2] as [Int32], [2, 3])
+        try encoder.save(to: scratch("t5.safetensors"))
+        let whole = try encoder(ids).tokens.doubles()
+        let file = try SafeTensors(scratch("t5.safetensors"))
+        let shapes = Dictionary(uniqueKeysWithValues: file.tensors.map { ($0.name, $0.shape) })
+        Memory.resetPeak()
+        let before = Memory.now.live
+        let values = try T5Encoder.values(ids, c, shapes: shapes) { try file.tensor(named: $0) }
+        #expect(try values.doubles() == whole)
+        #expect(Memory.now.peak - before < 4 * encoder.count / 4)
+        c.width = 32
+        #expect(
+            message { _ = try T5Encoder.values(ids, c, shapes: shapes) { try file.tensor(named: $0) } }
+                .contains("of another shape: shared.weight is [20, 64], not [20, 32]"))
+    }
+
     @Test func mistakesAreNamed() throws {
         let encoder = try Reference("clip-quick").encoder()
         #expect(

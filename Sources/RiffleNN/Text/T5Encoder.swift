@@ -45,9 +45,13 @@ package final class T5Encoder: ConfiguredEncoder<T5Encoder.Configuration> {
         return "\(c.vocabulary) tokens, width \(c.width), depth \(c.depth), \(c.heads) heads of \(c.headWidth)"
     }
     package override var children: [(name: String, module: Module)] {
-        [("shared", words), ("encoder.block.0.layer.0.SelfAttention.relative_attention_bias", distances)]
-            + blocks.enumerated().map { ("encoder.block.\($0)", $1) } + [("encoder.final_layer_norm", norm)]
+        [(Self.wordsName, words), (Self.distancesName, distances)]
+            + blocks.enumerated().map { (Self.blockName($0), $1) } + [(Self.normName, norm)]
     }
+    private static let wordsName = "shared"
+    private static let distancesName = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias"
+    private static let normName = "encoder.final_layer_norm"
+    private static func blockName(_ index: Int) -> String { "encoder.block.\(index)" }
     // The same table under its second name.
     package override var namesWithoutUse: Set<String> { ["encoder.embed_tokens.weight"] }
 
@@ -55,12 +59,52 @@ package final class T5Encoder: ConfiguredEncoder<T5Encoder.Configuration> {
     package override var tokenWidth: Int { configuration.width }
 
     override func encode(_ ids: Tensor) throws -> TextValues {
-        let bias = try distances(Distance.rows(ids.shape[1])).permuted([2, 0, 1])
+        let bias = try distances.between(ids.shape[1])
         let h = try blocks.enumerated().reduce(words(ids)) { h, block in
-            try named("encoder.block.\(block.offset)") { try block.element(h, bias) }
+            try named(Self.blockName(block.offset)) { try block.element(h, bias) }
         }
         return TextValues(tokens: try norm(h), summary: nil)
     }
+}
+
+// MARK: - A layer at a time
+
+extension T5Encoder {
+    /// The values of texts from weights that are read a layer at a time and let go again: T5-XXL takes 19 GB as a
+    /// whole, and a layer of it 0.8. The result is that of an encoder with these weights, without a gradient.
+    /// - Parameters:
+    ///   - ids: tokens [n, length] int32 from 1.
+    ///   - shapes: of the weights, in the layout of files, by name.
+    ///   - tensor: reads one of them.
+    /// - Returns: [n, length, width].
+    /// - Throws: `RiffleError` where names or shapes are not those of such an encoder, before anything is read.
+    package static func values(
+        _ ids: Tensor, _ configuration: Configuration, precision: Precision = .float32, shapes: [String: Shape],
+        tensor: (String) throws -> Tensor
+    ) throws -> Tensor {
+        func part<Part: Module>(_ name: String, _ make: () throws -> Part) throws -> Part {
+            let part = try withoutNumbers(make)
+            for entry in part.entries { try entry.parameter.assign(entry.value(in: tensor("\(name).\(entry.name)"))) }
+            return part
+        }
+        let c = configuration, form = try withoutNumbers { try T5Encoder(c) }
+        try form.check(ids)
+        try form.checkNames(shapes, strict: true)
+        return try withoutGradient {
+            try multiplying(in: precision) {
+                var h = try part(wordsName) { try Embedding(c.vocabulary, c.width) }(ids)
+                let bias = try part(distancesName) { try Embedding(Distance.buckets, c.heads) }
+                    .between(ids.shape[1])
+                for index in 0..<c.depth { h = try part(blockName(index)) { try T5Block(c) }(h, bias) }
+                return try part(normName) { try RMSNorm(c.width) }(h)
+            }
+        }
+    }
+}
+
+extension Embedding {
+    /// What is added to the scores of each head, by the distances of positions: [heads, length, length].
+    fileprivate func between(_ length: Int) throws -> Tensor { try self(Distance.rows(length)).permuted([2, 0, 1]) }
 }
 
 /// What the distance of two positions counts as: half of the numbers for each direction, of which half are exact, and

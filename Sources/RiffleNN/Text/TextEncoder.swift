@@ -32,6 +32,11 @@ package class TextEncoder: Module {
     /// - Parameter ids: tokens [n, length] int32 from 1, as a tokenizer gives them.
     /// - Throws: `RiffleError` where the tokens are not the vocabulary's, or too many.
     package final func callAsFunction(_ ids: Tensor) throws -> TextValues {
+        try check(ids)
+        return try multiplying(in: precision) { try encode(ids) }
+    }
+
+    final func check(_ ids: Tensor) throws {
         guard ids.dtype == .int32, ids.rank == 2, ids.shape[1] > 0 else {
             throw RiffleError(kind, "tokens must be int32 [n, length] (ids \(ids.dtype) \(ids.shape))")
         }
@@ -43,7 +48,6 @@ package class TextEncoder: Module {
                 kind,
                 "tokens must be from 1 to \(vocabulary), got \(Int(odd)); is the tokenizer one of another vocabulary?")
         }
-        return try multiplying(in: precision) { try encode(ids) }
     }
 
     /// The values of tokens alone.
