@@ -14,6 +14,7 @@ package enum Examples {
         ("adversarial", PackageResources.adversarial_lua),
         ("union", PackageResources.union_lua),
         ("guided", PackageResources.guided_lua),
+        ("text_to_image", PackageResources.text_to_image_lua),
         ("reflow", PackageResources.reflow_lua),
     ]
 

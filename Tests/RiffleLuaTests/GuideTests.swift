@@ -27,6 +27,7 @@ import Testing
         ),
         ("adversarial", ["--set", "moons"], "f-distill, 1 evaluation"),
         ("one_step", ["--set", "moons"], "generator, 1 evaluation"), ("guided", [], "student of it, 1 evaluation"),
+        ("text_to_image", ["--student_steps", "1", "--prompts", "6", "--batch", "2"], "ITVM, 4 evaluations"),
         ("reflow", ["--set", "circles"], "round 2"), ("union", ["--set", "circles"], "union, 1 evaluation"),
     ])
     func pictures(_ name: String, _ arguments: [String], _ expected: String) throws {

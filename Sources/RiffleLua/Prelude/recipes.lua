@@ -59,7 +59,7 @@ recipe("alphaflow", { loss = called("alphaflow", { alpha = falling }), from_data
 recipe("shortcut", {
   loss = called("shortcut", { bootstrap = 0.5 }, true), from_data = true, measure = "halves", within = noisy,
 })
-recipe("twinflow", { loss = called("twinflow", {}, true), from_data = true, within = biased })
+recipe("twinflow", { loss = called("twinflow", {}, true), from_data = true, within = indirect })
 recipe("fmm", { loss = function(student, _, x) return loss.fmm(student, x) end, within = noisy })
 recipe("imm", { loss = function(student, _, x) return loss.imm(student, x) end, within = indirect })
 
