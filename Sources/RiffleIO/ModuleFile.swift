@@ -6,13 +6,16 @@ extension Module {
     private static let updatesKey = "updates"
 
     /// Writes every parameter and buffer, the file whole or not at all. The file of an average also has the count of
-    /// updates, and that of a network its description as JSON. Of an adapted network what is not its base's is written,
-    /// see `AdapterFile`.
+    /// updates, that of a network its description as JSON, and that of an autoencoder diffusers' config.json. Of an
+    /// adapted network what is not its base's is written, see `AdapterFile`.
     /// - Parameter metadata: texts that the file keeps beside the tensors.
     /// - Throws: `RiffleError` when the file cannot be written.
     package func save(to path: String, metadata: [String: String] = [:]) throws {
         let description = try NetworkDescription(self).map { try JSON.text($0.value) }
         var texts = ["format": "pt", "riffle": kind, Module.description: description].compactMapValues(\.self)
+        if let autoencoder = self as? PictureAutoencoder {
+            texts[PictureAutoencoder.configKey] = try JSON.text(autoencoder.config)
+        }
         if adaptation != nil { texts = try AdapterFile.metadata(of: self, base: description) }
         if let updateCount { texts[Module.updatesKey] = "\(updateCount.updates)" }
         let tensors = try state().map { (namePrefix + $0.name, $0.tensor) }

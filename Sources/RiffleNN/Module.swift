@@ -31,6 +31,8 @@ open class Module {
     open var ownBuffers: [NamedParameter] { [] }
     /// Names that some files hold beside, and that mean nothing here.
     package var namesWithoutUse: Set<String> { [] }
+    /// What older files call parts, by the parts' names.
+    package var olderNames: [String: String] { [:] }
     /// The word that describes the kind, such as `linear`.
     open var kind: String { "module" }
     /// The module's sizes in words, for its description.
@@ -59,7 +61,10 @@ open class Module {
 
     /// What files hold: every parameter and buffer, depth first, with its full name.
     package var entries: [NamedParameter] {
-        ownParameters + ownBuffers + children.flatMap { child in child.module.entries.map { $0.within(child.name) } }
+        ownParameters + ownBuffers
+            + children.flatMap { child in
+                child.module.entries.map { $0.within(child.name, older: olderNames[child.name]) }
+            }
     }
 
     /// How many numbers the parameters hold; a parameter that occurs twice counts once.
@@ -166,16 +171,35 @@ public struct NamedParameter {
     package let layout: Layout
     /// Whether files may lack it, which leaves the value as it is.
     let isOptional: Bool
+    /// The name in older files, where that is another one.
+    private let olderName: String?
 
     package init(_ name: String, _ parameter: Parameter, _ layout: Layout = .plain, isOptional: Bool = false) {
+        self.init(name, older: nil, parameter, layout, isOptional)
+    }
+
+    private init(
+        _ name: String, older olderName: String?, _ parameter: Parameter, _ layout: Layout, _ isOptional: Bool
+    ) {
         self.name = name
+        self.olderName = olderName
         self.parameter = parameter
         self.layout = layout
         self.isOptional = isOptional
     }
 
-    func within(_ parent: String) -> NamedParameter {
-        NamedParameter("\(parent).\(name)", parameter, layout, isOptional: isOptional)
+    /// - Parameter older: the parent's name in older files, where that is another one.
+    func within(_ parent: String, older: String? = nil) -> NamedParameter {
+        let isRenamed = older != nil || olderName != nil
+        return NamedParameter(
+            "\(parent).\(name)", older: isRenamed ? "\(older ?? parent).\(olderName ?? name)" : nil, parameter, layout,
+            isOptional)
+    }
+
+    /// The entry under the name that a file with these names has for it.
+    fileprivate func named(as names: some Collection<String>) -> NamedParameter {
+        guard let olderName, !names.contains(name), names.contains(olderName) else { return self }
+        return NamedParameter(olderName, older: nil, parameter, layout, isOptional)
     }
 
     /// The parameter's value from a file's tensor.
@@ -215,16 +239,22 @@ extension Module {
     {
         let (missing, unexpected) = try checkNames(shapes, strict: strict)
         let values = try withoutGradient {
-            try keptEntries.filter { shapes[$0.name] != nil }.map { ($0, try $0.value(in: tensor($0.name))) }
+            try keptEntries(as: shapes).filter { shapes[$0.name] != nil }
+                .map { ($0, try $0.value(in: tensor($0.name))) }
         }
         return (missing, unexpected, { for (entry, value) in values { try entry.parameter.assign(value) } })
+    }
+
+    /// What a file keeps, under the names that a file with these tensors has for it.
+    private func keptEntries(as shapes: [String: Shape]) -> [NamedParameter] {
+        keptEntries.map { $0.named(as: shapes.keys) }
     }
 
     /// - Returns: the names that are missing and unexpected.
     /// - Throws: `RiffleError` that lists these, where `strict`, and names of another shape.
     @discardableResult
     func checkNames(_ shapes: [String: Shape], strict: Bool) throws -> (missing: [String], unexpected: [String]) {
-        let named = keptEntries
+        let named = keptEntries(as: shapes)
         let missing = named.filter { !$0.isOptional && shapes[$0.name] == nil }.map(\.name)
         let unexpected = Set(shapes.keys).subtracting(named.map(\.name)).subtracting(namesWithoutUse).sorted()
         let misshaped = named.compactMap { entry -> String? in

@@ -77,6 +77,7 @@ import Testing
         "nn.dit": ["width": "16", "depth": "1", "heads": "2"], "nn.mmdit": ["depth": "1"],
         "nn.clip_text": ["vocabulary": "9", "width": "24", "depth": "1"],
         "nn.t5_encoder": ["vocabulary": "9", "width": "16", "depth": "1"],
+        "nn.autoencoder": ["channels": "{ 32, 32 }"],
         "metrics.frechet": features, "metrics.kid": features, "metrics.precision_recall": features,
         "metrics.inception_score": features,
     ]
@@ -218,6 +219,12 @@ import Testing
             (configuration.vocabulary, configuration.depth) = (9, 1)
             return try T5Encoder(configuration)
         },
+        Pair("nn.autoencoder { channels = { 32, 32 } }") { _ in
+            var configuration = KLAutoencoder.Configuration()
+            configuration.channels = [32, 32]
+            return try KLAutoencoder(configuration)
+        },
+        Pair("nn.tiny_autoencoder {}") { _ in try TinyAutoencoder(.init()) },
         Pair("nn.linear(3, 2)") { _ in try Linear(3, 2) }, Pair("nn.conv2d(3, 8)") { _ in try Conv2d(3, 8) },
         Pair("nn.conv_norm(3, 8)") { _ in try ConvNorm(Conv2d(3, 8, bias: false)) },
         Pair("nn.batch_norm(3)") { _ in try BatchNorm(3) },

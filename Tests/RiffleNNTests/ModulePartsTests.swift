@@ -34,6 +34,10 @@ import Testing
         var mmdit = MMDiT.Configuration(image: [4, 4, 2])
         (mmdit.depth, mmdit.headChannels, mmdit.tokenWidth, mmdit.summaryWidth) = (1, 8, 8, 4)
         seen += try check(TextConditioned(encoder: CLIPText(clip), network: MMDiT(mmdit)), "text_conditioned")
+        var autoencoder = KLAutoencoder.Configuration()
+        autoencoder.channels = [32, 64]
+        seen += try check(KLAutoencoder(autoencoder), "autoencoder")
+        seen += try check(TinyAutoencoder(.init()), "tiny_autoencoder")
         seen += try check(ConvNorm(Conv2d(3, 4, bias: true)), "conv_norm")
         #expect(seen > 500, "reflection found \(seen) parts alone")
     }

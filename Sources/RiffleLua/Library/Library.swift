@@ -9,15 +9,16 @@ enum Library {
         + LossLibrary.functions + GeneratorLibrary.functions + SampleLibrary.functions + TurnLibrary.functions
         + LikelihoodLibrary.functions + DataLibrary.functions + TensorFileLibrary.functions + SetLibrary.functions
         + ShapesLibrary.functions + PairLibrary.functions + DiscriminatorLibrary.functions + TextLibrary.functions
+        + AutoencoderLibrary.functions
         + ImageLibrary.functions
         + PlotLibrary.functions
         + MetricsLibrary.functions + PictureMetricsLibrary.functions + EvaluationLibrary.functions
         + SystemLibrary.functions
 
     static let classes: [ObjectClass] =
-        TensorLibrary.classes + TextLibrary.classes + NetworkLibrary.classes + OptimizerLibrary.classes
-        + DataLibrary.classes + SetLibrary.classes + ShapesLibrary.classes + BatchLibrary.classes
-        + TurnLibrary.classes + DiscriminatorLibrary.classes
+        TensorLibrary.classes + TextLibrary.classes + AutoencoderLibrary.classes + NetworkLibrary.classes
+        + OptimizerLibrary.classes + DataLibrary.classes + SetLibrary.classes + ShapesLibrary.classes
+        + BatchLibrary.classes + TurnLibrary.classes + DiscriminatorLibrary.classes
         + PairLibrary.classes + RunLibrary.classes + PictureMetricsLibrary.classes + EvaluationLibrary.classes
         + SystemLibrary.classes
 }

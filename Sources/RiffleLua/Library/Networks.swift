@@ -13,7 +13,10 @@ enum NetworkLibrary {
             Function(
                 "nn.load",
                 [
-                    Argument("path", .string, "written by net:save, that of an average too, or a run's checkpoint"),
+                    Argument(
+                        "path", .string,
+                        "written by net:save, that of an average too, a run's checkpoint, or diffusers' folder of an "
+                            + "autoencoder"),
                     Argument(
                         "entry", .string, "the tracked network or average of a checkpoint, such as 'net'",
                         default: .none),
@@ -27,7 +30,9 @@ enum NetworkLibrary {
                         2\t8546
                         """)
             ) { arguments in
-                let file = try NetworkFile(arguments.string("path"))
+                let path = arguments.string("path")
+                if let autoencoder = try AutoencoderLibrary.open(path) { return [.object(autoencoder)] }
+                let file = try NetworkFile(path)
                 return [.object(try file.network(arguments.optionalString("entry")))]
             },
             Function(
@@ -211,7 +216,7 @@ enum NetworkLibrary {
         return [.tensor(try module.forward(tensors))]
     }
 
-    private static func part(of module: Module, _ key: Value) throws -> Value? {
+    static func part(of module: Module, _ key: Value) throws -> Value? {
         guard case .string(let name) = key else { return nil }
         if let module = module as? LuaModule { return module.part(name) }
         if let child = module.children.first(where: { $0.name == name }) { return .object(child.module) }

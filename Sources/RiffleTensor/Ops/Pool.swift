@@ -235,7 +235,7 @@ extension Op {
         return Sample(x, with: [.integer(factor)], terms: factor * factor)
     }
 
-    static let upsample: Op = linearMap(
+    package static let upsample: Op = linearMap(
         "upsample", [Argument("x", .tensor), Argument("factor", .integer(1...64), default: .integer(2))],
         Doc(
             "Repeats each pixel factor by factor times (nearest neighbour).",
