@@ -5,7 +5,7 @@ import RiffleTensor
 extension PictureAutoencoder {
     private static let sizes = 1...65536
 
-    /// An autoencoder as diffusers' config.json describes it. Its numbers are zeros until a file is loaded.
+    /// An autoencoder as diffusers' config.json describes it. It has no numbers until a file is loaded.
     /// - Parameter path: the file that errors name.
     /// - Throws: `RiffleError` for a class of diffusers that is none of these, and for settings that are not known.
     package static func described(by config: Value, named path: String) throws -> PictureAutoencoder {

@@ -142,13 +142,16 @@ import Testing
         #expect(try same(y, net.pictures(posterior.mean)) && difference(net.decode(means), y) < 1e-5)
     }
 
-    /// Copies, files and folders; older files' names of attention, and floats of half the size.
+    /// Copies, files and folders, and older files' names of attention.
     @Test(arguments: all) func copiesAndFiles(name: String) throws {
         let reference = try Reference(name), net = try reference.filled(), pictures = try reference.pictures(net)
         (net.scaling, net.shift) = (0.7, -0.2)
         let latents = try net.encode(pictures)
+        net.precision = .bfloat16
         let copy = try #require(try net.copied(trainable: false) as? PictureAutoencoder)
-        #expect(try same(copy.encode(pictures), latents) && copy.parameters.allSatisfy { !$0.parameter.isTrainable })
+        #expect(try same(copy.encode(pictures), net.encode(pictures)) && copy.description == net.description)
+        #expect(copy.description.contains(", bf16, ") && copy.parameters.allSatisfy { !$0.parameter.isTrainable })
+        net.precision = .float32
         try net.save(to: scratch("net.safetensors"))
         let again = try #require(try PictureAutoencoder.open(file: scratch("net.safetensors")))
         #expect(try same(again.encode(pictures), latents) && again.description == net.description)
@@ -167,6 +170,31 @@ import Testing
             older.contains { $0.0.hasSuffix("query.weight") } == net.parameters.contains { $0.name.contains("to_q") })
         try SafeTensors.write(older, to: scratch("diffusion_pytorch_model.safetensors"))
         #expect(try same(PictureAutoencoder.open(folder: scratch.path).encode(pictures), latents))
+    }
+
+    /// A folder of two files of BF16 with an index.
+    @Test func foldersOfShards() throws {
+        let net = try Reference("shifted").filled(), pictures = try Reference("shifted").pictures(net)
+        for named in net.parameters {
+            let bits = try named.parameter.value.floats().map { Float(bitPattern: $0.bitPattern & 0xFFFF_0000) }
+            try named.parameter.assign(Tensor(bits, named.parameter.shape))
+        }
+        let state = try net.state(), halves = [state.prefix(20), state.dropFirst(20)]
+        var files: [String: Value] = [:]
+        for (index, half) in halves.enumerated() {
+            let name = "diffusion_pytorch_model-0000\(index + 1)-of-00002.safetensors"
+            var (bytes, _) = try SafeTensors.header(half.map { ($0.name, .bf16, $0.tensor.shape) }, metadata: [:], name)
+            for (entry, tensor) in half {
+                bytes += try tensor.floats().flatMap { [UInt8($0.bitPattern >> 16 & 255), UInt8($0.bitPattern >> 24)] }
+                files[entry] = .string(name)
+            }
+            _ = try scratch.file(name, bytes)
+        }
+        let index = Value.table(["weight_map": .table(files)])
+        try JSON.write(index, to: scratch("diffusion_pytorch_model.safetensors.index.json"))
+        try JSON.write(net.config, to: scratch("config.json"))
+        let again = try PictureAutoencoder.open(folder: scratch.path)
+        #expect(try same(again.encode(pictures), net.encode(pictures)))
     }
 
     @Test func mistakesAreNamed() throws {

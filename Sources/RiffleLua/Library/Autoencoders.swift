@@ -87,6 +87,10 @@ enum AutoencoderLibrary {
                     "shift", .number, "What is taken off latents before.", get: { .number($0.shift) },
                     set: { $0.shift = $1.number(0) }),
                 Property(
+                    "precision", .choice(Precision.allCases.map(\.rawValue)), "Of matrix products, see nn.autoencoder.",
+                    get: { .string($0.precision.rawValue) },
+                    set: { $0.precision = Precision(rawValue: $1.string(0)) ?? .float32 }),
+                Property(
                     "latents", .integer(1...Int.max), "Channels of latents.", get: { .integer($0.latentChannels) }),
                 Property(
                     "factor", .integer(1...Int.max), "Pixels along the side of a latent.",
