@@ -89,20 +89,19 @@ local models = {
   { "ITVM, 1 evaluation", jumped(1) }, { "ITVM, 2 evaluations", jumped(2) }, { "ITVM, 4 evaluations", jumped(4) },
 }
 print(("%-20s"):format("shapes score") .. table.concat(shapes.kinds, " ") .. " mean")
-local rows = {}
+local rows, each = {}, args.prompts // #shapes.kinds
+local shown = math.min(2, each) -- prompts of each kind
 for _, model in ipairs(models) do
   local title, pictures = table.unpack(model)
   local score, cells = shapes:score(pictures:clamp(-1, 1), captions), {}
   for i, kind in ipairs(shapes.kinds) do cells[i] = ("%" .. #kind .. ".2f"):format(score[kind]) end
   print(("%-20s"):format(title) .. table.concat(cells, " ") .. (" %.2f"):format(score.mean))
-  -- Two prompts of each kind.
-  local each, some = args.prompts // #shapes.kinds, {}
-  for i = 0, #shapes.kinds - 1 do some[i + 1] = pictures:slice(1, i * each + 1, i * each + 2) end
+  local some = {}
+  for i = 0, #shapes.kinds - 1 do some[i + 1] = pictures:slice(1, i * each + 1, i * each + shown) end
   rows[#rows + 1] = riffle.cat(some)
 end
-image.save("text_to_image.png", riffle.cat(rows):clamp(-1, 1), { columns = 2 * #shapes.kinds })
+image.save("text_to_image.png", riffle.cat(rows):clamp(-1, 1), { columns = shown * #shapes.kinds })
 print "drawn in text_to_image.png, from left to right:"
 for i = 0, #shapes.kinds - 1 do
-  local first = i * (args.prompts // #shapes.kinds) + 1
-  print(("  %s; %s"):format(captions[first], captions[first + 1]))
+  print("  " .. table.concat(captions, "; ", i * each + 1, i * each + shown))
 end
