@@ -41,6 +41,7 @@ let package = Package(
             dependencies: ["RiffleNN", "RiffleTensor", "CImage", "CZip", "CZlib", "CNettle"]),
         .target(name: "RiffleData", dependencies: ["RiffleIO", "RiffleTensor"]),
         .target(name: "RiffleText", dependencies: ["RiffleIO", "RiffleTensor"]),
+        .target(name: "RifflePipelines", dependencies: ["RiffleText", "RiffleIO", "RiffleNN", "RiffleTensor"]),
         .target(name: "RiffleFigures", dependencies: ["RiffleIO", "RiffleTensor", "CCairo"]),
         .target(
             name: "RiffleEvaluation",
@@ -55,7 +56,7 @@ let package = Package(
             name: "RiffleLua",
             dependencies: [
                 "RiffleNN", "RiffleFlow", "RiffleMetrics", "RiffleEvaluation", "RiffleRuns", "RiffleData",
-                "RiffleFigures", "RiffleText", "RiffleIO", "RiffleTensor", "CLuaBridge", "CEdit",
+                "RiffleFigures", "RiffleText", "RifflePipelines", "RiffleIO", "RiffleTensor", "CLuaBridge", "CEdit",
             ],
             resources: [.embedInCode("Prelude"), .embedInCode("Examples"), .embedInCode("Guide")]),
         .executableTarget(
@@ -84,6 +85,9 @@ let package = Package(
             dependencies: ["RiffleData", "RiffleMetrics", "RiffleIO", "RiffleTensor", "CKernels", "TestSupport"]),
         .testTarget(
             name: "RiffleTextTests", dependencies: ["RiffleText", "RiffleIO", "RiffleTensor", "TestSupport"]),
+        .testTarget(
+            name: "RifflePipelinesTests",
+            dependencies: ["RifflePipelines", "RiffleFlow", "RiffleIO", "RiffleNN", "RiffleTensor", "TestSupport"]),
         .testTarget(
             name: "RiffleFiguresTests",
             dependencies: ["RiffleFigures", "RiffleData", "RiffleIO", "RiffleTensor", "TestSupport"]),

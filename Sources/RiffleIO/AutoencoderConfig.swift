@@ -29,7 +29,7 @@ extension PictureAutoencoder {
         let path = "\(folder)/config.json"
         guard fileExists(path) else { throw RiffleError("", "'\(folder)' has no config.json, which says what it is") }
         let autoencoder = try described(by: JSON.read(path), named: path)
-        try autoencoder.load(from: weights(in: folder))
+        try autoencoder.load(from: weightsFile(in: folder, "diffusion_pytorch_model"))
         return autoencoder
     }
 
@@ -46,17 +46,6 @@ extension PictureAutoencoder {
 
     /// The key of the configuration in the metadata of our files.
     static let configKey = "config"
-
-    private static func weights(in folder: String) throws -> String {
-        let names = [
-            "diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json",
-            "diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bin",
-        ]
-        guard let name = names.first(where: { fileExists("\(folder)/\($0)") }) else {
-            throw RiffleError("", "'\(folder)' has no weights; expected \(names.joined(separator: " or "))")
-        }
-        return "\(folder)/\(name)"
-    }
 
     /// As diffusers writes it.
     package var config: Value {

@@ -1,21 +1,21 @@
 import RiffleTensor
 
 /// A JSON file that says how a published network is made. Errors name the file and the key.
-struct ConfigTable {
+package struct ConfigTable {
     private let path: String
     private let table: [String: Value]
     /// The keys that were asked for.
     private var known: Set<String> = []
 
     /// - Throws: `RiffleError` where the value is no table.
-    init(_ value: Value, named path: String) throws {
+    package init(_ value: Value, named path: String) throws {
         guard case .table(let table) = value else {
             throw RiffleError("", "'\(path)': expected a table of settings, as diffusers' config.json is")
         }
         (self.path, self.table) = (path, table)
     }
 
-    func error(_ message: String) -> RiffleError { RiffleError("", "'\(path)': \(message)") }
+    package func error(_ message: String) -> RiffleError { RiffleError("", "'\(path)': \(message)") }
 
     /// A key's value; nil where it is missing or null.
     private mutating func value(_ key: String) -> Value? {
@@ -31,15 +31,18 @@ struct ConfigTable {
         return result
     }
 
-    mutating func integer(_ key: String, _ range: ClosedRange<Int>, usual: Int) throws -> Int {
+    package mutating func integer(_ key: String, _ range: ClosedRange<Int>, usual: Int) throws -> Int {
         try read(key, "a whole number from \(range.lowerBound) to \(range.upperBound)") {
             if case .integer(let number) = $0, range.contains(number) { number } else { nil }
         } ?? usual
     }
 
-    mutating func integers(_ key: String, _ range: ClosedRange<Int>, usual: [Int]) throws -> [Int] {
+    /// - Parameter orNone: whether the list may be empty.
+    package mutating func integers(
+        _ key: String, _ range: ClosedRange<Int>, usual: [Int], orNone: Bool = false
+    ) throws -> [Int] {
         try read(key, "a list of whole numbers from \(range.lowerBound) to \(range.upperBound)") {
-            guard case .list(let items) = $0, !items.isEmpty else { return nil }
+            guard case .list(let items) = $0, orNone || !items.isEmpty else { return nil }
             let numbers = items.compactMap { item -> Int? in
                 if case .integer(let number) = item, range.contains(number) { number } else { nil }
             }
@@ -47,23 +50,23 @@ struct ConfigTable {
         } ?? usual
     }
 
-    mutating func number(_ key: String, above least: Double = -.infinity, usual: Double) throws -> Double {
+    package mutating func number(_ key: String, above least: Double = -.infinity, usual: Double) throws -> Double {
         try read(key, "a number" + (least.isFinite ? " above \(riffleFormat(least))" : "")) { value in
             Arguments([value]).optionalNumber(0).flatMap { $0 > least && $0.isFinite ? $0 : nil }
         } ?? usual
     }
 
-    mutating func boolean(_ key: String, usual: Bool) throws -> Bool {
+    package mutating func boolean(_ key: String, usual: Bool) throws -> Bool {
         try read(key, "true or false") { if case .boolean(let boolean) = $0 { boolean } else { nil } } ?? usual
     }
 
-    mutating func word(_ key: String) throws -> String? {
+    package mutating func word(_ key: String) throws -> String? {
         try read(key, "a word") { if case .string(let word) = $0 { word } else { nil } }
     }
 
     /// Checks a setting that has one value, or one of a few that mean the same, in all networks that are known here.
     /// - Throws: `RiffleError` where it has another one.
-    mutating func expect(_ key: String, _ wanted: Value...) throws {
+    package mutating func expect(_ key: String, _ wanted: Value...) throws {
         guard let value = value(key) else { return }
         let texts = wanted.map(Self.text)
         guard texts.contains(Self.text(value)) else {
@@ -72,10 +75,10 @@ struct ConfigTable {
     }
 
     /// Passes over settings that do not change what a network computes.
-    mutating func pass(over keys: String...) { known.formUnion(keys) }
+    package mutating func pass(over keys: String...) { known.formUnion(keys) }
 
     /// - Throws: `RiffleError` that names a setting that nothing has asked for, and that is more than a missing one.
-    func checkRest() throws {
+    package func checkRest() throws {
         for (key, value) in table.sorted(by: { $0.key < $1.key }) where !known.contains(key) && !key.hasPrefix("_") {
             switch value {
             case .none, .boolean(false): continue

@@ -31,7 +31,7 @@ package class ConfiguredNetwork<Configuration: NetworkConfiguration>: Network {
     package final override var summary: String { sizes + conditioning.summary + (times == 2 ? ", two times" : "") }
     package final override var times: Int { configuration.times }
     package final override var conditioning: Conditioning { configuration.conditioning }
-    package final override var sampleShape: Shape? { configuration.sampleShape }
+    package override var sampleShape: Shape? { configuration.sampleShape }
 
     package final override func blank() throws -> Module { try Self(configuration) }
 

@@ -253,7 +253,8 @@ extension Module {
     /// - Returns: the names that are missing and unexpected.
     /// - Throws: `RiffleError` that lists these, where `strict`, and names of another shape.
     @discardableResult
-    func checkNames(_ shapes: [String: Shape], strict: Bool) throws -> (missing: [String], unexpected: [String]) {
+    package func checkNames(_ shapes: [String: Shape], strict: Bool) throws -> (missing: [String], unexpected: [String])
+    {
         let named = keptEntries(as: shapes)
         let missing = named.filter { !$0.isOptional && shapes[$0.name] == nil }.map(\.name)
         let unexpected = Set(shapes.keys).subtracting(named.map(\.name)).subtracting(namesWithoutUse).sorted()

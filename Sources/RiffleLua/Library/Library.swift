@@ -9,14 +9,14 @@ enum Library {
         + LossLibrary.functions + GeneratorLibrary.functions + SampleLibrary.functions + TurnLibrary.functions
         + LikelihoodLibrary.functions + DataLibrary.functions + TensorFileLibrary.functions + SetLibrary.functions
         + ShapesLibrary.functions + PairLibrary.functions + DiscriminatorLibrary.functions + TextLibrary.functions
-        + AutoencoderLibrary.functions
-        + ImageLibrary.functions
+        + AutoencoderLibrary.functions + StableDiffusion3Library.functions + ImageLibrary.functions
         + PlotLibrary.functions
         + MetricsLibrary.functions + PictureMetricsLibrary.functions + EvaluationLibrary.functions
         + SystemLibrary.functions
 
     static let classes: [ObjectClass] =
-        TensorLibrary.classes + TextLibrary.classes + AutoencoderLibrary.classes + NetworkLibrary.classes
+        TensorLibrary.classes + TextLibrary.classes + AutoencoderLibrary.classes + StableDiffusion3Library.classes
+        + NetworkLibrary.classes
         + OptimizerLibrary.classes + DataLibrary.classes + SetLibrary.classes + ShapesLibrary.classes
         + BatchLibrary.classes + TurnLibrary.classes + DiscriminatorLibrary.classes
         + PairLibrary.classes + RunLibrary.classes + PictureMetricsLibrary.classes + EvaluationLibrary.classes

@@ -33,7 +33,9 @@ struct PatchGrid: Sendable {
 
 /// The patches of an image as tokens, by a convolution, with fixed positions added.
 struct PatchEmbedding {
+    /// Of images of the usual size.
     private let grid: PatchGrid
+    private let patch: Int
     private let patches: Conv2d
     /// Positions on a table, whose middle is the image.
     private let positions: Parameter
@@ -53,6 +55,7 @@ struct PatchEmbedding {
         image: Shape, patch: Int, width: Int, names: Names, table: Int? = nil, spacing: Double = 1
     ) throws {
         grid = PatchGrid(image: image, patch: patch)
+        self.patch = patch
         patches = try Conv2d(image[2], width, kernel: Sides(patch), stride: Sides(patch), padding: 0, start: .xavier)
         self.table = (table ?? grid.rows, table ?? grid.columns)
         positions = try .positions(rows: self.table.rows, columns: self.table.columns, width: width, spacing: spacing)
@@ -62,19 +65,25 @@ struct PatchEmbedding {
     var children: [(name: String, module: Module)] { [(names.patches, patches)] }
     var buffers: [NamedParameter] { [NamedParameter(names.positions, positions)] }
 
-    /// Images [n, height, width, channels] -> tokens [n, rows x columns, width].
-    func tokens(_ images: Tensor) throws -> Tensor { try grid.tokens(patches(images)) + middle() }
+    /// Images [n, height, width, channels], whose sides are multiples of the patch, and no larger than the table ->
+    /// tokens [n, rows x columns, width].
+    func tokens(_ images: Tensor) throws -> Tensor {
+        let grid = grid(of: images)
+        return try grid.tokens(patches(images)) + middle(grid)
+    }
+
+    private func grid(of images: Tensor) -> PatchGrid { PatchGrid(image: images.shape.removing(0), patch: patch) }
 
     /// Tokens [n, rows x columns, width] -> a map [n, rows, columns, width].
     func map(_ tokens: Tensor) throws -> Tensor {
         try tokens.reshaped(to: [tokens.shape[0], grid.rows, grid.columns, tokens.shape[2]])
     }
 
-    /// Tokens [n, rows x columns, patch x patch x outputs] -> images, see `PatchGrid.images`.
-    func images(_ tokens: Tensor) throws -> Tensor { try grid.images(tokens) }
+    /// Tokens [n, rows x columns, patch x patch x outputs] -> images shaped as `x`, see `PatchGrid.images`.
+    func images(_ tokens: Tensor, like x: Tensor) throws -> Tensor { try grid(of: x).images(tokens) }
 
-    /// The positions of the image's patches: [1, rows x columns, width].
-    private func middle() throws -> Tensor {
+    /// The positions of the patches of a grid: [1, rows x columns, width].
+    private func middle(_ grid: PatchGrid) throws -> Tensor {
         if table == (grid.rows, grid.columns) { return positions.tensor }
         let width = positions.shape[2]
         let top = (table.rows - grid.rows) / 2

@@ -122,7 +122,7 @@ package final class DiT: ConfiguredNetwork<DiT.Configuration> {
             let conditioning = index < blocks.count - configuration.decoupled ? start : end
             h = try block("blocks.\(index)", part, h, conditioning) { [try part($0[0], $0[1])] }[0]
         }
-        return try named("final_layer") { try patches.images(last(h, end)) }
+        return try named("final_layer") { try patches.images(last(h, end), like: x) }
     }
 }
 

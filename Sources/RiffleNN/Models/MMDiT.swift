@@ -10,6 +10,8 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
     package struct Configuration: NetworkConfiguration {
         /// [height, width, channels]; "in_channels" and "out_channels" are the same for a velocity.
         package var image: Shape
+        /// Whether images of other sizes are taken, too, as far as the table of positions reaches.
+        package var anySize = false
         /// Pixels along the side of a patch, "patch_size".
         package var patch = 2
         /// Blocks, "num_layers".
@@ -135,6 +137,22 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
         return "\(c.image), patch \(c.patch), \(c.headCount) heads of \(c.headChannels), depth \(c.depth)"
     }
 
+    package override var sampleShape: Shape? { configuration.anySize ? nil : configuration.image }
+
+    /// Checks a batch where images may have any size.
+    private func check(_ x: Tensor) throws {
+        let c = configuration, side = c.patch * c.table
+        let isTaken =
+            x.rank == 4 && x.shape[3] == c.image[2]
+            && x.shape.sizes[1...2].allSatisfy { $0 > 0 && $0 % c.patch == 0 && $0 <= side }
+        guard isTaken else {
+            throw RiffleError(
+                kind,
+                "a batch must be [n, height, width, \(c.image[2])], sides in multiples of \(c.patch) up to \(side) "
+                    + "(x \(x.shape))")
+        }
+    }
+
     package override var children: [(name: String, module: Module)] {
         patches.children + head.children
             + [
@@ -145,6 +163,7 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
     package override var ownBuffers: [NamedParameter] { patches.buffers }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {
+        if configuration.anySize { try check(x) }
         let (start, end) = try head.ofBlocks(times, condition)
         guard let text = condition?.tensors.first else { throw RiffleError("mmdit", "a text is needed") }
         var h = try named("pos_embed") { try patches.tokens(x) }
@@ -157,7 +176,7 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
             h = streams[0]
             if streams.count > 1 { context = streams[1] }
         }
-        let images = try named("proj_out") { try patches.images(last(norm(h, end))) }
+        let images = try named("proj_out") { try patches.images(last(norm(h, end)), like: x) }
         return configuration.timeOfNoise ? try -images : images
     }
 }
@@ -169,6 +188,9 @@ extension MMDiT {
             Option(
                 "image", \.image, .list(.integer(1...65536)),
                 "{ height, width, channels }, in practice of latents (in_channels = out_channels)", isRequired: true),
+            Option(
+                "any_size", \.anySize, .boolean,
+                "whether images of other sizes are taken, too, as far as the table of positions reaches"),
             Option("patch", \.patch, .integer(1...65536), "pixels along the side of a patch (patch_size)"),
             Option("depth", \.depth, .integer(1...1000), "blocks (num_layers)"),
             Option(

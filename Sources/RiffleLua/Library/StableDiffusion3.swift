@@ -1,0 +1,82 @@
+import RiffleIO
+import RiffleNN
+import RifflePipelines
+import RiffleTensor
+
+/// Published text-to-image models in the folders that diffusers writes.
+enum StableDiffusion3Library {
+    private static let side: ArgumentType = .integer(1...1_000_000)
+
+    static let functions: [Function] = [
+        Function(
+            "sd3", [Argument("folder", .string, "with model_index.json, as diffusers' save_pretrained writes it")],
+            Doc(
+                "Opens Stable Diffusion 3 or 3.5 as diffusers has it. Parts are checked, and read when they are "
+                    + "needed; print says what they take.",
+                source: "Esser et al. 2024, 2403.03206")
+        ) { [.object(try StableDiffusion3(folder: $0.string("folder")))] }
+    ]
+
+    static let classes: [ObjectClass] = [
+        ObjectClass(
+            "stable_diffusion_3", StableDiffusion3.self,
+            Doc(
+                "A text-to-image model in a folder: labels of texts, a network for flow.ode, pictures of latents."
+            ),
+            methods: [
+                Method(
+                    "encode", [Argument("texts", .list(.string), "in UTF-8, a list or one")],
+                    Doc(
+                        "Labels of texts for the network. Encoders are read, used and let go, T5 a layer at a time.",
+                        shapes: "-> { tokens [n, 333, width], summary [n, width] }")
+                ) { model, arguments in
+                    [.list(try model.encode(arguments.strings("texts")).tensors.map(Value.tensor))]
+                },
+                Method(
+                    "latents",
+                    [
+                        Argument("n", .integer(1...1 << 30)), Argument("height", side, "in pixels"),
+                        Argument("width", side, "in pixels"),
+                    ],
+                    Doc("The shape of n pictures' latents, as numbers for riffle.randn: n, height, width, channels.")
+                ) { model, arguments in
+                    try model.latents(
+                        arguments.integer("n"), height: arguments.integer("height"), width: arguments.integer("width")
+                    ).sizes.map(Value.integer)
+                },
+                Method(
+                    "decode",
+                    [
+                        Argument("latents", .tensor, "[n, height, width, channels]"),
+                        Argument(
+                            "tile", .integer(4...65536), "see autoencoder:decode; all at once when not given",
+                            default: .none),
+                    ],
+                    Doc("Pictures of latents, clamped to -1 to 1.", shapes: "-> [n, height, width, 3]")
+                ) { model, arguments in
+                    [.tensor(try model.decode(arguments.tensor("latents"), tile: arguments.optionalInteger("tile")))]
+                },
+                Method(
+                    "save", [Argument("path", .string, "of the new folder")],
+                    Doc(
+                        "Writes a folder that diffusers loads, with the network as it is now, whole or not at all."
+                    )
+                ) { model, arguments in
+                    try model.save(to: arguments.string("path"))
+                    return []
+                },
+            ],
+            properties: [
+                Property(
+                    "network", .object("network"), "The velocity, conditioned on texts; read at first use.",
+                    get: { .object(try $0.network()) }),
+                Property(
+                    "autoencoder", .object("autoencoder"), "Between pictures and latents; read at first use.",
+                    get: { .object(try $0.autoencoder()) }),
+                Property(
+                    "shift", .positive, "What flow.shifted_times takes, by the folder's scheduler.",
+                    get: { .number($0.shift) }),
+            ],
+            describe: { $0.description })
+    ]
+}

@@ -1,0 +1,70 @@
+import Foundation
+import RiffleIO
+import RiffleNN
+import RiffleTensor
+
+/// The folder written again, so that diffusers loads it.
+extension StableDiffusion3 {
+    /// Copies the folder, with the network's numbers as they are now; whole or not at all, over an older pipeline.
+    ///
+    /// A network that was not read yet is copied as its files are; one that was read is written as float32.
+    /// - Throws: `RiffleError` where something else is at the path, or the folder cannot be written.
+    package func save(to path: String) throws {
+        let target = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        let isThere = fileExists(target)
+        guard !isThere || fileExists("\(target)/model_index.json") else {
+            throw RiffleError("save", "'\(target)' is there, and no pipeline that could be replaced")
+        }
+        guard !isThere || realPath(target) != realPath(folder) else {
+            throw RiffleError("save", "'\(target)' is the folder that is read from; save to another one")
+        }
+        let draft = "\(target).\(getpid()).part", older = "\(target).\(getpid()).older"
+        defer { for path in [draft, older] { try? FileManager.default.removeItem(atPath: path) } }
+        try writing(target) {
+            try? FileManager.default.removeItem(atPath: draft)
+            try FileManager.default.createDirectory(atPath: draft, withIntermediateDirectories: false)
+            try copyParts(to: draft)
+        }
+        if let loadedNetwork { try write(loadedNetwork, to: "\(draft)/transformer") }
+        try writing(target) {
+            if isThere { try FileManager.default.moveItem(atPath: target, toPath: older) }
+            do { try FileManager.default.moveItem(atPath: draft, toPath: target) } catch {
+                if isThere { try? FileManager.default.moveItem(atPath: older, toPath: target) }
+                throw error
+            }
+        }
+    }
+
+    /// All that belongs to the pipeline, but the weights of a network that was read.
+    private func copyParts(to draft: String) throws {
+        let parts = [
+            "model_index.json", "scheduler", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "vae",
+        ]
+        let longs = long == nil ? [] : ["tokenizer_3", "text_encoder_3"]
+        for name in parts + longs + (loadedNetwork == nil ? ["transformer"] : []) {
+            // Folders from a cache have links.
+            let source = URL(fileURLWithPath: "\(folder)/\(name)").resolvingSymlinksInPath()
+            try FileManager.default.copyItem(at: source, to: URL(fileURLWithPath: "\(draft)/\(name)"))
+        }
+    }
+
+    private func write(_ network: MMDiT, to part: String) throws {
+        try writing(part) {
+            try FileManager.default.createDirectory(atPath: part, withIntermediateDirectories: false)
+            try FileManager.default.copyItem(
+                atPath: "\(folder)/transformer/config.json", toPath: "\(part)/config.json")
+        }
+        try SafeTensors.write(
+            network.state().map { ($0.name, $0.tensor) }, metadata: ["format": "pt"],
+            to: "\(part)/\(Self.weights).safetensors")
+    }
+
+    private func realPath(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().path }
+
+    /// Runs `body`; what Foundation throws becomes an error that names the folder.
+    private func writing(_ path: String, _ body: () throws -> Void) throws {
+        do { try body() } catch let error as RiffleError { throw error } catch {
+            throw RiffleError("save", "cannot write '\(path)': \(error.localizedDescription)")
+        }
+    }
+}

@@ -1,0 +1,145 @@
+import RiffleIO
+import RiffleNN
+import RiffleTensor
+import RiffleText
+
+/// A text-to-image model of the family of Stable Diffusion 3 (Esser et al. 2024), in a folder as diffusers'
+/// StableDiffusion3Pipeline writes it.
+///
+/// Opening reads configurations, vocabularies and the headers of weights, and holds each part to the others; numbers
+/// are read when they are needed. Encoders leave memory after each use; the network and the autoencoder stay.
+package final class StableDiffusion3 {
+    package let folder: String
+    /// By which times are moved to the noise, 1 for none.
+    package let shift: Double
+    let tokenizers: [CLIPTokenizer]
+    let encoders: [StoredPart<CLIPText>]
+    /// T5, which published folders may do without.
+    let long: (tokenizer: T5Tokenizer, encoder: StoredPart<T5Encoder>)?
+    let transformer: StoredPart<MMDiT>
+    let decoder: StoredPart<PictureAutoencoder>
+    var loadedNetwork: MMDiT?
+    private var loadedAutoencoder: PictureAutoencoder?
+
+    /// Tokens that T5 is given, "max_sequence_length".
+    static let longLength = 256
+    static let weights = "diffusion_pytorch_model"
+
+    /// - Throws: `RiffleError` that names the file, and what is missing, not known, or does not fit.
+    package init(folder path: String) throws {
+        let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        let index = try PipelineIndex(folder: folder, pipeline: "StableDiffusion3Pipeline")
+        try index.checkParts([
+            "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3", "text_encoder", "text_encoder_2",
+            "text_encoder_3", "transformer", "vae",
+        ])
+        self.folder = folder
+        shift = try RifflePipelines.shift(
+            ofScheduler: index.folder(of: "scheduler", "FlowMatchEulerDiscreteScheduler"))
+        encoders = try ["text_encoder", "text_encoder_2"].map {
+            try StoredPart(
+                index.folder(of: $0, "CLIPTextModelWithProjection"), file: "model",
+                CLIPText.Configuration.init, CLIPText.init)
+        }
+        tokenizers = try zip(["tokenizer", "tokenizer_2"], encoders).map { part, encoder in
+            let folder = try index.folder(of: part, "CLIPTokenizer", "CLIPTokenizerFast")
+            let tokenizer = try CLIPTokenizer(path: folder, length: encoder.form.configuration.length)
+            try Self.check(tokenizer, folder, encoder, spare: 0)
+            return tokenizer
+        }
+        long = try Self.long(index)
+        transformer = try StoredPart(
+            index.folder(of: "transformer", "SD3Transformer2DModel"), file: Self.weights,
+            MMDiT.Configuration.init, MMDiT.init)
+        decoder = try StoredPart(
+            index.folder(of: "vae", "AutoencoderKL", "AutoencoderTiny"), file: Self.weights,
+            PictureAutoencoder.described)
+        try checkWidths()
+    }
+
+    private static func long(_ index: PipelineIndex) throws -> (T5Tokenizer, StoredPart<T5Encoder>)? {
+        guard index.has("text_encoder_3") else { return nil }
+        let encoder = try StoredPart(
+            index.folder(of: "text_encoder_3", "T5EncoderModel"), file: "model", T5Encoder.Configuration.init,
+            T5Encoder.init)
+        let folder = try index.folder(of: "tokenizer_3", "T5Tokenizer", "T5TokenizerFast")
+        let tokenizer = try T5Tokenizer(path: folder, length: longLength)
+        // Tables of T5 have a multiple of 128 rows.
+        try check(tokenizer, folder, encoder, spare: 127)
+        return (tokenizer, encoder)
+    }
+
+    /// - Parameter spare: how many rows of the encoder's table may belong to no token.
+    private static func check(
+        _ tokenizer: Tokenizer, _ folder: String, _ encoder: StoredPart<some TextEncoder>, spare: Int
+    ) throws {
+        let rows = encoder.form.vocabulary
+        guard (tokenizer.size...tokenizer.size + spare).contains(rows) else {
+            throw RiffleError(
+                "",
+                "the vocabulary in '\(folder)' has \(tokenizer.size) tokens, and the encoder in '\(encoder.weights)' "
+                    + "knows \(rows)")
+        }
+    }
+
+    /// Makes sure that what one part gives is what another one takes.
+    private func checkWidths() throws {
+        let c = transformer.form.configuration
+        let words = encoders.map(\.form.tokenWidth).reduce(0, +)
+        let summary = encoders.map { $0.form.summaryWidth ?? 0 }.reduce(0, +)
+        func expect(_ isRight: Bool, _ message: String) throws {
+            if !isRight { throw RiffleError("", "the parts in '\(folder)' do not fit: \(message)") }
+        }
+        try expect(
+            summary == c.summaryWidth,
+            "the encoders' summaries are \(summary) wide, pooled_projection_dim is \(c.summaryWidth)")
+        try expect(
+            words <= c.tokenWidth, "the encoders' tokens are \(words) wide, joint_attention_dim is \(c.tokenWidth)")
+        if let width = long?.encoder.form.tokenWidth {
+            try expect(width == c.tokenWidth, "T5's tokens are \(width) wide, joint_attention_dim is \(c.tokenWidth)")
+        }
+        let latents = decoder.form.latentChannels
+        try expect(
+            latents == c.image[2], "the autoencoder has latents of \(latents) channels, the transformer \(c.image[2])")
+    }
+
+    // MARK: - Parts
+
+    /// The velocity, read at first use.
+    package func network() throws -> MMDiT {
+        if let loadedNetwork { return loadedNetwork }
+        let network = try transformer.loaded()
+        loadedNetwork = network
+        return network
+    }
+
+    /// Read at first use.
+    package func autoencoder() throws -> PictureAutoencoder {
+        if let loadedAutoencoder { return loadedAutoencoder }
+        let autoencoder = try decoder.loaded()
+        loadedAutoencoder = autoencoder
+        return autoencoder
+    }
+}
+
+extension StableDiffusion3: CustomStringConvertible {
+    package var description: String {
+        let names = ["text_encoder", "text_encoder_2"]
+        var lines = ["stable diffusion 3 in '\(folder)', shift \(riffleFormat(shift))"]
+        lines += zip(names, encoders).map { "\($0): \($1.line)" }
+        lines.append("text_encoder_3: " + (long.map { "\($0.encoder.line), read a layer at a time" } ?? "none, zeros"))
+        lines += ["transformer: \(transformer.line)", "vae: \(decoder.line)"]
+        let encoding = readable(bytes: max(encoders.map(\.bytes).max() ?? 0, long.map { $0.encoder.mostAtOnce } ?? 0))
+        lines.append(
+            "needs, beside activations: \(encoding) while texts are encoded, \(readable(bytes: transformer.bytes)) for "
+                + "the network, \(readable(bytes: decoder.bytes)) for the autoencoder")
+        return lines.joined(separator: "\n  ")
+    }
+}
+
+extension StoredPart<T5Encoder> {
+    /// The bytes of the table of words, or of a layer.
+    fileprivate var mostAtOnce: Int {
+        max(bytes { $0 == "shared.weight" }, bytes { $0.hasPrefix("encoder.block.0.") })
+    }
+}

@@ -1,0 +1,73 @@
+import RiffleIO
+import RiffleNN
+import RiffleTensor
+
+/// A network of a pipeline that is known by its configuration and the headers of its files, and whose numbers are read
+/// when it is needed.
+struct StoredPart<Part: Module> {
+    /// The network without its numbers.
+    let form: Part
+    /// The file of weights, or the index of several.
+    let weights: String
+    let shapes: [String: Shape]
+    private let types: Set<String>
+    private let make: () throws -> Part
+
+    /// - Parameters:
+    ///   - file: of weights, without its ending.
+    ///   - make: makes the network that the folder's config.json describes.
+    /// - Throws: `RiffleError` that names what is missing, not known, or does not fit.
+    init(_ folder: String, file: String, _ make: @escaping (Value, String) throws -> Part) throws {
+        let path = "\(folder)/config.json"
+        guard fileExists(path) else { throw RiffleError("", "'\(folder)' has no config.json, which says what it is") }
+        let config = try JSON.read(path)
+        self.make = { try withoutNumbers { try make(config, path) } }
+        form = try self.make()
+        weights = try weightsFile(in: folder, file)
+        let opened = try TensorFile(weights)
+        try opened.requireTensorsAlone()
+        shapes = Dictionary(uniqueKeysWithValues: opened.entries.map { ($0.name, $0.shape) })
+        types = Set(opened.entries.map(\.type.word))
+        do { try form.checkNames(shapes, strict: true) } catch let error as RiffleError {
+            throw RiffleError("", "'\(weights)' does not fit '\(path)': \(error.message)")
+        }
+    }
+
+    /// The bytes that its numbers take in memory, where all are float32.
+    var bytes: Int { bytes { _ in true } }
+
+    func bytes(where isMeant: (String) -> Bool) -> Int {
+        shapes.reduce(0) { $0 + (isMeant($1.key) ? 4 * $1.value.count : 0) }
+    }
+
+    /// The network with its numbers. Nothing but the network and the tensor that is being read is in memory.
+    /// - Throws: `RiffleError` of kind `outOfMemory` before anything is read, where it does not fit.
+    func loaded() throws -> Part {
+        do { try Memory.check(bytes) } catch let error as RiffleError {
+            throw RiffleError("", "'\(weights)' takes \(readable(bytes: bytes)): \(error.message)", kind: error.kind)
+        }
+        let network = try make()
+        try network.load(from: weights)
+        return network
+    }
+
+    /// Kind, sizes and numbers, in a line.
+    var line: String {
+        let files = types.sorted().joined(separator: " and ")
+        return "\(form.kind) \(form.summary), \(readable(bytes: bytes)) in memory, \(files) in files"
+    }
+}
+
+extension StoredPart {
+    /// - Parameter configured: reads a network's configuration.
+    init<Configuration>(
+        _ folder: String, file: String, _ configured: @escaping (inout ConfigTable) throws -> Configuration,
+        _ make: @escaping (Configuration) throws -> Part
+    ) throws {
+        try self.init(folder, file: file) { config, path in
+            var table = try ConfigTable(config, named: path)
+            let configuration = try configured(&table)
+            do { return try make(configuration) } catch let error as RiffleError { throw table.error(error.message) }
+        }
+    }
+}
