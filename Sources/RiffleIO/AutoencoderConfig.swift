@@ -29,7 +29,7 @@ extension PictureAutoencoder {
         let path = "\(folder)/config.json"
         guard fileExists(path) else { throw RiffleError("", "'\(folder)' has no config.json, which says what it is") }
         let autoencoder = try described(by: JSON.read(path), named: path)
-        try autoencoder.load(from: weightsFile(in: folder, "diffusion_pytorch_model"))
+        try autoencoder.load(from: WeightsLibrary.diffusers.file(in: folder))
         return autoencoder
     }
 

@@ -26,10 +26,10 @@ extension MMDiT.Configuration {
     init(_ table: inout ConfigTable) throws {
         try table.expectKind("_class_name", "SD3Transformer2DModel")
         let side = try table.integer("sample_size", sizes, usual: 128)
-        let channels = try table.integer("in_channels", sizes, usual: 16)
+        let channels = try table.integer("in_channels", 1...65536, usual: 16)
         self.init(image: [side, side, channels])
         anySize = true
-        patch = try table.integer("patch_size", sizes, usual: 2)
+        patch = try table.integer("patch_size", 1...256, usual: 2)
         depth = try table.integer("num_layers", 1...1000, usual: 18)
         let heads = try table.integer("num_attention_heads", 1...1024, usual: 18)
         self.heads = heads
@@ -98,7 +98,7 @@ extension T5Encoder.Configuration {
     }
 }
 
-/// The shift of a FlowMatchEulerDiscreteScheduler, by which times are moved to the noise.
+/// The shift of a FlowMatchEulerDiscreteScheduler, by which times lie nearer to the noise.
 func shift(ofScheduler folder: String) throws -> Double {
     let path = "\(folder)/scheduler_config.json"
     guard fileExists(path) else { throw RiffleError("", "'\(folder)' has no scheduler_config.json") }

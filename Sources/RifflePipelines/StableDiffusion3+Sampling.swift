@@ -33,6 +33,9 @@ extension StableDiffusion3 {
             tokenizer.encode(texts).ids, encoder.form.configuration, shapes: encoder.shapes, tensor: file.tensor)
     }
 
+    /// What CLIP takes of each text that is too long for it; nil for those that fit.
+    package func cuts(_ texts: [String]) throws -> [String?] { try tokenizers[0].encode(texts).cuts }
+
     /// The shape of the latents of n pictures.
     /// - Parameters:
     ///   - height: in pixels, as the width.

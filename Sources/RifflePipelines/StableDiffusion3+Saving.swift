@@ -56,7 +56,7 @@ extension StableDiffusion3 {
         }
         try SafeTensors.write(
             network.state().map { ($0.name, $0.tensor) }, metadata: ["format": "pt"],
-            to: "\(part)/\(Self.weights).safetensors")
+            to: "\(part)/diffusion_pytorch_model.safetensors")
     }
 
     private func realPath(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().path }

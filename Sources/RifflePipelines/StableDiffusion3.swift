@@ -10,7 +10,7 @@ import RiffleText
 /// are read when they are needed. Encoders leave memory after each use; the network and the autoencoder stay.
 package final class StableDiffusion3 {
     package let folder: String
-    /// By which times are moved to the noise, 1 for none.
+    /// By which times lie nearer to the noise, 1 for none.
     package let shift: Double
     let tokenizers: [CLIPTokenizer]
     let encoders: [StoredPart<CLIPText>]
@@ -23,7 +23,6 @@ package final class StableDiffusion3 {
 
     /// Tokens that T5 is given, "max_sequence_length".
     static let longLength = 256
-    static let weights = "diffusion_pytorch_model"
 
     /// - Throws: `RiffleError` that names the file, and what is missing, not known, or does not fit.
     package init(folder path: String) throws {
@@ -38,7 +37,7 @@ package final class StableDiffusion3 {
             ofScheduler: index.folder(of: "scheduler", "FlowMatchEulerDiscreteScheduler"))
         encoders = try ["text_encoder", "text_encoder_2"].map {
             try StoredPart(
-                index.folder(of: $0, "CLIPTextModelWithProjection"), file: "model",
+                index.folder(of: $0, "CLIPTextModelWithProjection"), of: .transformers,
                 CLIPText.Configuration.init, CLIPText.init)
         }
         tokenizers = try zip(["tokenizer", "tokenizer_2"], encoders).map { part, encoder in
@@ -49,10 +48,10 @@ package final class StableDiffusion3 {
         }
         long = try Self.long(index)
         transformer = try StoredPart(
-            index.folder(of: "transformer", "SD3Transformer2DModel"), file: Self.weights,
+            index.folder(of: "transformer", "SD3Transformer2DModel"), of: .diffusers,
             MMDiT.Configuration.init, MMDiT.init)
         decoder = try StoredPart(
-            index.folder(of: "vae", "AutoencoderKL", "AutoencoderTiny"), file: Self.weights,
+            index.folder(of: "vae", "AutoencoderKL", "AutoencoderTiny"), of: .diffusers,
             PictureAutoencoder.described)
         try checkWidths()
     }
@@ -60,7 +59,7 @@ package final class StableDiffusion3 {
     private static func long(_ index: PipelineIndex) throws -> (T5Tokenizer, StoredPart<T5Encoder>)? {
         guard index.has("text_encoder_3") else { return nil }
         let encoder = try StoredPart(
-            index.folder(of: "text_encoder_3", "T5EncoderModel"), file: "model", T5Encoder.Configuration.init,
+            index.folder(of: "text_encoder_3", "T5EncoderModel"), of: .transformers, T5Encoder.Configuration.init,
             T5Encoder.init)
         let folder = try index.folder(of: "tokenizer_3", "T5Tokenizer", "T5TokenizerFast")
         let tokenizer = try T5Tokenizer(path: folder, length: longLength)

@@ -14,16 +14,16 @@ struct StoredPart<Part: Module> {
     private let make: () throws -> Part
 
     /// - Parameters:
-    ///   - file: of weights, without its ending.
+    ///   - library: the one that wrote the folder.
     ///   - make: makes the network that the folder's config.json describes.
     /// - Throws: `RiffleError` that names what is missing, not known, or does not fit.
-    init(_ folder: String, file: String, _ make: @escaping (Value, String) throws -> Part) throws {
+    init(_ folder: String, of library: WeightsLibrary, _ make: @escaping (Value, String) throws -> Part) throws {
         let path = "\(folder)/config.json"
         guard fileExists(path) else { throw RiffleError("", "'\(folder)' has no config.json, which says what it is") }
         let config = try JSON.read(path)
         self.make = { try withoutNumbers { try make(config, path) } }
         form = try self.make()
-        weights = try weightsFile(in: folder, file)
+        weights = try library.file(in: folder)
         let opened = try TensorFile(weights)
         try opened.requireTensorsAlone()
         shapes = Dictionary(uniqueKeysWithValues: opened.entries.map { ($0.name, $0.shape) })
@@ -61,10 +61,11 @@ struct StoredPart<Part: Module> {
 extension StoredPart {
     /// - Parameter configured: reads a network's configuration.
     init<Configuration>(
-        _ folder: String, file: String, _ configured: @escaping (inout ConfigTable) throws -> Configuration,
+        _ folder: String, of library: WeightsLibrary,
+        _ configured: @escaping (inout ConfigTable) throws -> Configuration,
         _ make: @escaping (Configuration) throws -> Part
     ) throws {
-        try self.init(folder, file: file) { config, path in
+        try self.init(folder, of: library) { config, path in
             var table = try ConfigTable(config, named: path)
             let configuration = try configured(&table)
             do { return try make(configuration) } catch let error as RiffleError { throw table.error(error.message) }

@@ -170,6 +170,10 @@ import Testing
         let model = try StableDiffusion3(folder: fixture("sd3"))
         #expect(message { _ = try model.latents(1, height: 16, width: 18) }.contains("multiple of 4 up to 64"))
         #expect(message { _ = try model.latents(1, height: 68, width: 16) }.contains("height must be"))
+        #expect(
+            try model.cuts(["red", String(repeating: "a car ", count: 60)]).map { $0?.hasPrefix("a car") } == [
+                nil, true,
+            ])
         #expect(message { _ = try model.encode([]) }.contains("at least one text"))
         let text = try model.encode([""]).tensors
         for shape in [[1, 7, 8, 4], [1, 8, 34, 4], [1, 8, 8, 16]] as [Shape] {

@@ -33,6 +33,12 @@ enum StableDiffusion3Library {
                     [.list(try model.encode(arguments.strings("texts")).tensors.map(Value.tensor))]
                 },
                 Method(
+                    "cuts", [Argument("texts", .list(.string), "in UTF-8, a list or one")],
+                    Doc(
+                        "A list of what both CLIPs take of each text that is too long, and false for those that fit; "
+                            + "T5 takes 256 tokens.")
+                ) { [.list(try $0.cuts($1.strings("texts")).map { $0.map(Value.string) ?? .boolean(false) })] },
+                Method(
                     "latents",
                     [
                         Argument("n", .integer(1...1 << 30)), Argument("height", side, "in pixels"),
