@@ -32,6 +32,9 @@ struct PipelineIndex {
         self.classes = classes
     }
 
+    /// The names of all parts.
+    var parts: [String] { classes.keys.sorted() }
+
     func has(_ part: String) -> Bool { classes[part] != nil }
 
     /// The folder of a part.
@@ -52,7 +55,7 @@ struct PipelineIndex {
 
     /// - Throws: `RiffleError` that names a part beside those that are read.
     func checkParts(_ known: Set<String>) throws {
-        if let odd = classes.keys.sorted().first(where: { !known.contains($0) }) {
+        if let odd = parts.first(where: { !known.contains($0) }) {
             throw RiffleError("", "'\(path)': the part \(odd), a \(classes[odd] ?? ""), is not known here")
         }
     }

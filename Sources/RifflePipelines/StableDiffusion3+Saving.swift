@@ -37,15 +37,19 @@ extension StableDiffusion3 {
 
     /// All that belongs to the pipeline, but the weights of a network that was read.
     private func copyParts(to draft: String) throws {
-        let parts = [
-            "model_index.json", "scheduler", "tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2", "vae",
-        ]
-        let longs = long == nil ? [] : ["tokenizer_3", "text_encoder_3"]
-        for name in parts + longs + (loadedNetwork == nil ? ["transformer"] : []) {
-            // Folders from a cache have links.
-            let source = URL(fileURLWithPath: "\(folder)/\(name)").resolvingSymlinksInPath()
-            try FileManager.default.copyItem(at: source, to: URL(fileURLWithPath: "\(draft)/\(name)"))
+        try copy("model_index.json", to: draft)
+        for part in parts where part != "transformer" || loadedNetwork == nil {
+            try FileManager.default.createDirectory(atPath: "\(draft)/\(part)", withIntermediateDirectories: false)
+            for name in try namesInFolder("\(folder)/\(part)") where !name.hasPrefix(".") {
+                try copy("\(part)/\(name)", to: draft)
+            }
         }
+    }
+
+    /// A file of the folder, which may be a link to a cache.
+    private func copy(_ name: String, to draft: String) throws {
+        let source = URL(fileURLWithPath: "\(folder)/\(name)").resolvingSymlinksInPath()
+        try FileManager.default.copyItem(at: source, to: URL(fileURLWithPath: "\(draft)/\(name)"))
     }
 
     private func write(_ network: MMDiT, to part: String) throws {

@@ -12,6 +12,8 @@ package final class StableDiffusion3 {
     package let folder: String
     /// By which times lie nearer to the noise, 1 for none.
     package let shift: Double
+    /// The folders inside that the pipeline lists.
+    let parts: [String]
     let tokenizers: [CLIPTokenizer]
     let encoders: [StoredPart<CLIPText>]
     /// T5, which published folders may do without.
@@ -33,6 +35,7 @@ package final class StableDiffusion3 {
             "text_encoder_3", "transformer", "vae",
         ])
         self.folder = folder
+        parts = index.parts
         shift = try RifflePipelines.shift(
             ofScheduler: index.folder(of: "scheduler", "FlowMatchEulerDiscreteScheduler"))
         encoders = try ["text_encoder", "text_encoder_2"].map {

@@ -55,12 +55,15 @@ import Testing
     }
 
     /// A folder that is written has the picture of the one that was read, whether its network was read or not, and
-    /// takes an older one's place; nothing else is left.
+    /// takes an older one's place; files are copied where a cache has links, and nothing else is left.
     @Test(arguments: [false, true]) func foldersWrittenAgainGiveTheSame(isRead: Bool) throws {
-        let model = try StableDiffusion3(folder: fixture("sd3")), path = scratch("saved")
+        let folder = try copy(), path = scratch("saved"), link = "vae/diffusion_pytorch_model.safetensors"
+        try FileManager.default.moveItem(atPath: "\(folder)/\(link)", toPath: "\(folder)/blob")
+        try FileManager.default.createSymbolicLink(atPath: "\(folder)/\(link)", withDestinationPath: "../blob")
+        let model = try StableDiffusion3(folder: folder)
         if isRead { _ = try model.network() }
         for _ in 0..<2 { try model.save(to: path) }
-        #expect(scratch.names == ["saved"])
+        #expect(scratch.names == [URL(fileURLWithPath: folder).lastPathComponent, "saved"].sorted())
         let saved = try StableDiffusion3(folder: path)
         #expect(try picture(saved).pictures.doubles() == picture(model).pictures.doubles())
         #expect(message { try saved.save(to: path + "/") }.contains("is the folder that is read from"))
@@ -94,6 +97,9 @@ import Testing
         let model = try StableDiffusion3(folder: folder)
         let condition = try model.encode([#require(reference.metadata["prompt"])])
         #expect(try difference(some(condition.tensors[0], step: 8), "without") < 1e-5)
+        // Its tokenizer is listed all the same.
+        try model.save(to: scratch("saved"))
+        #expect(fileExists(scratch("saved/tokenizer_3")) && !fileExists(scratch("saved/text_encoder_3")))
     }
 
     /// Stable Diffusion 3 has neither norms of queries and keys nor dual layers; the weights say so when they differ.
