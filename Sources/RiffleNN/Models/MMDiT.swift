@@ -133,8 +133,8 @@ package final class MMDiT: ConfiguredNetwork<MMDiT.Configuration> {
     package override func map(ofBlock value: Tensor) throws -> Tensor { try patches.map(value) }
     package override var kind: String { "mmdit" }
     package override var sizes: String {
-        let c = configuration
-        return "\(c.image), patch \(c.patch), \(c.headCount) heads of \(c.headChannels), depth \(c.depth)"
+        let c = configuration, others = c.anySize ? " and other sizes" : ""
+        return "\(c.image)\(others), patch \(c.patch), \(c.headCount) heads of \(c.headChannels), depth \(c.depth)"
     }
 
     package override var sampleShape: Shape? { configuration.anySize ? nil : configuration.image }
