@@ -1,7 +1,8 @@
 -- Words to pictures from nothing: an MM-DiT learns with its text encoder to draw coloured forms from captions, and is
 -- distilled to one evaluation by FGM and to 1, 2 and 4 by ITVM, each with the guidance of the teacher inside. Prints the
 -- shapes score of captions that no training saw, by GenEval's kinds, and draws text_to_image.png, a row for each model.
--- Takes about an hour on two cores, a few minutes with --quick. Stopped, it goes on from its last checkpoint.
+-- Takes about an hour on two cores, by the time of its steps, and a few minutes with --quick. Stopped, it goes on from
+-- its last checkpoint.
 local riffle = require "riffle"
 local nn, flow, optim, data, text, image = riffle.nn, riffle.flow, riffle.optim, riffle.data, riffle.text, riffle.image
 
