@@ -26,9 +26,8 @@ extension PictureAutoencoder {
     /// The autoencoder in a folder as diffusers writes it: config.json, and the weights beside it.
     /// - Throws: `RiffleError` that names what is missing, not known, or does not fit.
     package static func open(folder: String) throws -> PictureAutoencoder {
-        let path = "\(folder)/config.json"
-        guard fileExists(path) else { throw RiffleError("", "'\(folder)' has no config.json, which says what it is") }
-        let autoencoder = try described(by: JSON.read(path), named: path)
+        let (config, path) = try ConfigTable.config(in: folder)
+        let autoencoder = try described(by: config, named: path)
         try autoencoder.load(from: WeightsLibrary.diffusers.file(in: folder))
         return autoencoder
     }

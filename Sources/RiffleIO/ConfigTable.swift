@@ -15,6 +15,14 @@ package struct ConfigTable {
         (self.path, self.table) = (path, table)
     }
 
+    /// What a folder's config.json says, and the path of that file.
+    /// - Throws: `RiffleError` where the folder has none.
+    package static func config(in folder: String) throws -> (value: Value, path: String) {
+        let path = "\(folder)/config.json"
+        guard fileExists(path) else { throw RiffleError("", "'\(folder)' has no config.json, which says what it is") }
+        return (try JSON.read(path), path)
+    }
+
     package func error(_ message: String) -> RiffleError { RiffleError("", "'\(path)': \(message)") }
 
     /// A key's value; nil where it is missing or null.
@@ -27,7 +35,7 @@ package struct ConfigTable {
     /// A value of the kind that `read` knows.
     private mutating func read<Result>(_ key: String, _ kind: String, _ read: (Value) -> Result?) throws -> Result? {
         guard let value = value(key) else { return nil }
-        guard let result = read(value) else { throw error("\(key) must be \(kind), got \(Self.text(value))") }
+        guard let result = read(value) else { throw try error("\(key) must be \(kind), got \(JSON.text(value))") }
         return result
     }
 
@@ -68,9 +76,9 @@ package struct ConfigTable {
     /// - Throws: `RiffleError` where it has another one.
     package mutating func expect(_ key: String, _ wanted: Value...) throws {
         guard let value = value(key) else { return }
-        let texts = wanted.map(Self.text)
-        guard texts.contains(Self.text(value)) else {
-            throw error("\(key) is \(Self.text(value)), and networks with \(texts[0]) alone are known here")
+        let texts = try wanted.map { try JSON.text($0) }, text = try JSON.text(value)
+        guard texts.contains(text) else {
+            throw error("\(key) is \(text), and networks with \(texts[0]) alone are known here")
         }
     }
 
@@ -82,10 +90,8 @@ package struct ConfigTable {
         for (key, value) in table.sorted(by: { $0.key < $1.key }) where !known.contains(key) && !key.hasPrefix("_") {
             switch value {
             case .none, .boolean(false): continue
-            default: throw error("the setting \(key) = \(Self.text(value)) is not known here")
+            default: throw try error("the setting \(key) = \(JSON.text(value)) is not known here")
             }
         }
     }
-
-    private static func text(_ value: Value) -> String { (try? JSON.text(value)) ?? "a value" }
 }

@@ -10,7 +10,7 @@ extension StableDiffusion3 {
     /// A network that was not read yet is copied as its files are; one that was read is written as float32.
     /// - Throws: `RiffleError` where something else is at the path, or the folder cannot be written.
     package func save(to path: String) throws {
-        let target = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        let target = Self.withoutSlash(path)
         let isThere = fileExists(target)
         guard !isThere || fileExists("\(target)/model_index.json") else {
             throw RiffleError("save", "'\(target)' is there, and no pipeline that could be replaced")
@@ -19,13 +19,13 @@ extension StableDiffusion3 {
             throw RiffleError("save", "'\(target)' is the folder that is read from; save to another one")
         }
         let draft = "\(target).\(getpid()).part", older = "\(target).\(getpid()).older"
-        defer { for path in [draft, older] { try? FileManager.default.removeItem(atPath: path) } }
+        defer { try? FileManager.default.removeItem(atPath: draft) }
         try writing(target) {
             try? FileManager.default.removeItem(atPath: draft)
             try FileManager.default.createDirectory(atPath: draft, withIntermediateDirectories: false)
             try copyParts(to: draft)
         }
-        if let loadedNetwork { try write(loadedNetwork, to: "\(draft)/transformer") }
+        if let loadedNetwork { try write(loadedNetwork, to: draft) }
         try writing(target) {
             if isThere { try FileManager.default.moveItem(atPath: target, toPath: older) }
             do { try FileManager.default.moveItem(atPath: draft, toPath: target) } catch {
@@ -33,6 +33,8 @@ extension StableDiffusion3 {
                 throw error
             }
         }
+        // The older pipeline goes last: where it could not be put back, it is the only one.
+        try? FileManager.default.removeItem(atPath: older)
     }
 
     /// All that belongs to the pipeline, but the weights of a network that was read.
@@ -52,11 +54,11 @@ extension StableDiffusion3 {
         try FileManager.default.copyItem(at: source, to: URL(fileURLWithPath: "\(draft)/\(name)"))
     }
 
-    private func write(_ network: MMDiT, to part: String) throws {
+    private func write(_ network: MMDiT, to draft: String) throws {
+        let part = "\(draft)/transformer"
         try writing(part) {
             try FileManager.default.createDirectory(atPath: part, withIntermediateDirectories: false)
-            try FileManager.default.copyItem(
-                atPath: "\(folder)/transformer/config.json", toPath: "\(part)/config.json")
+            try copy("transformer/config.json", to: draft)
         }
         try SafeTensors.write(
             network.state().map { ($0.name, $0.tensor) }, metadata: ["format": "pt"],

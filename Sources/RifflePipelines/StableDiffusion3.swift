@@ -28,7 +28,7 @@ package final class StableDiffusion3 {
 
     /// - Throws: `RiffleError` that names the file, and what is missing, not known, or does not fit.
     package init(folder path: String) throws {
-        let folder = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+        let folder = Self.withoutSlash(path)
         let index = try PipelineIndex(folder: folder, pipeline: "StableDiffusion3Pipeline")
         try index.checkParts([
             "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3", "text_encoder", "text_encoder_2",
@@ -57,6 +57,10 @@ package final class StableDiffusion3 {
             index.folder(of: "vae", "AutoencoderKL", "AutoencoderTiny"), of: .diffusers,
             PictureAutoencoder.described)
         try checkWidths()
+    }
+
+    static func withoutSlash(_ path: String) -> String {
+        path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     }
 
     private static func long(_ index: PipelineIndex) throws -> (T5Tokenizer, StoredPart<T5Encoder>)? {
@@ -131,17 +135,12 @@ extension StableDiffusion3: CustomStringConvertible {
         lines += zip(names, encoders).map { "\($0): \($1.line)" }
         lines.append("text_encoder_3: " + (long.map { "\($0.encoder.line), read a layer at a time" } ?? "none, zeros"))
         lines += ["transformer: \(transformer.line)", "vae: \(decoder.line)"]
-        let encoding = readable(bytes: max(encoders.map(\.bytes).max() ?? 0, long.map { $0.encoder.mostAtOnce } ?? 0))
+        let encoding = readable(
+            bytes: max(
+                encoders.map(\.bytes).max() ?? 0, long.map { 4 * T5Encoder.largestPart(of: $0.encoder.shapes) } ?? 0))
         lines.append(
             "needs, beside activations: \(encoding) while texts are encoded, \(readable(bytes: transformer.bytes)) for "
                 + "the network, \(readable(bytes: decoder.bytes)) for the autoencoder")
         return lines.joined(separator: "\n  ")
-    }
-}
-
-extension StoredPart<T5Encoder> {
-    /// The bytes of the table of words, or of a layer.
-    fileprivate var mostAtOnce: Int {
-        max(bytes { $0 == "shared.weight" }, bytes { $0.hasPrefix("encoder.block.0.") })
     }
 }

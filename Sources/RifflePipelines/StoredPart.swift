@@ -18,9 +18,7 @@ struct StoredPart<Part: Module> {
     ///   - make: makes the network that the folder's config.json describes.
     /// - Throws: `RiffleError` that names what is missing, not known, or does not fit.
     init(_ folder: String, of library: WeightsLibrary, _ make: @escaping (Value, String) throws -> Part) throws {
-        let path = "\(folder)/config.json"
-        guard fileExists(path) else { throw RiffleError("", "'\(folder)' has no config.json, which says what it is") }
-        let config = try JSON.read(path)
+        let (config, path) = try ConfigTable.config(in: folder)
         self.make = { try withoutNumbers { try make(config, path) } }
         form = try self.make()
         weights = try library.file(in: folder)
@@ -34,11 +32,7 @@ struct StoredPart<Part: Module> {
     }
 
     /// The bytes that its numbers take in memory, where all are float32.
-    var bytes: Int { bytes { _ in true } }
-
-    func bytes(where isMeant: (String) -> Bool) -> Int {
-        shapes.reduce(0) { $0 + (isMeant($1.key) ? 4 * $1.value.count : 0) }
-    }
+    var bytes: Int { shapes.values.reduce(0) { $0 + 4 * $1.count } }
 
     /// The network with its numbers. Nothing but the network and the tensor that is being read is in memory.
     /// - Throws: `RiffleError` of kind `outOfMemory` before anything is read, where it does not fit.

@@ -57,9 +57,13 @@ import Testing
     /// A folder that is written has the picture of the one that was read, whether its network was read or not, and
     /// takes an older one's place; files are copied where a cache has links, and nothing else is left.
     @Test(arguments: [false, true]) func foldersWrittenAgainGiveTheSame(isRead: Bool) throws {
-        let folder = try copy(), path = scratch("saved"), link = "vae/diffusion_pytorch_model.safetensors"
-        try FileManager.default.moveItem(atPath: "\(folder)/\(link)", toPath: "\(folder)/blob")
-        try FileManager.default.createSymbolicLink(atPath: "\(folder)/\(link)", withDestinationPath: "../blob")
+        let folder = try copy(), path = scratch("saved")
+        for (index, link) in ["vae/diffusion_pytorch_model.safetensors", "transformer/config.json"].enumerated() {
+            let blob = "blob\(index)"
+            try FileManager.default.moveItem(atPath: "\(folder)/\(link)", toPath: "\(folder)/\(blob)")
+            try FileManager.default.createSymbolicLink(
+                atPath: "\(folder)/\(link)", withDestinationPath: "../\(blob)")
+        }
         let model = try StableDiffusion3(folder: folder)
         if isRead { _ = try model.network() }
         for _ in 0..<2 { try model.save(to: path) }

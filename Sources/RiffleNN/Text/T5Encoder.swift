@@ -102,6 +102,16 @@ extension T5Encoder {
     }
 }
 
+extension T5Encoder {
+    /// The most numbers that `values` holds of the weights at a time: those of the words' table, or of a layer.
+    package static func largestPart(of shapes: [String: Shape]) -> Int {
+        func numbers(_ part: String) -> Int {
+            shapes.reduce(0) { $0 + ($1.key.hasPrefix(part + ".") ? $1.value.count : 0) }
+        }
+        return max(numbers(wordsName), numbers(blockName(0)))
+    }
+}
+
 extension Embedding {
     /// What is added to the scores of each head, by the distances of positions: [heads, length, length].
     fileprivate func between(_ length: Int) throws -> Tensor { try self(Distance.rows(length)).permuted([2, 0, 1]) }
