@@ -1,5 +1,34 @@
 import RiffleTensor
 
+/// The options that a form's modules have, read from their configurations, with the precision behind them.
+struct ConfigurationOptions<Made: Module>: Sendable {
+    private let read: @Sendable (Made) -> [(name: String, value: Value)]?
+    private let usual: @Sendable () -> [(name: String, value: Value)]
+
+    /// - Parameter configuration: that of a module, nil for one of another form.
+    init<Configuration: Sendable>(
+        _ options: [Option<Configuration>], usual: Configuration,
+        _ configuration: @escaping @Sendable (Made) -> Configuration?
+    ) {
+        @Sendable func values(_ root: Configuration) -> [(name: String, value: Value)] {
+            options.map { ($0.argument(of: usual).name, $0.value(in: root)) }
+        }
+        read = { configuration($0).map(values) }
+        self.usual = { values(usual) }
+    }
+
+    /// The options of a module, in the order of the arguments; nil for one of another form.
+    func options(of module: Made, _ precision: Precision) -> [(name: String, value: Value)]? {
+        read(module).map { $0 + [(NetworkForm.precision.name, .string(precision.rawValue))] }
+    }
+
+    /// The options that `options(of:_:)` gives of a module for which nobody gave any.
+    var usualOptions: [String: Value] {
+        let precision = (NetworkForm.precision.name, Value.string(Precision.float32.rawValue))
+        return Dictionary(uniqueKeysWithValues: usual() + [precision])
+    }
+}
+
 /// The options by which a form makes a module, as files keep them.
 struct FormOptions {
     /// The form's name, such as `mlp`.

@@ -8,9 +8,7 @@ package struct NetworkForm: Sendable {
     package let arguments: [Argument]
     private let hasBlocks: Bool
     private let make: @Sendable (Arguments, _ times: Int) throws -> Network
-    private let read: @Sendable (Network) -> [(name: String, value: Value)]?
-    /// The form's own options with the values that they have where nobody gives any.
-    private let usual: @Sendable () -> [String: Value]
+    private let configured: ConfigurationOptions<Network>
 
     package func callAsFunction(_ arguments: Arguments) throws -> Network { try self(arguments, times: 1) }
 
@@ -25,15 +23,11 @@ package struct NetworkForm: Sendable {
     /// What decides a network's form and numbers: its own options and the precision, in the order of the arguments.
     /// `recompute`, which changes no number, is left out. Nil for a network of another form.
     func options(of network: Network) -> [(name: String, value: Value)]? {
-        read(network).map { own in
-            own + [(NetworkForm.precision.name, .string(network.precision.rawValue))]
-        }
+        configured.options(of: network, network.precision)
     }
 
     /// The options that `options(of:)` gives of a network for which nobody gave any.
-    var usualOptions: [String: Value] {
-        usual().merging([NetworkForm.precision.name: .string(Precision.float32.rawValue)]) { $1 }
-    }
+    var usualOptions: [String: Value] { configured.usualOptions }
 
     /// - Parameters:
     ///   - usual: a configuration with the defaults of its options.
@@ -54,12 +48,9 @@ package struct NetworkForm: Sendable {
             try check(configuration)
             return try network.init(configuration)
         }
-        let names = arguments.map(\.name)
-        @Sendable func values(_ root: Configuration) -> [(name: String, value: Value)] {
-            zip(names, options).map { ($0, $1.value(in: root)) }
+        configured = ConfigurationOptions(options, usual: usual) {
+            ($0 as? ConfiguredNetwork<Configuration>)?.configuration
         }
-        read = { ($0 as? ConfiguredNetwork<Configuration>).map { values($0.configuration) } }
-        self.usual = { Dictionary(uniqueKeysWithValues: values(usual)) }
     }
 
     /// A network whose own options are followed by those of class labels.

@@ -9,7 +9,7 @@ package final class ShapesSet: SampleSet {
     /// The side of a picture.
     package let size: Int
     package let seed: UInt64
-    package let count = 1_000_000
+    package var count: Int { ShapesSet.samples }
 
     /// - Parameter size: the side; in fewer than 32 pixels small forms cannot be kept apart.
     package init(size: Int = 32, seed: UInt64 = 1) {
@@ -17,6 +17,7 @@ package final class ShapesSet: SampleSet {
         self.seed = seed
     }
 
+    package static let samples = 1_000_000
     package static let smallestSize = 32, largestSize = 1024
 
     package var sampleShape: Shape { [size, size, 3] }

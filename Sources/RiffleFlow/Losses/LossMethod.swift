@@ -61,8 +61,7 @@ package struct LossMethod: Sendable {
         ]
         + [
             FACMLoss.method, TwinFlowLoss.method, FGMLoss.method, FGMOnlineLoss.method, DMDLoss.method,
-            FreeFlowLoss.method, KDLoss.method,
-            DriftingLoss.method, AdversarialLoss.method, DiscriminatorLoss.method,
+            FreeFlowLoss.method, KDLoss.method, DriftingLoss.method, AdversarialLoss.method, DiscriminatorLoss.method,
         ]
 }
 

@@ -37,7 +37,7 @@ enum ShapesLibrary {
                             """)
                 ) { [.object(try BatchLibrary.batches(of: $0, $1))] },
                 Method(
-                    "caption", [Argument("number", .integer(1...1_000_000), "of a sample")],
+                    "caption", [Argument("number", .integer(1...ShapesSet.samples), "of a sample")],
                     Doc(
                         "What a sample shows, in words.",
                         example: "> return riffle.data.shapes():caption(1)\na ring")

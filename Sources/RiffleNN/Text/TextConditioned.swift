@@ -38,17 +38,18 @@ package final class TextConditioned: Network {
     package override var sampleShape: Shape? { network.sampleShape }
 
     package override func blank() throws -> Module {
-        guard let twin = try encoder.blank() as? TextEncoder else {
-            throw RiffleError("copy", "a \(encoder.kind) cannot be copied")
-        }
-        return try TextConditioned(encoder: twin, network: network.blankNetwork())
+        try TextConditioned(encoder: twin(encoder.blank()), network: network.blankNetwork())
     }
 
     package override func twoTimed(decoupled: Int?) throws -> Network {
-        guard let twin = try encoder.copied() as? TextEncoder else {
+        try TextConditioned(encoder: twin(encoder.copied()), network: network.twoTimed(decoupled: decoupled))
+    }
+
+    private func twin(_ module: Module) throws -> TextEncoder {
+        guard let twin = module as? TextEncoder else {
             throw RiffleError("copy", "a \(encoder.kind) cannot be copied")
         }
-        return try TextConditioned(encoder: twin, network: network.twoTimed(decoupled: decoupled))
+        return twin
     }
 
     package override func evaluate(_ x: Tensor, _ times: [Tensor], _ condition: Condition?) throws -> Tensor {

@@ -6,8 +6,7 @@ package struct TextEncoderForm: Sendable {
     package let doc: Doc
     package let arguments: [Argument]
     private let make: @Sendable (Arguments) throws -> TextEncoder
-    private let read: @Sendable (TextEncoder) -> [(name: String, value: Value)]?
-    private let usual: @Sendable () -> [String: Value]
+    private let configured: ConfigurationOptions<TextEncoder>
 
     package func callAsFunction(_ arguments: Arguments) throws -> TextEncoder {
         let encoder = try make(arguments)
@@ -17,13 +16,11 @@ package struct TextEncoderForm: Sendable {
 
     /// The options of an encoder, in the order of the arguments; nil for one of another form.
     func options(of encoder: TextEncoder) -> [(name: String, value: Value)]? {
-        read(encoder).map { $0 + [(NetworkForm.precision.name, .string(encoder.precision.rawValue))] }
+        configured.options(of: encoder, encoder.precision)
     }
 
     /// The options that `options(of:)` gives of an encoder for which nobody gave any.
-    var usualOptions: [String: Value] {
-        usual().merging([NetworkForm.precision.name: .string(Precision.float32.rawValue)]) { $1 }
-    }
+    var usualOptions: [String: Value] { configured.usualOptions }
 
     /// - Parameter usual: a configuration with the defaults of its options.
     init<Configuration>(
@@ -34,12 +31,9 @@ package struct TextEncoderForm: Sendable {
         self.doc = doc
         arguments = options.arguments(of: usual) + [NetworkForm.precision]
         make = { try encoder.init(options.read($0, into: usual)) }
-        let names = arguments.map(\.name)
-        @Sendable func values(_ root: Configuration) -> [(name: String, value: Value)] {
-            zip(names, options).map { ($0, $1.value(in: root)) }
+        configured = ConfigurationOptions(options, usual: usual) {
+            ($0 as? ConfiguredEncoder<Configuration>)?.configuration
         }
-        read = { ($0 as? ConfiguredEncoder<Configuration>).map { values($0.configuration) } }
-        self.usual = { Dictionary(uniqueKeysWithValues: values(usual)) }
     }
 
     package static let all = [CLIPText.form, T5Encoder.form]
