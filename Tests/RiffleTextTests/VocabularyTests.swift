@@ -41,6 +41,22 @@ import Testing
         #expect(try cut.ids.doubles()[4] == Double(clip.size) && cut.ids.doubles().last == 1)
     }
 
+    /// Words in any case and order are the same vocabulary, and one that is not in it is named.
+    @Test func wordsAreTokens() throws {
+        let words = try WordTokenizer(texts: ["a red ring", "two  RINGS"], length: 6)
+        let ids = try words.encode(["A ring", "two red rings"])
+        #expect(words.size == 8)
+        #expect(try ids.ids.doubles() == [7, 1, 3, 8, 6, 6, 7, 5, 2, 4, 8, 6])
+        #expect(try words.decode(ids.ids) == ["a ring", "two red rings"])
+        #expect(
+            try WordTokenizer(texts: ["ring rings", "two a red"], length: 6).encode(["A ring"]).ids.doubles()
+                == Array(ids.ids.doubles().prefix(6)))
+        #expect(
+            message { _ = try words.encode(["a ring", "a rung"]) }
+                == "encode: the vocabulary of 5 words has no word 'rung'")
+        #expect(message { _ = try WordTokenizer(texts: [" "], length: 6) }.contains("have no words"))
+    }
+
     @Test func mistakesAreNamed() throws {
         let words = try ByteTokenizer(length: 8)
         #expect(

@@ -55,6 +55,11 @@ package final class ShapesSet: SampleSet {
         return try request(of: sample, &random).caption
     }
 
+    /// The words of all captions, in the order of the alphabet.
+    package static let words = Set(
+        ShapesRequest.Kind.allCases.flatMap(ShapesRequest.all).flatMap { $0.caption.split(separator: " ") }
+    ).sorted().map(String.init)
+
     /// Captions that no sample has, kind after kind, as many of each kind.
     /// - Throws: `RiffleError` where the count is no multiple of the number of kinds.
     package func prompts(_ count: Int) throws -> [String] {

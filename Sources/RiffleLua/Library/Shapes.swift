@@ -70,6 +70,9 @@ enum ShapesLibrary {
                 Property(
                     "kinds", .list(.string), "The kinds of captions, by GenEval's names.",
                     get: { _ in .list(kinds.map { .string($0.rawValue) }) }),
+                Property(
+                    "words", .list(.string), "The words that captions have, for text.words.",
+                    get: { _ in .list(ShapesSet.words.map(Value.string)) }),
                 Property("size", .integer(1...Int.max), "The side of a picture.", get: { .integer($0.size) }),
             ],
             count: { $0.count },

@@ -79,6 +79,21 @@ enum TextLibrary {
                     259\t258 115 102 101 259 257 257 257
                     """)
         ) { [.object(try ByteTokenizer(length: $0.integer("length")))] },
+        Function(
+            "text.words",
+            [
+                Argument("texts", .list(.string), "their words are the vocabulary, in any case"),
+                Argument("length", rowLength, "tokens of a row", default: .integer(64)),
+            ],
+            Doc(
+                "A tokenizer without a file: each word, between white space, is a token. Other words are an error.",
+                example:
+                    """
+                    > local words = riffle.text.words({ "a red ring", "a blue ring" }, { length = 5 })
+                    > return words.size, table.concat(words:encode("a red ring"):tolist()[1], " ")
+                    7\t6 1 3 4 7
+                    """)
+        ) { [.object(try WordTokenizer(texts: $0.strings("texts"), length: $0.integer("length")))] },
     ]
 
     static let classes: [ObjectClass] = [
