@@ -41,7 +41,9 @@ let package = Package(
             dependencies: ["RiffleNN", "RiffleTensor", "CImage", "CZip", "CZlib", "CNettle"]),
         .target(name: "RiffleData", dependencies: ["RiffleIO", "RiffleTensor"]),
         .target(name: "RiffleText", dependencies: ["RiffleIO", "RiffleTensor"]),
-        .target(name: "RifflePipelines", dependencies: ["RiffleText", "RiffleIO", "RiffleNN", "RiffleTensor"]),
+        .target(
+            name: "RifflePipelines",
+            dependencies: ["RiffleText", "RiffleData", "RiffleIO", "RiffleNN", "RiffleTensor"]),
         .target(name: "RiffleFigures", dependencies: ["RiffleIO", "RiffleTensor", "CCairo"]),
         .target(
             name: "RiffleEvaluation",
@@ -62,8 +64,8 @@ let package = Package(
         .executableTarget(
             name: "riffle",
             dependencies: [
-                "RiffleLua", "RiffleEvaluation", "RiffleRuns", "RiffleFigures", "RiffleData", "RiffleFlow", "RiffleIO",
-                "RiffleNN", "RiffleTensor",
+                "RiffleLua", "RiffleEvaluation", "RiffleRuns", "RiffleFigures", "RifflePipelines", "RiffleData",
+                "RiffleFlow", "RiffleIO", "RiffleNN", "RiffleTensor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -87,7 +89,9 @@ let package = Package(
             name: "RiffleTextTests", dependencies: ["RiffleText", "RiffleIO", "RiffleTensor", "TestSupport"]),
         .testTarget(
             name: "RifflePipelinesTests",
-            dependencies: ["RifflePipelines", "RiffleFlow", "RiffleIO", "RiffleNN", "RiffleTensor", "TestSupport"]),
+            dependencies: [
+                "RifflePipelines", "RiffleFlow", "RiffleIO", "RiffleNN", "RiffleTensor", "TestSupport",
+            ]),
         .testTarget(
             name: "RiffleFiguresTests",
             dependencies: ["RiffleFigures", "RiffleData", "RiffleIO", "RiffleTensor", "TestSupport"]),

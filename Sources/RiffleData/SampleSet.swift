@@ -38,7 +38,8 @@ extension SampleSet {
 
 /// Samples with their labels, or with the noise that they were made from.
 package struct Batch: Sendable {
-    /// float32 `[n, ...]`: pictures `[n, height, width, channels]` in [-1, 1], or samples of other kinds.
+    /// float32 `[n, ...]`: pictures `[n, height, width, channels]` in [-1, 1], or samples of other kinds;
+    /// [n, 0] where the samples are texts alone.
     package let x: Tensor
     /// int32 `[n]`, counted from 1, where the samples have classes.
     package let labels: Tensor?

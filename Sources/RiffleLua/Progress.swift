@@ -33,7 +33,7 @@ package final class Progress: @unchecked Sendable {
     ///   - done: steps that were done before.
     ///   - samples: samples that a step takes.
     ///   - isOfRun: whether the line has the memory in use.
-    init(label: String, total: Int?, done: Int = 0, samples: Int? = nil, isOfRun: Bool = false) {
+    package init(label: String, total: Int?, done: Int = 0, samples: Int? = nil, isOfRun: Bool = false) {
         self.label = label
         self.total = total
         self.done = done
@@ -49,7 +49,7 @@ package final class Progress: @unchecked Sendable {
     static func now() -> Double { Profiler.now() }
 
     /// Called after each step. Shows the bar ten times a second on a terminal, elsewhere once a minute.
-    func advance(to step: Int) {
+    package func advance(to step: Int) {
         self.step = step
         let now = Progress.now()
         guard now - (shownAt == 0 && !isTerminal ? start : shownAt) >= (isTerminal ? 0.1 : 60), !isDone else { return }
@@ -58,7 +58,7 @@ package final class Progress: @unchecked Sendable {
     }
 
     /// Shows the last state and the time of the whole loop, and ends the line.
-    func finish() {
+    package func finish() {
         guard !isDone else { return }
         isDone = true
         show(Progress.now())

@@ -1,3 +1,4 @@
+import RiffleData
 import RiffleIO
 import RiffleNN
 import RiffleTensor
@@ -33,8 +34,36 @@ extension StableDiffusion3 {
             tokenizer.encode(texts).ids, encoder.form.configuration, shapes: encoder.shapes, tensor: file.tensor)
     }
 
+    /// Writes what the encoders make of prompts to a `PromptFile`.
+    /// - Parameters:
+    ///   - size: texts at a time, for which the encoders are read anew.
+    ///   - visit: gets how many prompts are done.
+    package func encode(
+        _ prompts: [String], to path: String, batch size: Int = usualTexts, visit: (Int) -> Void = { _ in }
+    ) throws {
+        try PromptFile.write(prompts, to: path, batch: size, visit: visit) {
+            let tensors = try encode($0).tensors
+            return (tensors[0], tensors[1])
+        }
+    }
+
+    /// Texts that are encoded at a time: reading T5-XXL takes a small part of the time then, and its values 1 GB.
+    package static let usualTexts = 16
+
     /// What CLIP takes of each text that is too long for it; nil for those that fit.
     package func cuts(_ texts: [String]) throws -> [String?] { try tokenizers[0].encode(texts).cuts }
+
+    /// A sentence for each text that an encoder does not take whole, with its number and where it is cut.
+    package func remarks(on texts: [String]) throws -> [String] {
+        let short = try cuts(texts), long = try long?.tokenizer.encode(texts).cuts ?? texts.map { _ in nil }
+        return texts.indices.compactMap { index in
+            func end(_ text: String) -> String { "'\(text.count > 40 ? "..." : "")\(text.suffix(40))'" }
+            guard let cut = short[index] else { return nil }
+            let all = long[index].map { ", and T5 of \(Self.longLength), which end with \(end($0))" } ?? ""
+            return "prompt \(index + 1) is cut: CLIP takes \(tokenizers[0].length) tokens of it, which end with "
+                + "\(end(cut))\(all)"
+        }
+    }
 
     /// The shape of the latents of n pictures.
     /// - Parameters:

@@ -17,6 +17,7 @@ private let usage = """
     riffle inspect FILE           lists the tensors of a file
     riffle convert IN OUT         writes the tensors of a file as safetensors
     riffle pack FOLDER OUT.npy    makes one array of a set of pictures
+    riffle encode FOLDER PROMPTS  encodes prompts into a file for trainings
     riffle eval NETWORK...        measures networks by number of evaluations
     riffle check [METHOD...]      trains by methods on a Gaussian whose flow map is known
     riffle weights                lists the published weights of FID and LPIPS
@@ -118,7 +119,7 @@ let commands: [String: any ParsableCommand.Type] = [
     "runs": RunsCommand.self, "plot": PlotCommand.self, "report": ReportCommand.self,
     "examples": ExamplesCommand.self, "doctor": DoctorCommand.self, "docs": Docs.self,
     "convert": ConvertCommand.self, "inspect": InspectCommand.self, "pack": PackCommand.self,
-    "weights": WeightsCommand.self,
+    "weights": WeightsCommand.self, "encode": EncodeCommand.self,
     "eval": EvalCommand.self, "check": CheckCommand.self,
 ]
 

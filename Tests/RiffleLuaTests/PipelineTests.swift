@@ -34,4 +34,25 @@ import Testing
             Issue.record("\(error)\n\(error.traceback)")
         }
     }
+
+    private static let pipeline = ScriptTests.folder + "/../../Fixtures/sd3"
+
+    /// What `riffle encode` writes is what the pipeline makes of the prompts.
+    @Test func commandEncodesPrompts() throws {
+        let folder = temporaryFolder(), out = "\(folder)/prompts.safetensors"
+        try write("a red car\n\(String(repeating: "two cats ", count: 60))\n", to: "\(folder)/prompts.txt")
+        let ran = try riffle(["encode", Self.pipeline, "\(folder)/prompts.txt", "-o", out, "--batch", "1"])
+        #expect(ran.code == 0 && ran.output.hasPrefix("2 prompts as tokens"), "\(ran)")
+        #expect(ran.error.contains("prompt 2 is cut: CLIP takes 77 tokens of it, which end with '..."), "\(ran)")
+        let script = """
+            local prompts, sd3 = riffle.data.prompts("\(out)"), riffle.sd3("\(Self.pipeline)")
+            local batch, wanted = prompts:batches({ size = 2 })(), sd3:encode(prompts.texts)
+            local function off(a, b) return (a - b):abs():max():item() end
+            print(off(batch.labels[1], wanted[1]) < 1e-5, off(batch.labels[2], wanted[2]) < 1e-5, batch.x)
+            print(off(prompts.none[1], sd3:encode("")[1]) < 1e-5, batch.captions[1])
+            sd3:encode_prompts(prompts.texts, "\(folder)/again.safetensors", { batch = 1 })
+            """
+        #expect(try riffle(["-e", script]).output == "true\ttrue\tnil\ntrue\ta red car\n")
+        #expect(try contents(of: "\(folder)/again.safetensors") == contents(of: out))
+    }
 }

@@ -82,7 +82,8 @@ enum BatchLibrary {
 
     /// A batch's tensors by name.
     static func parts(of batch: Batch) -> [String: Value] {
-        var parts = ["x": Value.tensor(batch.x)]
+        // Samples that are texts alone have no numbers.
+        var parts: [String: Value] = batch.x.count > 0 ? ["x": .tensor(batch.x)] : [:]
         if let noise = batch.noise { parts["noise"] = .tensor(noise) }
         if let labels = batch.labels { parts["labels"] = .tensor(labels) }
         if let text = batch.text { parts["labels"] = .list([.tensor(text.tokens), .tensor(text.summary)]) }

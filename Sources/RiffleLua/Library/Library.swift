@@ -7,8 +7,9 @@ enum Library {
         + NetworkLibrary.functions + AdapterLibrary.functions + LayerLibrary.functions + OptimizerLibrary.functions
         + FlowLibrary.functions + LossLibrary.functions + GeneratorLibrary.functions + SampleLibrary.functions
         + TurnLibrary.functions + LikelihoodLibrary.functions + DataLibrary.functions + TensorFileLibrary.functions
-        + SetLibrary.functions + ShapesLibrary.functions + PairLibrary.functions + DiscriminatorLibrary.functions
-        + TextLibrary.functions + AutoencoderLibrary.functions + StableDiffusion3Library.functions
+        + SetLibrary.functions + ShapesLibrary.functions + PairLibrary.functions + PromptLibrary.functions
+        + DiscriminatorLibrary.functions + TextLibrary.functions + AutoencoderLibrary.functions
+        + StableDiffusion3Library.functions
         + ImageLibrary.functions + PlotLibrary.functions + MetricsLibrary.functions + PictureMetricsLibrary.functions
         + EvaluationLibrary.functions + SystemLibrary.functions
 
@@ -16,6 +17,7 @@ enum Library {
         TensorLibrary.classes + TextLibrary.classes + AutoencoderLibrary.classes + StableDiffusion3Library.classes
         + NetworkLibrary.classes + OptimizerLibrary.classes + DataLibrary.classes + SetLibrary.classes
         + ShapesLibrary.classes + BatchLibrary.classes + TurnLibrary.classes + DiscriminatorLibrary.classes
-        + PairLibrary.classes + RunLibrary.classes + PictureMetricsLibrary.classes + EvaluationLibrary.classes
+        + PairLibrary.classes + PromptLibrary.classes + RunLibrary.classes + PictureMetricsLibrary.classes
+        + EvaluationLibrary.classes
         + SystemLibrary.classes
 }

@@ -33,6 +33,22 @@ enum StableDiffusion3Library {
                     [.list(try model.encode(arguments.strings("texts")).tensors.map(Value.tensor))]
                 },
                 Method(
+                    "encode_prompts",
+                    [
+                        Argument("texts", .list(.string), "in UTF-8, a list or one"),
+                        Argument("path", .string, "of a safetensors file, which data.prompts opens"),
+                        Argument(
+                            "batch", .integer(1...100_000), "texts at a time, for which encoders are read anew",
+                            default: .integer(StableDiffusion3.usualTexts)),
+                    ],
+                    Doc(
+                        "Writes what the encoders make of prompts, and of no text, to a file, whole or not at all.")
+                ) { model, arguments in
+                    try model.encode(
+                        arguments.strings("texts"), to: arguments.string("path"), batch: arguments.integer("batch"))
+                    return []
+                },
+                Method(
                     "cuts", [Argument("texts", .list(.string), "in UTF-8, a list or one")],
                     Doc(
                         "A list of what both CLIPs take of each text that is too long, and false for those that fit; "
