@@ -43,7 +43,7 @@ let package = Package(
         .target(name: "RiffleText", dependencies: ["RiffleIO", "RiffleTensor"]),
         .target(
             name: "RifflePipelines",
-            dependencies: ["RiffleText", "RiffleData", "RiffleIO", "RiffleNN", "RiffleTensor"]),
+            dependencies: ["RiffleText", "RiffleData", "RiffleFlow", "RiffleIO", "RiffleNN", "RiffleTensor"]),
         .target(name: "RiffleFigures", dependencies: ["RiffleIO", "RiffleTensor", "CCairo"]),
         .target(
             name: "RiffleEvaluation",

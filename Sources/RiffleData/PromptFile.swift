@@ -3,9 +3,9 @@ import RiffleTensor
 
 /// Prompts with what the encoders of a text-to-image model make of them, in a file that training reads.
 ///
-/// A safetensors file of `tokens` [n, length, width] and `summary` [n, width], of `none_tokens` and `none_summary`, which
-/// are those of the empty text, and in the metadata `prompts`, the texts as a list of JSON. Opening reads the header and
-/// the empty text's, and a batch the rows that it needs.
+/// A safetensors file of `tokens` [n, length, width] and `summary` [n, width], of `none_tokens` and `none_summary`,
+/// which are those of the empty text, and in the metadata `prompts`, the texts as a list of JSON. Opening reads the
+/// header and the empty text's, and a batch the rows that it needs.
 package final class PromptFile: SampleSet {
     /// Tokens [n, length, width] and summaries [n, width] of texts.
     package typealias Encoded = (tokens: Tensor, summary: Tensor)

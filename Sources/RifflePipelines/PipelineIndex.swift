@@ -1,3 +1,4 @@
+import RiffleFlow
 import RiffleIO
 import RiffleTensor
 
@@ -7,6 +8,11 @@ struct PipelineIndex {
     private let path: String
     /// The class of each part that is there.
     private let classes: [String: String]
+    /// The time at which a generator takes its noise; nil where the model is none.
+    let start: Double?
+
+    /// What `save` adds for a generator. diffusers passes over what begins with a line.
+    static let generator = "_generator"
 
     /// - Throws: `RiffleError` where the folder is no pipeline of the class that is meant.
     init(folder: String, pipeline wanted: String) throws {
@@ -30,6 +36,19 @@ struct PipelineIndex {
             }
         }
         self.classes = classes
+        start = try Self.start(table[Self.generator], path)
+    }
+
+    private static func start(_ value: Value?, _ path: String) throws -> Double? {
+        guard let value else { return nil }
+        var table = try ConfigTable(value, named: path)
+        let start = try table.number("start", usual: 0)
+        guard Generation.starts.contains(start) else {
+            throw table.error(
+                "the start of its \(generator) is \(riffleFormat(start)), which is no time before the data")
+        }
+        try table.checkRest()
+        return start
     }
 
     /// The names of all parts.

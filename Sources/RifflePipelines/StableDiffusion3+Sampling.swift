@@ -65,6 +65,9 @@ extension StableDiffusion3 {
         }
     }
 
+    /// The side in pixels of the pictures that the network was trained for.
+    package var usualSize: Int { transformer.form.configuration.image[0] * decoder.form.factor }
+
     /// The shape of the latents of n pictures.
     /// - Parameters:
     ///   - height: in pixels, as the width.

@@ -5,43 +5,47 @@ import RiffleTensor
 
 /// The folder written again, so that diffusers loads it.
 extension StableDiffusion3 {
-    /// Copies the folder, with the network's numbers as they are now; whole or not at all, over an older pipeline.
+    /// Copies the folder, with the network's numbers as they are now or another network; whole or not at all, over an
+    /// older pipeline.
     ///
     /// A network that was not read yet is copied as its files are; one that was read is written as float32.
-    /// - Throws: `RiffleError` where something else is at the path, or the folder cannot be written.
-    package func save(to path: String) throws {
+    /// - Parameters:
+    ///   - network: of the form of this folder's; adapters are merged.
+    ///   - start: the time at which the network takes its noise, where it is a one-step generator.
+    /// - Throws: `RiffleError` where the network has another form, something else is at the path, or the folder cannot
+    ///   be written.
+    package func save(to path: String, network: Network? = nil, start: Double? = nil) throws {
+        let network = try network.map(fitting) ?? loadedNetwork
         let target = Self.withoutSlash(path)
-        let isThere = fileExists(target)
-        guard !isThere || fileExists("\(target)/model_index.json") else {
-            throw RiffleError("save", "'\(target)' is there, and no pipeline that could be replaced")
-        }
-        guard !isThere || realPath(target) != realPath(folder) else {
+        guard !fileExists(target) || realPath(target) != realPath(folder) else {
             throw RiffleError("save", "'\(target)' is the folder that is read from; save to another one")
         }
-        let draft = "\(target).\(getpid()).part", older = "\(target).\(getpid()).older"
-        defer { try? FileManager.default.removeItem(atPath: draft) }
-        try writing(target) {
-            try? FileManager.default.removeItem(atPath: draft)
-            try FileManager.default.createDirectory(atPath: draft, withIntermediateDirectories: false)
-            try copyParts(to: draft)
+        try WholeFolder.write(target) { draft in
+            try copyParts(to: draft, withWeights: network == nil)
+            if let start { try note(start: start, in: draft) }
+            if let network { try write(network, to: draft) }
         }
-        if let loadedNetwork { try write(loadedNetwork, to: draft) }
-        try writing(target) {
-            if isThere { try FileManager.default.moveItem(atPath: target, toPath: older) }
-            do { try FileManager.default.moveItem(atPath: draft, toPath: target) } catch {
-                if isThere { try? FileManager.default.moveItem(atPath: older, toPath: target) }
-                throw error
-            }
-        }
-        // The older pipeline goes last: where it could not be put back, it is the only one.
-        try? FileManager.default.removeItem(atPath: older)
     }
 
-    /// All that belongs to the pipeline, but the weights of a network that was read.
-    private func copyParts(to draft: String) throws {
+    /// The network without adapters.
+    /// - Throws: `RiffleError` where it is no network that the folder's configuration describes.
+    private func fitting(_ network: Network) throws -> MMDiT {
+        let plain = network.hasAdapters ? try network.merged() : network
+        let own = NetworkDescription(transformer.form)?.lua, given = NetworkDescription(plain)?.lua
+        guard let plain = plain as? MMDiT, given == own else {
+            throw RiffleError(
+                "save",
+                "the folder's network is \(own ?? transformer.form.kind), and this one is \(given ?? plain.kind)")
+        }
+        return plain
+    }
+
+    /// All that belongs to the pipeline.
+    /// - Parameter withWeights: whether the network is among it.
+    private func copyParts(to draft: String, withWeights: Bool) throws {
         try copy("model_index.json", to: draft)
-        for part in parts where part != "transformer" || loadedNetwork == nil {
-            try FileManager.default.createDirectory(atPath: "\(draft)/\(part)", withIntermediateDirectories: false)
+        for part in parts where part != "transformer" || withWeights {
+            try WholeFolder.makeFolder("\(draft)/\(part)")
             for name in try namesInFolder("\(folder)/\(part)") where !name.hasPrefix(".") {
                 try copy("\(part)/\(name)", to: draft)
             }
@@ -54,23 +58,20 @@ extension StableDiffusion3 {
         try FileManager.default.copyItem(at: source, to: URL(fileURLWithPath: "\(draft)/\(name)"))
     }
 
+    private func note(start: Double, in draft: String) throws {
+        let path = "\(draft)/model_index.json"
+        guard case .table(var table) = try JSON.read(path) else { return }
+        table[PipelineIndex.generator] = .table(["start": .number(start)])
+        try JSON.write(.table(table), to: path)
+    }
+
     private func write(_ network: MMDiT, to draft: String) throws {
-        let part = "\(draft)/transformer"
-        try writing(part) {
-            try FileManager.default.createDirectory(atPath: part, withIntermediateDirectories: false)
-            try copy("transformer/config.json", to: draft)
-        }
+        try WholeFolder.makeFolder("\(draft)/transformer")
+        try copy("transformer/config.json", to: draft)
         try SafeTensors.write(
             network.state().map { ($0.name, $0.tensor) }, metadata: ["format": "pt"],
-            to: "\(part)/diffusion_pytorch_model.safetensors")
+            to: "\(draft)/transformer/diffusion_pytorch_model.safetensors")
     }
 
     private func realPath(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().path }
-
-    /// Runs `body`; what Foundation throws becomes an error that names the folder.
-    private func writing(_ path: String, _ body: () throws -> Void) throws {
-        do { try body() } catch let error as RiffleError { throw error } catch {
-            throw RiffleError("save", "cannot write '\(path)': \(error.localizedDescription)")
-        }
-    }
 }

@@ -12,6 +12,8 @@ package final class StableDiffusion3 {
     package let folder: String
     /// By which times lie nearer to the noise, 1 for none.
     package let shift: Double
+    /// The time at which a one-step generator takes its noise, where the folder says that its network is one.
+    package let start: Double?
     /// The folders inside that the pipeline lists.
     let parts: [String]
     let tokenizers: [CLIPTokenizer]
@@ -36,6 +38,7 @@ package final class StableDiffusion3 {
         ])
         self.folder = folder
         parts = index.parts
+        start = index.start
         shift = try RifflePipelines.shift(
             ofScheduler: index.folder(of: "scheduler", "FlowMatchEulerDiscreteScheduler"))
         encoders = try ["text_encoder", "text_encoder_2"].map {
@@ -57,6 +60,12 @@ package final class StableDiffusion3 {
             index.folder(of: "vae", "AutoencoderKL", "AutoencoderTiny"), of: .diffusers,
             PictureAutoencoder.described)
         try checkWidths()
+    }
+
+    /// Writes a random pipeline to a folder, and opens it.
+    package static func tiny(folder path: String) throws -> StableDiffusion3 {
+        try TinyPipeline.write(to: withoutSlash(path))
+        return try StableDiffusion3(folder: path)
     }
 
     static func withoutSlash(_ path: String) -> String {
@@ -131,7 +140,8 @@ package final class StableDiffusion3 {
 extension StableDiffusion3: CustomStringConvertible {
     package var description: String {
         let names = ["text_encoder", "text_encoder_2"]
-        var lines = ["stable diffusion 3 in '\(folder)', shift \(riffleFormat(shift))"]
+        let kind = start.map { "a generator of it, from time \(riffleFormat($0))" } ?? "shift \(riffleFormat(shift))"
+        var lines = ["stable diffusion 3 in '\(folder)', \(kind)"]
         lines += zip(names, encoders).map { "\($0): \($1.line)" }
         lines.append("text_encoder_3: " + (long.map { "\($0.encoder.line), read a layer at a time" } ?? "none, zeros"))
         lines += ["transformer: \(transformer.line)", "vae: \(decoder.line)"]

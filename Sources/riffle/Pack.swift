@@ -58,7 +58,7 @@ struct PackCommand: ParsableCommand {
         return options
     }
 
-    private static func size(_ text: String) throws -> PictureSize {
+    static func size(_ text: String) throws -> PictureSize {
         let sides = text.split(separator: "x", omittingEmptySubsequences: false).map { Int($0) ?? 0 }
         guard sides.count == 1 || sides.count == 2, sides.allSatisfy({ (1...65_536).contains($0) }) else {
             throw ValidationError("--size must be a side such as 256, or HEIGHTxWIDTH, got '\(text)'")

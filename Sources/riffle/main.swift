@@ -20,6 +20,7 @@ private let usage = """
     riffle encode FOLDER PROMPTS  encodes prompts into a file for trainings
     riffle eval NETWORK...        measures networks by number of evaluations
     riffle check [METHOD...]      trains by methods on a Gaussian whose flow map is known
+    riffle txt2img FOLDER PROMPT  makes pictures of a text
     riffle weights                lists the published weights of FID and LPIPS
     riffle doctor                 reports what Riffle found on this machine
     riffle docs                   prints the reference page
@@ -119,7 +120,7 @@ let commands: [String: any ParsableCommand.Type] = [
     "runs": RunsCommand.self, "plot": PlotCommand.self, "report": ReportCommand.self,
     "examples": ExamplesCommand.self, "doctor": DoctorCommand.self, "docs": Docs.self,
     "convert": ConvertCommand.self, "inspect": InspectCommand.self, "pack": PackCommand.self,
-    "weights": WeightsCommand.self, "encode": EncodeCommand.self,
+    "weights": WeightsCommand.self, "encode": EncodeCommand.self, "txt2img": TextToImageCommand.self,
     "eval": EvalCommand.self, "check": CheckCommand.self,
 ]
 

@@ -2,6 +2,7 @@ import Foundation
 import RiffleTensor
 import Testing
 
+@testable import RiffleIO
 @testable import RiffleLua
 
 /// Published pipelines from the front door.
@@ -54,5 +55,56 @@ import Testing
             """
         #expect(try riffle(["-e", script]).output == "true\ttrue\tnil\ntrue\ta red car\n")
         #expect(try contents(of: "\(folder)/again.safetensors") == contents(of: out))
+    }
+
+    /// Pictures are the ones of the settings that are named, whatever is made beside them.
+    @Test func commandMakesPictures() throws {
+        let folder = temporaryFolder()
+        func make(_ arguments: String...) throws -> String {
+            let ran = try riffle(["txt2img", Self.pipeline, "a red car", "--size", "16x24"] + arguments, in: folder)
+            #expect(ran.code == 0, "\(ran)")
+            return ran.output
+        }
+        let said = try make("--steps", "2", "--guidance", "5", "--count", "2", "--out", "car.PNG")
+        #expect(said == "car-1.PNG to car-2.PNG: 16 x 24, 2 steps, shift 3, guidance 5, seed 0\n")
+        #expect(try make("--steps", "2", "--guidance", "5").hasPrefix("picture.png: 16 x 24"))
+        #expect(try contents(of: "\(folder)/car-1.PNG") == contents(of: "\(folder)/picture.png"))
+        #expect(try contents(of: "\(folder)/car-1.PNG") != contents(of: "\(folder)/car-2.PNG"))
+        #expect(try make("--steps", "1").contains("1 step, shift 3, no guidance"))
+        #expect(try make("--start", "0.2", "-o", "start.png").contains("1 step, from time 0.2, no guidance"))
+        #expect(try contents(of: "\(folder)/start.png") != contents(of: "\(folder)/picture.png"))
+        let script = "print(riffle.image.load('start.png'):shape())"
+        #expect(try riffle(["-e", script], in: folder).output == "[16, 24, 3]\n")
+    }
+
+    static let mistakes: [([String], String)] = [
+        (["encode", "/no/folder", "PROMPTS", "-o", "x"], "'/no/folder' has no model_index.json"),
+        (["encode", pipeline, "/no/prompts", "-o", "x"], "cannot read '/no/prompts'"),
+        (["encode", pipeline, "PROMPTS", "-o", "/no/x"], "cannot write '/no/x'"),
+        (["encode", pipeline, "PROMPTS", "-o", "x.png"], "prompts are written as .safetensors"),
+        (["encode", pipeline, "PROMPTS", "-o", "x", "--batch", "0"], "--batch is a whole number"),
+        (["txt2img", "/no/folder", "x"], "'/no/folder' has no model_index.json"),
+        (["txt2img", pipeline, "x", "--out", "/no/x.png"], "cannot write '/no/x.png'"),
+        (["txt2img", pipeline, "x", "--out", "x.jpg"], "pictures are written as .png"),
+        (["txt2img", pipeline, "x", "--steps", "0"], "steps must be from 1 to 1000, got 0"),
+        (["txt2img", pipeline, "x", "--steps", "two"], "The value 'two' is invalid"),
+        (["txt2img", pipeline, "x", "--guidance", "nan"], "guidance must be a number from 1, which is none, got nan"),
+        (["txt2img", pipeline, "x", "--guidance", "-7"], "got -7"),
+        (["txt2img", pipeline, "x", "--size", "17"], "multiple of 4 up to 64 pixels, got 17"),
+        (["txt2img", pipeline, "x", "--size", "wide"], "--size must be a side such as 256"),
+        (["txt2img", pipeline, "x", "--steps", "1", "--negative", "y"], "--negative counts for nothing"),
+        (["txt2img", pipeline, "x", "--start", "0", "--shift", "3"], "counts for nothing in a generator's"),
+        (["txt2img", pipeline, "x", "--count", "0"], "--count is a whole number"),
+        (["txt2img", pipeline, "x", "--seed", "-1"], "--seed is 0 or more"),
+        (["txt2img", pipeline], "Missing expected argument"),
+    ]
+
+    @Test(arguments: mistakes) func commandsNameMistakes(_ arguments: [String], _ says: String) throws {
+        let folder = temporaryFolder()
+        try write("a red car\n", to: "\(folder)/prompts.txt")
+        let words = arguments.map { $0 == "PROMPTS" ? "prompts.txt" : $0 }
+        let ran = try riffle(words, in: folder)
+        #expect(ran.code != 0 && ran.error.contains(says), "\(ran)")
+        #expect(try Set(namesInFolder(folder)) == [".", "..", "prompts.txt"])
     }
 }

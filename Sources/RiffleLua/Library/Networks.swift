@@ -169,6 +169,12 @@ enum NetworkLibrary {
             "network", Network.self,
             Doc("A network over samples and times, [n] or a number for all: net(x, t), or net(x, s, t) with two."),
             extends: "module",
+            properties: [
+                Property(
+                    "recompute", .boolean,
+                    "Whether training keeps the inputs of blocks alone, see nn.mmdit; copies take it over.",
+                    get: { .boolean($0.recomputes) }, set: { try recompute($0, $1.boolean(0)) })
+            ],
             call: { try call($0, $1) }, index: { try part(of: $0, $1) },
             convert: { if case .object(let function as LuaFunction) = $0 { LuaVelocity(function) } else { nil } },
             describe: { $0.description }),
@@ -190,6 +196,13 @@ enum NetworkLibrary {
             ],
             call: { try call($0, $1) }, index: { try part(of: $0, $1) }, describe: { $0.description }),
     ]
+
+    private static func recompute(_ network: Network, _ recomputes: Bool) throws {
+        guard type(of: network).hasBlocks else {
+            throw RiffleError("", "a \(network.kind) has no blocks that could be computed again")
+        }
+        network.recomputes = recomputes
+    }
 
     /// The tensors that inputs are, in which a number is a time of all samples.
     static func tensors(_ module: Module, _ inputs: [Value]) throws -> [Tensor] {

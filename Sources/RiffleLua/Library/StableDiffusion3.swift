@@ -1,3 +1,4 @@
+import RiffleFlow
 import RiffleIO
 import RiffleNN
 import RifflePipelines
@@ -14,7 +15,18 @@ enum StableDiffusion3Library {
                 "Opens Stable Diffusion 3 or 3.5 as diffusers has it. Parts are checked, and read when they are "
                     + "needed; print says what they take.",
                 source: "Esser et al. 2024, 2403.03206")
-        ) { [.object(try StableDiffusion3(folder: $0.string("folder")))] }
+        ) { [.object(try StableDiffusion3(folder: $0.string("folder")))] },
+        Function(
+            "tiny_sd3", [Argument("folder", .string, "that is written, over an older pipeline")],
+            Doc(
+                "Writes and opens a random pipeline of SD3.5's form, of 32 x 32 pixels, to try scripts with.",
+                example: """
+                    > local folder = os.tmpname(); os.remove(folder)
+                    > local sd3 = riffle.tiny_sd3(folder)
+                    > os.execute("rm -r " .. folder); return sd3:latents(2, 32, 16)
+                    2\t16\t8\t4
+                    """)
+        ) { [.object(try StableDiffusion3.tiny(folder: $0.string("folder")))] },
     ]
 
     static let classes: [ObjectClass] = [
@@ -79,12 +91,24 @@ enum StableDiffusion3Library {
                     [.tensor(try model.decode(arguments.tensor("latents"), tile: arguments.optionalInteger("tile")))]
                 },
                 Method(
-                    "save", [Argument("path", .string, "of the new folder")],
+                    "save",
+                    [
+                        Argument("path", .string, "of the new folder"),
+                        Argument(
+                            "network", .object("network"),
+                            "of the same form, written instead of the folder's; adapters are merged", default: .none),
+                        Argument(
+                            "start", .fraction(Generation.starts),
+                            "the time at which the network takes its noise, where it is a one-step generator",
+                            default: .none),
+                    ],
                     Doc(
                         "Writes a folder that diffusers loads, with the network as it is now, whole or not at all."
                     )
                 ) { model, arguments in
-                    try model.save(to: arguments.string("path"))
+                    try model.save(
+                        to: arguments.string("path"), network: arguments.optionalObject("network"),
+                        start: arguments.optionalNumber("start"))
                     return []
                 },
             ],
@@ -98,6 +122,10 @@ enum StableDiffusion3Library {
                 Property(
                     "shift", .positive, "What flow.shifted_times takes, by the folder's scheduler.",
                     get: { .number($0.shift) }),
+                Property(
+                    "start", .fraction(Generation.starts),
+                    "Of flow.generate, where the folder says that its network is a one-step generator; else nil.",
+                    get: { $0.start.map(Value.number) ?? .none }),
             ],
             describe: { $0.description })
     ]
