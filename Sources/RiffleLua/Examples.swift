@@ -15,6 +15,7 @@ package enum Examples {
         ("union", PackageResources.union_lua),
         ("guided", PackageResources.guided_lua),
         ("text_to_image", PackageResources.text_to_image_lua),
+        ("fgm_sd3", PackageResources.fgm_sd3_lua),
         ("reflow", PackageResources.reflow_lua),
     ]
 

@@ -76,6 +76,30 @@ import Testing
         #expect(found.contains(path) && found.contains(says), "\(found)")
     }
 
+    /// Damaged files are read or refused by an error that names them.
+    @Test func damagedFilesAreReadOrRefused() throws {
+        let path = scratch("prompts.safetensors"), seed = UInt64.random(in: 0...UInt64.max)
+        try PromptFile.write(Self.texts, to: path, batch: 3, encode: Self.encode)
+        let list = try scratch.file(
+            "list.jsonl", Array("{\"tag\": 1, \"prompt\": \"a 🙂\"}\n{\"prompt\": \"b\"}\n".utf8))
+        let files = try (prompts: contents(path), list: contents(list))
+        var random = Seeded(state: seed), refused = 0
+        for number in 0..<300 {
+            do {
+                if number % 2 == 0 {
+                    let file = try PromptFile(scratch.file("damaged.safetensors", damaged(files.prompts, &random)))
+                    _ = try file.batch([Draw(file.count - 1), Draw(0)])
+                } else {
+                    _ = try PromptList(scratch.file("damaged.jsonl", damaged(files.list, &random)))
+                }
+            } catch let error as RiffleError {
+                refused += 1
+                #expect(error.message.contains("damaged."), "\(error), seed \(seed)")
+            }
+        }
+        #expect(refused > 100, "seed \(seed)")
+    }
+
     static let lists: [(name: String, text: String, prompts: [String]?, says: String)] = [
         ("a.txt", "\u{FEFF}a red car\r\n two 🙂\n\n\n", ["a red car", " two 🙂"], ""),
         ("a.txt", "{\"prompt\": 1}", ["{\"prompt\": 1}"], ""),

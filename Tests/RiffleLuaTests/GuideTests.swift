@@ -44,6 +44,41 @@ import Testing
         #expect(try example("check_losses", in: temporaryFolder()).contains("right\tloss: NOT within 0.15"))
     }
 
+    /// A generator of a random pipeline, in a folder that says that it is one; adapters, prompts of a file and previews
+    /// by a small autoencoder likewise.
+    @Test func fgmOfAPipeline() throws {
+        let folder = temporaryFolder()
+        let small = "riffle.nn.tiny_autoencoder { channels = 8, encoder_blocks = { 1, 1 }, decoder_blocks = { 1, 1 } }"
+        _ = try run(["-e", "\(small):save('taesd.safetensors')"], in: folder)
+        try write("two cats\na dog\n", to: "\(folder)/prompts.txt")
+        for (out, more) in [
+            ("fgm-sd3", []),
+            ("adapted", ["--lora", "2", "--run", "runs/adapted", "--out", "adapted", "--taesd", "taesd.safetensors"]),
+        ] {
+            #expect(try example("fgm_sd3", ["--tiny"] + more, in: folder).hasSuffix("--out picture.png\n"))
+            let made = try run(["txt2img", out, "a red car", "--out", "\(out).png"], in: folder)
+            #expect(made == "\(out).png: 32 x 32, 1 step, from time 0.286, no guidance, seed 0\n")
+        }
+        #expect(access("\(folder)/runs/fgm_sd3/images/generator/00000003.png", R_OK) == 0)
+        // The folder that was made is a pipeline to train from.
+        let own = [
+            "--model", "fgm-sd3", "--prompts", "prompts.txt", "--size", "16", "--run", "own", "--out", "own-sd3",
+        ]
+        #expect(try example("fgm_sd3", own + ["--parts", "2"], in: folder).contains("2 prompts as tokens"))
+        let mistakes = [
+            ([], "--model and --prompts are required"),
+            (
+                ["--model", "/no/sd3", "--prompts", "prompts.txt", "--run", "other"],
+                "'/no/sd3' has no model_index.json"
+            ),
+            (["--model", "fgm-sd3", "--prompts", "no.txt", "--run", "third"], "cannot read 'no.txt'"),
+        ]
+        for (arguments, says) in mistakes {
+            let ran = try riffle(["examples", "run", "fgm_sd3"] + arguments, in: folder)
+            #expect(ran.code == 1 && ran.error.contains(says), "\(ran)")
+        }
+    }
+
     /// Every example that trains says what is wrong with its options.
     @Test(arguments: Examples.all.map(\.name).filter { $0 != "tensors" }) func stepsAreWholeNumbers(_ name: String)
         throws

@@ -87,6 +87,33 @@ import Testing
         #expect(kills == 20)
     }
 
+    /// The same of a published model's distillation, whose prompts and pipeline are files, too.
+    @Test func distillationSurvivesBeingStopped() throws {
+        let folder = temporaryFolder(), seed = UInt64.random(in: 0...UInt64.max)
+        var random = RandomSource(seed: seed)
+        func train(_ name: String, stoppedAfter wait: (Int, Int32)? = nil) throws -> Int32 {
+            let ran = try riffle(
+                ["examples", "run", "fgm_sd3", "--tiny", "--steps", "4", "--run", name, "--out", "\(name)-sd3"],
+                in: folder, killedAfter: wait)
+            #expect([0, 75, -SIGKILL, -SIGTERM].contains(ran.code), "\(ran), seed \(seed)")
+            return ran.code
+        }
+        func end(_ name: String) throws -> [UInt8] {
+            try contents(of: "\(folder)/\(name)-sd3/transformer/diffusion_pytorch_model.safetensors")
+        }
+        let start = ContinuousClock.now
+        #expect(try train("whole") == 0)
+        let time = (ContinuousClock.now - start) / .milliseconds(1)
+        var stops = 0
+        while stops < 6 {
+            let wait = try Int(time * (0.2 + 0.5 * random.uniform([1]).item()))
+            if try train("stopped", stoppedAfter: (wait, stops % 3 == 2 ? SIGKILL : SIGTERM)) == 0 { break }
+            stops += 1
+        }
+        #expect(try train("stopped") == 0)
+        #expect(try end("whole") == end("stopped"), "seed \(seed)")
+    }
+
     /// What `riffle runs` says of a run that ends before its loop, or within a step.
     @Test(arguments: [
         ("signal 'HUP'", -SIGHUP, "stopped: ended at once by a signal, hangup"),
