@@ -21,6 +21,7 @@ private let usage = """
     riffle eval NETWORK...        measures networks by number of evaluations
     riffle check [METHOD...]      trains by methods on a Gaussian whose flow map is known
     riffle txt2img FOLDER PROMPT  makes pictures of a text
+    riffle geneval PROMPTS OUT    makes pictures for GenEval, and its table
     riffle weights                lists the published weights of FID and LPIPS
     riffle doctor                 reports what Riffle found on this machine
     riffle docs                   prints the reference page
@@ -121,6 +122,7 @@ let commands: [String: any ParsableCommand.Type] = [
     "examples": ExamplesCommand.self, "doctor": DoctorCommand.self, "docs": Docs.self,
     "convert": ConvertCommand.self, "inspect": InspectCommand.self, "pack": PackCommand.self,
     "weights": WeightsCommand.self, "encode": EncodeCommand.self, "txt2img": TextToImageCommand.self,
+    "geneval": GenEvalCommand.self,
     "eval": EvalCommand.self, "check": CheckCommand.self,
 ]
 

@@ -77,6 +77,83 @@ import Testing
         #expect(try riffle(["-e", script], in: folder).output == "[16, 24, 3]\n")
     }
 
+    // MARK: - GenEval
+
+    private static let prompts = """
+        {"tag": "single_object", "include": [{"class": "car", "count": 1}], "prompt": "a photo of a car"}
+        {"tag": "two_object", "include": [], "prompt": "a photo of a cat \\u0026 a dog"}
+
+        """
+
+    /// Folders as the evaluator reads them; what is there is kept, and more samples can be asked for later.
+    @Test func commandMakesGenEvalsFolders() throws {
+        let folder = temporaryFolder()
+        try write(Self.prompts, to: "\(folder)/prompts.jsonl")
+        func make(_ arguments: String..., killedAfter wait: (Int, Int32)? = nil) throws -> (
+            output: String, error: String, code: Int32
+        ) {
+            try riffle(
+                ["geneval", "prompts.jsonl", "out", "--model", Self.pipeline, "--size", "16", "--steps", "2"]
+                    + arguments,
+                in: folder, killedAfter: wait)
+        }
+        let made = try make("--samples", "2")
+        #expect(made.code == 0 && made.output.hasPrefix("4 pictures of 2 prompts in out: 16 x 16"), "\(made)")
+        func picture(_ prompt: Int, _ sample: Int) -> String { "\(folder)/out/0000\(prompt)/samples/0000\(sample).png" }
+        let lines = Self.prompts.split(separator: "\n")
+        for (index, line) in lines.enumerated() {
+            #expect(try contents(of: "\(folder)/out/0000\(index)/metadata.jsonl") == Array("\(line)\n".utf8))
+        }
+        let first = try contents(of: picture(0, 1))
+        try write("kept", to: picture(1, 0))
+        unlink(picture(0, 1))
+        #expect(try make("--samples", "3").code == 0)
+        #expect(try contents(of: picture(0, 1)) == first && contents(of: picture(1, 0)) == Array("kept".utf8))
+        #expect(try Set((0..<3).map { try contents(of: picture(0, $0)) }).count == 3)
+        #expect(try Set(namesInFolder("\(folder)/out/00001/samples")).count == 5)
+        // Whether something is missing or not.
+        let other = try make("--seed", "1", "--samples", "3")
+        #expect(
+            other.code == 1
+                && other.error.contains("other settings: sampling was '16 x 16, 2 steps, shift 3, guidance 7, seed 0'"),
+            "\(other)")
+        try write(Self.prompts.replacing("cat", with: "cow"), to: "\(folder)/prompts.jsonl")
+        #expect(try make().error.contains("metadata.jsonl': it is of another prompt"))
+    }
+
+    /// The table of the published summary.
+    @Test func commandShowsGenEvalsTable() throws {
+        let path = "\(temporaryFolder())/results.jsonl"
+        func row(_ tag: String, _ prompt: Int, _ isCorrect: Bool) -> String {
+            "{\"tag\": \"\(tag)\", \"correct\": \(isCorrect), \"metadata\": \"{\\\"n\\\": \(prompt)}\"}\n"
+        }
+        try write(
+            row("colors", 1, true) + row("colors", 1, false) + row("colors", 2, false) + row("counting", 3, true),
+            to: path)
+        let shown = try riffle(["geneval", "--results", path])
+        #expect(
+            shown.error == "no pictures of single_object, two_object, position, color_attr: this is no GenEval score\n")
+        let table = """
+            Summary
+            =======
+            Total images: 4
+            Total prompts: 3
+            % correct images: 50.00%
+            % correct prompts: 66.67%
+
+            Task breakdown
+            ==============
+            colors           = 33.33% (1 / 3)
+            counting         = 100.00% (1 / 1)
+
+            Overall score (avg. over tasks): 0.66667
+
+            """
+        #expect(shown.output == table, "\(shown)")
+        try write("{\"tag\": \"colors\"}\n", to: path)
+        #expect(try riffle(["geneval", "--results", path]).error.contains("line 1: expected a table with \"tag\""))
+    }
+
     static let mistakes: [([String], String)] = [
         (["encode", "/no/folder", "PROMPTS", "-o", "x"], "'/no/folder' has no model_index.json"),
         (["encode", pipeline, "/no/prompts", "-o", "x"], "cannot read '/no/prompts'"),
@@ -97,6 +174,11 @@ import Testing
         (["txt2img", pipeline, "x", "--count", "0"], "--count is a whole number"),
         (["txt2img", pipeline, "x", "--seed", "-1"], "--seed is 0 or more"),
         (["txt2img", pipeline], "Missing expected argument"),
+        (["geneval", "prompts.txt", "out", "--model", pipeline], "is no .jsonl"),
+        (["geneval", "prompts.txt", "out"], "--results alone prints a table"),
+        (["geneval", "--results", "/no/results"], "cannot read '/no/results'"),
+        (["geneval", "--results", "prompts.txt"], "prompts.txt' is not JSON"),
+        (["geneval", "--results", "prompts.txt", "--model", pipeline], "--results alone prints a table"),
     ]
 
     @Test(arguments: mistakes) func commandsNameMistakes(_ arguments: [String], _ says: String) throws {
