@@ -49,6 +49,9 @@ local function encoded()
   local path, list = args.run .. "-prompts.safetensors", texts or data.prompt_list(args.prompts)
   local found, prompts = pcall(data.prompts, path)
   if found and table.concat(prompts.texts, "\n") == table.concat(list, "\n") then return prompts end
+  for number, cut in ipairs(sd3:cuts(list)) do
+    if cut then print(("prompt %d is cut by CLIP, and ends with '%s'"):format(number, cut)) end
+  end
   sd3:encode_prompts(list, path)
   return data.prompts(path)
 end
