@@ -72,6 +72,8 @@ static void copy_strided(
     ptrdiff_t y_row, ptrdiff_t y_column) {
     if (width == 8)
         STRIDED(uint64_t)
+    else if (width == 2)
+        STRIDED(uint16_t)
     else
         STRIDED(uint32_t)
 }
@@ -161,7 +163,7 @@ static bool arrange_transpose(plan *p) {
 void rk_copy_strided(
     rk_dtype dtype, int rank, const size_t *size, const void *x, const ptrdiff_t *x_stride, void *y,
     const ptrdiff_t *y_stride) {
-    plan p = {.x = x, .y = y, .width = dtype == RK_F64 ? 8 : 4};
+    plan p = {.x = x, .y = y, .width = rk_width(dtype)};
     size_t items = 1;
     for (int d = 0; d < rank; d++) items *= size[d];
     if (items == 0) return;
@@ -201,7 +203,7 @@ static void gather_piece(void *context, size_t begin, size_t end) {
 }
 
 void rk_gather_rows(rk_dtype dtype, const void *x, const int32_t *index, void *y, size_t count, size_t width) {
-    rows_plan p = {.x = x, .y = y, .index = index, .width = width * (dtype == RK_F64 ? 8 : 4)};
+    rows_plan p = {.x = x, .y = y, .index = index, .width = width * rk_width(dtype)};
     if (width > 0) rk_parallel_for(count, rk_rows_of_piece(width), gather_piece, &p);
 }
 

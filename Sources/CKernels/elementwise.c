@@ -1,5 +1,6 @@
 // Functions of one element: the float32 loops at their vector level, the float64 and int32 forms as plain loops.
 #include "kernels/elementwise.h"
+#include "kernels/half.h"
 #include "kernels/threads.h"
 #include "private.h"
 
@@ -66,13 +67,11 @@ typedef struct {
     double first, second;
 } loop;
 
-static size_t width_of(rk_dtype dtype) { return dtype == RK_F64 ? 8 : 4; }
-
 static const void *at(const void *base, rk_dtype dtype, size_t index) {
-    return (const char *)base + index * width_of(dtype);
+    return (const char *)base + index * rk_width(dtype);
 }
 
-static void *at_out(void *base, rk_dtype dtype, size_t index) { return (char *)base + index * width_of(dtype); }
+static void *at_out(void *base, rk_dtype dtype, size_t index) { return (char *)base + index * rk_width(dtype); }
 
 static void unary_piece(void *context, size_t begin, size_t end) {
     const loop *l = context;
@@ -201,16 +200,22 @@ void rk_fill(rk_dtype dtype, double value, void *y, size_t count) {
 
 static void cast_piece(void *context, size_t begin, size_t end) {
     const loop *l = context;
-    switch (l->dtype * 3 + l->to) {
-    case RK_F32 * 3 + RK_F32: CONVERT(float, float, x[i]); break;
-    case RK_F32 * 3 + RK_F64: CONVERT(float, double, x[i]); break;
-    case RK_F32 * 3 + RK_I32: CONVERT(float, int32_t, saturated(x[i])); break;
-    case RK_F64 * 3 + RK_F32: CONVERT(double, float, (float)x[i]); break;
-    case RK_F64 * 3 + RK_F64: CONVERT(double, double, x[i]); break;
-    case RK_F64 * 3 + RK_I32: CONVERT(double, int32_t, saturated(x[i])); break;
-    case RK_I32 * 3 + RK_F32: CONVERT(int32_t, float, (float)x[i]); break;
-    case RK_I32 * 3 + RK_F64: CONVERT(int32_t, double, x[i]); break;
-    case RK_I32 * 3 + RK_I32: CONVERT(int32_t, int32_t, x[i]); break;
+    switch (l->dtype * 4 + l->to) {
+    case RK_F32 * 4 + RK_F32: CONVERT(float, float, x[i]); break;
+    case RK_F32 * 4 + RK_F64: CONVERT(float, double, x[i]); break;
+    case RK_F32 * 4 + RK_I32: CONVERT(float, int32_t, saturated(x[i])); break;
+    case RK_F64 * 4 + RK_F32: CONVERT(double, float, (float)x[i]); break;
+    case RK_F64 * 4 + RK_F64: CONVERT(double, double, x[i]); break;
+    case RK_F64 * 4 + RK_I32: CONVERT(double, int32_t, saturated(x[i])); break;
+    case RK_I32 * 4 + RK_F32: CONVERT(int32_t, float, (float)x[i]); break;
+    case RK_I32 * 4 + RK_F64: CONVERT(int32_t, double, x[i]); break;
+    case RK_I32 * 4 + RK_I32: CONVERT(int32_t, int32_t, x[i]); break;
+    case RK_BF16 * 4 + RK_F32:
+        rk_widen_bfloat16((const uint16_t *)l->x + begin, (float *)l->y + begin, end - begin);
+        break;
+    case RK_F32 * 4 + RK_BF16:
+        rk_round_bfloat16((const float *)l->x + begin, (uint16_t *)l->y + begin, end - begin);
+        break;
     }
 }
 

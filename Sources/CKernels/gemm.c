@@ -5,6 +5,7 @@
 
 #include "amx.h"
 #include "kernels/cpu.h"
+#include "kernels/half.h"
 #include "kernels/memory.h"
 #include "kernels/threads.h"
 #include "private.h"
@@ -32,7 +33,7 @@ static void scale_rows(size_t m, size_t n, float beta, float *c, size_t ldc) {
 static bool multiply_narrow(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out) {
     gemm_target t = {out.alpha, out.beta, out.c, out.row, n, NULL};
     if (b.transpose) {
-        RK_DISPATCH(gemm_dots)(m, n, k, a, b, &t);
+        RK_DISPATCH(gemm_dots)(m, n, k, a, b, NULL, &t);
         return true;
     }
     size_t bytes = n * k * sizeof(float);
@@ -40,7 +41,7 @@ static bool multiply_narrow(size_t m, size_t n, size_t k, rk_operand a, rk_opera
     if (!turned) return false;
     for (size_t p = 0; p < k; p++)
         for (size_t j = 0; j < n; j++) turned[j * k + p] = b.data[p * b.row + j];
-    RK_DISPATCH(gemm_dots)(m, n, k, a, (rk_operand){turned, k, true}, &t);
+    RK_DISPATCH(gemm_dots)(m, n, k, a, (rk_operand){turned, k, true}, NULL, &t);
     rk_free(turned, bytes);
     return true;
 }
@@ -60,6 +61,11 @@ static void multiply(
     for (size_t i = 0; i < m; i += rows, out.c += rows * out.row)
         RK_DISPATCH(gemm)(rk_min(m - i, rows), n, k, rk_slice(a, i, 0), b, packed, bias, out, space);
     if (space) rk_free(space, bytes);
+}
+
+void rk_bfloat16_dots(size_t m, size_t n, size_t k, rk_operand a, const uint16_t *b, size_t b_row, rk_output out) {
+    gemm_target t = {out.alpha, out.beta, out.c, out.row, n, NULL};
+    RK_DISPATCH(gemm_dots)(m, n, k, a, (rk_operand){NULL, b_row, true}, b, &t);
 }
 
 void rk_vector_gemm(size_t m, size_t n, size_t k, rk_operand a, rk_operand b, rk_output out) {
@@ -156,4 +162,22 @@ void rk_pack(rk_precision precision, rk_operand b, size_t k, size_t n, float *pa
     pack_job job = {precision, b, k, n, packed};
     size_t panel = rk_panel();
     rk_parallel_for(rk_ceil_div(n, panel), rk_max(1, 2 * RK_GRAIN / (panel * rk_max(1, k))), pack_panels, &job);
+}
+
+/// Inner indices that are widened at a time, so that they stay in the first cache; a multiple of 32.
+enum { WIDENED = 128 };
+
+void rk_pack_bfloat16(
+    rk_precision precision, const uint16_t *b, size_t row, bool transpose, size_t k, size_t n, float *packed) {
+    enum { MOST = RK_AMX_SIDE }; // no level's panel has more columns
+    float wide[WIDENED * MOST];
+    size_t panel = rk_panel();
+    for (size_t j = 0; j < n; j += panel)
+        for (size_t p = 0; p < k; p += WIDENED) {
+            size_t columns = rk_min(n - j, panel), depth = rk_min(k - p, WIDENED);
+            size_t rows = transpose ? columns : depth, length = transpose ? depth : columns;
+            const uint16_t *from = transpose ? b + j * row + p : b + p * row + j;
+            for (size_t i = 0; i < rows; i++) rk_widen_bfloat16(from + i * row, wide + i * length, length);
+            rk_pack_slice(precision, (rk_operand){wide, length, transpose}, k, p, depth, j, columns, packed);
+        }
 }

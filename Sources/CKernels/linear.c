@@ -2,6 +2,8 @@
 // cache.
 #include "kernels/linear.h"
 
+#include <stdatomic.h>
+
 #include "kernels/memory.h"
 #include "kernels/threads.h"
 #include "private.h"
@@ -36,6 +38,8 @@ typedef struct {
     const float *a, *b;
     float *c, *partial, *packed;
     size_t rows, columns, row_blocks, column_blocks, parts, depth;
+    const uint16_t *half; // B where it is bfloat16, and the sum is not cut
+    atomic_bool lacks_memory;
 } gemm_job;
 
 /// Blocks have about rk_block_rows() rows and this many columns, or fewer where there would be less than RK_PIECES
@@ -57,7 +61,7 @@ static void cut(gemm_job *job) {
     job->columns = even_block(s->n, BLOCK_COLUMNS, 64);
     job->parts = 1, job->depth = s->k;
     size_t blocks = rk_ceil_div(s->m, job->rows) * rk_ceil_div(s->n, job->columns);
-    if (s->batch == 1 && s->k >= 2048 && s->k > 2 * rk_max(s->m, s->n)) {
+    if (!job->half && s->batch == 1 && s->k >= 2048 && s->k > 2 * rk_max(s->m, s->n)) {
         // A long sum of few products, as in weights' gradients: cut the sum, and read A and B once. There are up to
         // twice RK_PIECES pieces, since these are large and threads would wait long for the last of fewer.
         size_t parts = rk_min((size_t)(2 * most) / blocks, s->k / 1024);
@@ -97,14 +101,15 @@ static void add_bias(const rk_gemm_shape *s, size_t i, size_t rows, size_t j, si
 static void multiply_block(const gemm_job *job, size_t matrix, product_block block, rk_output out) {
     const rk_gemm_shape *s = job->shape;
     rk_operand a = rk_slice((rk_operand){job->a + matrix * s->stride_a, s->lda, s->transpose_a}, block.i, block.p);
-    rk_operand b = rk_slice((rk_operand){job->b + matrix * s->stride_b, s->ldb, s->transpose_b}, block.p, block.j);
     out.c += block.i * out.row + block.j;
-    if (job->packed)
+    if (job->packed) {
         rk_sgemm_packed(
             s->precision, block.rows, block.columns, block.depth, a,
             rk_packed_at(s->precision, job->packed, s->k, block.j), NULL, out);
-    else
-        rk_sgemm(s->precision, block.rows, block.columns, block.depth, a, b, out);
+        return;
+    }
+    rk_operand b = rk_slice((rk_operand){job->b + matrix * s->stride_b, s->ldb, s->transpose_b}, block.p, block.j);
+    rk_sgemm(s->precision, block.rows, block.columns, block.depth, a, b, out);
 }
 
 static void gemm_piece(void *context, size_t begin, size_t end) {
@@ -178,4 +183,77 @@ void rk_gemm(rk_dtype dtype, const rk_gemm_shape *shape, const void *a, const vo
     size_t bytes = prepack(&job);
     rk_parallel_for(pieces, grain, gemm_piece, &job);
     if (job.packed) rk_free(job.packed, bytes);
+}
+
+// MARK: - B of bfloat16
+
+/// The columns of op(B) from column j on.
+static const uint16_t *half_columns(const gemm_job *job, size_t j) {
+    return job->half + (job->shape->transpose_b ? j * job->shape->ldb : j);
+}
+
+static void pack_half_piece(void *context, size_t begin, size_t end) {
+    const gemm_job *job = context;
+    const rk_gemm_shape *s = job->shape;
+    size_t j = begin * rk_panel(), columns = rk_min(end * rk_panel(), s->n) - j;
+    float *to = job->packed + begin * rk_panel_floats(s->precision, s->k);
+    rk_pack_bfloat16(s->precision, half_columns(job, j), s->ldb, s->transpose_b, s->k, columns, to);
+}
+
+/// Blocks that no other block shares columns with put them in order themselves.
+static void half_piece(void *context, size_t begin, size_t end) {
+    gemm_job *job = context;
+    const rk_gemm_shape *s = job->shape;
+    size_t bytes = rk_packed_floats(s->precision, s->k, job->columns) * sizeof(float);
+    float *packed = rk_alloc(bytes);
+    if (!packed) atomic_store(&job->lacks_memory, true);
+    for (size_t piece = begin; packed && piece < end; piece++) {
+        product_block block = block_at(job, piece, 0, s->k);
+        rk_pack_bfloat16(s->precision, half_columns(job, block.j), s->ldb, s->transpose_b, s->k, block.columns, packed);
+        rk_operand a = rk_slice((rk_operand){job->a, s->lda, s->transpose_a}, block.i, 0);
+        rk_output out = {job->c + block.i * s->ldc + block.j, s->ldc, (float)s->alpha, (float)s->beta};
+        rk_sgemm_packed(s->precision, block.rows, block.columns, s->k, a, packed, NULL, out);
+        add_bias(s, block.i, block.rows, block.j, block.columns, job->c);
+    }
+    if (packed) rk_free(packed, bytes);
+}
+
+/// Few rows: B is read once, as it is stored.
+static void half_dots_piece(void *context, size_t begin, size_t end) {
+    const gemm_job *job = context;
+    const rk_gemm_shape *s = job->shape;
+    for (size_t matrix = 0; matrix < s->batch; matrix++) {
+        float *c = job->c + matrix * s->stride_c;
+        rk_operand a = {job->a + matrix * s->stride_a, s->lda, false};
+        rk_output out = {c + begin, s->ldc, (float)s->alpha, (float)s->beta};
+        rk_bfloat16_dots(s->m, end - begin, s->k, a, half_columns(job, begin), s->ldb, out);
+        add_bias(s, 0, s->m, begin, end - begin, c);
+    }
+}
+
+bool rk_gemm_bfloat16(const rk_gemm_shape *s, const float *a, const uint16_t *b, float *c) {
+    if (s->batch == 0 || s->m == 0 || s->n == 0) return true;
+    if (s->k == 0 || s->alpha == 0) { // reads no B
+        rk_gemm(RK_F32, s, a, NULL, c);
+        return true;
+    }
+    gemm_job job = {.shape = s, .a = a, .c = c, .half = b};
+    if (s->m <= 4 && !s->transpose_a && s->transpose_b) {
+        size_t grain = rk_round_up(rk_ceil_div(rk_piece_work() / 4, s->m * s->k * s->batch), 4);
+        rk_parallel_for(s->n, grain, half_dots_piece, &job);
+        return true;
+    }
+    cut(&job);
+    size_t pieces = s->batch * job.row_blocks * job.column_blocks;
+    if (pieces == job.column_blocks) {
+        rk_parallel_for(pieces, 1, half_piece, &job);
+        return !job.lacks_memory;
+    }
+    size_t bytes = rk_packed_floats(s->precision, s->k, s->n) * sizeof(float);
+    job.packed = rk_alloc(bytes);
+    if (!job.packed) return false;
+    rk_parallel_for(rk_ceil_div(s->n, rk_panel()), 1, pack_half_piece, &job);
+    rk_parallel_for(pieces, 1, gemm_piece, &job);
+    rk_free(job.packed, bytes);
+    return true;
 }

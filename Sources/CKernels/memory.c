@@ -52,6 +52,16 @@ static size_t default_limit(void) {
     return rk_cgroup_memory("/proc/self/cgroup", "/sys/fs/cgroup", all) / 5 * 4;
 }
 
+size_t rk_memory_available(void) {
+    size_t kilobytes = (size_t)1 << 52;
+    FILE *file = fopen("/proc/meminfo", "re");
+    char line[128];
+    while (file != NULL && fgets(line, sizeof line, file) != NULL)
+        if (sscanf(line, "MemAvailable: %zu kB", &kilobytes) == 1) break;
+    if (file != NULL) fclose(file);
+    return kilobytes << 10;
+}
+
 static void lock(void) {
     pthread_mutex_lock(&mutex);
     if (__builtin_expect(now.limit == 0, 0)) {

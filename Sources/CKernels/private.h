@@ -23,6 +23,9 @@ static inline size_t rk_max(size_t a, size_t b) { return a > b ? a : b; }
 static inline size_t rk_ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 static inline size_t rk_round_up(size_t a, size_t multiple) { return rk_ceil_div(a, multiple) * multiple; }
 
+/// Bytes of an element.
+static inline size_t rk_width(rk_dtype dtype) { return dtype == RK_F64 ? 8 : (int)dtype == RK_BF16 ? 2 : 4; }
+
 /// How many rows of so many elements make a piece of a simple loop.
 static inline size_t rk_rows_of_piece(size_t elements) { return rk_max(1, RK_GRAIN / rk_max(1, elements)); }
 
@@ -69,6 +72,11 @@ size_t rk_packed_floats(rk_precision precision, size_t k, size_t n);
 /// panel.
 void rk_pack_slice(
     rk_precision precision, rk_operand part, size_t k, size_t p, size_t depth, size_t j, size_t columns, float *packed);
+/// The same for a matrix of bfloat16, on the calling thread; its rows are `row` apart, and it may be transposed.
+void rk_pack_bfloat16(
+    rk_precision precision, const uint16_t *b, size_t row, bool transpose, size_t k, size_t n, float *packed);
+/// C = alpha A B^T + beta C for few rows of A, with B of bfloat16.
+void rk_bfloat16_dots(size_t m, size_t n, size_t k, rk_operand a, const uint16_t *b, size_t b_row, rk_output out);
 size_t rk_panel(void);
 size_t rk_panel_floats(rk_precision precision, size_t k);
 /// The panel that begins with a column, a multiple of rk_panel().

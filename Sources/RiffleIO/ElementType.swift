@@ -15,6 +15,7 @@ package enum ElementType: String, CaseIterable, Sendable {
         case .float32: self = .f32
         case .float64: self = .f64
         case .int32: self = .i32
+        case .bfloat16: self = .bf16
         }
     }
 

@@ -67,8 +67,9 @@ extension Module {
             // The count is read before any parameter changes, and by averages alone.
             let isCounted = updateCount != nil && file.kind == .safetensors
             let updates = isCounted ? try Module.updates(in: file.metadata) : nil
+            let types = Dictionary(keptEntries.map { ($0.name, $0.parameter.dtype) }) { first, _ in first }
             let names = try load(shapes: shapes, strict: strict) {
-                try adapters?.tensor(named: $0) ?? file.tensor(named: $0)
+                try adapters?.tensor(named: $0) ?? file.tensor(named: $0, as: types[$0] ?? .float32)
             }
             if let updates { updateCount?.updates = updates }
             return names

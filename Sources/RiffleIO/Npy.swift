@@ -49,6 +49,7 @@ package enum Npy {
 
     /// Writes a tensor as f4, f8 or i4; the file appears whole or not at all.
     package static func write(_ tensor: Tensor, to path: String) throws {
+        let tensor = try tensor.widened()
         try AtomicFile.write(to: path) { file in
             try file.write(header(of: tensor))
             try file.write(UnsafeRawBufferPointer(start: tensor.pointer, count: tensor.count * tensor.dtype.size))
@@ -59,7 +60,7 @@ package enum Npy {
     static func header(of tensor: Tensor) -> [UInt8] {
         let type =
             switch tensor.dtype {
-            case .float32: "<f4"
+            case .float32, .bfloat16: "<f4"
             case .float64: "<f8"
             case .int32: "<i4"
             }

@@ -75,13 +75,14 @@ package final class TensorFile: Sendable {
     package subscript(_ name: String) -> StoredTensor? { indices[name].map { entries[$0] } }
 
     /// Reads a tensor. Halves and smaller floats become float32, integers and booleans int32.
+    /// - Parameter dtype: bfloat16 for a tensor of that type, without a wider copy on the way.
     /// - Throws: `RiffleError` when there is none of that name, or it cannot be read.
-    package func tensor(named name: String) throws -> Tensor {
+    package func tensor(named name: String, as dtype: DType = .float32) throws -> Tensor {
         guard let entry = self[name] else {
             if let found = refused[name] { throw file.error(TensorListing.refusal(name, found)) }
             throw file.error("no tensor '\(name)'" + suggestion(for: name, among: names))
         }
-        return try entry.tensor()
+        return try dtype == .bfloat16 ? entry.bfloat16() : entry.tensor()
     }
 
     /// Makes sure that the part holds tensors alone, beside texts and numbers, for callers that take all of it.

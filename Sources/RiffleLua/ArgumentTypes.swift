@@ -30,7 +30,7 @@ extension ArgumentType {
         case .dim: "a dimension: 1 is the first, -1 the last"
         case .dims: "a dimension (1 is the first, -1 the last) or a list of them"
         case .index: "an index: 1 is the first, -1 the last"
-        case .dtype: ArgumentType.choice(DType.allCases.map(\.description)).expected
+        case .dtype: ArgumentType.choice(DType.computed.map(\.description)).expected
         case .object(let word): "\("aeiou".contains(word.prefix(1)) ? "an" : "a") \(word.replacing("_", with: " "))"
         case .list(let item) where item.isNumber:
             "a list of numbers, or a tensor of them" + (item.expected == "a number" ? "" : ", each \(item.expected)")
@@ -110,17 +110,23 @@ extension ArgumentType {
 }
 
 extension LuaEngine {
+    /// A parameter that is kept as bfloat16 is a float32 tensor for every function.
+    private func widened(_ value: Value) throws -> Value {
+        guard case .object(let parameter as Parameter) = value, parameter.dtype == .bfloat16 else { return value }
+        return .tensor(try parameter.value.widened())
+    }
+
     /// Checks a value against a declared type.
     /// - Throws: `Mismatch`.
     func convert(_ raw: inout rlua_value, to type: ArgumentType) throws -> Value {
         switch type {
         case .tensor:
-            if raw.kind == RLUA_OBJECT, isTensor(raw.class_id) { return object(raw) }
+            if raw.kind == RLUA_OBJECT, isTensor(raw.class_id) { return try widened(object(raw)) }
             if raw.isPlainTable, raw.table.count > 0 {
                 throw Mismatch(got: describe(raw) + "; riffle.tensor makes one of a list")
             }
         case .operand:
-            if raw.kind == RLUA_OBJECT, isTensor(raw.class_id) { return object(raw) }
+            if raw.kind == RLUA_OBJECT, isTensor(raw.class_id) { return try widened(object(raw)) }
             if let number = raw.double { return .number(number) }
         case .number:
             if let number = raw.double { return .number(number) }
@@ -148,7 +154,7 @@ extension LuaEngine {
                 if words.contains(word) { return .string(word) }
                 throw Mismatch(got: describe(raw) + Aliases.hint(for: word, among: words))
             }
-        case .dtype: return try convert(&raw, to: .choice(DType.allCases.map(\.description)))
+        case .dtype: return try convert(&raw, to: .choice(DType.computed.map(\.description)))
         case .dim, .index:
             if let index = raw.int, index != 0 { return .integer(index > 0 ? index - 1 : index) }
         case .tensors, .shape, .dims, .list, .sides:

@@ -110,7 +110,7 @@ extension Catalogue.Parameter {
         choices =
             switch argument.type {
             case .choice(let words): words
-            case .dtype: DType.allCases.map(\.description)
+            case .dtype: DType.computed.map(\.description)
             default: []
             }
         switch argument.defaultValue {

@@ -49,7 +49,7 @@ extension Network {
     fileprivate func taking(_ other: Network) throws -> Network {
         try takeAdapters(of: other)
         let values = Dictionary(other.entries.map { ($0.name, $0.parameter) }, uniquingKeysWith: { first, _ in first })
-        for named in entries { try values[named.name].map { try named.parameter.assign($0.value) } }
+        for named in entries { try values[named.name].map(named.parameter.share) }
         isTraining = true
         takeSettings(of: other)
         if let base = other.adaptation {

@@ -80,7 +80,7 @@ open class Module {
     package func copied(trainable: Bool = true) throws -> Module {
         let copy = try withoutNumbers { try blank() }
         try copy.takeAdapters(of: self)
-        for (from, to) in zip(entries, copy.entries) { try to.parameter.assign(from.parameter.value) }
+        for (from, to) in zip(entries, copy.entries) { try to.parameter.share(from.parameter) }
         for named in copy.parameters { named.parameter.isTrainable = trainable }
         copy.isTraining = trainable && isTraining
         for (from, to) in zip(everyModule, copy.everyModule) {
@@ -102,6 +102,12 @@ open class Module {
 
     /// This module and all its parts.
     final var everyModule: [Module] { [self] + children.flatMap(\.module.everyModule) }
+
+    /// Has every parameter and buffer keep its numbers as another type. What is kept as bfloat16 takes half the memory
+    /// and stands still: gradients pass through the module to its inputs and its adapters alone.
+    package func store(as dtype: DType) throws {
+        for entry in entries { try entry.parameter.store(as: dtype) }
+    }
 
     /// Runs `body` with every parameter frozen: gradients pass through the module to its inputs alone.
     package func frozen<Result>(_ body: () throws -> Result) rethrows -> Result {
@@ -203,7 +209,7 @@ public struct NamedParameter {
     }
 
     /// The parameter's value from a file's tensor.
-    func value(in file: Tensor) throws -> Tensor { try layout.fromFile(file.cast(parameter.dtype)) }
+    func value(in file: Tensor) throws -> Tensor { try layout.fromFile(file.converted(to: parameter.dtype)) }
 
     /// The parameter's shape in files.
     package var fileShape: Shape { layout.inFile(parameter.shape) }
@@ -242,7 +248,15 @@ extension Module {
             try keptEntries(as: shapes).filter { shapes[$0.name] != nil }
                 .map { ($0, try $0.value(in: tensor($0.name))) }
         }
-        return (missing, unexpected, { for (entry, value) in values { try entry.parameter.assign(value) } })
+        return (
+            missing, unexpected,
+            { [self] in
+                for (entry, value) in values { try entry.parameter.assign(value) }
+                if let entry = keptEntries.first(where: { !$0.parameter.hasNumbers }) {
+                    throw RiffleError("load", "\(entry.name) was made without numbers, and nothing gave it some")
+                }
+            }
+        )
     }
 
     /// What a file keeps, under the names that a file with these tensors has for it.

@@ -12,7 +12,8 @@ extension Module: Resumable {
     package static let adapters = "adapters"
 
     package func saved() throws -> SavedState {
-        let tensors = try state()
+        // Checkpoints hold what operations compute in; bfloat16 comes back from that unchanged.
+        let tensors = try state().map { ($0.name, try $0.tensor.widened()) }
         var values: [String: Value] = [
             Module.frozen: .list(parameters.filter { !$0.parameter.isTrainable }.map { .string($0.name) }),
             Module.evaluated: .list(namedModules.filter { !$0.module.trains }.map { .string($0.name) }),

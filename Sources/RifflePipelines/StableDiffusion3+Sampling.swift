@@ -13,6 +13,7 @@ extension StableDiffusion3 {
     /// - Throws: `RiffleError` where there is no text, or memory does not suffice.
     package func encode(_ texts: [String]) throws -> Condition {
         guard !texts.isEmpty else { throw RiffleError("encode", "at least one text is needed") }
+        try require(encodingBytes(in: storage), for: "encoding texts")
         return try withoutGradient {
             let values = try zip(tokenizers, encoders).map { tokenizer, encoder in
                 try encoder.loaded()(tokenizer.encode(texts).ids)
@@ -31,7 +32,8 @@ extension StableDiffusion3 {
         guard let (tokenizer, encoder) = long else { return try .zeros([texts.count, Self.longLength, width]) }
         let file = try TensorFile(encoder.weights)
         return try T5Encoder.values(
-            tokenizer.encode(texts).ids, encoder.form.configuration, shapes: encoder.shapes, tensor: file.tensor)
+            tokenizer.encode(texts).ids, encoder.form.configuration, storage: storage, shapes: encoder.shapes
+        ) { try file.tensor(named: $0, as: storage) }
     }
 
     /// Writes what the encoders make of prompts to a `PromptFile`.

@@ -8,8 +8,13 @@ import RiffleText
 ///
 /// Opening reads configurations, vocabularies and the headers of weights, and holds each part to the others; numbers
 /// are read when they are needed. Encoders leave memory after each use; the network and the autoencoder stay.
+///
+/// Where `storage` is bfloat16 the network and the encoders are kept so, in half the memory, and stand still; adapters
+/// can be trained on the network. The autoencoder, a small part, is always float32.
 package final class StableDiffusion3 {
     package let folder: String
+    /// How the network and the encoders are kept in memory, float32 or bfloat16.
+    package let storage: DType
     /// By which times lie nearer to the noise, 1 for none.
     package let shift: Double
     /// The time at which a one-step generator takes its noise, where the folder says that its network is one.
@@ -29,7 +34,7 @@ package final class StableDiffusion3 {
     static let longLength = 256
 
     /// - Throws: `RiffleError` that names the file, and what is missing, not known, or does not fit.
-    package init(folder path: String) throws {
+    package init(folder path: String, storage: DType = .float32) throws {
         let folder = Self.withoutSlash(path)
         let index = try PipelineIndex(folder: folder, pipeline: "StableDiffusion3Pipeline")
         try index.checkParts([
@@ -37,13 +42,14 @@ package final class StableDiffusion3 {
             "text_encoder_3", "transformer", "vae",
         ])
         self.folder = folder
+        self.storage = storage
         parts = index.parts
         start = index.start
         shift = try RifflePipelines.shift(
             ofScheduler: index.folder(of: "scheduler", "FlowMatchEulerDiscreteScheduler"))
         encoders = try ["text_encoder", "text_encoder_2"].map {
             try StoredPart(
-                index.folder(of: $0, "CLIPTextModelWithProjection"), of: .transformers,
+                index.folder(of: $0, "CLIPTextModelWithProjection"), of: .transformers, in: storage,
                 CLIPText.Configuration.init, CLIPText.init)
         }
         tokenizers = try zip(["tokenizer", "tokenizer_2"], encoders).map { part, encoder in
@@ -52,9 +58,9 @@ package final class StableDiffusion3 {
             try Self.check(tokenizer, folder, encoder, spare: 0)
             return tokenizer
         }
-        long = try Self.long(index)
+        long = try Self.long(index, storage)
         transformer = try StoredPart(
-            index.folder(of: "transformer", "SD3Transformer2DModel"), of: .diffusers,
+            index.folder(of: "transformer", "SD3Transformer2DModel"), of: .diffusers, in: storage,
             MMDiT.Configuration.init, MMDiT.init)
         decoder = try StoredPart(
             index.folder(of: "vae", "AutoencoderKL", "AutoencoderTiny"), of: .diffusers,
@@ -72,11 +78,11 @@ package final class StableDiffusion3 {
         path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     }
 
-    private static func long(_ index: PipelineIndex) throws -> (T5Tokenizer, StoredPart<T5Encoder>)? {
+    private static func long(_ index: PipelineIndex, _ storage: DType) throws -> (T5Tokenizer, StoredPart<T5Encoder>)? {
         guard index.has("text_encoder_3") else { return nil }
         let encoder = try StoredPart(
-            index.folder(of: "text_encoder_3", "T5EncoderModel"), of: .transformers, T5Encoder.Configuration.init,
-            T5Encoder.init)
+            index.folder(of: "text_encoder_3", "T5EncoderModel"), of: .transformers, in: storage,
+            T5Encoder.Configuration.init, T5Encoder.init)
         let folder = try index.folder(of: "tokenizer_3", "T5Tokenizer", "T5TokenizerFast")
         let tokenizer = try T5Tokenizer(path: folder, length: longLength)
         // Tables of T5 have a multiple of 128 rows.
@@ -123,6 +129,7 @@ package final class StableDiffusion3 {
     /// The velocity, read at first use.
     package func network() throws -> MMDiT {
         if let loadedNetwork { return loadedNetwork }
+        try require(transformer.bytes, for: "the network")
         let network = try transformer.loaded()
         loadedNetwork = network
         return network
@@ -131,6 +138,7 @@ package final class StableDiffusion3 {
     /// Read at first use.
     package func autoencoder() throws -> PictureAutoencoder {
         if let loadedAutoencoder { return loadedAutoencoder }
+        try require(decoder.bytes, for: "the autoencoder")
         let autoencoder = try decoder.loaded()
         loadedAutoencoder = autoencoder
         return autoencoder
@@ -145,12 +153,7 @@ extension StableDiffusion3: CustomStringConvertible {
         lines += zip(names, encoders).map { "\($0): \($1.line)" }
         lines.append("text_encoder_3: " + (long.map { "\($0.encoder.line), read a layer at a time" } ?? "none, zeros"))
         lines += ["transformer: \(transformer.line)", "vae: \(decoder.line)"]
-        let encoding = readable(
-            bytes: max(
-                encoders.map(\.bytes).max() ?? 0, long.map { 4 * T5Encoder.largestPart(of: $0.encoder.shapes) } ?? 0))
-        lines.append(
-            "needs, beside activations: \(encoding) while texts are encoded, \(readable(bytes: transformer.bytes)) for "
-                + "the network, \(readable(bytes: decoder.bytes)) for the autoencoder")
+        lines.append("needs, beside activations: \(needs(in: storage))")
         return lines.joined(separator: "\n  ")
     }
 }

@@ -138,6 +138,7 @@ package enum Creation {
         case .float32: fill(Float.init)
         case .float64: fill { $0 }
         case .int32: try fill(whole)
+        case .bfloat16: return try counted(shape, .float32, number).converted(to: .bfloat16)
         }
         return tensor
     }

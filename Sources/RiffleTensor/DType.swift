@@ -8,15 +8,28 @@ package enum DType: UInt8, Sendable, CaseIterable, CustomStringConvertible {
     case float64
     /// Labels and indices.
     case int32
+    /// How parameters that stand still may be kept in half the memory. Products widen it on their way into the kernels,
+    /// other operations before they compute; no operation gives it.
+    case bfloat16
+
+    /// The types in which operations compute, and of which tensors are made.
+    package static let computed: [DType] = [.float32, .float64, .int32]
 
     /// Bytes per element.
-    package var size: Int { self == .float64 ? 8 : 4 }
+    package var size: Int {
+        switch self {
+        case .bfloat16: 2
+        case .float32, .int32: 4
+        case .float64: 8
+        }
+    }
     package var isFloating: Bool { self != .int32 }
     package var description: String {
         switch self {
         case .float32: "float32"
         case .float64: "float64"
         case .int32: "int32"
+        case .bfloat16: "bfloat16"
         }
     }
 

@@ -59,6 +59,14 @@ package enum Memory {
         if fits == nil { throw exhausted(bytes) }
     }
 
+    /// The bytes that tensors may still take: up to the limit, and as many as the machine has left beside other
+    /// programs. Where that is less than `wanted`, the thread's collector frees what nobody holds before.
+    package static func available(wanted: Int) -> Int {
+        func free() -> Int { min(now.limit - now.live, Int(clamping: rk_memory_available()) + now.cached) }
+        if free() < wanted { Context.current.reclaim?() }
+        return free()
+    }
+
     static func exhausted(_ bytes: Int) -> RiffleError {
         let memory = now
         return RiffleError(

@@ -1,4 +1,5 @@
 import CKernels
+import Synchronization
 
 /// What kernels run on: instructions, threads and the libraries that they were asked to use.
 package enum Processor {
@@ -36,5 +37,39 @@ package enum Processor {
         var problem: UnsafePointer<CChar>?
         let name = open(&problem)
         return (name.map { String(cBytes: $0) }, name == nil ? problem.map { String(cBytes: $0) } : nil)
+    }
+}
+
+extension Processor {
+    /// Runs `body` over pieces of [0, count), on all threads at once; the pieces depend on count and grain alone.
+    /// - Throws: the error of the first piece that has one, after all have ended.
+    package static func spread(
+        _ count: Int, grain: Int, _ body: @escaping @Sendable (Range<Int>) throws -> Void
+    ) throws {
+        let pieces = Pieces(body)
+        withExtendedLifetime(pieces) {
+            rk_parallel_for(
+                count, grain,
+                { Unmanaged<Pieces>.fromOpaque($0!).takeUnretainedValue().run($1..<$2) },
+                Unmanaged.passUnretained(pieces).toOpaque())
+        }
+        if let failure = pieces.failure.withLock(\.self) { throw failure.error }
+    }
+
+    /// What the threads share while they run pieces.
+    private final class Pieces: Sendable {
+        private let body: @Sendable (Range<Int>) throws -> Void
+        /// The piece with an error that begins first.
+        let failure = Mutex<(begin: Int, error: any Error)?>(nil)
+
+        init(_ body: @escaping @Sendable (Range<Int>) throws -> Void) { self.body = body }
+
+        func run(_ range: Range<Int>) {
+            do { try body(range) } catch {
+                failure.withLock {
+                    if $0.map({ range.lowerBound < $0.begin }) ?? true { $0 = (range.lowerBound, error) }
+                }
+            }
+        }
     }
 }

@@ -129,10 +129,17 @@ extension Tensor {
     /// Converts the elements, without a record; `cast` is the operation.
     package func converted(to dtype: DType) throws -> Tensor {
         if dtype == self.dtype { return self }
+        // Beside float32 nothing knows bfloat16.
+        if self.dtype == .bfloat16 && dtype != .float32 || dtype == .bfloat16 && self.dtype != .float32 {
+            return try converted(to: .float32).converted(to: dtype)
+        }
         let result = try Tensor(uninitialized: shape, dtype)
         rk_cast(self.dtype.kernel, pointer, dtype.kernel, result.pointer, count)
         return result
     }
+
+    /// The numbers as float32 where they are bfloat16, which are constants; else the tensor itself.
+    package func widened() throws -> Tensor { dtype == .bfloat16 ? try converted(to: .float32) : self }
 
     /// The elements in row-major order, converted to Double.
     package func doubles() throws -> [Double] { try copied(.float64) }
@@ -145,8 +152,10 @@ extension Tensor {
         return withExtendedLifetime(tensor) { Array(tensor.elements(Element.self)) }
     }
 
-    /// How many numbers are NaN or infinite; int32 holds none.
-    package var nonfiniteCount: Int { dtype.isFloating ? Int(rk_count_nonfinite(dtype.kernel, pointer, count)) : 0 }
+    /// How many numbers are NaN or infinite; int32 holds none, and operations see no bfloat16.
+    package var nonfiniteCount: Int {
+        dtype.isFloating && dtype != .bfloat16 ? Int(rk_count_nonfinite(dtype.kernel, pointer, count)) : 0
+    }
 
     /// The elements in the tensor's own memory. `Element` has to be the type that `dtype` names.
     ///
@@ -169,6 +178,8 @@ extension Tensor {
         case .float32: Double(pointer.load(fromByteOffset: 4 * index, as: Float.self))
         case .float64: pointer.load(fromByteOffset: 8 * index, as: Double.self)
         case .int32: Double(pointer.load(fromByteOffset: 4 * index, as: Int32.self))
+        case .bfloat16:
+            Double(Float(bitPattern: UInt32(pointer.load(fromByteOffset: 2 * index, as: UInt16.self)) << 16))
         }
     }
 }

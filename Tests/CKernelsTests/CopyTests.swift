@@ -40,6 +40,17 @@ struct Copy: CustomStringConvertible, Sendable {
         .permute([40, 50, 60], [2, 1, 0]),
     ]
 
+    /// Elements of 16 bits, each its own number.
+    @Test(arguments: copies) func copiesHalves(copy: Copy) {
+        let from = copy.offsets(copy.x), to = copy.offsets(copy.y)
+        let x = (0...(from.max() ?? 0)).map { UInt16(truncatingIfNeeded: $0) }
+        var wanted = [UInt16](repeating: 7, count: (to.max() ?? 0) + 9)
+        var y = wanted
+        for (i, j) in zip(from, to) { wanted[j] = x[i] }
+        rk_copy_strided(rk_dtype(UInt32(RK_BF16)), Int32(copy.size.count), copy.size, x, copy.x, &y, copy.y)
+        #expect(y == wanted)
+    }
+
     @Test(arguments: copies, [RK_F32, RK_F64, RK_I32])
     func copiesWhatTheStridesSay(copy: Copy, dtype: rk_dtype) {
         let from = copy.offsets(copy.x)

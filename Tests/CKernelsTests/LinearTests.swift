@@ -29,13 +29,27 @@ struct Product: CustomStringConvertible, Sendable {
     func run<T: BitwiseCopyable>(_ dtype: rk_dtype, _ a: [T], _ b: [T], _ c: [T], _ biasValues: [T]) -> [T] {
         var c = c
         biasValues.withUnsafeBytes { pointer in
-            var shape = rk_gemm_shape(
-                batch: batch, m: m, n: n, k: k, transpose_a: transposeA, transpose_b: transposeB, lda: lda, ldb: ldb,
-                ldc: ldc, stride_a: strideA, stride_b: repeatB ? 0 : strideB, stride_c: strideC, alpha: alpha,
-                beta: beta, bias: bias ? pointer.baseAddress : nil, precision: precision)
+            var shape = shape(pointer.baseAddress)
             rk_gemm(dtype, &shape, a, b, &c)
         }
         return c
+    }
+
+    /// The same with B of bfloat16.
+    func run(_ a: [Float], _ b: [UInt16], _ c: [Float], _ biasValues: [Float]) -> [Float] {
+        var c = c
+        biasValues.withUnsafeBytes { pointer in
+            var shape = shape(pointer.baseAddress)
+            #expect(rk_gemm_bfloat16(&shape, a, b, &c))
+        }
+        return c
+    }
+
+    private func shape(_ biasValues: UnsafeRawPointer?) -> rk_gemm_shape {
+        rk_gemm_shape(
+            batch: batch, m: m, n: n, k: k, transpose_a: transposeA, transpose_b: transposeB, lda: lda, ldb: ldb,
+            ldc: ldc, stride_a: strideA, stride_b: repeatB ? 0 : strideB, stride_c: strideC, alpha: alpha,
+            beta: beta, bias: bias ? biasValues : nil, precision: precision)
     }
 
     func inputs(seed: UInt64) -> (a: [Double], b: [Double], c: [Double], bias: [Double]) {
@@ -134,6 +148,24 @@ struct Product: CustomStringConvertible, Sendable {
             #expect(largest(errors) < 0x1p-8, "seed \(seed), level \(level.rawValue)")
         }
         #expect(sameForAnyThreads { [rounded.run(RK_F32, a.f32, b.f32, c.f32, bias.f32)] }, "seed \(seed)")
+    }
+
+    /// B of bfloat16 is multiplied as the float32 numbers are that it holds, in every form of storage.
+    @Test(arguments: products.filter { $0.batch == 1 || $0.repeatB }) func halfFactorsAreWidened(p: Product) {
+        let seed: UInt64 = 23
+        let (a, b, c, bias) = p.inputs(seed: seed)
+        var half = [UInt16](repeating: 0, count: b.count)
+        rk_round_bfloat16(b.f32, &half, b.count)
+        let plain = p.run(RK_F64, a, half.map { Double(Float(bitPattern: UInt32($0) << 16)) }, c, bias)
+        var start = c.f32
+        if p.beta == 0 {
+            for i in 0..<p.batch { for index in p.indices { start[i * p.strideC + index] = .nan } }
+        }
+        atEachLevel { level in
+            let error = relativeError(p.run(a.f32, half, start, bias.f32), plain)
+            #expect(error < 3e-6, "seed \(seed), level \(level.rawValue)")
+        }
+        #expect(sameForAnyThreads { [p.run(a.f32, half, start, bias.f32)] }, "seed \(seed)")
     }
 
     /// Infinity stays infinity and is not made NaN by how a kernel computes, and numbers at the ends of the range are

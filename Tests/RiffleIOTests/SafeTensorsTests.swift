@@ -61,6 +61,25 @@ func safetensors(_ header: String, data: Int, length: UInt64? = nil) -> [UInt8] 
         #expect(message { _ = try file.tensor(named: "big") }.contains("4294967296, which int32 cannot hold"))
     }
 
+    /// Tensors of several pieces, wide and as bfloat16, whatever floats the file has.
+    @Test func floatsAreReadAsBFloat16() throws {
+        let scratch = try Scratch(), path = scratch("w.safetensors")
+        var random = RandomSource(seed: 3)
+        let wide = try random.normal([300, 401]), narrow = try wide.converted(to: .bfloat16)
+        try SafeTensors.write([("f32", wide), ("bf16", narrow), ("f64", wide.cast(.float64))], to: path)
+        let file = try SafeTensors(path)
+        #expect(file["bf16"]?.type == .bf16 && file["f64"]?.type == .f64)
+        for entry in file.tensors {
+            let kept = try entry.bfloat16()
+            #expect(try kept.dtype == .bfloat16 && kept.doubles() == narrow.doubles(), "\(entry.name)")
+        }
+        #expect(try file.tensor(named: "bf16").doubles() == narrow.doubles())
+        #expect(try file.tensor(named: "f32").floats() == wide.floats())
+        let integers = scratch("i.safetensors")
+        try SafeTensors.write([("i", Tensor([1, 300] as [Int32], [2]))], to: integers)
+        #expect(try SafeTensors(integers)["i"]?.bfloat16().doubles() == [1, 300])
+    }
+
     /// One type that cannot be read keeps no other tensor of its file out of reach.
     @Test func readsEveryTypeOfIntegers() throws {
         let scratch = try Scratch()

@@ -75,6 +75,53 @@ import Testing
         #expect(message { try saved.save(to: scratch("a/b")) }.contains("cannot write"))
     }
 
+    /// What is kept as bfloat16 computes what float32 does with the same numbers, in the memory that is said, and is
+    /// written as its files had it.
+    @Test func weightsKeptAsBFloat16AreThoseOfTheFiles() throws {
+        let wide = try StableDiffusion3(folder: fixture("sd3"))
+        let kept = try StableDiffusion3(folder: fixture("sd3"), storage: .bfloat16)
+        #expect(kept.transformer.bytes * 2 == wide.transformer.bytes && kept.description.contains("as bfloat16"))
+        let text = try wide.encode(["a red car"]).tensors, x = try reference.tensor(named: "noise")
+        let inputs = try [x.permuted([0, 2, 3, 1]), Tensor([0.3] as [Float], [1])] + text
+        let other = try kept.network().forward(inputs)
+        #expect(try (wide.network().forward(inputs) - other).abs().max().item() < 1e-5)
+        // The encoders' numbers of the files, which are float16, are rounded.
+        let rounded = try kept.encode(["a red car"]).tensors
+        let gaps = try zip(text, rounded).map { try ($0 - $1).abs().max().item() }
+        #expect(gaps.allSatisfy { $0 > 0 && $0 < 0.05 }, "\(gaps)")
+
+        try kept.save(to: scratch("saved"))
+        let before = try TensorFile(kept.transformer.weights)
+        let after = try TensorFile(scratch("saved/transformer/diffusion_pytorch_model.safetensors"))
+        #expect(Set(before.names) == Set(after.names))
+        for entry in before.entries { #expect(try bytes(entry) == after[entry.name].map(bytes), "\(entry.name)") }
+    }
+
+    private func bytes(_ tensor: StoredTensor) throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        try tensor.pieces { bytes += $0 }
+        return bytes
+    }
+
+    /// Memory that does not suffice is named before anything is read, with what each way takes.
+    @Test func tooLittleMemoryIsSaid() throws {
+        let model = try StableDiffusion3(folder: fixture("sd3"))
+        defer { Memory.setLimit(0) }
+        Memory.setLimit(Memory.now.live + model.transformer.bytes - 1)
+        let said = message { _ = try model.network() }
+        for part in [
+            "the network takes \(readable(bytes: model.transformer.bytes)), and", "are free",
+            "storage = \"bfloat16\": ", "\(readable(bytes: model.transformer.bytes / 2)) for the network",
+        ] { #expect(said.contains(part), "\(said)") }
+        Memory.setLimit(Memory.now.live + 10)
+        #expect(message { _ = try model.encode([""]) }.contains("encoding texts takes"))
+        #expect(message { _ = try model.autoencoder() }.contains("the autoencoder takes"))
+        Memory.setLimit(0)
+        let half = try StableDiffusion3(folder: fixture("sd3"), storage: .bfloat16)
+        Memory.setLimit(Memory.now.live + model.transformer.bytes - 1)
+        _ = try half.network()
+    }
+
     // MARK: - Changed folders
 
     /// A copy of the fixture's folder.

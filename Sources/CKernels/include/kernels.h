@@ -12,6 +12,7 @@
 #include "kernels/cpu.h"
 #include "kernels/distances.h"
 #include "kernels/elementwise.h"
+#include "kernels/half.h"
 #include "kernels/lapack.h"
 #include "kernels/linear.h"
 #include "kernels/memory.h"

@@ -10,12 +10,21 @@ enum StableDiffusion3Library {
 
     static let functions: [Function] = [
         Function(
-            "sd3", [Argument("folder", .string, "with model_index.json, as diffusers' save_pretrained writes it")],
+            "sd3",
+            [
+                Argument("folder", .string, "with model_index.json, as diffusers' save_pretrained writes it"),
+                Argument(
+                    "storage", .choice(["float32", "bfloat16"]),
+                    "how the network and the encoders are kept; bfloat16 takes half the memory and stands still, "
+                        + "adapters train on it", default: .string("float32")),
+            ],
             Doc(
                 "Opens Stable Diffusion 3 or 3.5 as diffusers has it. Parts are checked, and read when they are "
                     + "needed; print says what they take.",
                 source: "Esser et al. 2024, 2403.03206")
-        ) { [.object(try StableDiffusion3(folder: $0.string("folder")))] },
+        ) {
+            [.object(try StableDiffusion3(folder: $0.string("folder"), storage: $0.dtype("storage")))]
+        },
         Function(
             "tiny_sd3", [Argument("folder", .string, "that is written, over an older pipeline")],
             Doc(

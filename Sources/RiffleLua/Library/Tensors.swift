@@ -83,9 +83,9 @@ enum TensorLibrary {
                     set: { try $0.replace(gradient: $1.optionalTensor(0)) }),
                 Property(
                     "trainable", .boolean, "Whether gradients reach it.",
-                    get: { .boolean($0.isTrainable) }, set: { $0.isTrainable = $1.boolean(0) }),
+                    get: { .boolean($0.isTrainable) }, set: { try $0.choose(isTrainable: $1.boolean(0)) }),
             ],
-            count: { $0.shape.sizes.first ?? 0 }, index: { try row($0.tensor, $1) }, metamethods: arithmetic,
+            count: { $0.shape.sizes.first ?? 0 }, index: { try row($0.tensor.widened(), $1) }, metamethods: arithmetic,
             describe: { "parameter" + $0.value.description.dropFirst("tensor".count) }),
     ]
 
@@ -153,6 +153,13 @@ enum TensorLibrary {
 }
 
 extension Parameter {
+    fileprivate func choose(isTrainable: Bool) throws {
+        guard !isTrainable || dtype != .bfloat16 else {
+            throw RiffleError("parameter.trainable", "a parameter that is kept as bfloat16 stands still")
+        }
+        self.isTrainable = isTrainable
+    }
+
     fileprivate func replace(gradient: Tensor?) throws {
         guard gradient == nil || gradient?.shape == shape else {
             throw RiffleError("parameter.grad", "the gradient must be \(shape), got \(gradient?.shape ?? [])")

@@ -15,10 +15,10 @@ struct Average {
     let count = UpdateCount()
     private let pairs: [(source: Parameter, average: Parameter)]
 
-    /// - Throws: `RiffleError` unless all parameters are float32.
+    /// - Throws: `RiffleError` unless all parameters that training changes are float32.
     init(of network: Module, _ operation: String) throws {
-        guard network.parameters.allSatisfy({ $0.parameter.dtype == .float32 }) else {
-            throw RiffleError(operation, "parameters must be float32")
+        if let other = network.learnedParameters.first(where: { $0.parameter.dtype != .float32 }) {
+            throw RiffleError(operation, "parameters must be float32, and \(other.name) is \(other.parameter.dtype)")
         }
         model = try network.copied(trainable: false)
         model.updateCount = count

@@ -27,9 +27,15 @@ package class Optimizer: Resumable {
         var known: Set<ObjectIdentifier> = []
         self.parameters = parameters.filter { known.insert(ObjectIdentifier($0)).inserted }
         guard self.parameters.contains(where: \.isTrainable) else {
-            throw RiffleError("optim", "there is no trainable parameter; averages and frozen networks have none")
+            let isStored = self.parameters.contains { $0.dtype == .bfloat16 }
+            throw RiffleError(
+                "optim",
+                isStored
+                    ? "parameters that are kept as bfloat16 stand still: read the network as float32, or train "
+                        + "adapters on it, net:lora { rank = 8 }"
+                    : "there is no trainable parameter; averages and frozen networks have none")
         }
-        if let other = self.parameters.first(where: { $0.dtype != .float32 }) {
+        if let other = self.parameters.first(where: { $0.dtype != .float32 && $0.dtype != .bfloat16 }) {
             throw RiffleError("optim", "parameters must be float32, and one is \(other.dtype) \(other.shape)")
         }
         self.learningRate = learningRate

@@ -74,16 +74,18 @@ extension T5Encoder {
     /// whole, and a layer of it 0.8. The result is that of an encoder with these weights, without a gradient.
     /// - Parameters:
     ///   - ids: tokens [n, length] int32 from 1.
+    ///   - storage: how the weights are kept while they are there, float32 or bfloat16.
     ///   - shapes: of the weights, in the layout of files, by name.
     ///   - tensor: reads one of them.
     /// - Returns: [n, length, width].
     /// - Throws: `RiffleError` where names or shapes are not those of such an encoder, before anything is read.
     package static func values(
-        _ ids: Tensor, _ configuration: Configuration, precision: Precision = .float32, shapes: [String: Shape],
-        tensor: (String) throws -> Tensor
+        _ ids: Tensor, _ configuration: Configuration, precision: Precision = .float32, storage: DType = .float32,
+        shapes: [String: Shape], tensor: (String) throws -> Tensor
     ) throws -> Tensor {
         func part<Part: Module>(_ name: String, _ make: () throws -> Part) throws -> Part {
             let part = try withoutNumbers(make)
+            try part.store(as: storage)
             for entry in part.entries { try entry.parameter.assign(entry.value(in: tensor("\(name).\(entry.name)"))) }
             return part
         }

@@ -66,7 +66,7 @@ extension Tensor {
         return switch dtype {
         case .float32: count(Float.self)
         case .float64: count(Double.self)
-        case .int32: nil
+        case .int32, .bfloat16: nil
         }
     }
 }

@@ -82,13 +82,15 @@ package final class Op: Sendable {
     package let draw: Draw?
     /// Arithmetic with a plain number, which needs no second tensor.
     package let scalar: Scalar?
+    /// The inputs that may be bfloat16, a bit for each; all others are widened to float32 first.
+    package let bfloat16: UInt32
     /// Whether an element of the result depends on one element of each input alone.
     package let isPointwise: Bool
     package let mistakes: [Sample]
 
     package init(
         _ name: String, _ arguments: [Argument], _ doc: Doc, keep: Keep = .inputs, kind: Kind = .primitive,
-        results: Int = 1, isPointwise: Bool = false,
+        results: Int = 1, bfloat16: UInt32 = 0, isPointwise: Bool = false,
         scalar: Scalar? = nil, samples: [Sample], draw: Draw? = nil, mistakes: [Sample], forward: @escaping Forward,
         vjp: @escaping VJP,
         jvp: @escaping JVP, unfused: @escaping @Sendable (Call) throws -> Tensor? = { _ in nil }
@@ -101,6 +103,7 @@ package final class Op: Sendable {
         self.keep = keep
         self.samples = samples
         self.draw = draw
+        self.bfloat16 = bfloat16
         self.isPointwise = isPointwise
         self.scalar = scalar
         attributes = arguments.filter { !$0.type.isOfTensors }
@@ -162,13 +165,24 @@ package final class Op: Sendable {
 
     private func dispatch(_ context: Context, _ inputs: [Tensor], _ attributes: [Value]) throws -> [Tensor] {
         if kind == .composed { return try compute(inputs, attributes) }
+        if inputs.contains(where: { $0.dtype == .bfloat16 }) {
+            let given = try inputs.enumerated().map { index, input in
+                bfloat16 & 1 << UInt32(index) == 0 ? try input.widened() : input
+            }
+            return try evaluate(context, given, attributes)
+        }
+        return try evaluate(context, inputs, attributes)
+    }
+
+    /// The outputs for inputs of types that the operation knows.
+    private func evaluate(_ context: Context, _ inputs: [Tensor], _ attributes: [Value]) throws -> [Tensor] {
         if inputs.contains(where: { $0.dual != nil }) {
             let inputs = inputs.map(context.withoutClosedLevels)
             if let level = inputs.compactMap({ $0.dual?.level }).max() {
                 if let result = try unfused(call(inputs, attributes)) { return [result] }
                 return try applyForwardMode(level, inputs, attributes)
             }
-            return try dispatch(context, inputs, attributes)
+            return try evaluate(context, inputs, attributes)
         }
         let outputs = try compute(inputs, attributes)
         if context.guardsAgainstNaN { try checkFinite(outputs, from: inputs) }

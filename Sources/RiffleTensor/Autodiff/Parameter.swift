@@ -5,17 +5,22 @@
 public final class Parameter: @unchecked Sendable {
     package let shape: Shape
     private var storage: Storage
+    package private(set) var dtype: DType
     /// The sum of the gradients that `backward` computed since the gradient was last cleared.
     package var gradient: Tensor?
-    /// Whether gradients reach the parameter. Teachers' and averages' parameters are frozen.
-    package var isTrainable: Bool
-    package let dtype: DType
+    /// Whether gradients reach the parameter. Teachers' and averages' parameters are frozen, and so is what is kept as
+    /// bfloat16: the changes of training would be rounded off.
+    package var isTrainable: Bool {
+        get { isChosen && dtype != .bfloat16 }
+        set { isChosen = newValue }
+    }
+    private var isChosen: Bool
 
     package init(_ value: Tensor, trainable: Bool = true) {
         storage = value.storage
         shape = value.shape
         dtype = value.dtype
-        isTrainable = trainable
+        isChosen = trainable
     }
 
     /// A parameter that starts with the value that `start` gives. Inside `withoutNumbers` it starts with none.
@@ -36,6 +41,23 @@ public final class Parameter: @unchecked Sendable {
     /// The value as a plain tensor, which later updates leave alone.
     package var value: Tensor { Tensor(storage: storage, shape: shape, dtype: dtype) }
 
+    /// Whether there is a value; a parameter that was made without waits for `assign`.
+    package var hasNumbers: Bool { storage !== Storage.none || shape.count == 0 }
+
+    /// Has the parameter keep its value as another type, which it rounds to where that holds less, also of values that
+    /// are assigned later.
+    package func store(as dtype: DType) throws {
+        if hasNumbers { storage = try value.converted(to: dtype).storage }
+        self.dtype = dtype
+    }
+
+    /// Takes over another parameter's value and type, in the same memory.
+    /// - Throws: `RiffleError` when the shape differs.
+    package func share(_ other: Parameter) throws {
+        try check(other.shape)
+        (storage, dtype) = (other.storage, other.dtype)
+    }
+
     /// Whether this parameter and another one have the same memory, and so the same value.
     package func shares(_ other: Parameter) -> Bool { storage === other.storage }
 
@@ -54,10 +76,14 @@ public final class Parameter: @unchecked Sendable {
     /// Replaces the value.
     /// - Throws: `RiffleError` when the shape differs.
     package func assign(_ value: Tensor) throws {
-        guard value.shape == shape else {
-            throw RiffleError("assign", "the parameter has shape \(shape), the new value \(value.shape)")
-        }
+        try check(value.shape)
         storage = try value.converted(to: dtype).storage
+    }
+
+    private func check(_ other: Shape) throws {
+        guard other == shape else {
+            throw RiffleError("assign", "the parameter has shape \(shape), the new value \(other)")
+        }
     }
 
     /// Makes sure that nobody else sees the value's memory, so that `update` cannot fail.

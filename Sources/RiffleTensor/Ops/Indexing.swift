@@ -9,7 +9,7 @@ extension Op {
             "Rows of x by their numbers, as an embedding looks them up.",
             shapes: "x [n, ...], index [...] -> [index's shape, ...]",
             example: "> riffle.tensor({ 5, 6, 7 }):take(riffle.tensor({ 3, 1 }, \"int32\"))\ntensor float32 [2]: 7 5"),
-        keep: Keep(inputs: 0b10),
+        keep: Keep(inputs: 0b10), bfloat16: 0b1,
         samples: [
             Sample([.random([4, 3], -2...2), .indices([2, 1, 2, 4, 4, 4], [2, 3])]),
             Sample([.random([5], -2...2), .indices([5], [])]),

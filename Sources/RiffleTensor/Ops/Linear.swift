@@ -15,6 +15,7 @@ extension Op {
             formula: "y[..., i, j] = sum over l of a[..., i, l] b[..., l, j]",
             shapes: "a [..., m, k], b [..., k, n] -> [..., m, n]",
             example: "> riffle.tensor({ { 1, 2 } }):matmul(riffle.tensor({ { 3 }, { 4 } })):item()\n11.0"),
+        bfloat16: 0b10,
         samples: [
             Sample([3, 4], [4, 5]), Sample([2, 3, 4], [2, 5, 4], with: [.boolean(false), .boolean(true)]),
             Sample([2, 4, 3], [4, 5], with: [.boolean(true), .boolean(false)]), Sample([2, 1, 3, 4], [5, 4, 2]),
@@ -106,11 +107,29 @@ extension Op {
         (shape.transpose_a, shape.transpose_b, shape.alpha) = (ta, tb, 1)
         (shape.lda, shape.ldb, shape.ldc) = (columnsA, columnsB, n)
         (shape.stride_a, shape.stride_b, shape.stride_c) = (rowsA * columnsA, rowsB * columnsB, m * n)
-        let left = try operand(a, leadA, lead, dtype, &shape.stride_a),
-            right = try operand(b, leadB, lead, dtype, &shape.stride_b)
+        let left = try operand(a, leadA, lead, dtype, &shape.stride_a)
+        let right = leadB.count == 1 ? b : try operand(b, leadB, lead, dtype, &shape.stride_b)
+        if leadB.count == 1 { shape.stride_b = 0 }
         if shape.stride_b == 0, !ta, leadA.count == lead.count { (shape.m, shape.batch) = (m * lead.count, 1) }
-        withExtendedLifetime((left, right)) { rk_gemm(dtype.kernel, &shape, left.pointer, right.pointer, y.pointer) }
+        try multiply(shape, left, right, y)
         return y
+    }
+
+    /// y = the product of a, which has y's type, and b, which is converted to it; one matrix of bfloat16 is multiplied
+    /// as it is.
+    private static func multiply(_ shape: rk_gemm_shape, _ a: Tensor, _ b: Tensor, _ y: Tensor) throws {
+        var shape = shape
+        if b.dtype == .bfloat16, y.dtype == .float32 {
+            try Memory.taking(workspace: {
+                rk_gemm_bfloat16(
+                    &shape, a.pointer.assumingMemoryBound(to: Float.self),
+                    b.pointer.assumingMemoryBound(to: UInt16.self),
+                    y.pointer.assumingMemoryBound(to: Float.self))
+            })
+            return
+        }
+        let b = try b.converted(to: y.dtype)
+        withExtendedLifetime((a, b)) { rk_gemm(y.dtype.kernel, &shape, a.pointer, b.pointer, y.pointer) }
     }
 
     /// A factor as the kernel takes it: a matrix for each product of the batch, or one matrix for all products.
@@ -140,7 +159,7 @@ extension Op {
             shapes: "x [..., in], weight [out, in], bias [out] -> [..., out]",
             example: "> riffle.ones(2, 3):linear(riffle.ones(1, 3), riffle.ones(1)):reshape(2)\ntensor float32 [2]: 4 4"
         ),
-        keep: Keep(inputs: 0b11),
+        keep: Keep(inputs: 0b11), bfloat16: 0b10,
         samples: [
             Sample([2, 4], [3, 4], [3]), Sample([2, 3, 4], [5, 4]), Sample([0, 4], [3, 4], [3]),
             Sample([4], [3, 4], [3]), Sample([2, 0], [3, 0], [3]),
@@ -172,7 +191,6 @@ extension Op {
             let dtype = x.dtype.joined(with: weight.dtype)
             let y = try Tensor(uninitialized: x.shape.replacing(x.rank - 1, with: weight.shape[0]), dtype)
             let left = try active.converted(to: dtype)
-            let right = try weight.converted(to: dtype)
             let shift = try bias?.converted(to: dtype)
             var shape = rk_gemm_shape()
             shape.precision = Context.current.precision.kernel
@@ -182,9 +200,7 @@ extension Op {
             (shape.transpose_b, shape.alpha) = (true, 1)
             (shape.lda, shape.ldb, shape.ldc) = (weight.shape[1], weight.shape[1], weight.shape[0])
             shape.bias = shift.map { UnsafeRawPointer($0.pointer) }
-            withExtendedLifetime((left, right, shift)) {
-                rk_gemm(dtype.kernel, &shape, left.pointer, right.pointer, y.pointer)
-            }
+            try withExtendedLifetime(shift) { try multiply(shape, left, weight, y) }
             return [y]
         },
         vjp: { call, g in

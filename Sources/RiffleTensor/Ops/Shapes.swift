@@ -23,6 +23,7 @@ extension Op {
             Sample([2, 3], with: [.list([.integer(4), .integer(-1)])]), Sample([2, 3], with: [.list([.integer(7)])]),
             Sample([2, 3], with: [.list([.integer(-1), .integer(-1)])]),
         ],
+        bfloat16: 0b1,
         forward: { call in
             let x = call.inputs[0]
             var sizes = call.attributes.integers("shape")
@@ -56,6 +57,7 @@ extension Op {
         mistakes: [
             Sample([2, 3], with: [.list([.integer(0), .integer(0)])]), Sample([2, 3], with: [.list([.integer(0)])]),
         ],
+        bfloat16: 0b1,
         forward: { call in
             let x = call.inputs[0]
             let order = try call.attributes.integers("dims").map { try x.dimension($0) }

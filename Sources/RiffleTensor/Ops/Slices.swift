@@ -23,6 +23,7 @@ extension Op {
             return Sample(x, with: [.integer(dim), .integer(from), .integer(to)])
         },
         mistakes: [Sample([2, 3], with: [.integer(1), .integer(1), .integer(3)])],
+        bfloat16: 0b1,
         forward: { call in
             let x = call.inputs[0]
             let (dim, range) = try sliceRange(call, x)

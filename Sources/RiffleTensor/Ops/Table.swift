@@ -101,10 +101,11 @@ extension Op {
     /// An operation linear in all its tensors at once: its tangent is the operation applied to the tangents.
     package static func linearMap(
         _ name: String, _ arguments: [Argument], _ doc: Doc, samples: [Sample], draw: Draw? = nil, mistakes: [Sample],
-        forward: @escaping Forward, vjp: @escaping VJP
+        bfloat16: UInt32 = 0, forward: @escaping Forward, vjp: @escaping VJP
     ) -> Op {
         Op(
-            name, arguments, doc, keep: .nothing, samples: samples, draw: draw, mistakes: mistakes, forward: forward,
+            name, arguments, doc, keep: .nothing, bfloat16: bfloat16, samples: samples, draw: draw, mistakes: mistakes,
+            forward: forward,
             vjp: vjp,
             jvp: { call, tangents in
                 guard tangents.contains(where: { $0 != nil }) else { return call.outputs.map { _ in nil } }

@@ -41,7 +41,8 @@ void rk_where(rk_dtype dtype, const void *condition, const void *a, const void *
 
 void rk_fill(rk_dtype dtype, double value, void *y, size_t count);
 
-/// Converts between types; to RK_I32 rounds towards zero and saturates, NaN gives 0.
+/// Converts between types; to RK_I32 rounds towards zero and saturates, NaN gives 0. RK_BF16 is converted to and from
+/// RK_F32 alone.
 void rk_cast(rk_dtype from, const void *x, rk_dtype to, void *y, size_t count);
 
 /// Copies a block of shape `size` between two strided arrays (strides in elements; 0 repeats the input): permutes,

@@ -17,6 +17,10 @@ typedef struct {
 
 void rk_gemm(rk_dtype dtype, const rk_gemm_shape *shape, const void *a, const void *b, void *c);
 
+/// The same for float32, with one B of bfloat16 for all products (stride_b is 0, or batch 1). Its numbers become
+/// float32 on their way into the kernels, and sums are float32. Returns false without memory for that.
+bool rk_gemm_bfloat16(const rk_gemm_shape *shape, const float *a, const uint16_t *b, float *c);
+
 /// Matrix products use kernels of our own unless the environment variable RIFFLE_BLAS names a library with cblas_sgemm,
 /// such as libopenblas.so.0: then its name and core, "OpenBLAS 0.3.21 (SkylakeX)"; else NULL with the reason in *error.
 const char *rk_blas_name(const char **error);

@@ -19,6 +19,9 @@ void rk_free(void *block, size_t bytes);
 
 rk_memory rk_memory_now(void);
 
+/// The bytes that the machine can still give without swapping, by /proc/meminfo; 2^62 where it does not say.
+size_t rk_memory_available(void);
+
 /// The limit on live bytes; 0 restores the default, 80 % of the smaller of physical memory and the cgroup's limit.
 void rk_memory_set_limit(size_t bytes);
 
