@@ -3,11 +3,16 @@
     python3 -m venv venv
     venv/bin/pip install torch numpy diffusers transformers sentencepiece
     venv/bin/python scripts/make_sd3_fixture.py
+    venv/bin/python scripts/make_sd3_fixture.py --variants
     venv/bin/python scripts/make_sd3_fixture.py --compare FOLDER
 
 The files kept in the repository were written with torch 2.15.0, diffusers 0.42.1 and transformers 5.24.0. Weights are
 drawn by their names (numbers_by_name.py); the transformer has them as bfloat16 in shards, the other parts as float16, and
 diffusers computes in float32. Vocabularies are those of Tests/Fixtures/text.
+
+sd3-variants holds pictures of 28 steps by folders whose transformer has the form of Stable Diffusion 3 medium, 3.5
+medium and 3.5 large, in each of three types. The tests make the same folders: the transformer's weights drawn by name,
+its table of positions and all other parts those of the fixture, then all of them in the type.
 
 With --compare the script writes nothing: it loads a folder that `sd3:save` wrote, and says how far its picture is from
 that of the fixture.
@@ -15,6 +20,8 @@ that of the fixture.
 
 import argparse
 import shutil
+import tempfile
+from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
@@ -29,6 +36,14 @@ from numbers_by_name import centred, parameter
 SD3, TEXT = FOLDER / "sd3", FOLDER / "text"
 PROMPT, STEPS, GUIDANCE, SIDE = "Two red circles and a blue square, it's a photo", 4, 5.0, 16
 CLIP_WIDTHS, T5_WIDTH, PROJECTION = (8, 12), 24, 6
+VARIANTS = {
+    "medium": {"num_layers": 2, "qk_norm": None, "dual_attention_layers": ()},
+    "medium35": {"num_layers": 3, "qk_norm": "rms_norm", "dual_attention_layers": (0, 1)},
+    "large35": {"num_layers": 4, "qk_norm": "rms_norm", "dual_attention_layers": (), "num_attention_heads": 4,
+                "attention_head_dim": 4},
+}
+TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+VARIANT_STEPS = 28
 
 
 def fill(model, prefix):
@@ -71,16 +86,46 @@ def pipeline():
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0))
 
 
-def outputs(folder):
+def opened(folder):
     pipe = StableDiffusion3Pipeline.from_pretrained(folder, torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
-    noise = centred("noise", (1, 4, SIDE // 2, SIDE // 2)).float()
+    return pipe
+
+
+def run(pipe, noise, steps, kind):
+    return pipe(PROMPT, num_inference_steps=steps, guidance_scale=GUIDANCE, latents=noise.clone(), height=SIDE,
+                width=SIDE, output_type=kind).images
+
+
+def start():
+    return centred("noise", (1, 4, SIDE // 2, SIDE // 2)).float()
+
+
+def variants():
+    """What diffusers makes of the folders that the tests write."""
+    tensors = {"noise": start()}
+    for variant, form in VARIANTS.items():
+        for word, dtype in TYPES.items():
+            pipe = opened(SD3)
+            table = pipe.transformer.pos_embed.pos_embed
+            config = dict(pipe.transformer.config) | form
+            pipe.transformer = fill(SD3Transformer2DModel.from_config(config), "transformer")
+            pipe.transformer.pos_embed.pos_embed.copy_(table)
+            with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+                pipe.to(dtype).save_pretrained(Path(folder) / "sd3")
+                pipe = opened(Path(folder) / "sd3")
+                for kind in ("latent", "pt"):
+                    result = run(pipe, tensors["noise"], VARIANT_STEPS, kind)
+                    name = {"latent": "latents", "pt": "pictures"}[kind]
+                    tensors[f"{variant}.{word}.{name}"] = 2 * result - 1 if kind == "pt" else result
+    return tensors
+
+
+def outputs(folder):
+    pipe, noise = opened(folder), start()
     with torch.no_grad():
         tokens, _, summary, _ = pipe.encode_prompt(PROMPT, None, None, do_classifier_free_guidance=False)
-        def run(kind):
-            return pipe(PROMPT, num_inference_steps=STEPS, guidance_scale=GUIDANCE, latents=noise.clone(),
-                        height=SIDE, width=SIDE, output_type=kind).images
-        latents, pictures = run("latent"), run("pt")
+        latents, pictures = run(pipe, noise, STEPS, "latent"), run(pipe, noise, STEPS, "pt")
         without = StableDiffusion3Pipeline(**(pipe.components | {"text_encoder_3": None, "tokenizer_3": None}))
         without_tokens, _, _, _ = without.encode_prompt(PROMPT, None, None, do_classifier_free_guidance=False)
     return {"noise": noise, "tokens": tokens[:, ::4], "summary": summary, "without": without_tokens[:, ::8],
@@ -107,6 +152,7 @@ def write():
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--compare")
+    arguments.add_argument("--variants", action="store_true")
     options = arguments.parse_args()
     torch.set_num_threads(1)
     logging.set_verbosity_error()
@@ -114,6 +160,11 @@ if __name__ == "__main__":
     if options.compare:
         for name, value in outputs(options.compare).items():
             print(f"{name}: {(value - outputs(SD3)[name]).abs().max().item():.1e}")
+    elif options.variants:
+        forms = {variant: {**form, "dual_attention_layers": list(form["dual_attention_layers"])}
+                 for variant, form in VARIANTS.items()}
+        settings = {"prompt": PROMPT, "steps": VARIANT_STEPS, "guidance": GUIDANCE, **forms}
+        save("sd3-variants", variants(), strings(settings))
     else:
         write()
         tensors = outputs(SD3)
