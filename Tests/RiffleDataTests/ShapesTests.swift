@@ -5,16 +5,16 @@ import Testing
 
 @Suite struct ShapesTests {
     /// The detector finds in drawn pictures what their captions ask for, and in others' pictures it does not.
-    @Test(arguments: zip([32, 48], [120, 30]))
-    func theDetectorIsExact(_ size: Int, _ count: Int) throws {
+    @Test(arguments: [(32, nil, 120), (48, nil, 30), (32, 8, 120), (48, 16, 30)] as [(Int, Int?, Int)])
+    func theDetectorIsExact(_ size: Int, _ cells: Int?, _ count: Int) throws {
         let seed = UInt64.random(in: 0...1_000_000)
-        let batch = try ShapesSet(size: size, seed: seed).batch((0..<count).map { Draw($0) })
+        let batch = try ShapesSet(size: size, cells: cells, seed: seed).batch((0..<count).map { Draw($0) })
         let captions = try #require(batch.captions)
         let score = try ShapesSet.score(batch.x, captions)
         for kind in ShapesRequest.Kind.allCases { #expect(score[kind] == 1, "\(kind), seed \(seed)") }
         // Pictures with the captions of the next sample of their kind: few of these fit.
         let others = Array(captions[6...] + captions[..<6])
-        #expect(try ShapesSet.score(batch.x, others).mean < 0.2, "seed \(seed)")
+        #expect(try ShapesSet.score(batch.x, others).mean < 0.3, "seed \(seed)")
     }
 
     /// Noise is found out as such, and noise of a tenth hides nothing.

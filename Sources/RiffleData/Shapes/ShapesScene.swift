@@ -14,7 +14,8 @@ struct ShapesScene {
     let objects: [Object]
 
     /// Draws a scene that fulfils a request. What the request leaves open, such as colours, is drawn, too.
-    init(_ request: ShapesRequest, _ random: inout UniformNumbers) throws {
+    /// - Parameter cells: along the picture's side, of which objects fill whole ones; nil where they lie anywhere.
+    init(_ request: ShapesRequest, cells: Int?, _ random: inout UniformNumbers) throws {
         typealias Wanted = (form: ShapesRequest.Form, colour: ShapesRequest.Colour?)
         var relation: ShapesRequest.Relation?
         let wanted: [Wanted]
@@ -33,17 +34,16 @@ struct ShapesScene {
         func fulfils(_ objects: [Object]) -> Bool {
             relation?.holds(objects[0].x - objects[1].x, objects[0].y - objects[1].y, by: 1.25) ?? true
         }
-        // A layout in two or three is refused, so that the loop is short.
+        // Of layouts of few objects one in two or three is refused, of four in few cells most are.
         while true {
             var objects: [Object] = []
             for (form, colour) in wanted {
-                let radius = ShapesScene.smallestRadius + 0.06 * (try random.next())
-                let edge = radius + ShapesScene.gap
+                let radius = ShapesScene.radius(ShapesScene.smallestRadius + 0.06 * (try random.next()), cells)
                 objects.append(
                     Object(
                         form: form, colour: try colour ?? colours[random.index(below: colours.count)],
-                        x: edge + (1 - 2 * edge) * (try random.next()), y: edge + (1 - 2 * edge) * (try random.next()),
-                        radius: radius))
+                        x: ShapesScene.middle(radius, cells, try random.next()),
+                        y: ShapesScene.middle(radius, cells, try random.next()), radius: radius))
             }
             if ShapesScene.areApart(objects), fulfils(objects) {
                 self.objects = objects
@@ -55,6 +55,20 @@ struct ShapesScene {
     static let smallestRadius = 0.12
     /// The least distance between objects, and from an object to the picture's edge.
     private static let gap = 0.03
+
+    /// The radius, or the nearest with which an object fills whole cells.
+    private static func radius(_ radius: Double, _ cells: Int?) -> Double {
+        guard let cells else { return radius }
+        return max(1, (2 * radius * Double(cells)).rounded()) / Double(2 * cells)
+    }
+
+    /// The middle of an object that is within the picture, for a number in [0, 1).
+    private static func middle(_ radius: Double, _ cells: Int?, _ number: Double) -> Double {
+        guard let cells else { return radius + gap + (1 - 2 * (radius + gap)) * number }
+        let first = (gap * Double(cells)).rounded(.up)
+        let starts = Double(cells) - 2 * first - (2 * radius * Double(cells)).rounded() + 1
+        return (first + (starts * number).rounded(.down)) / Double(cells) + radius
+    }
 
     private static func areApart(_ objects: [Object]) -> Bool {
         objects.indices.allSatisfy { index in

@@ -9,16 +9,22 @@ package final class ShapesSet: SampleSet {
     /// The side of a picture.
     package let size: Int
     package let seed: UInt64
+    /// Cells along the side, of which objects fill whole ones; nil where they lie anywhere.
+    package let cells: Int?
     package var count: Int { ShapesSet.samples }
 
-    /// - Parameter size: the side; in fewer than 32 pixels small forms cannot be kept apart.
-    package init(size: Int = 32, seed: UInt64 = 1) {
+    /// - Parameters:
+    ///   - size: the side; in fewer than 32 pixels small forms cannot be kept apart.
+    ///   - cells: 8 and more; fewer have no space for four objects.
+    package init(size: Int = 32, cells: Int? = nil, seed: UInt64 = 1) {
         self.size = size
+        self.cells = cells
         self.seed = seed
     }
 
     package static let samples = 1_000_000
     package static let smallestSize = 32, largestSize = 1024
+    package static let fewestCells = 8
 
     package var sampleShape: Shape { [size, size, 3] }
 
@@ -83,7 +89,7 @@ package final class ShapesSet: SampleSet {
             var random = UniformNumbers(seed: seed, sample: draw.number)
             let request = try request(of: draw.number, &random)
             let target = UnsafeMutableBufferPointer(rebasing: numbers[(index * length)..<((index + 1) * length)])
-            try ShapesScene(request, &random).draw(size, into: target)
+            try ShapesScene(request, cells: cells, &random).draw(size, into: target)
             captions.append(request.caption)
         }
         return Batch(x: x, captions: captions)

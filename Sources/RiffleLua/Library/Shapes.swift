@@ -12,6 +12,10 @@ enum ShapesLibrary {
                 Argument(
                     "size", .integer(ShapesSet.smallestSize...ShapesSet.largestSize), "the side of a picture",
                     default: .integer(32)),
+                Argument(
+                    "cells", .integer(ShapesSet.fewestCells...ShapesSet.largestSize),
+                    "along the side, of which objects fill whole ones; they lie anywhere when not given", default: .none
+                ),
                 Argument("seed", .integer(0...Int.max), "what fixes the samples", default: .integer(1)),
             ],
             Doc(
@@ -19,7 +23,14 @@ enum ShapesLibrary {
                 shapes: "batches of x [n, size, size, 3] and captions",
                 example: "> return riffle.data.shapes { size = 32 }\n1000000 pictures of forms [32, 32, 3]",
                 source: "the kinds and their rules: Ghosh et al. 2023, 2310.11513")
-        ) { [.object(ShapesSet(size: $0.integer("size"), seed: UInt64($0.integer("seed"))))] }
+        ) { arguments in
+            [
+                .object(
+                    ShapesSet(
+                        size: arguments.integer("size"), cells: arguments.optionalInteger("cells"),
+                        seed: UInt64(arguments.integer("seed"))))
+            ]
+        }
     ]
 
     static let classes: [ObjectClass] = [
