@@ -40,7 +40,7 @@ elseif not args.model or not args.prompts then
 end
 riffle.seed(args.seed)
 local run = riffle.run(args.run, { config = args })
-local sd3 = args.tiny and riffle.tiny_sd3(args.run .. "-pipeline") or riffle.sd3(args.model)
+local sd3 = args.tiny and riffle.tiny_sd3(args.run .. "-pipeline") or riffle.sd3(args.model, { storage = args.lora > 0 and "bfloat16" or "float32" })
 print(sd3)
 
 -- What the encoders make of the prompts, from a file beside the run where that has been done.

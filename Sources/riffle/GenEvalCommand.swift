@@ -41,7 +41,7 @@ struct GenEvalCommand: ParsableCommand {
         if let results { return try show(results) }
         guard let prompts, let out, let model else { return }
         let list = try PromptList(prompts), folder = try GenEvalFolder(list, in: out, samples: samples)
-        let pipeline = try StableDiffusion3(folder: model), sampler = try sampling.sampler(pipeline)
+        let pipeline = try sampling.model(model), sampler = try sampling.sampler(pipeline)
         for remark in try pipeline.remarks(on: list.prompts) { Console.error("\(remark)\n") }
         let progress = Progress(label: "pictures", total: folder.count, done: folder.count - folder.missing.count)
         defer { Progress.finishVisible() }

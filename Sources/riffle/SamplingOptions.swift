@@ -22,12 +22,26 @@ struct SamplingOptions: ParsableArguments {
     var shift: Double?
     @ArgumentParser.Option(help: "The side in pixels, or HEIGHTxWIDTH; what the model was trained for when not given.")
     var size: String?
+    @ArgumentParser.Option(help: "How weights are kept: \(Storage.all); bfloat16 takes half the memory.")
+    var storage = Storage.float32
     @ArgumentParser.Option(parsing: .unconditional, help: "What decides the noise, with a picture's number.")
     var seed = 0
 
     func validate() throws {
         guard seed >= 0 else { throw ValidationError("--seed is 0 or more, got \(seed)") }
         _ = try size.map(PackCommand.size)
+    }
+
+    /// How the network and the encoders are kept in memory.
+    enum Storage: String, CaseIterable, ExpressibleByArgument {
+        case float32, bfloat16
+
+        static let all = allCases.map(\.rawValue).joined(separator: " or ")
+        var dtype: DType { self == .float32 ? .float32 : .bfloat16 }
+    }
+
+    func model(_ folder: String) throws -> StableDiffusion3 {
+        try StableDiffusion3(folder: folder, storage: storage.dtype)
     }
 
     /// - Throws: `RiffleError` that names what this model cannot do.

@@ -33,7 +33,7 @@ struct TextToImageCommand: ParsableCommand {
         // Before the work: the names fit, and the folder can be written to.
         try FileEnding.check(out, of: "pictures", [.png])
         try AtomicFile.Draft(paths[0]).discard()
-        let model = try StableDiffusion3(folder: folder), sampler = try sampling.sampler(model)
+        let model = try sampling.model(folder), sampler = try sampling.sampler(model)
         for remark in try model.remarks(on: [prompt]) { Console.error("\(remark)\n") }
         let texts = try model.encode([prompt] + (sampler.isGuided ? [sampling.negative ?? ""] : []))
         let text = try texts.rows(0..<1), none = sampler.isGuided ? try texts.rows(1..<2) : nil

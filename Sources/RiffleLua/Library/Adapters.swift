@@ -47,7 +47,7 @@ enum AdapterLibrary {
                 Argument("scale", .finite, "of the changes; -1 takes merged ones out again", default: .number(1)),
             ],
             Doc(
-                "A network without adapters, whose weights have the adapters' changes in them.",
+                "A network without adapters, whose weights, float32, have the adapters' changes in them.",
                 formula: "W <- W + scale alpha / rank B A",
                 example: """
                     > local base = riffle.nn.mlp { width = 32, depth = 2 }

@@ -55,23 +55,21 @@ extension Network {
         return copy
     }
 
-    /// A network without adapters, whose weights have the adapters' changes in them.
+    /// A network without adapters, whose weights have the adapters' changes in them. Weights that are kept as bfloat16,
+    /// which would round the changes off, become float32.
     /// - Parameter scale: of the changes; -1 takes out what was merged before.
-    /// - Throws: `RiffleError` where there are no adapters, or the weights are kept as bfloat16.
+    /// - Throws: `RiffleError` where there are no adapters.
     package func merged(scale: Double = 1) throws -> Network {
         guard hasAdapters else {
             throw RiffleError("merge_lora", "this \(kind) has no adapters; net:lora { ... } makes a copy with some")
         }
         let copy = try copiedNetwork()
         try withoutGradient {
+            for named in copy.parameters where named.parameter.dtype == .bfloat16 {
+                try named.parameter.store(as: .float32)
+            }
             for (_, layer) in copy.adaptableLayers {
                 guard let adapter = layer.adapter else { continue }
-                guard layer.weight.dtype != .bfloat16 else {
-                    throw RiffleError(
-                        "merge_lora",
-                        "the weights are kept as bfloat16, which would round the adapters' changes off; read the "
-                            + "network as float32")
-                }
                 try layer.weight.assign(layer.weight.value + adapter.change() * scale)
                 layer.adapter = nil
             }
