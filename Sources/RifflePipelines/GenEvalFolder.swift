@@ -37,6 +37,10 @@ package struct GenEvalFolder {
             guard try file.bytes(file.size, at: 0) == Array("\(table)\n".utf8) else {
                 throw file.error("it is of another prompt; choose another folder")
             }
+            // The evaluator reads all that it finds.
+            guard !fileExists(picture(index, samples)) else {
+                throw RiffleError("", "'\(folder)' has more than \(samples) pictures of a prompt")
+            }
         }
     }
 
@@ -59,14 +63,18 @@ package struct GenEvalFolder {
     package func make(
         _ model: StableDiffusion3, _ sampler: TextToImage, negative: String?, visit: (Int) -> Void = { _ in }
     ) throws {
-        let missing = missing, settings = ["sampling": "\(sampler)", "negative": negative ?? ""]
+        let missing = missing
+        let settings = [
+            "sampling": "\(sampler)", "negative": negative ?? "",
+            "storage": "\(model.storage)",
+        ]
         try compare(settings)
         visit(count - missing.count)
         guard !missing.isEmpty else { return }
         try makeFolder(folder)
         let encoded = try encoded(by: model)
         let none = sampler.isGuided ? try none(negative, encoded, model) : nil
-        try note(settings.merging(["network": model.network().sha256()]) { $1 })
+        try note(settings.merging(hashes(model)) { $1 })
         for (done, (prompt, sample)) in missing.enumerated() {
             try Interrupt.check()
             try makeFolder("\(folder)/\(GenEvalFolder.name(prompt))/samples")
@@ -82,6 +90,11 @@ package struct GenEvalFolder {
     }
 
     // MARK: - Parts
+
+    /// What tells models apart. The encoders' values are in the folder from the first call on.
+    private func hashes(_ model: StableDiffusion3) throws -> [String: String] {
+        try ["network": model.network().sha256(), "autoencoder": model.autoencoder().sha256()]
+    }
 
     private func encoded(by model: StableDiffusion3) throws -> PromptFile {
         let path = "\(folder)/prompts.safetensors"

@@ -15,16 +15,22 @@ extension StableDiffusion3 {
     /// - Throws: `RiffleError` where the network has another form, something else is at the path, or the folder cannot
     ///   be written.
     package func save(to path: String, network: Network? = nil, start: Double? = nil) throws {
+        try checkSave(to: path)
         let network = try network.map(fitting) ?? loadedNetwork
-        let target = Self.withoutSlash(path)
-        guard !fileExists(target) || realPath(target) != realPath(folder) else {
-            throw RiffleError("save", "'\(target)' is the folder that is read from; save to another one")
-        }
-        try WholeFolder.write(target) { draft in
+        try WholeFolder.write(Self.withoutSlash(path)) { draft in
             try copyParts(to: draft, withWeights: network == nil)
             if let start { try note(start: start, in: draft) }
             if let network { try write(network, to: draft) }
         }
+    }
+
+    /// Throws what `save` would of the path, before long work.
+    package func checkSave(to path: String) throws {
+        let target = Self.withoutSlash(path)
+        guard !fileExists(target) || realPath(target) != realPath(folder) else {
+            throw RiffleError("save", "'\(target)' is the folder that is read from; save to another one")
+        }
+        try WholeFolder.check(target)
     }
 
     /// The network without adapters.

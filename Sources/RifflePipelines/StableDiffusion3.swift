@@ -30,13 +30,16 @@ package final class StableDiffusion3 {
     var loadedNetwork: MMDiT?
     private var loadedAutoencoder: PictureAutoencoder?
 
+    /// diffusers' name.
+    static let pipelineClass = "StableDiffusion3Pipeline"
+
     /// Tokens that T5 is given, "max_sequence_length".
     static let longLength = 256
 
     /// - Throws: `RiffleError` that names the file, and what is missing, not known, or does not fit.
     package init(folder path: String, storage: DType = .float32) throws {
         let folder = Self.withoutSlash(path)
-        let index = try PipelineIndex(folder: folder, pipeline: "StableDiffusion3Pipeline")
+        let index = try PipelineIndex(folder: folder, pipeline: Self.pipelineClass)
         try index.checkParts([
             "scheduler", "tokenizer", "tokenizer_2", "tokenizer_3", "text_encoder", "text_encoder_2",
             "text_encoder_3", "transformer", "vae",

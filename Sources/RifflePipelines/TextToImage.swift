@@ -85,6 +85,9 @@ package struct TextToImage {
                 try solved(network, noise, text, visit)
             }
         visit(steps)
+        guard latents.nonfiniteCount == 0 else {
+            throw RiffleError("", "the latents are not finite after \(self)")
+        }
         return try model.decode(latents)
     }
 

@@ -7,10 +7,8 @@ enum WholeFolder {
     /// Makes the folder `target` of what `body` writes to a draft beside it, over an older pipeline.
     /// - Throws: `RiffleError` where something else is at the path, or the folder cannot be written.
     static func write(_ target: String, _ body: (_ draft: String) throws -> Void) throws {
+        try check(target)
         let isThere = fileExists(target)
-        guard !isThere || fileExists("\(target)/model_index.json") else {
-            throw RiffleError("save", "'\(target)' is there, and no pipeline that could be replaced")
-        }
         let draft = "\(target).\(getpid()).part", older = "\(target).\(getpid()).older"
         defer { try? FileManager.default.removeItem(atPath: draft) }
         try writing(target) {
@@ -25,6 +23,26 @@ enum WholeFolder {
         }
         // The older pipeline goes last: where it could not be put back, it is the only one.
         try? FileManager.default.removeItem(atPath: older)
+    }
+
+    /// Holds a path to what `write` needs of it, before long work.
+    /// - Throws: `RiffleError` where something is there that is no pipeline of this family, or has other files in it,
+    ///   or nothing can be written there.
+    static func check(_ target: String) throws {
+        guard fileExists(target) else {
+            let draft = "\(target).\(getpid()).part"
+            return try writing(target) {
+                try makeFolder(draft)
+                try FileManager.default.removeItem(atPath: draft)
+            }
+        }
+        guard let index = try? PipelineIndex(folder: target, pipeline: StableDiffusion3.pipelineClass) else {
+            throw RiffleError("save", "'\(target)' is there, and no pipeline that could be replaced")
+        }
+        let known = Set(index.parts + ["model_index.json", ".", ".."])
+        if let odd = try namesInFolder(target).sorted().first(where: { !known.contains($0) }) {
+            throw RiffleError("save", "'\(target)' is not replaced, since '\(odd)' in it is no part of a pipeline")
+        }
     }
 
     static func makeFolder(_ path: String) throws {

@@ -47,7 +47,8 @@ struct GenEvalCommand: ParsableCommand {
         defer { Progress.finishVisible() }
         try folder.make(pipeline, sampler, negative: sampling.negative, visit: progress.advance)
         progress.finish()
-        Console.output("\(folder.count) pictures of \(list.prompts.count) prompts in \(out): \(sampler)\n")
+        let prompted = "\(list.prompts.count) prompt\(list.prompts.count == 1 ? "" : "s")"
+        Console.output("\(folder.count) pictures of \(prompted) in \(out): \(sampler)\n")
     }
 
     private func show(_ path: String) throws {

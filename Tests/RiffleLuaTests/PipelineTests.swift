@@ -111,6 +111,7 @@ import Testing
         #expect(try contents(of: picture(0, 1)) == first && contents(of: picture(1, 0)) == Array("kept".utf8))
         #expect(try Set((0..<3).map { try contents(of: picture(0, $0)) }).count == 3)
         #expect(try Set(namesInFolder("\(folder)/out/00001/samples")).count == 5)
+        #expect(try make("--samples", "2").error.contains("'out' has more than 2 pictures of a prompt"))
         // Whether something is missing or not.
         let other = try make("--seed", "1", "--samples", "3")
         #expect(

@@ -72,6 +72,12 @@ import Testing
         #expect(try picture(saved).pictures.doubles() == picture(model).pictures.doubles())
         #expect(message { try saved.save(to: path + "/") }.contains("is the folder that is read from"))
         #expect(message { try saved.save(to: scratch.path) }.contains("no pipeline that could be replaced"))
+        try saved.save(to: scratch("kept"))
+        let notes = scratch("kept/notes.txt")
+        try AtomicFile.write("mine".utf8, to: notes)
+        #expect(message { try saved.save(to: scratch("kept")) }.contains("since 'notes.txt' in it is no part"))
+        #expect(message { try saved.checkSave(to: scratch("none/kept")) }.contains("cannot write"))
+        #expect(try InputFile(notes).size == 4)
         #expect(message { try saved.save(to: scratch("a/b")) }.contains("cannot write"))
     }
 

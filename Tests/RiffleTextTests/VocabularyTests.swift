@@ -87,6 +87,9 @@ import Testing
         Bad(name: "empty folder", files: [:], path: "", says: "has no vocab.json, expected a folder with"),
         Bad(name: "no merges", files: ["vocab.json": vocabulary], path: "", says: "has no merges.txt"),
         Bad(
+            name: "merges cut short", files: ["vocab.json": vocabulary, "merges.txt": "#version: 0.2\n"], path: "",
+            says: "merges.txt': no merge makes the piece 'model' of"),
+        Bad(
             name: "unknown piece", files: ["vocab.json": vocabulary, "merges.txt": "#version: 0.2\nmodel b\n"],
             path: "",
             says: "merges.txt': merge 1 joins 'model' and 'b', and there is no piece 'modelb'"),
@@ -101,7 +104,10 @@ import Testing
             path: "", says: "its pieces 'b' and 'model' have the same number, 0"),
         Bad(
             name: "other padding",
-            files: ["vocab.json": vocabulary, "merges.txt": "", "tokenizer_config.json": #"{"pad_token": "!"}"#],
+            files: [
+                "vocab.json": vocabulary.replacing("model", with: "m"), "merges.txt": "",
+                "tokenizer_config.json": #"{"pad_token": "!"}"#,
+            ],
             path: "", says: "its pad_token '!' is no piece of the vocabulary"),
         Bad(
             name: "unigram model", files: ["tokenizer.json": #"{"model": {"type": "Unigram"}}"#], path: "",

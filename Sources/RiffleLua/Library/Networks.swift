@@ -204,8 +204,15 @@ enum NetworkLibrary {
         network.recomputes = recomputes
     }
 
-    /// The tensors that inputs are, in which a number is a time of all samples.
+    /// The tensors that inputs are, in which a number is a time of all samples, and a list of tensors, such as a
+    /// text's, stands for as many inputs.
     static func tensors(_ module: Module, _ inputs: [Value]) throws -> [Tensor] {
+        let inputs = inputs.flatMap { input in
+            guard case .list(let items) = input, items.allSatisfy({ Arguments([$0]).optionalTensor(0) != nil }) else {
+                return [input]
+            }
+            return items
+        }
         let sample = inputs.first.flatMap { Arguments([$0]).optionalTensor(0) }
         return try inputs.enumerated().map { index, input -> Tensor in
             if let tensor = Arguments([input]).optionalTensor(0) { return tensor }

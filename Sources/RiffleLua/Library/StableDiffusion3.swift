@@ -100,9 +100,16 @@ enum StableDiffusion3Library {
                     [.tensor(try model.decode(arguments.tensor("latents"), tile: arguments.optionalInteger("tile")))]
                 },
                 Method(
+                    "check_save", [Argument("path", .string, "of the folder that will be written")],
+                    Doc("Throws what save would of the path, before long work.")
+                ) { model, arguments in
+                    try model.checkSave(to: arguments.string("path"))
+                    return []
+                },
+                Method(
                     "save",
                     [
-                        Argument("path", .string, "of the new folder"),
+                        Argument("path", .string, "of the folder; an older pipeline with no other files is replaced"),
                         Argument(
                             "network", .object("network"),
                             "of the same form, written instead of the folder's; adapters are merged", default: .none),
