@@ -45,14 +45,14 @@ for _, name in ipairs { "steps", "online_steps", "batch", "parts", "size", "prev
 end
 if args.lora < 0 then error("--lora is a rank of 1 or more, or 0 for none", 0) end
 riffle.seed(args.seed)
+local config = {} -- of the run, which another --out does not change
+for name, value in pairs(args) do config[name] = name ~= "out" and value or nil end
+local run = riffle.run(args.run, { config = config })
 local storage = args.lora > 0 and "bfloat16" or "float32" -- what stands still takes half the memory
 local sd3 = args.tiny and riffle.tiny_sd3(args.run .. "-pipeline") or riffle.sd3(args.model, { storage = storage })
 print(sd3)
 sd3:check_save(args.out)
 local shape = { sd3:latents(args.batch, args.size, args.size) }
-local config = {} -- of the run, which another --out does not change
-for name, value in pairs(args) do config[name] = name ~= "out" and value or nil end
-local run = riffle.run(args.run, { config = config })
 
 -- What the encoders make of the prompts, from a file beside the run where that has been done.
 local function encoded()

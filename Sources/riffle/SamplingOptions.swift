@@ -7,7 +7,8 @@ struct SamplingOptions: ParsableArguments {
     @ArgumentParser.Option(parsing: .unconditional, help: "Evaluations; 28 when not given, 1 of a generator.")
     var steps: Int?
     @ArgumentParser.Option(
-        parsing: .unconditional, help: "How far pictures are led to the text; 7 when not given, 1, none, of one step.")
+        parsing: .unconditional,
+        help: "How far pictures are led to the text; 7 when not given, and 1, which is none, for one step.")
     var guidance: Double?
     @ArgumentParser.Option(help: "What guidance leads away from; the empty text when not given.")
     var negative: String?

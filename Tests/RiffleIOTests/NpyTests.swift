@@ -14,7 +14,7 @@ import Testing
             + (version == 1 ? [] : [0, 0]) + padded + data
     }
 
-    @Test(arguments: DType.allCases) func givesBackWhatWasWritten(dtype: DType) throws {
+    @Test(arguments: DType.computed) func givesBackWhatWasWritten(dtype: DType) throws {
         let scratch = try Scratch()
         for shape in [[], [5], [2, 3], [0, 2], [1, 2, 3, 4]] as [Shape] {
             let tensor = try Tensor((0..<shape.count).map { Double($0) - 2 }, shape).converted(to: dtype)

@@ -71,7 +71,12 @@ import Testing
                 ["--model", "/no/sd3", "--prompts", "prompts.txt", "--run", "other"],
                 "'/no/sd3' has no model_index.json"
             ),
-            (["--model", "fgm-sd3", "--prompts", "no.txt", "--run", "third"], "cannot read 'no.txt'"),
+            (
+                ["--model", "fgm-sd3", "--prompts", "no.txt", "--run", "third", "--out", "new", "--size", "16"],
+                "cannot read 'no.txt'"
+            ),
+            (["--model", "fgm-sd3", "--prompts", "no.txt", "--run", "fourth"], "is the folder that is read from"),
+            (["--tiny", "--parts", "0"], "--parts is 1 or more, got 0"),
         ]
         for (arguments, says) in mistakes {
             let ran = try riffle(["examples", "run", "fgm_sd3"] + arguments, in: folder)

@@ -209,7 +209,7 @@ import Testing
             file: "text_encoder_3/config.json", change: ("gated-gelu", "relu"),
             says: ["feed_forward_proj is relu", "gated-gelu"]),
         Damage(
-            file: "tokenizer/vocab.json", change: ("\"<|endoftext|>\":663", "\"<|endoftext|>\":663,\"zebra\":664"),
+            file: "tokenizer/vocab.json", change: ("\"<|endoftext|>\":663", "\"<|endoftext|>\":663,\"<zebra>\":664"),
             says: ["665 tokens", "knows 664"]),
         Damage(
             file: "scheduler/scheduler_config.json",
