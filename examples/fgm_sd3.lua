@@ -46,7 +46,8 @@ end
 if args.lora < 0 then error("--lora is a rank of 1 or more, or 0 for none", 0) end
 riffle.seed(args.seed)
 local config = {} -- of the run, which another --out does not change
-for name, value in pairs(args) do config[name] = name ~= "out" and value or nil end
+for name, value in pairs(args) do config[name] = value end
+config.out = nil
 local run = riffle.run(args.run, { config = config })
 local storage = args.lora > 0 and "bfloat16" or "float32" -- what stands still takes half the memory
 local sd3 = args.tiny and riffle.tiny_sd3(args.run .. "-pipeline") or riffle.sd3(args.model, { storage = storage })

@@ -44,11 +44,9 @@ package struct PromptList {
     }
 
     private static func prompt(in line: String, _ number: Int, _ file: InputFile) throws -> String {
-        let value: Value
-        do { value = try JSON.value(Array(line.utf8), named: file.path) } catch let error as RiffleError {
-            throw RiffleError("", "\(error.message) (line \(number))")
-        }
-        guard case .table(let table) = value, case .string(let prompt)? = table["prompt"] else {
+        guard case .table(let table) = try JSON.value(line: line.utf8, number, of: file),
+            case .string(let prompt)? = table["prompt"]
+        else {
             throw file.error("line \(number): expected a table with \"prompt\", a text")
         }
         guard !prompt.allSatisfy(\.isWhitespace) else { throw file.error("line \(number): its prompt is empty") }

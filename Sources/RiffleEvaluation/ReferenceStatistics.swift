@@ -37,7 +37,7 @@ struct ReferenceStatistics {
 
     func keep(_ statistics: KeptStatistics) throws {
         do {
-            try RunFolder.make(folder)
+            try makeFolders(folder)
             try statistics.write(to: path)
         } catch let error as RiffleError where error.kind == .mistake {
             // The folder cannot be written, and the next measurement computes them once more.

@@ -42,7 +42,7 @@ package final class SampleStore {
             throw RiffleError("", "samples [height, width, channels] are pictures, and \(samples.sampleShape) is none")
         }
         let key = try SampleKey(samples, about: about), file = "\(folder)/\(SampleStore.keyFile)"
-        try RunFolder.make(folder)
+        try makeFolders(folder)
         let strangers = try namesInFolder(folder).filter { !$0.hasPrefix(".") && $0 != RunFile.lock }
         guard strangers.isEmpty || fileExists(file) else {
             throw RiffleError(

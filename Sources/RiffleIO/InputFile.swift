@@ -75,6 +75,22 @@ package func namesInFolder(_ path: String) throws -> [String] {
     return names.sorted()
 }
 
+/// Makes a folder, and those that it is in.
+package func makeFolders(_ path: String) throws {
+    guard mkdir(try checked(path).systemName, 0o777) != 0 else { return }
+    if errno == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex {
+        try makeFolders(String(path[..<slash]))
+        guard mkdir(path.systemName, 0o777) != 0 else { return }
+    }
+    let reason = errno
+    var status = stat()
+    let isThere = reason == EEXIST && stat(path.systemName, &status) == 0
+    if isThere, status.st_mode & S_IFMT == S_IFDIR { return }
+    throw RiffleError(
+        "",
+        "cannot make the folder '\(path)': " + (isThere ? "a file of that name is there" : systemMessage(reason)))
+}
+
 /// The system's words for its last error.
 package func systemMessage(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
 

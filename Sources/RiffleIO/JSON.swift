@@ -46,6 +46,14 @@ package enum JSON {
         return try value(bytes, "'\(path)'")
     }
 
+    /// The value of a line of JSON, by its number from 1.
+    /// - Throws: `RiffleError` that names the file and the line.
+    package static func value(line: some Collection<UInt8>, _ number: Int, of file: InputFile) throws -> Value {
+        do { return try value(Array(line), named: file.path) } catch let error as RiffleError {
+            throw RiffleError("", "\(error.message) (line \(number))")
+        }
+    }
+
     /// The value in a file of JSON.
     package static func read(_ path: String, limit: Int = usualLimit) throws -> Value {
         try read(InputFile(path), limit: limit)

@@ -1,3 +1,4 @@
+import RiffleNN
 import RiffleTensor
 
 /// The libraries that publish networks as folders, each with its names for the files of weights.
@@ -14,6 +15,12 @@ package enum WeightsLibrary: Sendable {
         case .transformers:
             return ["model.safetensors", "model.safetensors.index.json", "model.fp16.safetensors", "pytorch_model.bin"]
         }
+    }
+
+    /// Writes a network's numbers into a folder, under the name and with the mark that the library expects.
+    package func write(_ network: Module, to folder: String) throws {
+        try SafeTensors.write(
+            network.state().map { ($0.name, $0.tensor) }, metadata: ["format": "pt"], to: "\(folder)/\(names[0])")
     }
 
     /// The file of weights in a folder, or the index of several.

@@ -11,7 +11,8 @@ import RiffleTensor
 /// prompt's number and its own.
 package struct GenEvalFolder {
     private let prompts: [String]
-    private let tables: [String]
+    /// The tables that the prompts come in, as they are written.
+    private let lines: [String]
     private let folder: String
     private let samples: Int
 
@@ -21,20 +22,20 @@ package struct GenEvalFolder {
 
     /// - Throws: `RiffleError` where a prompt is none of GenEval's, or the folder holds pictures of others.
     package init(_ list: PromptList, in folder: String, samples: Int = usualSamples) throws {
-        guard let tables = list.tables else {
+        guard let lines = list.tables else {
             throw RiffleError("", "'\(list.path)' is no .jsonl; GenEval's prompts are tables of JSON, one a line")
         }
-        for (index, table) in tables.enumerated() {
-            guard case .table(let table) = try JSON.value(Array(table.utf8), named: list.path),
+        for (index, line) in lines.enumerated() {
+            guard case .table(let table) = try JSON.value(Array(line.utf8), named: list.path),
                 case .string? = table["tag"]
             else {
                 throw RiffleError("", "'\(list.path)': line \(index + 1) has no \"tag\", which says the prompt's task")
             }
         }
-        (prompts, self.tables, self.folder, self.samples) = (list.prompts, tables, folder, samples)
-        for (index, table) in tables.enumerated() where fileExists(metadata(index)) {
+        (prompts, self.lines, self.folder, self.samples) = (list.prompts, lines, folder, samples)
+        for (index, line) in lines.enumerated() where fileExists(metadata(index)) {
             let file = try InputFile(metadata(index))
-            guard try file.bytes(file.size, at: 0) == Array("\(table)\n".utf8) else {
+            guard try file.bytes(file.size, at: 0) == Array("\(line)\n".utf8) else {
                 throw file.error("it is of another prompt; choose another folder")
             }
             // The evaluator reads all that it finds.
@@ -71,15 +72,15 @@ package struct GenEvalFolder {
         try compare(settings)
         visit(count - missing.count)
         guard !missing.isEmpty else { return }
-        try makeFolder(folder)
+        try makeFolders(folder)
         let encoded = try encoded(by: model)
         let none = sampler.isGuided ? try none(negative, encoded, model) : nil
         try note(settings.merging(hashes(model)) { $1 })
         for (done, (prompt, sample)) in missing.enumerated() {
             try Interrupt.check()
-            try makeFolder("\(folder)/\(GenEvalFolder.name(prompt))/samples")
+            try makeFolders("\(folder)/\(GenEvalFolder.name(prompt))/samples")
             if sample == 0 || !fileExists(metadata(prompt)) {
-                try AtomicFile.write("\(tables[prompt])\n".utf8, to: metadata(prompt))
+                try AtomicFile.write("\(lines[prompt])\n".utf8, to: metadata(prompt))
             }
             let (tokens, summary) = try encoded.encoded([prompt])
             let picture = try sampler.picture(
@@ -128,12 +129,6 @@ package struct GenEvalFolder {
                 throw RiffleError(
                     "", "'\(folder)' has pictures of other settings: \(key) was '\(old)', and is '\(value)'")
             }
-        }
-    }
-
-    private func makeFolder(_ path: String) throws {
-        do { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) } catch {
-            throw RiffleError("", "cannot write '\(path)': \(error.localizedDescription)")
         }
     }
 

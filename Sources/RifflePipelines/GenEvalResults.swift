@@ -34,11 +34,8 @@ package struct GenEvalResults {
     }
 
     private mutating func add(_ line: ArraySlice<UInt8>, number: Int, _ file: InputFile) throws {
-        let value: Value
-        do { value = try JSON.value(Array(line), named: file.path) } catch let error as RiffleError {
-            throw RiffleError("", "\(error.message) (line \(number))")
-        }
-        guard case .table(let table) = value, case .string(let tag)? = table["tag"],
+        guard case .table(let table) = try JSON.value(line: line, number, of: file),
+            case .string(let tag)? = table["tag"],
             case .boolean(let isCorrect)? = table["correct"], case .string(let prompt)? = table["metadata"]
         else {
             throw file.error(

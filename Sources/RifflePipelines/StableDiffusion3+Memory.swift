@@ -22,7 +22,7 @@ extension StableDiffusion3 {
     func require(_ bytes: Int, for step: String) throws {
         let free = Memory.available(wanted: bytes)
         guard bytes > free else { return }
-        var ways = [DType.float32, .bfloat16].map { "storage = \"\($0)\": \(needs(in: $0))" }
+        var ways = Self.storages.map { "storage = \"\($0)\": \(needs(in: $0))" }
         let without = encodingBytes(in: storage, withT5: false)
         if without < encodingBytes(in: storage) {
             ways.append("without T5, in a folder that lists none: \(readable(bytes: without)) while texts are encoded")

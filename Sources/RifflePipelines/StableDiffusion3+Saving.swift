@@ -8,16 +8,15 @@ extension StableDiffusion3 {
     /// Copies the folder, with the network's numbers as they are now or another network; whole or not at all, over an
     /// older pipeline.
     ///
-    /// A network that was not read yet is copied as its files are; one that was read is written as float32.
+    /// A network that was not read yet is copied as its files are; one that was read is written as it is kept.
     /// - Parameters:
     ///   - network: of the form of this folder's; adapters are merged.
     ///   - start: the time at which the network takes its noise, where it is a one-step generator.
     /// - Throws: `RiffleError` where the network has another form, something else is at the path, or the folder cannot
     ///   be written.
     package func save(to path: String, network: Network? = nil, start: Double? = nil) throws {
-        try checkSave(to: path)
-        let network = try network.map(fitting) ?? loadedNetwork
-        try WholeFolder.write(Self.withoutSlash(path)) { draft in
+        try WholeFolder.write(target(path)) { draft in
+            let network = try network.map(fitting) ?? loadedNetwork
             try copyParts(to: draft, withWeights: network == nil)
             if let start { try note(start: start, in: draft) }
             if let network { try write(network, to: draft) }
@@ -25,12 +24,16 @@ extension StableDiffusion3 {
     }
 
     /// Throws what `save` would of the path, before long work.
-    package func checkSave(to path: String) throws {
+    package func checkSave(to path: String) throws { try WholeFolder.check(target(path)) }
+
+    /// The folder to write.
+    /// - Throws: `RiffleError` where it is the one that is read from.
+    private func target(_ path: String) throws -> String {
         let target = Self.withoutSlash(path)
         guard !fileExists(target) || realPath(target) != realPath(folder) else {
             throw RiffleError("save", "'\(target)' is the folder that is read from; save to another one")
         }
-        try WholeFolder.check(target)
+        return target
     }
 
     /// The network without adapters.
@@ -74,9 +77,7 @@ extension StableDiffusion3 {
     private func write(_ network: MMDiT, to draft: String) throws {
         try WholeFolder.makeFolder("\(draft)/transformer")
         try copy("transformer/config.json", to: draft)
-        try SafeTensors.write(
-            network.state().map { ($0.name, $0.tensor) }, metadata: ["format": "pt"],
-            to: "\(draft)/transformer/diffusion_pytorch_model.safetensors")
+        try WeightsLibrary.diffusers.write(network, to: "\(draft)/transformer")
     }
 
     private func realPath(_ path: String) -> String { URL(fileURLWithPath: path).resolvingSymlinksInPath().path }

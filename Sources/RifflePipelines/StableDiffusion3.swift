@@ -13,7 +13,7 @@ import RiffleText
 /// can be trained on the network. The autoencoder, a small part, is always float32.
 package final class StableDiffusion3 {
     package let folder: String
-    /// How the network and the encoders are kept in memory, float32 or bfloat16.
+    /// How the network and the encoders are kept in memory, one of `storages`.
     package let storage: DType
     /// By which times lie nearer to the noise, 1 for none.
     package let shift: Double
@@ -29,6 +29,9 @@ package final class StableDiffusion3 {
     let decoder: StoredPart<PictureAutoencoder>
     var loadedNetwork: MMDiT?
     private var loadedAutoencoder: PictureAutoencoder?
+
+    /// How the network and the encoders can be kept.
+    package static let storages: [DType] = [.float32, .bfloat16]
 
     /// diffusers' name.
     static let pipelineClass = "StableDiffusion3Pipeline"
@@ -130,21 +133,17 @@ package final class StableDiffusion3 {
     // MARK: - Parts
 
     /// The velocity, read at first use.
-    package func network() throws -> MMDiT {
-        if let loadedNetwork { return loadedNetwork }
-        try require(transformer.bytes, for: "the network")
-        let network = try transformer.loaded()
-        loadedNetwork = network
-        return network
-    }
+    package func network() throws -> MMDiT { try kept(&loadedNetwork, transformer, "the network") }
 
     /// Read at first use.
-    package func autoencoder() throws -> PictureAutoencoder {
-        if let loadedAutoencoder { return loadedAutoencoder }
-        try require(decoder.bytes, for: "the autoencoder")
-        let autoencoder = try decoder.loaded()
-        loadedAutoencoder = autoencoder
-        return autoencoder
+    package func autoencoder() throws -> PictureAutoencoder { try kept(&loadedAutoencoder, decoder, "the autoencoder") }
+
+    private func kept<Part>(_ loaded: inout Part?, _ stored: StoredPart<Part>, _ title: String) throws -> Part {
+        if let loaded { return loaded }
+        try require(stored.bytes, for: title)
+        let part = try stored.loaded()
+        loaded = part
+        return part
     }
 }
 

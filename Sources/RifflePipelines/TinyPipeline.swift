@@ -20,17 +20,15 @@ enum TinyPipeline {
                 try ByteVocabulary.write(to: "\(folder)/tokenizer\(end)", padsWithEnd: number == 0)
                 try part(
                     "\(folder)/text_encoder\(end)", encoder(width, number == 0 ? "quick_gelu" : "gelu"),
-                    "model.safetensors", CLIPText.Configuration.init, CLIPText.init, &random)
+                    .transformers, CLIPText.Configuration.init, CLIPText.init, &random)
             }
             try part(
-                "\(folder)/transformer", transformer, weights, MMDiT.Configuration.init, MMDiT.init, &random)
+                "\(folder)/transformer", transformer, .diffusers, MMDiT.Configuration.init, MMDiT.init, &random)
             let autoencoder = try autoencoder()
             try config(autoencoder.config, "\(folder)/vae", "config.json")
-            try write(autoencoder, to: "\(folder)/vae/\(weights)", &random)
+            try write(autoencoder, .diffusers, to: "\(folder)/vae", &random)
         }
     }
-
-    private static let weights = "diffusion_pytorch_model.safetensors"
 
     private static func config(_ value: Value, _ folder: String, _ name: String) throws {
         try WholeFolder.makeFolder(folder)
@@ -39,23 +37,24 @@ enum TinyPipeline {
 
     /// A part that is made as its configuration says.
     private static func part<Configuration>(
-        _ folder: String, _ settings: [String: Value], _ name: String,
+        _ folder: String, _ settings: [String: Value], _ library: WeightsLibrary,
         _ configured: (inout ConfigTable) throws -> Configuration, _ make: (Configuration) throws -> some Module,
         _ random: inout RandomSource
     ) throws {
         try config(.table(settings), folder, "config.json")
         var table = try ConfigTable(.table(settings), named: "\(folder)/config.json")
-        try write(make(configured(&table)), to: "\(folder)/\(name)", &random)
+        try write(make(configured(&table)), library, to: folder, &random)
     }
 
     /// Writes a network whose matrices and kernels are drawn, so that values stay about 1; the rest is as it begins.
-    private static func write(_ network: some Module, to path: String, _ random: inout RandomSource) throws {
+    private static func write(
+        _ network: some Module, _ library: WeightsLibrary, to folder: String, _ random: inout RandomSource
+    ) throws {
         for named in network.parameters where named.parameter.value.rank > 1 {
             let shape = named.parameter.value.shape
             try named.parameter.assign(random.normal(shape) * (1 / Double(shape.count / shape[0]).squareRoot()))
         }
-        try SafeTensors.write(
-            network.state().map { ($0.name, $0.tensor) }, metadata: ["format": "pt"], to: path)
+        try library.write(network, to: folder)
     }
 
     // MARK: - Settings
@@ -68,7 +67,7 @@ enum TinyPipeline {
         let none = Value.list([.none, .none]), encoder = classes("transformers", "CLIPTextModelWithProjection")
         let tokenizer = classes("transformers", "CLIPTokenizer")
         return [
-            "_class_name": .string("StableDiffusion3Pipeline"),
+            "_class_name": .string(StableDiffusion3.pipelineClass),
             "scheduler": classes("diffusers", "FlowMatchEulerDiscreteScheduler"), "tokenizer": tokenizer,
             "tokenizer_2": tokenizer, "tokenizer_3": none, "text_encoder": encoder, "text_encoder_2": encoder,
             "text_encoder_3": none, "transformer": classes("diffusers", "SD3Transformer2DModel"),

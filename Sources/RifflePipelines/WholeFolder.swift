@@ -40,7 +40,7 @@ enum WholeFolder {
             throw RiffleError("save", "'\(target)' is there, and no pipeline that could be replaced")
         }
         let known = Set(index.parts + ["model_index.json", ".", ".."])
-        if let odd = try namesInFolder(target).sorted().first(where: { !known.contains($0) }) {
+        if let odd = try namesInFolder(target).first(where: { !known.contains($0) }) {
             throw RiffleError("save", "'\(target)' is not replaced, since '\(odd)' in it is no part of a pipeline")
         }
     }

@@ -12,7 +12,7 @@ package final class RunFolder {
     /// - Throws: `RiffleError` when it cannot be made or written to, or another process uses it.
     package init(_ path: String) throws {
         self.path = path
-        try RunFolder.make(path)
+        try makeFolders(path)
         let strangers = try namesInFolder(path).filter { !$0.hasPrefix(".") && !RunFile.all.contains($0) }
         guard strangers.isEmpty || fileExists(self(RunFile.status)) else {
             throw RiffleError(
@@ -97,7 +97,7 @@ package final class RunFolder {
         return aside
     }
 
-    package func makeFolder(_ name: String) throws { try RunFolder.make(self(name)) }
+    package func makeFolder(_ name: String) throws { try makeFolders(self(name)) }
 
     /// A folder that was not there, with the next free number as its name.
     private func freshFolder(_ parent: String) throws -> String {
@@ -110,22 +110,6 @@ package final class RunFolder {
             number += 1
         }
         return "\(self(parent))/\(number)"
-    }
-
-    /// Makes a folder, and those that it is in.
-    package static func make(_ path: String) throws {
-        guard mkdir(try checked(path).systemName, 0o777) != 0 else { return }
-        if errno == ENOENT, let slash = path.lastIndex(of: "/"), slash > path.startIndex {
-            try make(String(path[..<slash]))
-            guard mkdir(path.systemName, 0o777) != 0 else { return }
-        }
-        let reason = errno
-        var status = stat()
-        let isThere = reason == EEXIST && stat(path.systemName, &status) == 0
-        if isThere, status.st_mode & S_IFMT == S_IFDIR { return }
-        throw RiffleError(
-            "",
-            "cannot make the folder '\(path)': " + (isThere ? "a file of that name is there" : systemMessage(reason)))
     }
 
     private static func rename(_ from: String, to target: String) throws {

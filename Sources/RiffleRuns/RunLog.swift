@@ -100,7 +100,7 @@ package final class RunLog {
         try RunLog.checkFileName(name)
         let picture = try ImageGrid.encoded(images, columns: columns, range: range, text: ["step": "\(step)"])
         do {
-            try RunFolder.make("\(folder)/\(RunFile.images)/\(name)")
+            try makeFolders("\(folder)/\(RunFile.images)/\(name)")
             try AtomicFile.write(picture.bytes, to: "\(folder)/\(RunFile.picture(name, step))")
         } catch {
             if !hasLostPicture { warn("\(error)") }

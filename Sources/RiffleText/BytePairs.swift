@@ -56,6 +56,12 @@ struct BytePairs {
         }
     }
 
+    /// The pieces that no merge makes.
+    var unmerged: [String] {
+        let made = Set(merges.values.map(\.merged))
+        return pieces.indices.filter { !made.contains(Int32($0)) }.map { pieces[$0] }
+    }
+
     private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
         UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
     }

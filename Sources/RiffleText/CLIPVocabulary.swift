@@ -120,26 +120,22 @@ struct CLIPVocabulary {
         var pairs = try file.naming { try BytePairs(numbers, unknown: end) }
         try mergesFile.naming { try pairs.add(merges, of: numbers) }
         self.pairs = pairs
-        try Self.check(numbers.keys, areMadeBy: merges, of: file, mergesFile)
+        try Self.check(pairs, of: file, merges.count, mergesFile)
         pad = ends.end
         special = [ends.begin: begin, ends.end: end]
     }
 
-    /// Holds the merges to the vocabulary: all pieces but letters and those in pointed brackets are made by one.
+    /// Holds the merges to the vocabulary: they make all pieces but letters and those in pointed brackets.
     private static func check(
-        _ pieces: some Sequence<String>, areMadeBy merges: [(String, String)], of file: InputFile,
-        _ mergesFile: InputFile
+        _ pairs: BytePairs, of file: InputFile, _ merges: Int, _ mergesFile: InputFile
     ) throws {
-        let made = Set(merges.map { $0.0 + $0.1 })
         func isLetter(_ piece: String) -> Bool {
             (piece.hasSuffix(BytePairs.wordEnd) ? piece.dropLast(BytePairs.wordEnd.count) : piece[...]).count <= 1
         }
-        guard let piece = pieces.filter({ !made.contains($0) && !$0.hasPrefix("<") && !isLetter($0) }).min() else {
-            return
-        }
+        guard let piece = pairs.unmerged.filter({ !$0.hasPrefix("<") && !isLetter($0) }).min() else { return }
         throw mergesFile.error(
-            "no merge makes the piece '\(piece)' of '\(file.path)'; the \(merges.count) merges are cut short or of "
-                + "another vocabulary")
+            "no merge makes the piece '\(piece)' of '\(file.path)'; the \(merges) merges are cut short or of another "
+                + "vocabulary")
     }
 
     // MARK: - Parts of files

@@ -59,7 +59,7 @@ struct ShapesScene {
     /// The radius, or the nearest with which an object fills whole cells.
     private static func radius(_ radius: Double, _ cells: Int?) -> Double {
         guard let cells else { return radius }
-        return max(1, (2 * radius * Double(cells)).rounded()) / Double(2 * cells)
+        return (2 * radius * Double(cells)).rounded() / Double(2 * cells)
     }
 
     /// The middle of an object that is within the picture, for a number in [0, 1).

@@ -14,7 +14,7 @@ enum StableDiffusion3Library {
             [
                 Argument("folder", .string, "with model_index.json, as diffusers' save_pretrained writes it"),
                 Argument(
-                    "storage", .choice(["float32", "bfloat16"]),
+                    "storage", .choice(StableDiffusion3.storages.map(\.description)),
                     "how the network and the encoders are kept; bfloat16 takes half the memory and stands still, "
                         + "adapters train on it", default: .string("float32")),
             ],
